@@ -1,0 +1,320 @@
+"""The configuration: the one place that reads the environment, once, at start."""
+
+from __future__ import annotations
+
+import ipaddress
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from sqlalchemy import make_url
+from sqlalchemy.exc import ArgumentError
+
+from webhook_app.domain.gate import Limits
+from webhook_app.domain.polling import Cadence
+from webhook_app.domain.retry_policy import Budget
+
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+
+
+class ConfigurationError(Exception):
+    """One sentence that names the variable, what was found and what is allowed."""
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What is in force. Seconds and counts as named; None where a variable is unset and has no default."""
+
+    data_dir: Path
+    database_url: str
+    redis_url: str | None
+    proof_api_url: str | None
+    proof_client_tokens: tuple[str, ...]
+    proof_connect_timeout: float
+    proof_read_timeout: float
+    webhook_secrets: tuple[str, ...]
+    webhook_allowed_networks: tuple[Network, ...]
+    trusted_proxy_hops: int
+    secret_key: str | None
+    host: str
+    port: int
+    web_workers: int
+    sandbox_port: int
+    sandbox_speed: float
+    sandbox_traffic: float
+    budget: Budget
+    limits: Limits
+    cadence: Cadence
+    log_format: str
+    log_level: str
+
+
+@dataclass(frozen=True)
+class Variable:
+    """One environment variable, as `docs/configuration.md` and `webhook-app doctor` list it."""
+
+    name: str
+    default: str | None
+    meaning: str
+    parse: Callable[[str], Any]
+    secret: bool = False
+
+
+def load_settings(environ: Mapping[str, str]) -> Settings:
+    """Settings from environment variables. An empty variable counts as unset. Raises ConfigurationError."""
+    values = {variable.name: _read(variable, environ) for variable in VARIABLES}
+    data_dir: Path = values["WEBHOOK_APP_DATA_DIR"]
+    settings = Settings(
+        data_dir=data_dir,
+        database_url=values["DATABASE_URL"] or f"sqlite:///{data_dir / 'webhook-app.sqlite3'}",
+        redis_url=values["REDIS_URL"],
+        proof_api_url=values["PROOF_API_URL"],
+        proof_client_tokens=values["PROOF_CLIENT_TOKEN"] or (),
+        proof_connect_timeout=values["PROOF_CONNECT_TIMEOUT"],
+        proof_read_timeout=values["PROOF_READ_TIMEOUT"],
+        webhook_secrets=values["PROOF_WEBHOOK_SECRETS"] or (),
+        webhook_allowed_networks=values["PROOF_WEBHOOK_ALLOWED_IPS"] or (),
+        trusted_proxy_hops=values["TRUSTED_PROXY_HOPS"],
+        secret_key=values["SECRET_KEY"],
+        host=values["HOST"],
+        port=values["PORT"],
+        web_workers=values["WEB_WORKERS"],
+        sandbox_port=values["SANDBOX_PORT"],
+        sandbox_speed=values["SANDBOX_SPEED"],
+        sandbox_traffic=values["SANDBOX_TRAFFIC"],
+        budget=Budget(
+            attempts=values["RETRY_MAX_ATTEMPTS"],
+            age_seconds=values["RETRY_MAX_AGE"],
+            base_seconds=values["RETRY_BASE"],
+            cap_seconds=values["RETRY_CAP"],
+        ),
+        limits=Limits(
+            calls_per_second=values["PROOF_MAX_CALLS_PER_SECOND"],
+            concurrency=values["PROOF_MAX_CONCURRENCY"],
+            pause_after=values["PAUSE_AFTER_FAILURES"],
+            first_probe_seconds=values["PROBE_FIRST"],
+            longest_probe_seconds=values["PROBE_CAP"],
+        ),
+        cadence=Cadence(shortest_seconds=values["POLL_SHORTEST"], longest_seconds=values["POLL_LONGEST"]),
+        log_format=values["LOG_FORMAT"],
+        log_level=values["LOG_LEVEL"],
+    )
+    if settings.proof_api_url and not settings.proof_client_tokens:
+        raise ConfigurationError(
+            "PROOF_CLIENT_TOKEN is not set, but PROOF_API_URL is: Proof answers only calls with a client token. "
+            "Set the token, or unset PROOF_API_URL to work with the sandbox."
+        )
+    return settings
+
+
+def describe_settings(environ: Mapping[str, str]) -> list[tuple[Variable, str]]:
+    """Each variable with the value in force, secrets and passwords masked."""
+    return [(variable, _masked(variable, environ.get(variable.name) or "")) for variable in VARIABLES]
+
+
+def _read(variable: Variable, environ: Mapping[str, str]) -> Any:
+    found = environ.get(variable.name, "").strip() or variable.default
+    if found is None:
+        return None
+    try:
+        return variable.parse(found)
+    except ValueError as error:
+        shown = "a value that is kept secret" if variable.secret else repr(found)
+        raise ConfigurationError(f"{variable.name} is {shown}, but it must be {error}.") from error
+
+
+def _masked(variable: Variable, found: str) -> str:
+    if not found:
+        return f"{variable.default} (default)" if variable.default else "(unset)"
+    if variable.secret:
+        return "(set)"
+    password = urlsplit(found).password if "://" in found else None
+    return found.replace(f":{password}@", ":***@") if password else found
+
+
+def _database_url(text: str) -> str:
+    if text.startswith("postgres://"):
+        text = "postgresql://" + text.removeprefix("postgres://")
+    try:
+        url = make_url(text)
+    except ArgumentError:
+        raise ValueError("a database URL, such as postgresql://user:password@host/name") from None
+    backend = url.get_backend_name()
+    if backend == "postgresql":
+        return url.set(drivername="postgresql+psycopg").render_as_string(hide_password=False)
+    if backend == "sqlite" and url.database and url.database != ":memory:":
+        return url.set(drivername="sqlite+pysqlite").render_as_string(hide_password=False)
+    raise ValueError("the URL of a PostgreSQL database or of an SQLite file")
+
+
+def _url(*schemes: str) -> Callable[[str], str]:
+    def parse(text: str) -> str:
+        try:
+            parts = urlsplit(text)
+            complete = parts.scheme in schemes and bool(parts.netloc or (parts.scheme == "unix" and parts.path))
+            complete = complete and (parts.scheme == "unix" or parts.port is None or parts.port > 0)
+        except ValueError:
+            complete = False
+        if not complete:
+            raise ValueError("a URL that starts with " + " or ".join(f"{scheme}://" for scheme in schemes))
+        return text.rstrip("/")
+
+    return parse
+
+
+def _integer(low: int, high: int) -> Callable[[str], int]:
+    def parse(text: str) -> int:
+        if not (text.isascii() and text.isdigit() and low <= int(text) <= high):
+            raise ValueError(f"a whole number from {low} to {high}")
+        return int(text)
+
+    return parse
+
+
+def _number(low: float, high: float) -> Callable[[str], float]:
+    def parse(text: str) -> float:
+        try:
+            number = float(text)
+        except ValueError:
+            number = math.nan
+        if not low <= number <= high:
+            raise ValueError(f"a number from {low:g} to {high:g}")
+        return number
+
+    return parse
+
+
+def _choice(*allowed: str) -> Callable[[str], str]:
+    def parse(text: str) -> str:
+        if text.lower() not in allowed:
+            raise ValueError("one of " + ", ".join(allowed))
+        return text.lower()
+
+    return parse
+
+
+def _tokens(text: str) -> tuple[str, ...]:
+    tokens = tuple(part.strip() for part in text.split(",") if part.strip())
+    if not tokens or not all(token.isascii() and token.isprintable() and " " not in token for token in tokens):
+        raise ValueError("one token, or several separated by commas, of printable ASCII without spaces")
+    return tokens
+
+
+def _secrets(text: str) -> tuple[str, ...]:
+    secrets = tuple(part.strip() for part in text.split(",") if part.strip())
+    allowed = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~")
+    if not secrets or not all(len(secret) >= 8 and allowed.issuperset(secret) for secret in secrets):
+        raise ValueError("one or more secrets separated by commas, each of at least 8 letters, digits, or - . _ ~")
+    return secrets
+
+
+def _networks(text: str) -> tuple[Network, ...]:
+    try:
+        return tuple(ipaddress.ip_network(part.strip(), strict=False) for part in text.split(",") if part.strip())
+    except ValueError as error:
+        raise ValueError(f"addresses and CIDR ranges separated by commas ({error})") from None
+
+
+def _secret_key(text: str) -> str:
+    if len(text) < 16:
+        raise ValueError("at least 16 characters")
+    return text
+
+
+VARIABLES: tuple[Variable, ...] = (
+    Variable(
+        "DATABASE_URL", None, "SQLAlchemy URL of SQLite or PostgreSQL; unset: SQLite in the data folder", _database_url
+    ),
+    Variable(
+        "REDIS_URL",
+        None,
+        "Redis or Valkey; unset: `run` starts an embedded redis-server in the data folder",
+        _url("redis", "rediss", "unix"),
+    ),
+    Variable("PROOF_API_URL", None, "Proof's base URL; unset: `run` starts the sandbox", _url("https", "http")),
+    Variable(
+        "PROOF_CLIENT_TOKEN",
+        None,
+        "Proof's client token, or several separated by commas, newest first",
+        _tokens,
+        secret=True,
+    ),
+    Variable("PROOF_CONNECT_TIMEOUT", "3", "seconds to connect to Proof", _number(0.1, 60)),
+    Variable("PROOF_READ_TIMEOUT", "10", "seconds for Proof's whole answer", _number(0.1, 120)),
+    Variable(
+        "PROOF_MAX_CALLS_PER_SECOND", "100", "calls per second to Proof, all workers together", _number(0.1, 10_000)
+    ),
+    Variable(
+        "PROOF_MAX_CONCURRENCY", "32", "calls to Proof under way at once, all workers together", _integer(1, 1000)
+    ),
+    Variable(
+        "PROOF_WEBHOOK_SECRETS",
+        None,
+        "comma-separated; when set, only /webhooks/proof/<secret> is served",
+        _secrets,
+        secret=True,
+    ),
+    Variable(
+        "PROOF_WEBHOOK_ALLOWED_IPS", None, "comma-separated addresses and CIDR ranges that may send webhooks", _networks
+    ),
+    Variable(
+        "TRUSTED_PROXY_HOPS",
+        "0",
+        "proxies in front that are ours; X-Forwarded-For is believed that far",
+        _integer(0, 10),
+    ),
+    Variable(
+        "SECRET_KEY",
+        None,
+        "signs sessions; `run` makes one in the data folder, elsewhere it is required",
+        _secret_key,
+        secret=True,
+    ),
+    Variable("HOST", "127.0.0.1", "address where web listens", str),
+    Variable("PORT", "8000", "port where web listens", _integer(1, 65535)),
+    Variable("WEB_WORKERS", "1", "web processes", _integer(1, 64)),
+    Variable(
+        "WEBHOOK_APP_DATA_DIR",
+        "./var",
+        "folder of embedded databases and generated secrets",
+        lambda text: Path(text).resolve(),
+    ),
+    Variable("RETRY_BASE", "2", "seconds: the first wait of the exponential backoff", _number(0.01, 3600)),
+    Variable("RETRY_CAP", "600", "seconds: the longest wait of the backoff", _number(0.01, 86400)),
+    Variable("RETRY_MAX_ATTEMPTS", "20", "attempts before a person has to look", _integer(1, 1000)),
+    Variable(
+        "RETRY_MAX_AGE",
+        "86400",
+        "seconds of failing before a person has to look, pauses not counted",
+        _number(1, 31_536_000),
+    ),
+    Variable(
+        "PAUSE_AFTER_FAILURES",
+        "5",
+        "different transactions failing in a row before all calls pause",
+        _integer(1, 10_000),
+    ),
+    Variable("PROBE_FIRST", "5", "seconds from a pause to the first probe; doubles with each", _number(0.05, 3600)),
+    Variable("PROBE_CAP", "60", "seconds: the longest gap between two probes", _number(0.05, 86400)),
+    Variable("POLL_SHORTEST", "5", "seconds between two looks at a transaction that moves", _number(0.05, 3600)),
+    Variable("POLL_LONGEST", "3600", "seconds between two looks at one that has stood for days", _number(0.05, 86400)),
+    Variable(
+        "SANDBOX_PORT", "8001", "port of the sandbox; `run` takes a free one where it is occupied", _integer(1, 65535)
+    ),
+    Variable(
+        "SANDBOX_SPEED", "1", "how many times faster than people the sandbox's payments move", _number(0.01, 10_000)
+    ),
+    Variable(
+        "SANDBOX_TRAFFIC", "6", "payments a minute that the sandbox starts by itself; 0: none", _number(0, 60_000)
+    ),
+    Variable(
+        "LOG_FORMAT",
+        "auto",
+        "`console` for people, `json` for machines, `auto`: console on a terminal",
+        _choice("auto", "console", "json"),
+    ),
+    Variable("LOG_LEVEL", "info", "least severe level that is logged", _choice("debug", "info", "warning", "error")),
+)

@@ -1,0 +1,41 @@
+"""How a call to Proof can fail: one typed value, whatever went wrong on the way (proof/README.md, "Errors")."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Failure:
+    """One failed call. `http_status`, `error` and `code` together name it; `message` is for people and logs only."""
+
+    http_status: int | None
+    """None when no HTTP answer came: time-out, refused, TLS."""
+    error: str
+    code: str
+    message: str
+    request_id: str | None = None
+    """Proof's `X-Request-Id`, for its support."""
+    retry_after: float | None = None
+    """Seconds, from a `Retry-After` header (RFC 9110, 10.2.3)."""
+
+    @property
+    def name(self) -> str:
+        """For logs and job titles, such as `502 upstream_error/provider_error`."""
+        return f"{self.http_status or 'no answer'} {self.error}/{self.code}"
+
+
+#: `error` of an answer that is not in Proof's error shape: something between us and Proof spoke.
+UNRECOGNISED = "unrecognised_answer"
+
+#: `error` and `code` where no answer, or no usable one, came. The slugs are Proof's own words for the same.
+UPSTREAM_UNAVAILABLE = "upstream_unavailable"
+INVALID_RESPONSE = "upstream_invalid_response"
+TIMEOUT = "timeout"
+CONNECTION_FAILED = "connection_failed"
+TLS_FAILED = "tls_failed"
+
+
+def invalid_response(http_status: int, message: str, request_id: str | None) -> Failure:
+    """A success status with a body that cannot be believed: HTML, truncated, wrong shape, another transaction's."""
+    return Failure(http_status, UPSTREAM_UNAVAILABLE, INVALID_RESPONSE, message, request_id)

@@ -1,0 +1,34 @@
+"""When a transaction that was just confirmed is looked at again without anybody asking."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from webhook_app.domain.status import TERMINAL, Status
+
+
+@dataclass(frozen=True)
+class Cadence:
+    """Proof recommends 5–10 s while a payment moves; one that has stood for hours is asked for less often."""
+
+    shortest_seconds: float = 5.0
+    longest_seconds: float = 3600.0
+
+
+#: A widget's init token lives about an hour, in which a `failed` payment may be tried again. The webhook of that may be
+#: lost, so it is looked at again at these moments after it failed.
+RECHECKS_OF_FAILED = (timedelta(minutes=10), timedelta(minutes=30), timedelta(minutes=75))
+
+
+def next_check_at(status: Status, updated_at: datetime, now: datetime, cadence: Cadence) -> datetime | None:
+    """The next look at a transaction confirmed as `status` since `updated_at`; None when nothing can follow.
+
+    The interval is a fiftieth of the status's age: 5 s in the first minutes, 10 s after eight, an hour after two days.
+    """
+    if status not in TERMINAL:
+        age = (now - updated_at).total_seconds()
+        return now + timedelta(seconds=min(max(age / 50, cadence.shortest_seconds), cadence.longest_seconds))
+    if status is Status.FAILED:
+        return next((at for wait in RECHECKS_OF_FAILED if (at := updated_at + wait) > now), None)
+    return None

@@ -1,0 +1,163 @@
+"""The one table that decides what follows a failed call (proof/README.md, "Errors", and what it leaves out).
+
+Precedence: the row that names most wins — status, error and code; then status and error; then the status alone; then
+its class (4xx, 5xx); last, no answer at all. Within Proof's own rows a wrong status or slug is an unlisted failure.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from webhook_app.domain.failures import (
+    CONNECTION_FAILED,
+    INVALID_RESPONSE,
+    TIMEOUT,
+    TLS_FAILED,
+    UNRECOGNISED,
+    UPSTREAM_UNAVAILABLE,
+    Failure,
+)
+
+
+class Action(StrEnum):
+    RETRY = "retry"
+    """Again with backoff, until the budget is spent."""
+    RETRY_ONCE = "retry_once"
+    """Again one single time, with backoff."""
+    PERMANENT = "permanent"
+    """Never as it is: a person has to look."""
+    PAUSE = "pause"
+    """Our configuration is wrong for every transaction: stop all calls, burn no attempt, probe."""
+
+
+class Blame(StrEnum):
+    """Whose fault a failure is, which decides whether it counts towards pausing all calls."""
+
+    TRANSACTION = "transaction"
+    UPSTREAM = "upstream"
+    CONFIGURATION = "configuration"
+
+
+@dataclass(frozen=True)
+class Rule:
+    """One row. `None` matches anything; `http_status` may be a number, `4xx`, `5xx`, or None for no answer."""
+
+    http_status: int | str | None
+    error: str | None
+    code: str | None
+    action: Action
+    blame: Blame
+    advice: str
+    """What a person does about it, in words for the page that shows it."""
+
+
+_T, _U, _C = Blame.TRANSACTION, Blame.UPSTREAM, Blame.CONFIGURATION
+_RETRY, _ONCE, _PERMANENT, _PAUSE = Action.RETRY, Action.RETRY_ONCE, Action.PERMANENT, Action.PAUSE
+
+_BASE_URL = "Check PROOF_API_URL: something other than Proof answered."
+_PROVISION = "Ask Proof to provision an active wallet for this currency and network, then replay."
+_ENABLE = "Ask Proof to enable this currency for you, then replay."
+_WAIT = "Nothing to do: it is retried by itself. If it persists, give Proof's support the request id."
+
+TABLE: tuple[Rule, ...] = (
+    # What Proof documents.
+    Rule(400, "invalid_request", "currency_not_allowed", _PERMANENT, _T, _ENABLE),
+    Rule(400, "invalid_request", None, _PERMANENT, _T, "Proof refuses the request as it is: check the identifier."),
+    Rule(400, "wallet_not_supported", None, _PERMANENT, _T, _PROVISION),
+    Rule(401, "unauthorised", None, _PAUSE, _C, "Check or rotate PROOF_CLIENT_TOKEN: Proof does not accept it."),
+    Rule(403, "forbidden", None, _PAUSE, _C, "Ask Proof to put this server's address on its allowlist."),
+    Rule(404, "not_found", None, _PERMANENT, _T, "Proof does not know this id, or it is not yours: verify it."),
+    Rule(500, "internal_error", None, _ONCE, _U, "A fault in Proof's proxy: contact Proof's support if it persists."),
+    Rule(500, "publish_failed", None, _RETRY, _U, _WAIT),
+    Rule(502, "upstream_error", None, _RETRY, _U, _WAIT),
+    Rule(502, "upstream_unavailable", None, _RETRY, _U, _WAIT),
+    # What it does not: a proxy in between, limits, an outage, an unbelievable success.
+    Rule(200, UPSTREAM_UNAVAILABLE, INVALID_RESPONSE, _RETRY, _U, "Proof's answer made no sense. " + _WAIT),
+    Rule(401, None, None, _PAUSE, _C, "Something asks for credentials we do not have. " + _BASE_URL),
+    Rule(403, UNRECOGNISED, None, _RETRY, _U, "A firewall or proxy refused the call. " + _BASE_URL),
+    Rule(403, None, None, _PAUSE, _C, "Proof forbids the call: check token and allowlist with Proof."),
+    Rule(408, None, None, _RETRY, _U, _WAIT),
+    Rule(425, None, None, _RETRY, _U, _WAIT),
+    Rule(429, None, None, _RETRY, _U, "We call too fast: lower PROOF_MAX_CALLS_PER_SECOND if it persists."),
+    Rule(503, None, None, _RETRY, _U, _WAIT),
+    Rule(504, None, None, _RETRY, _U, _WAIT),
+    Rule("2xx", None, None, _RETRY, _U, "Proof's answer made no sense. " + _WAIT),
+    Rule("3xx", None, None, _RETRY, _U, "A redirect is never followed. " + _BASE_URL),
+    Rule("4xx", UNRECOGNISED, None, _RETRY, _U, _BASE_URL),
+    Rule("4xx", None, None, _PERMANENT, _T, "Proof refuses the request: give its support the request id."),
+    Rule("5xx", None, None, _RETRY, _U, _WAIT),
+    # No answer at all.
+    Rule(None, None, TIMEOUT, _RETRY, _U, "Proof did not answer in time. " + _WAIT),
+    Rule(None, None, CONNECTION_FAILED, _RETRY, _U, "Proof cannot be reached: check PROOF_API_URL and the network."),
+    Rule(None, None, TLS_FAILED, _RETRY, _U, "No trusted connection to Proof: check its certificate and ours."),
+    Rule(None, None, None, _RETRY, _U, _WAIT),
+)
+
+
+@dataclass(frozen=True)
+class Budget:
+    """How long a reconciliation is retried before a person has to look. Time in which all calls were paused is free."""
+
+    attempts: int = 20
+    age_seconds: float = 24 * 3600.0
+    base_seconds: float = 2.0
+    cap_seconds: float = 600.0
+    retry_after_cap_seconds: float = 3600.0
+
+
+@dataclass(frozen=True)
+class Spent:
+    """What of its budget a reconciliation has used, the failure at hand included."""
+
+    attempts: int
+    single_retries: int
+    """How many of them ended in a failure that is retried once."""
+    age_seconds: float
+    """Since its first failure, less the time in which all calls were paused."""
+
+
+class Verdict(StrEnum):
+    RETRY = "retry"
+    GIVE_UP = "give_up"
+
+
+@dataclass(frozen=True)
+class Decision:
+    rule: Rule
+    verdict: Verdict
+    reason: str
+    """Why, in words for the person who looks at it."""
+
+
+def rule_for(failure: Failure) -> Rule:
+    """The row of `TABLE` that decides; every failure has one."""
+    return max((rule for rule in TABLE if _matches(rule, failure)), key=_weight)
+
+
+def decide(failure: Failure, spent: Spent, budget: Budget) -> Decision:
+    """Whether to try again. A pause is a retry that costs nothing, so here it is a retry like any other."""
+    rule = rule_for(failure)
+    if rule.action is Action.PERMANENT:
+        return Decision(rule, Verdict.GIVE_UP, "not retried: it would fail the same way again")
+    if rule.action is Action.RETRY_ONCE and spent.single_retries > 1:
+        return Decision(rule, Verdict.GIVE_UP, "retried once, as Proof advises, and failed again")
+    if spent.attempts >= budget.attempts:
+        return Decision(rule, Verdict.GIVE_UP, f"gave up after {spent.attempts} attempts")
+    if spent.age_seconds >= budget.age_seconds:
+        return Decision(rule, Verdict.GIVE_UP, f"gave up after {spent.age_seconds / 3600:.1f} hours of failing")
+    return Decision(rule, Verdict.RETRY, "retried with backoff")
+
+
+def _matches(rule: Rule, failure: Failure) -> bool:
+    if isinstance(rule.http_status, str):
+        if failure.http_status is None or f"{failure.http_status // 100}xx" != rule.http_status:
+            return False
+    elif rule.http_status != failure.http_status:
+        return False
+    return rule.error in (None, failure.error) and rule.code in (None, failure.code)
+
+
+def _weight(rule: Rule) -> tuple[int, int, int]:
+    exact_status = 2 if isinstance(rule.http_status, int) else 1
+    return exact_status, int(rule.error is not None), int(rule.code is not None)
