@@ -43,6 +43,7 @@ class Settings:
     port: int
     web_workers: int
     sandbox_port: int
+    sandbox_webhook_url: str | None
     sandbox_speed: float
     sandbox_traffic: float
     budget: Budget
@@ -83,6 +84,7 @@ def load_settings(environ: Mapping[str, str]) -> Settings:
         port=values["PORT"],
         web_workers=values["WEB_WORKERS"],
         sandbox_port=values["SANDBOX_PORT"],
+        sandbox_webhook_url=values["SANDBOX_WEBHOOK_URL"],
         sandbox_speed=values["SANDBOX_SPEED"],
         sandbox_traffic=values["SANDBOX_TRAFFIC"],
         budget=Budget(
@@ -303,6 +305,9 @@ VARIABLES: tuple[Variable, ...] = (
     Variable("POLL_LONGEST", "3600", "seconds between two looks at one that has stood for days", _number(0.05, 86400)),
     Variable(
         "SANDBOX_PORT", "8001", "port of the sandbox; `run` takes a free one where it is occupied", _integer(1, 65535)
+    ),
+    Variable(
+        "SANDBOX_WEBHOOK_URL", None, "where the sandbox sends its webhooks; `run` fills it in", _url("http", "https")
     ),
     Variable(
         "SANDBOX_SPEED", "1", "how many times faster than people the sandbox's payments move", _number(0.01, 10_000)

@@ -35,6 +35,10 @@ TIMEOUT = "timeout"
 CONNECTION_FAILED = "connection_failed"
 TLS_FAILED = "tls_failed"
 
+#: `error` and `code` of a call that was never made, for no URL can carry its id (`.`, `..`).
+INVALID_REQUEST = "invalid_request"
+UNSENDABLE_ID = "unsendable_id"
+
 
 def invalid_response(http_status: int, message: str, request_id: str | None) -> Failure:
     """A success status with a body that cannot be believed: HTML, truncated, wrong shape, another transaction's."""

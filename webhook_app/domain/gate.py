@@ -77,28 +77,38 @@ def admit(gate: Gate, wanted: int, in_flight: int, now: datetime, limits: Limits
 
 
 def record(gate: Gate, answers: Sequence[Answer], now: datetime, limits: Limits) -> Gate:
-    """The gate after these answers, in the order in which they came."""
-    for answer in answers:
-        gate = _record_one(gate, answer, now, limits)
+    """The gate after these answers, which came at about the same time.
+
+    One sane answer shows that Proof works, so failures beside it are the transactions' own. Our configuration's fault
+    pauses at once; the upstream's when different transactions fail and nothing else is heard.
+    """
+    to_blame = [(answer, rule_for(answer.failure).blame if answer.failure else None) for answer in answers]
+    is_sane = False
+    for answer, blame in to_blame:
+        # While paused, an answer to an older call tells nothing of the time since.
+        is_current = gate.paused_at is None or answer.started_at >= gate.paused_at
+        # So does a call that was never made: its id cannot be sent.
+        is_heard = answer.failure is None or answer.failure.http_status is not None
+        is_sane = is_sane or (is_current and is_heard and blame in (None, Blame.TRANSACTION))
+    if is_sane:
+        gate = _resume(gate, now)
+    for answer, blame in to_blame:
+        if blame is Blame.CONFIGURATION or (blame is Blame.UPSTREAM and not is_sane):
+            gate = _record_failure(gate, answer, blame, now, limits)
     return gate
 
 
-def _record_one(gate: Gate, answer: Answer, now: datetime, limits: Limits) -> Gate:
-    blame = rule_for(answer.failure).blame if answer.failure else None
-    if blame is None or blame is Blame.TRANSACTION:
-        if gate.paused_at and answer.started_at < gate.paused_at:
-            return gate  # it tells nothing of the time after the pause began
-        return _resume(gate, now)
+def _record_failure(gate: Gate, answer: Answer, blame: Blame, now: datetime, limits: Limits) -> Gate:
     if gate.is_paused:
-        # The latest word is the one to show; the probe's gap has been set already.
+        # The latest word is the one to show; the next probe's time has been set already.
         return replace(gate, blame=blame, failure=answer.failure)
     if blame is Blame.CONFIGURATION:
         return _pause(gate, blame, answer.failure, now, limits)
-    failing = gate.failing_ids
-    if answer.merchant_transaction_id not in failing:
-        failing = (*failing, answer.merchant_transaction_id)
-    gate = replace(gate, failing_ids=failing)
-    return _pause(gate, blame, answer.failure, now, limits) if len(failing) >= limits.pause_after else gate
+    if answer.merchant_transaction_id not in gate.failing_ids:
+        gate = replace(gate, failing_ids=(*gate.failing_ids, answer.merchant_transaction_id))
+    if len(gate.failing_ids) >= limits.pause_after:
+        return _pause(gate, blame, answer.failure, now, limits)
+    return gate
 
 
 def _pause(gate: Gate, blame: Blame, failure: Failure | None, now: datetime, limits: Limits) -> Gate:

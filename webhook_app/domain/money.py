@@ -26,7 +26,7 @@ def parse_amount(value: object) -> Decimal | None:
         amount = Decimal(text)
     except InvalidOperation as error:
         raise ValueError("not a decimal string") from error
-    if not amount.is_finite() or amount.is_signed():
+    if not amount.is_finite() or amount.is_signed() or text.startswith("+"):
         raise ValueError("not an amount")
     exponent = amount.as_tuple().exponent
     if not isinstance(exponent, int) or exponent < -MAX_SCALE or amount.adjusted() >= MAX_INTEGER_DIGITS:

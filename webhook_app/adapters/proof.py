@@ -1,0 +1,257 @@
+"""The client of Proof's API: one call in, one typed result or one typed failure out, whatever happens on the way."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import ssl
+import threading
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from datetime import UTC, datetime
+from urllib.parse import quote
+
+import urllib3
+from urllib3.exceptions import HTTPError, ReadTimeoutError
+from urllib3.exceptions import SSLError as TLSError
+
+from webhook_app import __version__
+from webhook_app.adapters.bounded_http import StaleConnection, open_pool
+from webhook_app.adapters.proof_answers import (
+    MAX_MESSAGE,
+    Answer,
+    Confirmed,
+    Session,
+    read_request_id,
+    read_retry_after,
+    read_session,
+    read_transaction,
+)
+from webhook_app.domain.failures import (
+    CONNECTION_FAILED,
+    INVALID_REQUEST,
+    TIMEOUT,
+    TLS_FAILED,
+    UNSENDABLE_ID,
+    UPSTREAM_UNAVAILABLE,
+    Failure,
+)
+from webhook_app.domain.text import storable
+
+__all__ = ["Confirmed", "ProofClient", "Session"]
+
+
+class ProofClient:
+    """Calls Proof; safe to share between threads, not across a fork. Time-outs in seconds.
+
+    A call takes at most `connect_timeout` to connect (for each address of the host) and to send, and `read_timeout` for
+    the whole answer; as often again as it has to try another token. `tokens` are newest first (proof/README.md, "To
+    rotate the token"): one that Proof refuses with 401 is followed at once by the next, and the one that worked is
+    remembered. `pool_size` is the number of connections that are kept alive, not a limit on calls. Raises ValueError
+    for a base URL or token that cannot be sent.
+    """
+
+    def __init__(
+        self,
+        base_url: str,
+        tokens: Sequence[str],
+        *,
+        connect_timeout: float,
+        read_timeout: float,
+        pool_size: int,
+        max_body_bytes: int = 262_144,
+    ) -> None:
+        url = urllib3.util.parse_url(base_url)
+        if url.scheme not in ("http", "https") or not url.host or url.auth or url.query or url.fragment:
+            raise ValueError("the base URL must be http(s)://host[:port][/prefix]")
+        if not tokens or not all(_is_sendable(token) for token in tokens):
+            # Checked here, for http.client would refuse it with a message that shows it.
+            raise ValueError("a client token must be printable ASCII without spaces")
+        self._origin = f"{url.scheme}://{url.netloc}"
+        self._prefix = (url.path or "").rstrip("/")
+        self._tokens = _Tokens(tokens)
+        self._connect_timeout = connect_timeout
+        self._read_timeout = read_timeout
+        self._max_body_bytes = max_body_bytes
+        self._pool = open_pool(url.scheme, url.host, url.port, pool_size)
+
+    def __repr__(self) -> str:
+        return f"ProofClient({self._origin}{self._prefix})"
+
+    def get_transaction(self, merchant_transaction_id: str) -> Confirmed | Failure:
+        """What Proof's API confirms of one transaction; the authority on its status. Never raises.
+
+        The empty id, `.` and `..` cannot be asked for: RFC 3986, 5.2.4 and 6.2.2 let every hop drop such a segment,
+        percent-encoded or not, so the question would reach another resource. They fail without a call.
+        """
+        if merchant_transaction_id in ("", ".", ".."):
+            return Failure(None, INVALID_REQUEST, UNSENDABLE_ID, "no URL can carry this id; Proof was not asked")
+        # A lone surrogate, which UTF-8 cannot carry, becomes `?` and so an id that Proof does not know.
+        segment = quote(merchant_transaction_id, safe="", errors="replace")
+        answer = self._call("GET", f"/widget/transactions/{segment}", None)
+        result = answer if isinstance(answer, Failure) else read_transaction(answer, merchant_transaction_id)
+        return self._redact(result) if isinstance(result, Failure) else result
+
+    def open_session(self, body: Mapping[str, object]) -> Session | Failure:
+        """The session that Proof makes of `body`, sent as JSON in one call; the retry that Proof asks for is the
+        caller's. Never raises for anything that Proof or the network does; TypeError for a body JSON cannot express."""
+        encoded = json.dumps(dict(body)).encode()
+        answer = self._call("POST", "/widget/session", encoded)
+        result = answer if isinstance(answer, Failure) else read_session(answer)
+        return self._redact(result) if isinstance(result, Failure) else result
+
+    def close(self) -> None:
+        """Closes the idle connections; calls under way end, later ones fail."""
+        self._pool.close()
+
+    def _call(self, method: str, path: str, body: bytes | None) -> Answer | Failure:
+        """The first answer that does not refuse the token, or the last 401."""
+        answer: Answer | Failure | None = None
+        for token in self._tokens.in_order():
+            answer = self._send(method, path, body, token)
+            if isinstance(answer, Failure):
+                return answer
+            if answer.http_status != 401:
+                if answer.http_status < 500:
+                    self._tokens.accept(token)
+                return answer
+        assert answer is not None, "there is at least one token"
+        return answer
+
+    def _send(self, method: str, path: str, body: bytes | None, token: str) -> Answer | Failure:
+        started = time.monotonic()
+        try:
+            try:
+                return self._exchange(method, path, body, token, self._read_timeout)
+            except (HTTPError, OSError) as error:
+                seconds_left = self._read_timeout - (time.monotonic() - started)
+                # Proof may have acted on a POST before the connection broke; a GET may be said twice.
+                if method != "GET" or seconds_left <= 0 or not _is_stale(error):
+                    raise
+            return self._exchange(method, path, body, token, seconds_left)
+        except (HTTPError, http.client.HTTPException, OSError, ValueError) as error:
+            return _no_answer(error)
+
+    def _exchange(
+        self, method: str, path: str, body: bytes | None, token: str, read_timeout: float
+    ) -> Answer | Failure:
+        headers = {
+            "Accept": "application/json",
+            "Accept-Encoding": "identity",
+            "Authorization": f"Bearer {token}",
+            "User-Agent": f"webhook-app/{__version__}",
+        }
+        if body is not None:
+            headers["Content-Type"] = "application/json"
+        response = self._pool.urlopen(
+            method,
+            self._prefix + path,
+            body=body,
+            headers=headers,
+            timeout=urllib3.Timeout(connect=self._connect_timeout, read=read_timeout),
+            retries=False,
+            redirect=False,
+            assert_same_host=False,
+            preload_content=False,
+            decode_content=False,
+        )
+        try:
+            return self._receive(response)
+        finally:
+            # After a whole body this does nothing, for the connection went back to the pool. What is left of any other
+            # must not be taken for the next call's answer.
+            response.close()
+            response.release_conn()
+
+    def _receive(self, response: urllib3.BaseHTTPResponse) -> Answer | Failure:
+        request_id = read_request_id(response.headers.get("X-Request-Id"))
+        retry_after = read_retry_after(response.headers.get("Retry-After"), datetime.now(UTC))
+        damage = None if response.headers.get("Content-Encoding", "identity").lower() == "identity" else "encoded"
+        body = b""
+        if damage is None and response.status >= 200:
+            try:
+                body = self._read_body(response)
+            except (HTTPError, http.client.HTTPException, OSError, ValueError) as error:
+                if _is_timeout(error):
+                    return replace(_no_answer(error), request_id=request_id, retry_after=retry_after)
+                damage = "truncated"
+            else:
+                damage = "too_large" if len(body) > self._max_body_bytes else None
+        return Answer(response.status, body, damage, request_id, retry_after)
+
+    def _read_body(self, response: urllib3.BaseHTTPResponse) -> bytes:
+        """The body, or its first `max_body_bytes` and one more."""
+        body = bytearray()
+        while wanted := self._max_body_bytes + 1 - len(body):
+            chunk = response.read(wanted)
+            if not chunk:
+                break
+            body += chunk
+        return bytes(body)
+
+    def _redact(self, failure: Failure) -> Failure:
+        """A failure that shows no token, though the answer may echo the one it was sent."""
+        return replace(
+            failure,
+            error=self._tokens.hide(failure.error),
+            code=self._tokens.hide(failure.code),
+            message=self._tokens.hide(failure.message),
+            request_id=failure.request_id and self._tokens.hide(failure.request_id),
+        )
+
+
+class _Tokens:
+    """Client tokens, newest first, and which of them Proof accepted last."""
+
+    def __init__(self, tokens: Sequence[str]) -> None:
+        self._tokens = tuple(tokens)
+        self._accepted = self._tokens[0]
+        self._lock = threading.Lock()
+
+    def in_order(self) -> Iterator[str]:
+        """The accepted one, then the others, newest first."""
+        with self._lock:
+            first = self._accepted
+        yield first
+        yield from (token for token in self._tokens if token != first)
+
+    def accept(self, token: str) -> None:
+        with self._lock:
+            self._accepted = token
+
+    def hide(self, text: str) -> str:
+        for token in self._tokens:
+            text = text.replace(token, "***")
+        return text
+
+
+def _is_sendable(token: str) -> bool:
+    return token != "" and token.isascii() and token.isprintable() and " " not in token
+
+
+def _no_answer(error: Exception) -> Failure:
+    """The failure of a call that got no answer, or not the whole of it in time."""
+    code, meaning = CONNECTION_FAILED, "no connection to Proof, or it broke"
+    if _is_timeout(error):
+        code, meaning = TIMEOUT, "Proof's answer was not there in time"
+    elif any(isinstance(cause, TLSError | ssl.SSLError) for cause in _causes(error)):
+        code, meaning = TLS_FAILED, "no trusted connection to Proof"
+    *_, root = _causes(error)
+    return Failure(None, UPSTREAM_UNAVAILABLE, code, storable(f"{meaning}: {root or type(root).__name__}", MAX_MESSAGE))
+
+
+def _is_timeout(error: BaseException) -> bool:
+    return any(isinstance(cause, TimeoutError | ReadTimeoutError) for cause in _causes(error))
+
+
+def _is_stale(error: BaseException) -> bool:
+    return any(isinstance(cause, StaleConnection) for cause in _causes(error))
+
+
+def _causes(error: BaseException) -> Iterator[BaseException]:
+    """The error and what it was raised from; urllib3 keeps that in `__cause__` or among the arguments."""
+    cause: BaseException | None = error
+    while cause is not None:
+        yield cause
+        cause = cause.__cause__ or next((part for part in cause.args if isinstance(part, BaseException)), None)

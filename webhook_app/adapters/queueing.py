@@ -1,0 +1,230 @@
+"""The way to RQ: waking workers, and showing on the RQ dashboard what waits and what failed.
+
+RQ never holds the truth. Everything here may be lost at any time and is made again from SQL by the clock. Jobs are
+named by string, for `webhook_app` does not import `workers`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import threading
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from redis import Redis
+from redis.backoff import NoBackoff
+from redis.exceptions import RedisError
+from redis.retry import Retry
+from rq import Queue
+from rq.job import Job, JobStatus
+from rq.registry import BaseRegistry, FailedJobRegistry, ScheduledJobRegistry
+from rq.results import Result
+from rq.serializers import JSONSerializer
+
+from webhook_app.logs import get_logger
+
+log = get_logger()
+
+FAST_QUEUE = "reconcile"
+SLOW_QUEUE = "retry"
+RECONCILE_DUE = "workers.jobs.reconcile_due"
+RECONCILE_ONE = "workers.jobs.reconcile_one"
+
+#: In a job's meta: it shows a reconciliation that failed, so whoever requeues it wants a replay.
+SHOWS_FAILED = "shows_failed"
+
+#: Most jobs of one kind that are shown; SQL has them all.
+MOST_SHOWN = 1000
+#: Most slow-lane jobs that wait in the queue at once.
+MOST_DISPATCHED = 200
+
+_WAKE_KEY = "webhook-app:wake"
+_WAKE_SECONDS = 5
+_FAST_JOB_TIMEOUT = 120
+_SLOW_JOB_TIMEOUT = 180
+_PLAIN_ID = re.compile(r"[A-Za-z0-9_-]+")
+
+
+def connect_redis(url: str, *, timeout: float = 2.0) -> Redis:
+    """A client that gives up after `timeout` seconds, so that nobody hangs on a dead Redis."""
+    client: Redis = Redis.from_url(
+        url,
+        socket_connect_timeout=timeout,
+        socket_timeout=timeout,
+        retry=Retry(NoBackoff(), 1),
+        health_check_interval=15,
+    )
+    return client
+
+
+def job_id(merchant_transaction_id: str) -> str:
+    """`reconcile-<id>`; RQ allows letters, digits, `_` and `-`, so an id with others is shown by its digest."""
+    if _PLAIN_ID.fullmatch(merchant_transaction_id):
+        return f"reconcile-{merchant_transaction_id}"
+    return f"reconcile_{hashlib.sha256(merchant_transaction_id.encode()).hexdigest()[:32]}"
+
+
+@dataclass(frozen=True)
+class Shown:
+    """A reconciliation as the RQ dashboard shows it: one that waits for its next attempt, or one that failed."""
+
+    merchant_transaction_id: str
+    at: datetime
+    """Of a waiting one, its next attempt; of a failed one, the failure."""
+    summary: str
+    """The last failure in one line, with its request id."""
+
+
+class Queues:
+    """The two RQ queues. Every method may raise RedisError and does nothing by half that a repeat would not mend."""
+
+    def __init__(self, redis: Redis) -> None:
+        self.redis = redis
+        self.fast = Queue(FAST_QUEUE, connection=redis, serializer=JSONSerializer)
+        self.slow = Queue(SLOW_QUEUE, connection=redis, serializer=JSONSerializer)
+
+    def wake(self) -> None:
+        """Sees to it that a worker looks for due work soon. However many call, at most one job waits."""
+        if self.redis.set(_WAKE_KEY, "1", nx=True, ex=_WAKE_SECONDS):
+            self.fast.enqueue(
+                RECONCILE_DUE,
+                description="reconcile what is due",
+                job_timeout=_FAST_JOB_TIMEOUT,
+                result_ttl=0,
+                failure_ttl=300,
+            )
+
+    def acknowledge_wake(self) -> None:
+        """Called before looking for work: whoever commits an event after this wakes a worker anew."""
+        self.redis.delete(_WAKE_KEY)
+
+    def dispatch(self, merchant_transaction_ids: Iterable[str]) -> int:
+        """Queues a slow-lane job for each that has none waiting yet; returns how many."""
+        waiting = set(self.slow.get_job_ids())
+        dispatched = 0
+        for merchant_transaction_id in merchant_transaction_ids:
+            name = job_id(merchant_transaction_id)
+            if name in waiting:
+                continue
+            if len(waiting) >= MOST_DISPATCHED:
+                break
+            self._scheduled().remove(name)
+            self.slow.enqueue(
+                RECONCILE_ONE,
+                merchant_transaction_id,
+                job_id=name,
+                description=f"reconcile {merchant_transaction_id}",
+                job_timeout=_SLOW_JOB_TIMEOUT,
+                result_ttl=0,
+                failure_ttl=300,
+            )
+            waiting.add(name)
+            dispatched += 1
+        return dispatched
+
+    def show_waiting(self, waiting: Iterable[Shown]) -> None:
+        """Makes RQ's scheduled jobs those that wait for a retry. They are for people to see: the clock, not RQ's own
+        scheduler, queues them when they are due."""
+        wanted = {job_id(shown.merchant_transaction_id): shown for shown in waiting}
+        registry = self._scheduled()
+        current = _members(registry)
+        for name in current.keys() - wanted.keys():
+            registry.remove(name, delete_job=True)
+        for name, shown in wanted.items():
+            if int(current.get(name, 0)) != int(shown.at.timestamp()):
+                self.slow.enqueue_at(
+                    shown.at,
+                    RECONCILE_ONE,
+                    shown.merchant_transaction_id,
+                    job_id=name,
+                    description=f"reconcile {shown.merchant_transaction_id}: {shown.summary}",
+                    job_timeout=_SLOW_JOB_TIMEOUT,
+                    result_ttl=0,
+                    failure_ttl=300,
+                )
+
+    def show_failed(self, failed: Iterable[Shown]) -> None:
+        """Makes RQ's failed jobs of the slow lane those reconciliations that wait for a person."""
+        wanted = {job_id(shown.merchant_transaction_id): shown for shown in failed}
+        registry = self._failed()
+        current = _members(registry)
+        for name in current.keys() - wanted.keys():
+            registry.remove(name, delete_job=True)
+        for name in wanted.keys() - current.keys():
+            self._show_failed_job(registry, name, wanted[name])
+
+    def _show_failed_job(self, registry: FailedJobRegistry, name: str, shown: Shown) -> None:
+        job = Job.create(
+            RECONCILE_ONE,
+            args=[shown.merchant_transaction_id],
+            id=name,
+            origin=SLOW_QUEUE,
+            connection=self.redis,
+            serializer=JSONSerializer,
+            status=JobStatus.FAILED,
+            description=f"reconcile {shown.merchant_transaction_id}: {shown.summary}",
+            meta={SHOWS_FAILED: True},
+            timeout=_SLOW_JOB_TIMEOUT,
+            result_ttl=0,
+            failure_ttl=-1,
+        )
+        job.enqueued_at = job.ended_at = shown.at
+        with self.redis.pipeline() as pipeline:
+            self.slow.remove(job, pipeline=pipeline)  # one that still waits would run as if it had been requeued
+            job.save(pipeline=pipeline)
+            Result.create_failure(job, -1, shown.summary, pipeline=pipeline)
+            registry.add(job, ttl=-1, exc_string=shown.summary, pipeline=pipeline)
+            pipeline.execute()
+
+    def _scheduled(self) -> ScheduledJobRegistry:
+        return ScheduledJobRegistry(queue=self.slow)  # type: ignore[no-untyped-call]  # RQ has not typed this one
+
+    def _failed(self) -> FailedJobRegistry:
+        return FailedJobRegistry(queue=self.slow)
+
+
+class Waker:
+    """Wakes workers from a thread of its own, so that no request waits for Redis, dead or alive."""
+
+    def __init__(self, queues: Queues) -> None:
+        self._queues = queues
+        self._wanted = threading.Event()
+        self._start = threading.Lock()
+        self._thread: threading.Thread | None = None
+
+    def wake(self) -> None:
+        """Returns at once. A wake-up that fails is no loss: the clock finds the work in SQL."""
+        if self._thread is None:
+            with self._start:
+                if self._thread is None:  # not before the first use: a server forks after the app is made
+                    self._thread = threading.Thread(target=self._run, name="waker", daemon=True)
+                    self._thread.start()
+        self._wanted.set()
+
+    def _run(self) -> None:
+        is_down = False
+        while True:
+            self._wanted.wait()
+            self._wanted.clear()
+            try:
+                self._queues.wake()
+                is_down = False
+            except RedisError as error:
+                if not is_down:
+                    log.warning("redis is not reachable; the clock will find new work in SQL", error=str(error))
+                is_down = True
+
+
+def _members(registry: BaseRegistry) -> Mapping[str, float]:
+    """Job ids with their scores, but for those whose job is gone: a worker deletes its job when it has run, and may do
+    so just after the same one was shown again."""
+    members: Any = registry.connection.zrange(registry.key, 0, -1, withscores=True)
+    scores = {name.decode(): float(score) for name, score in members}
+    with registry.connection.pipeline(transaction=False) as pipeline:
+        for name in scores:
+            pipeline.exists(Job.key_for(name))
+        there = pipeline.execute()
+    return {name: score for (name, score), is_there in zip(scores.items(), there, strict=True) if is_there}

@@ -1,0 +1,68 @@
+"""The web application: `create_app` puts it together, `create_app_from_environment` is what the server starts."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+from flask import Flask, Response
+from flask_smorest import Api
+from werkzeug.exceptions import HTTPException
+from werkzeug.middleware.proxy_fix import ProxyFix
+
+from webhook_app import __version__
+from webhook_app.adapters.queueing import Waker
+from webhook_app.config import ConfigurationError, load_settings
+from webhook_app.logs import configure_logging
+from webhook_app.services import Services, open_services
+from webhook_app.web.errors import from_http_exception, register_error_handlers
+from webhook_app.web.health import health_blueprint
+from webhook_app.web.requests import bind_services
+from webhook_app.web.transactions import transactions_blueprint
+from webhook_app.web.webhooks import webhooks_blueprint
+
+#: Request threads of one web process; each may hold one database connection.
+REQUEST_THREADS = 16
+
+
+class _Api(Api):  # type: ignore[misc]  # flask-smorest is not typed
+    """flask-smorest with errors in our shape; overriding this method is how it is meant to be done."""
+
+    def handle_http_exception(self, error: HTTPException) -> Response:
+        return from_http_exception(error)
+
+
+def create_app(services: Services) -> Flask:
+    """The application over these services. Raises ConfigurationError without a SECRET_KEY."""
+    settings = services.settings
+    if settings.secret_key is None:
+        raise ConfigurationError(
+            "SECRET_KEY is not set: set it to at least 16 random characters, the same for every web process. "
+            'Make one with: python -c "import secrets; print(secrets.token_urlsafe(32))"'
+        )
+    app = Flask(__name__)
+    app.secret_key = settings.secret_key
+    app.json.sort_keys = False  # type: ignore[attr-defined]  # the default provider has it, its base class has not
+    app.config.update(
+        API_TITLE="webhook-app",
+        API_VERSION=__version__,
+        OPENAPI_VERSION="3.1.0",
+        MAX_CONTENT_LENGTH=1024 * 1024,
+    )
+    hops = settings.trusted_proxy_hops
+    if hops:
+        wsgi: Any = ProxyFix(app.wsgi_app, x_for=hops, x_proto=hops, x_host=hops)
+        app.wsgi_app = wsgi  # type: ignore[method-assign]  # Flask's documented way to add middleware
+    bind_services(app, services)
+    app.register_blueprint(webhooks_blueprint(Waker(services.queues)))
+    app.register_blueprint(health_blueprint())
+    _Api(app).register_blueprint(transactions_blueprint)
+    register_error_handlers(app)
+    return app
+
+
+def create_app_from_environment() -> Flask:
+    """For a WSGI server that starts a process of its own."""
+    settings = load_settings(os.environ)
+    configure_logging(settings.log_format, settings.log_level, "web")
+    return create_app(open_services(settings, pool_size=REQUEST_THREADS))

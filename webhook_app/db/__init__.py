@@ -1,0 +1,1 @@
+"""The way to SQL: engine, sessions, column types. SQLite and PostgreSQL behave alike above this package."""

@@ -1,0 +1,33 @@
+"""Attempts: each call to Proof made for a reconciliation, with its outcome and what was decided."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from sqlalchemy import ForeignKey, Index, String
+from sqlalchemy.orm import Mapped, mapped_column
+
+from webhook_app.db.types import BigId
+from webhook_app.models.declarative import Base
+
+
+class Attempt(Base):
+    __tablename__ = "attempts"
+    __table_args__ = (Index("ix_attempts_reconciliation_id_id", "reconciliation_id", "id"),)
+
+    id: Mapped[int] = mapped_column(BigId, primary_key=True)
+    reconciliation_id: Mapped[int] = mapped_column(ForeignKey("reconciliations.id", ondelete="CASCADE"))
+    started_at: Mapped[datetime]
+    finished_at: Mapped[datetime]
+    status: Mapped[str | None] = mapped_column(String(16))
+    """The status that Proof confirmed; None when the call failed."""
+    http_status: Mapped[int | None]
+    error: Mapped[str | None] = mapped_column(String(64))
+    code: Mapped[str | None] = mapped_column(String(64))
+    message: Mapped[str | None] = mapped_column(String(500))
+    request_id: Mapped[str | None] = mapped_column(String(128))
+    decision: Mapped[str] = mapped_column(String(200))
+    """What follows, in words."""
+    counted: Mapped[bool]
+    """Whether it was charged to the retry budget; what fails while all calls are paused is not."""
+    next_attempt_at: Mapped[datetime | None]

@@ -1,0 +1,78 @@
+"""Events: what Proof reported, as it reported it; and receipts: each time it said so."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from decimal import Decimal
+from enum import StrEnum
+from typing import Any
+
+from sqlalchemy import JSON, CheckConstraint, ForeignKey, Index, LargeBinary, String, UniqueConstraint
+from sqlalchemy.orm import Mapped, mapped_column
+
+from webhook_app.db.types import BigId
+from webhook_app.models.declarative import Base, one_of
+
+
+class Channel(StrEnum):
+    """How an event reached us."""
+
+    WEBHOOK = "webhook"
+
+
+class Delivery(StrEnum):
+    """An event's way through reconciliation, as operators see it."""
+
+    PENDING = "pending"
+    RETRYING = "retrying"
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+
+
+class Event(Base):
+    """One distinct status change as reported: advisory, never the truth. All but the key may be missing or odd."""
+
+    __tablename__ = "events"
+    __table_args__ = (
+        # Proof's trap: a payment retried in the widget repeats (id, status) with a later updated_at.
+        UniqueConstraint("merchant_transaction_id", "status", "updated_at_key"),
+        one_of("delivery", Delivery, "delivery"),
+        CheckConstraint("(delivery = 'succeeded') = (settled_at IS NOT NULL)", name="settled"),
+        Index("ix_events_delivery_id", "delivery", "id"),
+        Index("ix_events_merchant_transaction_id_updated_at", "merchant_transaction_id", "updated_at"),
+    )
+
+    id: Mapped[int] = mapped_column(BigId, primary_key=True)
+    merchant_transaction_id: Mapped[str] = mapped_column(String(128))
+    channel: Mapped[str] = mapped_column(String(16))
+    status: Mapped[str] = mapped_column(String(64))
+    updated_at: Mapped[datetime | None]
+    updated_at_key: Mapped[str] = mapped_column(String(80))
+    """`updated_at` in one spelling; of an unparseable one a digest; empty when there was none."""
+    type: Mapped[str | None] = mapped_column(String(32))
+    currency: Mapped[str | None] = mapped_column(String(32))
+    network: Mapped[str | None] = mapped_column(String(64))
+    crypto_amount: Mapped[Decimal | None]
+    fiat_currency: Mapped[str | None] = mapped_column(String(32))
+    fiat_amount: Mapped[Decimal | None]
+    created_at: Mapped[datetime | None]
+    warnings: Mapped[list[str]] = mapped_column(JSON)
+    body: Mapped[bytes] = mapped_column(LargeBinary)
+    """The request body of the first receipt, byte for byte."""
+    received_at: Mapped[datetime]
+    delivery: Mapped[str] = mapped_column(String(16))
+    settled_at: Mapped[datetime | None]
+
+
+class Receipt(Base):
+    """One HTTP request that carried an event."""
+
+    __tablename__ = "receipts"
+
+    id: Mapped[int] = mapped_column(BigId, primary_key=True)
+    event_id: Mapped[int] = mapped_column(ForeignKey("events.id", ondelete="CASCADE"), index=True)
+    received_at: Mapped[datetime]
+    remote_addr: Mapped[str | None] = mapped_column(String(64))
+    headers: Mapped[dict[str, Any]] = mapped_column(JSON)
+    body: Mapped[bytes | None] = mapped_column(LargeBinary)
+    """Only where it differs from the event's."""

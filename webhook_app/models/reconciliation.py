@@ -1,0 +1,74 @@
+"""Reconciliations: the work of bringing one transaction to its authoritative status, one row per transaction."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from enum import StrEnum
+
+from sqlalchemy import CheckConstraint, Index, String, text
+from sqlalchemy.orm import Mapped, mapped_column
+
+from webhook_app.db.types import BigId
+from webhook_app.models.declarative import Base, one_of
+
+
+class State(StrEnum):
+    """Where a reconciliation stands. That all calls are paused is the gate's state, not a row's."""
+
+    PENDING = "pending"
+    RETRYING = "retrying"
+    WATCHING = "watching"
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+
+
+#: Work that is not done: these have a next attempt.
+OPEN_STATES = (State.PENDING, State.RETRYING, State.WATCHING)
+
+
+class Reconciliation(Base):
+    __tablename__ = "reconciliations"
+    __table_args__ = (
+        one_of("state", State, "state"),
+        CheckConstraint("state IN ('succeeded', 'failed') OR next_attempt_at IS NOT NULL", name="open_has_next"),
+        CheckConstraint("state <> 'failed' OR next_attempt_at IS NULL", name="failed_waits"),
+        CheckConstraint("(claim_token IS NULL) = (lease_until IS NULL)", name="claim_has_lease"),
+        Index("ix_reconciliations_due", "next_attempt_at", postgresql_where=text("next_attempt_at IS NOT NULL"),
+              sqlite_where=text("next_attempt_at IS NOT NULL")),
+        Index("ix_reconciliations_leased", "lease_until", postgresql_where=text("lease_until IS NOT NULL"),
+              sqlite_where=text("lease_until IS NOT NULL")),
+        Index("ix_reconciliations_state", "state", "id"),
+    )  # fmt: skip
+
+    id: Mapped[int] = mapped_column(BigId, primary_key=True)
+    merchant_transaction_id: Mapped[str] = mapped_column(String(128), unique=True)
+    state: Mapped[str] = mapped_column(String(16))
+    generation: Mapped[int]
+    """Counts the requests for this work; one that comes during a fetch shows here, and the fetch is repeated."""
+    created_at: Mapped[datetime]
+    next_attempt_at: Mapped[datetime | None]
+    """Of a succeeded one: a late check, for a failed payment may be tried again."""
+    reconciled_at: Mapped[datetime | None]
+    """When Proof last confirmed the transaction."""
+
+    claim_token: Mapped[str | None] = mapped_column(String(32))
+    lease_until: Mapped[datetime | None]
+    crashes: Mapped[int] = mapped_column(default=0)
+    """Leases in a row that ran out: the worker died with it in hand."""
+
+    attempts: Mapped[int] = mapped_column(default=0)
+    """All calls ever made for it."""
+    spent_attempts: Mapped[int] = mapped_column(default=0)
+    """Failed ones that count against the present retry budget."""
+    single_retries: Mapped[int] = mapped_column(default=0)
+    """Those of them that Proof wants retried only once."""
+    first_failed_at: Mapped[datetime | None]
+    paused_seconds_then: Mapped[float] = mapped_column(default=0.0)
+    """The gate's total at `first_failed_at`: a pause since then does not age the budget."""
+
+    last_http_status: Mapped[int | None]
+    last_error: Mapped[str | None] = mapped_column(String(64))
+    last_code: Mapped[str | None] = mapped_column(String(64))
+    last_message: Mapped[str | None] = mapped_column(String(500))
+    last_request_id: Mapped[str | None] = mapped_column(String(128))
+    last_failed_at: Mapped[datetime | None]

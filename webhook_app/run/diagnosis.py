@@ -1,0 +1,55 @@
+"""`webhook-app doctor`: what is in force, what is wrong, and what to do about it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from redis.exceptions import RedisError
+from sqlalchemy.exc import SQLAlchemyError
+
+from webhook_app.config import ConfigurationError, Settings, describe_settings
+from webhook_app.domain.failures import Failure
+from webhook_app.domain.retry_policy import Action, rule_for
+from webhook_app.services import Services, open_reconciler, open_services
+from webhook_app.web.health import CHECKS, NotReady
+
+#: Not a transaction of anybody: Proof answers 404 to a caller whose token and address it accepts.
+_PROBE_ID = "webhook-app-doctor"
+
+
+@dataclass(frozen=True)
+class Finding:
+    line: str
+    is_well: bool = True
+
+
+def diagnose(settings: Settings, environ: Mapping[str, str]) -> list[Finding]:
+    """The configuration in force, secrets masked, then one finding for each check."""
+    findings = [Finding(f"  {variable.name} = {shown}") for variable, shown in describe_settings(environ)]
+    try:
+        services = open_services(settings)
+    except ConfigurationError as error:
+        return [*findings, Finding(f"✗ configuration: {error}", is_well=False)]
+    findings += [_run(name, check, services) for name, check in CHECKS.items()]
+    findings.append(_run("proof", _check_proof, services))
+    return findings
+
+
+def _run(name: str, check: Callable[[Services], None], services: Services) -> Finding:
+    try:
+        check(services)
+    except (NotReady, ConfigurationError) as problem:
+        return Finding(f"✗ {name}: {problem}", is_well=False)
+    except (SQLAlchemyError, RedisError) as error:
+        return Finding(f"✗ {name}: cannot be reached: {str(error).splitlines()[0]}", is_well=False)
+    return Finding(f"✓ {name}")
+
+
+def _check_proof(services: Services) -> None:
+    answer = open_reconciler(services, threads=1).proof.get_transaction(_PROBE_ID)
+    if isinstance(answer, Failure):
+        rule = rule_for(answer)
+        if rule.action is not Action.PERMANENT:
+            request_id = f" (request id {answer.request_id})" if answer.request_id else ""
+            raise NotReady(f"{answer.name}{request_id}: {answer.message} {rule.advice}")

@@ -1,0 +1,134 @@
+"""The guardian: a tiny process that kills whatever its supervisor leaves behind, even after a `kill -9`.
+
+Each child is the leader of a session of its own, and its own children (granian's workers, RQ's work-horses) stay in
+that session whatever process group they choose. The supervisor alone holds the writing end of a pipe to the guardian;
+when it dies, however it dies, the guardian reads the end of the file and kills every session that was named to it.
+A child names itself before it becomes its program, so there is no moment at which it runs and the guardian does not
+know. A child that is itself a supervisor has a guardian of its own, and so on down.
+
+This file is also what the guardian process runs: it needs the standard library and psutil alone.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import IO
+
+import psutil
+
+# POSIX sh: the shell names its process to the guardian, then becomes the program, keeping its process id.
+_NAME_ONESELF = 'echo "$$" >&0 && exec </dev/null && exec "$@"'
+
+
+class Guardian:
+    """The supervisor's handle. `held_files` stay open in the guardian: a lock on one outlasts all children."""
+
+    def __init__(self, held_files: Sequence[int] = ()) -> None:
+        self._held_files = tuple(held_files)
+        self._process, self._pipe = self._start()
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    def spawn(
+        self,
+        argv: Sequence[str],
+        env: Mapping[str, str],
+        stdout: IO[bytes] | None = None,
+        stderr: IO[bytes] | None = None,
+    ) -> subprocess.Popen[bytes]:
+        """Starts `argv` as the leader of a new session that the guardian knows."""
+        return subprocess.Popen(  # noqa: S603 - the commands are our own
+            ["/bin/sh", "-c", _NAME_ONESELF, "sh", *argv],
+            env=dict(env),
+            stdin=self._pipe,
+            stdout=stdout,
+            stderr=stderr,
+            start_new_session=True,
+        )
+
+    def bury(self, pid: int) -> None:
+        """Kills what is left of an ended child's session, so that its process id may be used by others again."""
+        kill_sessions([pid])
+        self._tell(f"-{pid}")
+
+    def ensure_alive(self, pids: Iterable[int]) -> bool:
+        """Replaces a guardian that was killed and names `pids` to the new one; True when that was necessary."""
+        if self._process.poll() is None:
+            return False
+        os.close(self._pipe)
+        self._process, self._pipe = self._start()
+        for pid in pids:
+            self._tell(str(pid))
+        return True
+
+    def close(self) -> None:
+        """Returns when the guardian has killed what was left and has gone."""
+        os.close(self._pipe)
+        self._process.wait()
+
+    def _start(self) -> tuple[subprocess.Popen[bytes], int]:
+        reading, writing = os.pipe()
+        process = subprocess.Popen(  # noqa: S603 - this very file
+            [sys.executable, "-I", str(Path(__file__).resolve())],
+            stdin=reading,
+            pass_fds=self._held_files,
+            start_new_session=True,
+        )
+        os.close(reading)
+        return process, writing
+
+    def _tell(self, line: str) -> None:
+        with contextlib.suppress(BrokenPipeError):  # the next ensure_alive starts another and tells it all
+            os.write(self._pipe, f"{line}\n".encode())
+
+
+def kill_sessions(sessions: Iterable[int], patience: float = 5.0) -> None:
+    """SIGKILL to every process in these sessions, again until none is alive, `patience` seconds at most."""
+    wanted = frozenset(sessions)
+    deadline = time.monotonic() + patience
+    while members := _members(wanted):
+        for pid in members:
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.kill(pid, signal.SIGKILL)
+        if time.monotonic() > deadline:
+            return
+        time.sleep(0.01)
+
+
+def _members(sessions: frozenset[int]) -> list[int]:
+    found = []
+    for pid in psutil.pids() if sessions else ():
+        try:
+            if os.getsid(pid) in sessions and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE:
+                found.append(pid)
+        except (ProcessLookupError, PermissionError, psutil.Error):
+            continue
+    return found
+
+
+def guard(lines: Iterable[str]) -> None:
+    """Follows which sessions are alive, and kills them all when `lines` ends."""
+    sessions: set[int] = set()
+    for line in lines:
+        number = int(line)
+        if number > 0:
+            sessions.add(number)
+        else:
+            sessions.discard(-number)
+    kill_sessions(sessions)
+
+
+if __name__ == "__main__":
+    # It ends when its supervisor does, and for no other reason that can be refused.
+    for refused in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(refused, signal.SIG_IGN)
+    guard(sys.stdin)

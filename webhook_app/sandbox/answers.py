@@ -1,0 +1,72 @@
+"""What the sandbox answers to one call, and in what manner it goes over the wire."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+
+class Manner(StrEnum):
+    """How an answer leaves the server; all but WHOLE end the connection."""
+
+    WHOLE = "whole"
+    CLOSE = "close"
+    """The connection is closed, nothing is sent."""
+    RESET = "reset"
+    """The same with a TCP reset."""
+    HANG = "hang"
+    """Nothing is sent until the client leaves or `seconds` have passed."""
+    HANG_IN_BODY = "hang_in_body"
+    """The head and half of the body, then as HANG."""
+    SHORT = "short"
+    """`Content-Length` promises more than is sent."""
+    DRIP = "drip"
+    """One byte every `seconds`."""
+    CHUNKED = "chunked"
+    """No `Content-Length`: `filler_bytes` of body in chunks."""
+    RAW = "raw"
+    """The body alone, which is no HTTP."""
+
+
+@dataclass(frozen=True)
+class Answer:
+    status: int
+    body: bytes
+    content_type: str = "application/json"
+    headers: tuple[tuple[str, str], ...] = ()
+    manner: Manner = Manner.WHOLE
+    wait_seconds: float = 0.0
+    """Passes before anything is sent."""
+    seconds: float = 0.0
+    """Of HANG, HANG_IN_BODY and DRIP."""
+    filler_bytes: int = 0
+    """Bytes of `x` that are streamed between the two halves of `body`, at its mark."""
+
+
+@dataclass(frozen=True)
+class Request:
+    """One HTTP request, its body already read."""
+
+    method: str
+    path: str
+    """Percent-decoded, without the query."""
+    query: str
+    headers: Mapping[str, str]
+    """Names in lower case."""
+    body: bytes
+
+
+#: Where `filler_bytes` go.
+FILLER_MARK = b"\x00FILLER\x00"
+
+
+def json_answer(status: int, body: Any, headers: tuple[tuple[str, str], ...] = ()) -> Answer:
+    return Answer(status, json.dumps(body).encode(), headers=headers)
+
+
+def error_answer(status: int, error: str, code: str, message: str, headers: tuple[tuple[str, str], ...] = ()) -> Answer:
+    """Proof's error shape (proof/README.md, "Errors")."""
+    return json_answer(status, {"error": error, "code": code, "message": message}, headers)

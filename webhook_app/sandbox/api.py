@@ -1,0 +1,90 @@
+"""Proof's API as partners call it: `POST /widget/session` and `GET /widget/transactions/{id}`."""
+
+from __future__ import annotations
+
+import hmac
+
+from webhook_app.sandbox.answers import Answer, Manner, Request, error_answer, json_answer
+from webhook_app.sandbox.calls import Call, utc_now
+from webhook_app.sandbox.catalogue import Purchase
+from webhook_app.sandbox.faults import Order, answer_with
+from webhook_app.sandbox.injection import Calls
+from webhook_app.sandbox.sessions import FIAT_CURRENCY, Refused, read_session_request, session_response
+from webhook_app.sandbox.world import World
+
+PREFIX = "/widget/"
+_TRANSACTIONS = "/widget/transactions/"
+_SESSION = "/widget/session"
+
+_SILENT = frozenset({Manner.CLOSE, Manner.RESET, Manner.HANG, Manner.RAW})
+
+
+class ProofApi:
+    """Answers calls below `/widget/`; injected faults come in the order that FaultBook states."""
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+
+    def answer(self, request: Request, request_id: str) -> Answer:
+        """The answer to one call, noted in the call log."""
+        at = utc_now()
+        transaction_id: str | None = None
+        if request.path == _SESSION:
+            call, method = Calls.SESSION, "POST"
+        elif request.path.startswith(_TRANSACTIONS) and "/" not in request.path.removeprefix(_TRANSACTIONS):
+            call, method = Calls.GET, "GET"
+            transaction_id = request.path.removeprefix(_TRANSACTIONS)
+        else:
+            return error_answer(404, "not_found", "not_found", "there is no such route")
+        if request.method != method:
+            message = f"{request.method} is not allowed here"
+            return error_answer(405, "method_not_allowed", "method_not_allowed", message, (("Allow", method),))
+        answer, order = self._answer_call(call, request, transaction_id)
+        status = None if answer.manner in _SILENT else answer.status
+        fault = order.name if order else None
+        self._world.calls.add(Call(at, call.value, transaction_id, status, fault, request_id))
+        return answer
+
+    def _answer_call(self, call: Calls, request: Request, transaction_id: str | None) -> tuple[Answer, Order | None]:
+        def normal() -> Answer:
+            return self._session(request) if transaction_id is None else self._transaction(transaction_id)
+
+        outage = self._world.faults.outage(call)
+        if outage is not None:
+            return answer_with(outage, normal), outage
+        refusal = self._refusal(request)
+        if refusal is not None:
+            return refusal, None
+        order = self._world.faults.take(call, transaction_id)
+        return (answer_with(order, normal), order) if order else (normal(), None)
+
+    def _refusal(self, request: Request) -> Answer | None:
+        behaviour = self._world.behaviour
+        if not behaviour.allowlisted:
+            message = "the caller's address is not on the allowlist"
+            return error_answer(403, "forbidden", "forbidden_origin", message)
+        scheme, _, token = request.headers.get("authorization", "").partition(" ")
+        if scheme.lower() != "bearer" or not token.strip():
+            return error_answer(401, "unauthorised", "missing_token", "a bearer token is required")
+        given = token.strip().encode()
+        if not any(hmac.compare_digest(given, known.encode()) for known in behaviour.tokens):
+            return error_answer(401, "unauthorised", "invalid_token", "the token is unknown or inactive")
+        return None
+
+    def _transaction(self, transaction_id: str) -> Answer:
+        transaction = self._world.store.get(transaction_id)
+        if transaction is None:
+            return error_answer(404, "not_found", "not_found", "no such transaction")
+        return json_answer(200, transaction.answer())
+
+    def _session(self, request: Request) -> Answer:
+        behaviour = self._world.behaviour
+        try:
+            wanted = read_session_request(request.body, behaviour)
+        except Refused as refused:
+            return refused.answer
+        purchase = Purchase(
+            wanted.type, wanted.currency, wanted.network, FIAT_CURRENCY, wanted.amount, wanted.partner_user_id
+        )
+        transaction = self._world.open_session(purchase, behaviour.session_outcome, "session")
+        return json_answer(200, session_response(transaction, wanted, self._world.rng))

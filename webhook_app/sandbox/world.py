@@ -1,0 +1,307 @@
+"""Everything the sandbox holds, wired together, and what can be done to it."""
+
+from __future__ import annotations
+
+import random
+import threading
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime
+from decimal import Decimal
+from enum import StrEnum
+from typing import Any
+
+from webhook_app.domain.status import Status
+from webhook_app.logs import get_logger
+from webhook_app.sandbox.behaviour import Behaviour
+from webhook_app.sandbox.calls import CallLog, utc_now
+from webhook_app.sandbox.catalogue import Purchase, invent_purchase, quote
+from webhook_app.sandbox.injection import FaultBook
+from webhook_app.sandbox.lifecycles import Lifecycles, Outcome, Plan, Step, plan_lifecycle
+from webhook_app.sandbox.scheduler import Scheduler
+from webhook_app.sandbox.transactions import Change, Store, Transaction
+from webhook_app.sandbox.webhooks import Webhooks
+
+
+class Action(StrEnum):
+    """What a person does to a payment on the sandbox's page."""
+
+    PAY = "pay"
+    FAIL = "fail"
+    CANCEL = "cancel"
+    RETRY = "retry"
+
+
+#: From which statuses each makes sense.
+ALLOWED: dict[Action, frozenset[Status]] = {
+    Action.PAY: frozenset({Status.PENDING}),
+    Action.FAIL: frozenset({Status.PENDING, Status.PROCESSING}),
+    Action.CANCEL: frozenset({Status.PENDING}),
+    Action.RETRY: frozenset({Status.FAILED}),
+}
+
+
+class NotPossible(Exception):
+    """The transaction's status does not allow the action."""
+
+
+@dataclass(frozen=True)
+class NewTransaction:
+    """What a test or a person wants to have; None is invented."""
+
+    merchant_transaction_id: str | None = None
+    status: Status = Status.PENDING
+    partner_user_id: str | None = None
+    type: str | None = None
+    currency: str | None = None
+    network: str | None = None
+    fiat_currency: str | None = None
+    fiat_amount: Decimal | None = None
+    crypto_amount: Decimal | None = None
+    created_at: datetime | None = None
+    updated_at: datetime | None = None
+
+
+class World:
+    """`start` and `stop` are called once each."""
+
+    def __init__(self, behaviour: Behaviour, seed: int | None) -> None:
+        self.rng = random.Random(seed)
+        self._seeded = seed is not None
+        self._lock = threading.Lock()
+        self._behaviour = behaviour
+        self._traffic_serial = 0
+        self.store = Store()
+        self.calls = CallLog()
+        self.faults = FaultBook(random.Random(f"{seed}/faults") if self._seeded else random.Random())
+        self.scheduler = Scheduler(behaviour.speed)
+        self.lifecycles = Lifecycles(self.scheduler, self._move)
+        self.webhooks = Webhooks(self.scheduler, lambda: self._behaviour, seed)
+
+    @property
+    def behaviour(self) -> Behaviour:
+        return self._behaviour
+
+    def start(self) -> None:
+        self.scheduler.start()
+        self.webhooks.start()
+        self._restart_traffic()
+
+    def stop(self) -> None:
+        self.scheduler.stop()
+        self.webhooks.stop()
+
+    def configure(self, changes: Mapping[str, object]) -> Behaviour:
+        """Raises ValueError that names the field."""
+        with self._lock:
+            previous, self._behaviour = self._behaviour, self._behaviour.changed(changes)
+            now = self._behaviour
+        if now.speed != previous.speed:
+            self.scheduler.set_speed(now.speed)
+        if (now.speed, now.traffic) != (previous.speed, previous.traffic):
+            self._restart_traffic()
+        return now
+
+    def reset(self) -> None:
+        """Example transaction alone, no faults, no counts; the behaviour stays."""
+        self.scheduler.clear()
+        self.lifecycles.clear()
+        self.webhooks.clear()
+        self.store.clear()
+        self.faults.clear()
+        self.calls.clear()
+        self._restart_traffic()
+
+    def create(self, wanted: NewTransaction, origin: str = "control", webhook: bool = False) -> Transaction:
+        """A transaction in the state that is asked for, which nothing moves. Raises TransactionExists."""
+        with self._lock:
+            invented = invent_purchase(self.rng, wanted.type)
+            transaction_id = wanted.merchant_transaction_id or self._new_id()
+        transaction = _made(wanted, invented, transaction_id, origin)
+        self.store.add(transaction)
+        if webhook:
+            self.webhooks.announce(transaction, transaction.history[-1])
+        return transaction
+
+    def open_session(
+        self, purchase: Purchase, outcome: Outcome, origin: str, transaction_id: str | None = None
+    ) -> Transaction:
+        """A pending transaction, its webhook, and what becomes of it. Raises TransactionExists."""
+        with self._lock:
+            chosen_id = transaction_id or self._new_id()
+            plan = plan_lifecycle(outcome, self.rng)
+        quoted = quote(purchase.transaction_type, purchase.currency, purchase.fiat_currency, purchase.amount)
+        now = utc_now()
+        transaction = Transaction(
+            merchant_transaction_id=chosen_id,
+            partner_user_id=purchase.partner_user_id,
+            type=purchase.transaction_type,
+            currency=purchase.currency,
+            network=purchase.network,
+            fiat_currency=purchase.fiat_currency,
+            fiat_amount=quoted.fiat_amount,
+            quoted_crypto=quoted.crypto_amount,
+            created_at=now,
+            history=(Change(Status.PENDING, now, None),),
+            origin=origin,
+        )
+        self.store.add(transaction)
+        self.webhooks.announce(transaction, transaction.history[-1])
+        self._follow(chosen_id, plan)
+        return transaction
+
+    def start_lifecycle(self, outcome: Outcome, transaction_type: str | None, origin: str = "lifecycle") -> Transaction:
+        """An invented customer's payment that moves by itself."""
+        with self._lock:
+            purchase = invent_purchase(self.rng, transaction_type)
+        return self.open_session(purchase, outcome, origin)
+
+    def set_status(
+        self, transaction_id: str, status: Status, updated_at: datetime | None = None, webhook: bool = True
+    ) -> Transaction:
+        """Changes the status now, impossible steps included, and ends the lifecycle. Raises KeyError."""
+        self.lifecycles.stop(transaction_id)
+        changed = self.store.change(transaction_id, lambda held: held.moved(status, updated_at))
+        if webhook:
+            self.webhooks.announce(changed, changed.history[-1])
+        return changed
+
+    def act(self, transaction_id: str, action: Action) -> Transaction:
+        """What a person does in the widget. Raises KeyError, or NotPossible where the status does not allow it."""
+        self.lifecycles.stop(transaction_id)
+        first = {
+            Action.PAY: Status.PROCESSING,
+            Action.FAIL: Status.FAILED,
+            Action.CANCEL: Status.CANCELLED,
+            Action.RETRY: Status.PROCESSING,
+        }[action]
+
+        def step(held: Transaction) -> Transaction:
+            if held.status not in ALLOWED[action]:
+                raise NotPossible(f"a transaction that is {held.status} cannot {action}")
+            return held.moved(first)
+
+        changed = self.store.change(transaction_id, step)
+        self.webhooks.announce(changed, changed.history[-1])
+        if first is Status.PROCESSING:
+            with self._lock:
+                wait = self.rng.uniform(5, 20)
+            self._follow(transaction_id, (Step(round(wait, 3), Status.COMPLETED),))
+        return changed
+
+    def change_fields(self, transaction_id: str, changes: Mapping[str, Any]) -> Transaction:
+        """Replaces fields of Transaction, without a status change. Raises KeyError."""
+
+        def changed(held: Transaction) -> Transaction:
+            return replace(held, **changes)
+
+        return self.store.change(transaction_id, changed)
+
+    def counts(self) -> dict[str, int]:
+        """All counters there are, by name."""
+        return {
+            "transactions": len(self.store),
+            "lifecycles_in_progress": self.lifecycles.in_progress(),
+            "lifecycles_finished": self.lifecycles.finished,
+            **self.calls.counts(),
+            **self.webhooks.counts(),
+        }
+
+    def snapshot(self) -> dict[str, Any]:
+        """What survives a restart: transactions, and what their lifecycles still have before them."""
+        with self.lifecycles.standing_still():
+            remaining = self.lifecycles.remaining()
+            transactions = self.store.all()
+        return {
+            "version": 1,
+            "transactions": [transaction.to_json() for transaction in transactions],
+            "plans": {
+                transaction_id: [[step.after, step.status.value] for step in plan]
+                for transaction_id, plan in remaining.items()
+            },
+        }
+
+    def restore(self, snapshot: Mapping[str, Any]) -> int:
+        """Takes a snapshot up, before `start`, and returns how many transactions it had. Raises KeyError, TypeError or
+        ValueError."""
+        if snapshot["version"] != 1:
+            raise ValueError("a snapshot of another version")
+        transactions = [Transaction.from_json(record) for record in snapshot["transactions"]]
+        plans: dict[str, Plan] = {
+            transaction_id: tuple(Step(float(after), Status(status)) for after, status in steps)
+            for transaction_id, steps in snapshot["plans"].items()
+        }
+        for transaction in transactions:
+            if self.store.get(transaction.merchant_transaction_id) is None:
+                self.store.add(transaction)
+        for transaction_id, plan in plans.items():
+            if self.store.get(transaction_id) is not None:
+                self.lifecycles.start(transaction_id, plan)
+        return len(transactions)
+
+    def _follow(self, transaction_id: str, plan: Plan) -> None:
+        self.lifecycles.start(transaction_id, plan)
+        self.store.touch()  # a snapshot taken just before knows nothing of the plan
+
+    def _move(self, transaction_id: str, status: Status) -> None:
+        try:
+            changed = self.store.change(transaction_id, lambda held: held.moved(status))
+        except KeyError:
+            return  # forgotten, or reset, in between
+        self.webhooks.announce(changed, changed.history[-1])
+
+    def _new_id(self) -> str:
+        """A UUID no transaction has; after a restart the seed would give the same ones again."""
+        while True:
+            number = uuid.UUID(int=self.rng.getrandbits(128), version=4) if self._seeded else uuid.uuid4()
+            if self.store.get(str(number)) is None:
+                return str(number)
+
+    def _restart_traffic(self) -> None:
+        with self._lock:
+            self._traffic_serial += 1
+            serial = self._traffic_serial
+        self._plan_traffic(serial, first=True)
+
+    def _plan_traffic(self, serial: int, first: bool = False) -> None:
+        behaviour = self._behaviour
+        if behaviour.traffic <= 0:
+            return
+        # On the wall clock, hence times the speed. The first comes soon, so that a newcomer sees something happen.
+        wall_seconds = 60 / behaviour.traffic
+        if first:
+            wall_seconds = min(wall_seconds, 1.0)
+        self.scheduler.after(wall_seconds * behaviour.speed, lambda: self._start_traffic(serial))
+
+    def _start_traffic(self, serial: int) -> None:
+        if serial != self._traffic_serial:
+            return  # the settings have changed since
+        transaction = self.start_lifecycle(Outcome.ANY, None, origin="traffic")
+        get_logger().debug("sandbox_payment_started", merchant_transaction_id=transaction.merchant_transaction_id)
+        self._plan_traffic(serial)
+
+
+def _made(wanted: NewTransaction, invented: Purchase, transaction_id: str, origin: str) -> Transaction:
+    """`wanted`, with what it leaves open taken from `invented`."""
+    currency = wanted.currency or invented.currency
+    fiat_currency = wanted.fiat_currency or invented.fiat_currency
+    quoted = quote(invented.transaction_type, currency, fiat_currency, invented.amount)
+    if wanted.fiat_amount is not None:
+        quoted = replace(quote("buy", currency, fiat_currency, wanted.fiat_amount), fiat_amount=wanted.fiat_amount)
+    crypto = quoted.crypto_amount if wanted.crypto_amount is None else wanted.crypto_amount
+    created_at = wanted.created_at or wanted.updated_at or utc_now()
+    has_crypto = wanted.status in (Status.PROCESSING, Status.COMPLETED)
+    return Transaction(
+        merchant_transaction_id=transaction_id,
+        partner_user_id=wanted.partner_user_id or invented.partner_user_id,
+        type=wanted.type or invented.transaction_type,
+        currency=currency,
+        network=wanted.network or invented.network,
+        fiat_currency=fiat_currency,
+        fiat_amount=quoted.fiat_amount,
+        quoted_crypto=crypto,
+        created_at=created_at,
+        history=(Change(wanted.status, wanted.updated_at or created_at, crypto if has_crypto else None),),
+        origin=origin,
+    )

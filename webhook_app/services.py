@@ -1,0 +1,71 @@
+"""What a process needs to do its work, made from the settings. Handed in wherever it is used."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+from webhook_app.adapters.proof import ProofClient
+from webhook_app.adapters.queueing import Queues, connect_redis
+from webhook_app.config import ConfigurationError, Settings
+from webhook_app.db.database import Database
+from webhook_app.usecases.apply import Policy
+from webhook_app.usecases.reconcile import Reconciler
+
+Clock = Callable[[], datetime]
+
+#: Seconds that a lease outlasts the slowest call to Proof.
+_LEASE_MARGIN = 15.0
+
+
+def utc_now() -> datetime:
+    return datetime.now(UTC)
+
+
+@dataclass(frozen=True)
+class Services:
+    settings: Settings
+    database: Database
+    queues: Queues
+    clock: Clock = utc_now
+
+
+def open_services(settings: Settings, *, pool_size: int = 8) -> Services:
+    """Connects lazily: nothing is reached before it is used. Raises ConfigurationError where something is unset."""
+    if settings.redis_url is None:
+        raise ConfigurationError(
+            "REDIS_URL is not set: set it to a Redis or Valkey server, such as redis://127.0.0.1:6379/0, "
+            "or start everything with `webhook-app run`, which brings its own."
+        )
+    return Services(
+        settings=settings,
+        database=Database(settings.database_url, pool_size=pool_size),
+        queues=Queues(connect_redis(settings.redis_url)),
+    )
+
+
+def open_reconciler(services: Services, *, threads: int) -> Reconciler:
+    """The reconciler with its Proof client. Raises ConfigurationError where Proof's URL is unset."""
+    settings = services.settings
+    if settings.proof_api_url is None:
+        raise ConfigurationError(
+            "PROOF_API_URL is not set: set it, and PROOF_CLIENT_TOKEN with it, or start everything with "
+            "`webhook-app run`, which brings a sandbox."
+        )
+    proof = ProofClient(
+        settings.proof_api_url,
+        settings.proof_client_tokens,
+        connect_timeout=settings.proof_connect_timeout,
+        read_timeout=settings.proof_read_timeout,
+        pool_size=threads,
+    )
+    return Reconciler(
+        database=services.database,
+        proof=proof,
+        policy=Policy(settings.budget, settings.limits, settings.cadence),
+        lease=timedelta(seconds=settings.proof_connect_timeout + settings.proof_read_timeout + _LEASE_MARGIN),
+        clock=services.clock,
+        rng=random.Random(),
+    )

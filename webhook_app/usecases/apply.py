@@ -1,0 +1,343 @@
+"""Applying: what Proof answered goes into SQL in one short transaction, if the claim still holds."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from sqlalchemy import select, update
+from sqlalchemy.orm import Session
+
+from webhook_app.adapters.proof import Confirmed
+from webhook_app.db.database import Database
+from webhook_app.db.upsert import insert_into
+from webhook_app.domain.backoff import backoff_seconds
+from webhook_app.domain.failures import Failure
+from webhook_app.domain.gate import Answer, Gate, Limits, record
+from webhook_app.domain.polling import Cadence, next_check_at
+from webhook_app.domain.retry_policy import Action, Blame, Budget, Spent, Verdict, decide, rule_for
+from webhook_app.domain.status import FINAL, TERMINAL, Status, StatusChange, Step, classify_step
+from webhook_app.domain.timestamps import format_timestamp
+from webhook_app.models import Attempt, Event, Reconciliation, StatusChangeRecord, Transaction
+from webhook_app.models.anomaly import AnomalyKind
+from webhook_app.models.event import Delivery
+from webhook_app.models.reconciliation import State
+from webhook_app.usecases.anomalies import compare_with_events, note_anomaly
+from webhook_app.usecases.claim import Claim
+from webhook_app.usecases.gatekeeping import lock_gate, read_gate, store_gate
+
+#: How long after an event that is newer than Proof's API we keep asking whether the API only lags behind.
+LAG_GRACE = timedelta(minutes=10)
+
+
+@dataclass(frozen=True)
+class Policy:
+    """The numbers that decide what follows an answer."""
+
+    budget: Budget
+    limits: Limits
+    cadence: Cadence
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """One call to Proof, made under a claim."""
+
+    claim: Claim
+    started_at: datetime
+    finished_at: datetime
+    result: Confirmed | Failure
+
+
+@dataclass(frozen=True)
+class Applied:
+    """What became of one reconciliation, for the log."""
+
+    merchant_transaction_id: str
+    state: str
+    status: str | None
+    failure: Failure | None
+    decision: str
+    attempts: int
+    next_attempt_at: datetime | None
+
+
+def apply_outcomes(
+    database: Database, outcomes: Sequence[Outcome], now: datetime, policy: Policy, rng: random.Random
+) -> list[Applied]:
+    """Writes all outcomes whose claim still holds; the others were taken over by somebody else and are dropped."""
+    with database.write() as session:
+        gate = _pass_gate(session, outcomes, now, policy.limits)
+        rows = {
+            row.id: row
+            for row in session.scalars(
+                select(Reconciliation)
+                .where(Reconciliation.id.in_([outcome.claim.reconciliation_id for outcome in outcomes]))
+                .order_by(Reconciliation.id)
+                .with_for_update()
+            )
+        }
+        held = [
+            (outcome, rows[outcome.claim.reconciliation_id])
+            for outcome in outcomes
+            if rows[outcome.claim.reconciliation_id].claim_token == outcome.claim.token
+        ]
+        transactions = _load_transactions(session, [row.merchant_transaction_id for _, row in held])
+        applied = []
+        for outcome, row in held:
+            row.claim_token = None
+            row.lease_until = None
+            row.crashes = 0
+            row.attempts += 1
+            if isinstance(outcome.result, Failure):
+                applied.append(_apply_failure(session, row, outcome, outcome.result, gate, now, policy, rng))
+            else:
+                transaction = transactions.get(row.merchant_transaction_id)
+                applied.append(_apply_confirmed(session, row, outcome, outcome.result, transaction, now, policy))
+        return applied
+
+
+def _pass_gate(session: Session, outcomes: Sequence[Outcome], now: datetime, limits: Limits) -> Gate:
+    """Tells the gate how Proof answered; it is locked only when that changes something."""
+    answers = [
+        Answer(
+            outcome.claim.merchant_transaction_id,
+            outcome.started_at,
+            outcome.result if isinstance(outcome.result, Failure) else None,
+        )
+        for outcome in outcomes
+    ]
+    gate = read_gate(session)
+    if record(gate, answers, now, limits) == gate:
+        return gate
+    gate = record(lock_gate(session), answers, now, limits)
+    store_gate(session, gate)
+    return gate
+
+
+def _load_transactions(session: Session, merchant_transaction_ids: Sequence[str]) -> Mapping[str, Transaction]:
+    return {
+        row.merchant_transaction_id: row
+        for row in session.scalars(
+            select(Transaction).where(Transaction.merchant_transaction_id.in_(merchant_transaction_ids))
+        )
+    }
+
+
+def _apply_confirmed(
+    session: Session,
+    row: Reconciliation,
+    outcome: Outcome,
+    confirmed: Confirmed,
+    transaction: Transaction | None,
+    now: datetime,
+    policy: Policy,
+) -> Applied:
+    held = StatusChange(Status(transaction.status), transaction.updated_at) if transaction else None
+    step = classify_step(held, StatusChange(confirmed.status, confirmed.updated_at))
+    if step.is_applied:
+        transaction = _store_transaction(session, transaction, confirmed, now)
+        if step.is_change:
+            _record_status_change(session, confirmed, now)
+    assert transaction is not None
+    if held and step is Step.IMPOSSIBLE:
+        _note_step(session, AnomalyKind.IMPOSSIBLE_STEP, held, confirmed, now)
+    if held and step is Step.STALE:
+        _note_step(session, AnomalyKind.STALE_ANSWER, held, confirmed, now)
+    newest_reported = compare_with_events(session, transaction, outcome.claim.event_ids, now)
+
+    row.reconciled_at = now
+    row.spent_attempts = 0
+    row.single_retries = 0
+    row.first_failed_at = None
+    row.last_http_status = row.last_error = row.last_code = row.last_message = row.last_request_id = None
+    row.last_failed_at = None
+    status = Status(transaction.status)
+    next_check = next_check_at(status, transaction.updated_at, now, policy.cadence)
+    lags = status not in FINAL and newest_reported is not None and newest_reported > now - LAG_GRACE
+    if row.generation != outcome.claim.generation:
+        row.state, row.next_attempt_at, decision = State.PENDING, now, "confirmed; asked for again meanwhile"
+    elif status in TERMINAL and not lags:
+        row.state, row.next_attempt_at, decision = State.SUCCEEDED, next_check, "confirmed, terminal"
+    else:
+        soon = now + timedelta(seconds=policy.cadence.shortest_seconds)
+        row.state = State.WATCHING
+        row.next_attempt_at = min(next_check or soon, soon) if lags else next_check
+        decision = "confirmed; an event is newer than the API, asked again" if lags else "confirmed, still moving"
+    _settle_events(session, outcome.claim.event_ids, now)
+    session.add(
+        Attempt(
+            reconciliation_id=row.id,
+            started_at=outcome.started_at,
+            finished_at=outcome.finished_at,
+            status=confirmed.status,
+            http_status=200,
+            request_id=confirmed.request_id,
+            decision=decision,
+            counted=False,
+            next_attempt_at=row.next_attempt_at,
+        )
+    )
+    return Applied(
+        row.merchant_transaction_id, row.state, transaction.status, None, decision, row.attempts, row.next_attempt_at
+    )
+
+
+def _apply_failure(
+    session: Session,
+    row: Reconciliation,
+    outcome: Outcome,
+    failure: Failure,
+    gate: Gate,
+    now: datetime,
+    policy: Policy,
+    rng: random.Random,
+) -> Applied:
+    rule = rule_for(failure)
+    counted = not (gate.is_paused and rule.blame in (Blame.UPSTREAM, Blame.CONFIGURATION))
+    if not counted:
+        # The gate decides when the next call goes out. Behind all others that are due, so that probes take turns.
+        decision = f"all calls are paused ({gate.blame})"
+        row.next_attempt_at = now
+    else:
+        decision = _spend_attempt(row, outcome, failure, gate, now, policy, rng, rule.action)
+    row.last_http_status = failure.http_status
+    row.last_error = failure.error
+    row.last_code = failure.code
+    row.last_message = failure.message
+    row.last_request_id = failure.request_id
+    row.last_failed_at = outcome.finished_at
+    if row.state in (State.RETRYING, State.FAILED):
+        delivery = Delivery.FAILED if row.state == State.FAILED else Delivery.RETRYING
+        _move_unsettled_events(session, row.merchant_transaction_id, delivery)
+    if failure.http_status == 404 and row.state == State.FAILED:
+        note_anomaly(
+            session,
+            row.merchant_transaction_id,
+            AnomalyKind.UNKNOWN_TO_PROOF,
+            fingerprint="404",
+            detail="an event came for an id that Proof's API does not know: possibly forged",
+            now=now,
+        )
+    session.add(
+        Attempt(
+            reconciliation_id=row.id,
+            started_at=outcome.started_at,
+            finished_at=outcome.finished_at,
+            http_status=failure.http_status,
+            error=failure.error,
+            code=failure.code,
+            message=failure.message,
+            request_id=failure.request_id,
+            decision=decision,
+            counted=counted,
+            next_attempt_at=row.next_attempt_at,
+        )
+    )
+    return Applied(row.merchant_transaction_id, row.state, None, failure, decision, row.attempts, row.next_attempt_at)
+
+
+def _spend_attempt(
+    row: Reconciliation,
+    outcome: Outcome,
+    failure: Failure,
+    gate: Gate,
+    now: datetime,
+    policy: Policy,
+    rng: random.Random,
+    action: Action,
+) -> str:
+    """Charges one failure to the budget, sets state and next attempt, and says in words what follows."""
+    paused_seconds = gate.paused_seconds_until(now)
+    if row.first_failed_at is None:
+        row.first_failed_at = now
+        row.paused_seconds_then = paused_seconds
+    row.spent_attempts += 1
+    row.single_retries += action is Action.RETRY_ONCE
+    age = (now - row.first_failed_at).total_seconds() - (paused_seconds - row.paused_seconds_then)
+    decision = decide(failure, Spent(row.spent_attempts, row.single_retries, age), policy.budget)
+    if decision.verdict is Verdict.GIVE_UP and row.generation == outcome.claim.generation:
+        row.state, row.next_attempt_at = State.FAILED, None
+        return decision.reason
+    if decision.verdict is Verdict.GIVE_UP:
+        row.state, row.next_attempt_at = State.PENDING, now
+        row.spent_attempts = row.single_retries = 0
+        row.first_failed_at = None
+        return "a new event came meanwhile: tried anew"
+    wait = backoff_seconds(row.spent_attempts, policy.budget, failure.retry_after, rng)
+    row.state, row.next_attempt_at = State.RETRYING, now + timedelta(seconds=wait)
+    return decision.reason
+
+
+def _store_transaction(
+    session: Session, transaction: Transaction | None, confirmed: Confirmed, now: datetime
+) -> Transaction:
+    if transaction is None:
+        transaction = Transaction(merchant_transaction_id=confirmed.merchant_transaction_id)
+        session.add(transaction)
+    transaction.partner_user_id = confirmed.partner_user_id
+    transaction.type = confirmed.type
+    transaction.status = confirmed.status
+    transaction.currency = confirmed.currency
+    transaction.network = confirmed.network
+    transaction.crypto_amount = confirmed.crypto_amount
+    transaction.fiat_currency = confirmed.fiat_currency
+    transaction.fiat_amount = confirmed.fiat_amount
+    transaction.created_at = confirmed.created_at
+    transaction.updated_at = confirmed.updated_at
+    transaction.confirmed_at = now
+    session.flush()
+    return transaction
+
+
+def _record_status_change(session: Session, confirmed: Confirmed, now: datetime) -> None:
+    session.execute(
+        insert_into(session, StatusChangeRecord)
+        .values(
+            merchant_transaction_id=confirmed.merchant_transaction_id,
+            status=confirmed.status,
+            updated_at=confirmed.updated_at,
+            recorded_at=now,
+        )
+        .on_conflict_do_nothing()
+    )
+
+
+def _note_step(session: Session, kind: AnomalyKind, held: StatusChange, confirmed: Confirmed, now: datetime) -> None:
+    at = format_timestamp(confirmed.updated_at)
+    if kind is AnomalyKind.IMPOSSIBLE_STEP:
+        detail = f"Proof went from {held.status} to {confirmed.status} at {at}, a step that its lifecycle lacks"
+    else:
+        detail = (
+            f"Proof answered {confirmed.status} of {at} after it had confirmed {held.status} of "
+            f"{format_timestamp(held.updated_at)}; the newer one is kept"
+        )
+    note_anomaly(
+        session,
+        confirmed.merchant_transaction_id,
+        kind,
+        fingerprint=f"{held.status}-{confirmed.status}-{at}",
+        detail=detail,
+        now=now,
+    )
+
+
+def _settle_events(session: Session, event_ids: Sequence[int], now: datetime) -> None:
+    if event_ids:
+        session.execute(
+            update(Event)
+            .where(Event.id.in_(event_ids), Event.delivery != Delivery.SUCCEEDED)
+            .values(delivery=Delivery.SUCCEEDED, settled_at=now)
+            .execution_options(synchronize_session=False)
+        )
+
+
+def _move_unsettled_events(session: Session, merchant_transaction_id: str, delivery: Delivery) -> None:
+    session.execute(
+        update(Event)
+        .where(Event.merchant_transaction_id == merchant_transaction_id, Event.delivery != Delivery.SUCCEEDED)
+        .values(delivery=delivery)
+        .execution_options(synchronize_session=False)
+    )

@@ -1,0 +1,43 @@
+"""API tokens: made once, shown once, kept only as a digest."""
+
+from __future__ import annotations
+
+import hashlib
+import secrets
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import select
+
+from webhook_app.db.database import Database
+from webhook_app.models import ApiToken
+from webhook_app.models.system import Role
+
+
+@dataclass(frozen=True)
+class Caller:
+    """Who calls the API."""
+
+    name: str
+    role: Role
+
+
+def create_token(database: Database, name: str, role: Role, now: datetime) -> str:
+    """A new token with that role: 256 random bits, not to be had again."""
+    token = secrets.token_urlsafe(32)
+    with database.write() as session:
+        session.add(ApiToken(name=name, role=role, token_sha256=_digest(token), created_at=now))
+    return token
+
+
+def find_caller(database: Database, token: str) -> Caller | None:
+    """Whose token this is; None for an unknown or revoked one."""
+    with database.read() as session:
+        row = session.scalars(
+            select(ApiToken).where(ApiToken.token_sha256 == _digest(token), ApiToken.revoked_at.is_(None))
+        ).one_or_none()
+        return Caller(row.name, Role(row.role)) if row else None
+
+
+def _digest(token: str) -> str:
+    return hashlib.sha256(token.encode("utf-8", "surrogatepass")).hexdigest()

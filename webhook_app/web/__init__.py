@@ -1,0 +1,1 @@
+"""What exists because HTTP exists: routes, schemas, error answers."""

@@ -1,0 +1,111 @@
+"""Errors as answers: `{"error", "code", "message"}`, Proof's own shape, for every way a request can fail."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from http import HTTPStatus
+from typing import Any
+
+from flask import Flask, Response, jsonify
+from sqlalchemy.exc import InterfaceError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
+from werkzeug.exceptions import HTTPException
+
+from webhook_app.logs import get_logger
+
+log = get_logger()
+
+#: What SQLAlchemy raises when the database cannot be reached or a lock is not to be had in time.
+DATABASE_UNAVAILABLE = (OperationalError, InterfaceError, PoolTimeoutError)
+
+#: Seconds after which a caller may try again when the database is away.
+RETRY_AFTER = 5
+
+_SLUGS: Mapping[int, tuple[str, str]] = {
+    400: ("invalid_request", "validation_error"),
+    401: ("unauthorised", "invalid_token"),
+    403: ("forbidden", "forbidden"),
+    404: ("not_found", "not_found"),
+    405: ("invalid_request", "method_not_allowed"),
+    413: ("invalid_request", "too_large"),
+    415: ("invalid_request", "unsupported_media_type"),
+    422: ("invalid_request", "validation_error"),
+}
+
+
+@dataclass
+class ApiError(Exception):
+    """Raised anywhere in `web/` to end the request with this answer."""
+
+    http_status: int
+    error: str
+    code: str
+    message: str
+    fields: Mapping[str, list[str]] | None = None
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+
+def error_response(problem: ApiError) -> Response:
+    payload: dict[str, Any] = {"error": problem.error, "code": problem.code, "message": problem.message}
+    if problem.fields:
+        payload["fields"] = problem.fields
+    response = jsonify(payload)
+    response.status_code = problem.http_status
+    response.headers.update(problem.headers)
+    return response
+
+
+def register_error_handlers(app: Flask) -> None:
+    app.register_error_handler(ApiError, error_response)
+    app.register_error_handler(HTTPException, from_http_exception)
+    for database_error in DATABASE_UNAVAILABLE:
+        app.register_error_handler(database_error, _database_unavailable)
+    app.register_error_handler(Exception, _unexpected)
+
+
+def from_http_exception(error: HTTPException) -> Response:
+    """Flask's, Werkzeug's and webargs' exceptions in our shape; invalid arguments are a 400 that names each field."""
+    status = error.code or 500
+    fields = _flat_messages(getattr(error, "data", {}).get("messages"))
+    status = 400 if status == 422 else status
+    slug, code = _SLUGS.get(status, ("invalid_request", "http_error") if status < 500 else ("internal_error", "fault"))
+    if fields:
+        message = "; ".join(f"{name}: {' '.join(texts)}" for name, texts in fields.items())
+    else:
+        message = (error.description or HTTPStatus(status).phrase).strip()
+    headers = {name: value for name, value in error.get_headers() if name.lower() in ("allow", "retry-after")}
+    return error_response(ApiError(status, slug, code, message, fields or None, headers))
+
+
+def _database_unavailable(error: Exception) -> Response:
+    log.error("database unavailable", error=str(error).splitlines()[0])
+    return error_response(
+        ApiError(
+            503,
+            "internal_error",
+            "db_error",
+            f"The database cannot be reached right now. Try again in {RETRY_AFTER} seconds.",
+            headers={"Retry-After": str(RETRY_AFTER)},
+        )
+    )
+
+
+def _unexpected(error: Exception) -> Response:
+    log.error("unexpected error", exc_info=error)
+    return error_response(
+        ApiError(500, "internal_error", "fault", "Something went wrong here. Tell us the X-Request-Id of this answer.")
+    )
+
+
+def _flat_messages(messages: Any) -> dict[str, list[str]]:
+    """marshmallow's nested messages as `{"field": ["what is wrong"]}`; webargs puts the location around them."""
+    flat: dict[str, list[str]] = {}
+    if not isinstance(messages, dict):
+        return flat
+    for inner in messages.values():
+        if not isinstance(inner, dict):
+            return {}
+        for name, texts in inner.items():
+            flat[str(name)] = [str(text) for text in texts] if isinstance(texts, list) else [str(texts)]
+    return flat

@@ -1,0 +1,81 @@
+"""`/healthz` and `/readyz`, for load balancers and operators."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import timedelta
+
+from flask import Blueprint, Response, jsonify
+from redis.exceptions import RedisError
+from sqlalchemy import select, text
+from sqlalchemy.exc import SQLAlchemyError
+
+from webhook_app.db.migrate import current_revision, head_revision
+from webhook_app.models import Heartbeat
+from webhook_app.services import Services
+from webhook_app.web.requests import get_services
+
+#: The clock beats every second; after this it is held to be dead.
+CLOCK_IS_LATE = timedelta(seconds=15)
+
+
+class NotReady(Exception):
+    """One sentence on what is wrong and what to do."""
+
+
+def health_blueprint() -> Blueprint:
+    blueprint = Blueprint("health", __name__)
+
+    @blueprint.get("/healthz")
+    def healthz() -> Response:
+        return jsonify({"status": "alive"})
+
+    @blueprint.get("/readyz")
+    def readyz() -> tuple[Response, int]:
+        results = {name: _result(check) for name, check in CHECKS.items()}
+        is_ready = all(result == "ok" for result in results.values())
+        return jsonify({"status": "ready" if is_ready else "not ready", "checks": results}), 200 if is_ready else 503
+
+    return blueprint
+
+
+def _result(check: Callable[[Services], None]) -> str:
+    try:
+        check(get_services())
+    except NotReady as problem:
+        return str(problem)
+    except (SQLAlchemyError, RedisError) as error:
+        return f"cannot be reached: {type(error).__name__}"
+    return "ok"
+
+
+def _check_sql(services: Services) -> None:
+    with services.database.read() as session:
+        session.execute(text("SELECT 1"))
+
+
+def _check_redis(services: Services) -> None:
+    services.queues.redis.ping()
+
+
+def _check_migrations(services: Services) -> None:
+    current, head = current_revision(services.database), head_revision()
+    if current != head:
+        raise NotReady(f"the schema is at {current or 'nothing'}, not at {head}: run `webhook-app db upgrade`")
+
+
+def _check_clock(services: Services) -> None:
+    with services.database.read() as session:
+        beat_at = session.scalar(select(Heartbeat.beat_at).where(Heartbeat.name == "clock"))
+    if beat_at is None:
+        raise NotReady("the clock has never run: start `webhook-app clock`")
+    if services.clock() - beat_at > CLOCK_IS_LATE:
+        raise NotReady(f"the clock has not been heard of since {beat_at.isoformat()}: start `webhook-app clock`")
+
+
+CHECKS: dict[str, Callable[[Services], None]] = {
+    "sql": _check_sql,
+    "redis": _check_redis,
+    "migrations": _check_migrations,
+    "clock": _check_clock,
+}

@@ -1,0 +1,168 @@
+"""The API's JSON, as marshmallow schemas: what it checks, what it answers, and, later, what OpenAPI says of both."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from decimal import Decimal
+from typing import Any
+
+from marshmallow import RAISE, Schema, ValidationError, fields, post_load, validate, validates_schema
+
+from webhook_app.domain.money import format_amount
+from webhook_app.domain.status import Status
+from webhook_app.domain.text import storable
+from webhook_app.domain.timestamps import format_timestamp, parse_timestamp
+from webhook_app.models.anomaly import AnomalyKind
+from webhook_app.models.reconciliation import State
+from webhook_app.usecases.reports import PAUSED, TransactionFilter
+
+MAX_LIMIT = 200
+
+
+class Moment(fields.Field[datetime]):
+    """An ISO 8601 timestamp, UTC unless it says otherwise; a date alone is its midnight."""
+
+    def _serialize(self, value: datetime | None, attr: str | None, obj: Any, **kwargs: Any) -> str | None:
+        return format_timestamp(value)
+
+    def _deserialize(self, value: Any, attr: str | None, data: Mapping[str, Any] | None, **kwargs: Any) -> datetime:
+        try:
+            return parse_timestamp(f"{value}T00:00:00Z" if isinstance(value, str) and len(value) == 10 else value)
+        except ValueError:
+            raise ValidationError("Must be a date or an ISO 8601 timestamp, such as 2026-04-01T10:00:00Z.") from None
+
+
+class Amount(fields.Field[Decimal]):
+    """An exact decimal as a string, its scale kept."""
+
+    def _serialize(self, value: Decimal | None, attr: str | None, obj: Any, **kwargs: Any) -> str | None:
+        return format_amount(value)
+
+
+class Term(fields.String):
+    """A text to look for: one that no stored value could have is refused, rather than choking the database."""
+
+    def _deserialize(self, value: Any, attr: str | None, data: Mapping[str, Any] | None, **kwargs: Any) -> str:
+        text: str = super()._deserialize(value, attr, data, **kwargs)
+        if not text or text != storable(text, 128):
+            raise ValidationError("Must be 1 to 128 characters, none of them a control character.")
+        return text
+
+
+class TransactionQuerySchema(Schema):
+    """Filters and paging of the list."""
+
+    class Meta:
+        unknown = RAISE
+
+    status = fields.String(validate=validate.OneOf([str(status) for status in Status]))
+    type = fields.String(validate=validate.OneOf(["buy", "sell"]))
+    currency = Term()
+    network = Term()
+    fiat_currency = Term()
+    partner_user_id = Term()
+    state = fields.String(validate=validate.OneOf([*map(str, State), PAUSED]))
+    anomaly = fields.String(validate=validate.OneOf([str(kind) for kind in AnomalyKind]))
+    created_from = Moment()
+    created_to = Moment()
+    updated_from = Moment()
+    updated_to = Moment()
+    limit = fields.Integer(load_default=50, validate=validate.Range(1, MAX_LIMIT))
+    cursor = fields.String()
+
+    @validates_schema
+    def _check_ranges(self, data: Mapping[str, Any], **_: Any) -> None:
+        for name in ("created", "updated"):
+            start, end = data.get(f"{name}_from"), data.get(f"{name}_to")
+            if start and end and start >= end:
+                raise ValidationError(f"Must be before {name}_to.", f"{name}_from")
+
+    @post_load
+    def _to_filter(self, data: dict[str, Any], **_: Any) -> dict[str, Any]:
+        limit, cursor = data.pop("limit"), data.pop("cursor", None)
+        return {"limit": limit, "cursor": cursor, "wanted": TransactionFilter(**data)}
+
+
+class LastErrorSchema(Schema):
+    http_status = fields.Integer(allow_none=True)
+    error = fields.String()
+    code = fields.String()
+    message = fields.String()
+    request_id = fields.String(allow_none=True)
+    at = Moment()
+
+
+class ReconciliationSchema(Schema):
+    state = fields.String()
+    attempts = fields.Integer()
+    next_attempt_at = Moment(allow_none=True)
+    reconciled_at = Moment(allow_none=True)
+    last_error = fields.Nested(LastErrorSchema, allow_none=True)
+
+
+class AnomalySchema(Schema):
+    kind = fields.String()
+    at = Moment(attribute="detected_at")
+    detail = fields.String()
+
+
+class StatusChangeSchema(Schema):
+    status = fields.String()
+    updated_at = Moment()
+    recorded_at = Moment()
+
+
+class EventSchema(Schema):
+    id = fields.Integer()
+    channel = fields.String()
+    status = fields.String()
+    updated_at = Moment(allow_none=True)
+    received_at = Moment()
+    receipts = fields.Integer()
+    delivery = fields.String()
+    warnings = fields.List(fields.String())
+
+
+class AttemptSchema(Schema):
+    started_at = Moment()
+    finished_at = Moment()
+    status = fields.String(allow_none=True)
+    http_status = fields.Integer(allow_none=True)
+    error = fields.String(allow_none=True)
+    code = fields.String(allow_none=True)
+    message = fields.String(allow_none=True)
+    request_id = fields.String(allow_none=True)
+    decision = fields.String()
+    counted = fields.Boolean()
+    next_attempt_at = Moment(allow_none=True)
+
+
+class TransactionSchema(Schema):
+    """Confirmed values are null before Proof's API confirmed them; amounts are strings."""
+
+    merchant_transaction_id = fields.String()
+    partner_user_id = fields.String(allow_none=True)
+    type = fields.String(allow_none=True)
+    status = fields.String(allow_none=True)
+    currency = fields.String(allow_none=True)
+    network = fields.String(allow_none=True)
+    crypto_amount = Amount(allow_none=True)
+    fiat_currency = fields.String(allow_none=True)
+    fiat_amount = Amount(allow_none=True)
+    created_at = Moment(allow_none=True)
+    updated_at = Moment(allow_none=True)
+    reported_status = fields.String(allow_none=True)
+    reconciliation = fields.Nested(ReconciliationSchema)
+    anomalies = fields.List(fields.Nested(AnomalySchema))
+    history = fields.List(fields.Nested(StatusChangeSchema))
+    events = fields.List(fields.Nested(EventSchema))
+
+
+class TransactionDetailSchema(TransactionSchema):
+    attempts = fields.List(fields.Nested(AttemptSchema))
+
+
+class TransactionPageSchema(Schema):
+    items = fields.List(fields.Nested(TransactionSchema))
+    next_cursor = fields.String(allow_none=True)

@@ -1,0 +1,111 @@
+"""`POST /webhooks/proof[/<secret>]`: Proof's partner webhook."""
+
+from __future__ import annotations
+
+import hmac
+import ipaddress
+
+from flask import Blueprint, Response, current_app, jsonify, request
+from sqlalchemy.exc import SQLAlchemyError
+from werkzeug.exceptions import ClientDisconnected, RequestEntityTooLarge
+
+from webhook_app.adapters.queueing import Waker
+from webhook_app.domain.text import storable
+from webhook_app.logs import get_logger
+from webhook_app.usecases.ingest import ingest_event, keep_rejection
+from webhook_app.web.errors import ApiError
+from webhook_app.web.event_schema import parse_event
+from webhook_app.web.requests import describe_request, get_services
+
+log = get_logger()
+
+#: Bytes; Proof's example has 319.
+MAX_BODY = 64 * 1024
+
+
+def webhooks_blueprint(waker: Waker) -> Blueprint:
+    blueprint = Blueprint("webhooks", __name__)
+
+    @blueprint.post("/webhooks/proof")
+    @blueprint.post("/webhooks/proof/<secret>")
+    def receive(secret: str | None = None) -> tuple[Response, int]:
+        try:
+            _check_sender(secret)
+            event = parse_event(_read_body())
+        except ApiError as problem:
+            _reject(problem)
+            raise
+        accepted = ingest_event(get_services().database, event, describe_request())
+        if not accepted.duplicate:
+            waker.wake()
+        log.info(
+            "event duplicate" if accepted.duplicate else "event accepted",
+            id=event.merchant_transaction_id,
+            status=event.status,
+            event_id=accepted.event_id,
+        )
+        answer = {
+            "event_id": accepted.event_id,
+            "duplicate": accepted.duplicate,
+            "warnings": list(event.warnings),
+        }
+        return jsonify(answer), 200 if accepted.duplicate else 202
+
+    return blueprint
+
+
+def _check_sender(secret: str | None) -> None:
+    settings = get_services().settings
+    if settings.webhook_secrets:
+        given = (secret or "").encode("utf-8", "surrogatepass")
+        # All are compared, in constant time, so that the time tells nothing.
+        if not sum(hmac.compare_digest(given, known.encode()) for known in settings.webhook_secrets):
+            raise ApiError(404, "not_found", "not_found", "There is nothing here.")
+    elif secret is not None:
+        raise ApiError(404, "not_found", "not_found", "There is nothing here.")
+    networks = settings.webhook_allowed_networks
+    if networks and not any(_sender_address() in network for network in networks):
+        raise ApiError(
+            403, "forbidden", "forbidden_origin", f"Webhooks are not taken from the address {request.remote_addr}."
+        )
+
+
+def _sender_address() -> ipaddress.IPv4Address | ipaddress.IPv6Address:
+    try:
+        address = ipaddress.ip_address(request.remote_addr or "")
+    except ValueError:
+        raise ApiError(403, "forbidden", "forbidden_origin", "The sender's address is not known.") from None
+    # A dual-stack socket shows IPv4 senders as ::ffff:a.b.c.d.
+    mapped = getattr(address, "ipv4_mapped", None)
+    return mapped or address
+
+
+def _read_body() -> bytes:
+    request.max_content_length = MAX_BODY
+    try:
+        return request.get_data(cache=True)
+    except RequestEntityTooLarge:
+        raise ApiError(
+            413, "invalid_request", "too_large", f"The body is larger than {MAX_BODY // 1024} KiB."
+        ) from None
+    except ClientDisconnected:
+        raise ApiError(400, "invalid_request", "decode_error", "The body ended before its announced length.") from None
+
+
+def _reject(problem: ApiError) -> None:
+    """Logs and keeps the refused request; that it is refused does not depend on whether it can be kept."""
+    body = request.get_data(cache=True) if problem.http_status != 413 and request.content_length else b""
+    log.warning("event rejected", code=problem.code, reason=problem.message, remote_addr=request.remote_addr)
+    try:
+        keep_rejection(
+            get_services().database,
+            describe_request(),
+            http_status=problem.http_status,
+            error=problem.error,
+            code=problem.code,
+            message=storable(problem.message, 500),
+            body=body,
+            body_size=request.content_length or len(body),
+        )
+    except SQLAlchemyError as error:
+        current_app.logger.warning("rejected request not kept: %s", error)

@@ -1,0 +1,1 @@
+"""What exists because RQ exists: the jobs, the clock, the start of a worker."""

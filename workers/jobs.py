@@ -1,0 +1,74 @@
+"""The RQ jobs. Each calls one use case and translates its outcome; each is safe to run twice."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from types import FrameType
+
+from rq import get_current_job
+
+from webhook_app.adapters.queueing import SHOWS_FAILED
+from webhook_app.logs import get_logger
+from webhook_app.usecases.replay import replay_reconciliation
+from workers.context import worker_context
+
+log = get_logger()
+
+#: Seconds after which a job that still finds work ends and lets the worker look round.
+_LONGEST_RUN = 30.0
+#: Seconds that calls under way get when the worker is told to stop.
+_GRACE = 5.0
+
+
+def reconcile_due() -> int:
+    """Fast lane: reconciles everything that is due. Returns how many answers were applied."""
+    context = worker_context()
+    context.services.queues.acknowledge_wake()
+    with _stop_signal() as stopping:
+        return context.reconciler.reconcile_due(
+            threads=context.threads, max_seconds=_LONGEST_RUN, stopping=stopping, grace=_GRACE
+        )
+
+
+def reconcile_one(merchant_transaction_id: str) -> str:
+    """Slow lane: one attempt at one transaction. A job that showed a failed one was requeued by a person: a replay.
+
+    Returns what came of it, in words.
+    """
+    context = worker_context()
+    job = get_current_job()
+    if job is not None and job.meta.get(SHOWS_FAILED):
+        replayed = replay_reconciliation(context.services.database, merchant_transaction_id, context.services.clock())
+        log.info("replayed from the RQ dashboard", id=merchant_transaction_id, replayed=replayed)
+    applied = context.reconciler.reconcile_one(merchant_transaction_id)
+    if applied is None:
+        return "nothing to do: not due, in another worker's hands, or all calls are paused"
+    return applied.decision
+
+
+@contextmanager
+def _stop_signal() -> Iterator[Callable[[], bool]]:
+    """Notices the signal by which RQ ends a worker after its present job, so that the job can end early.
+
+    RQ's own handler still runs; it is put back unless it has put another in its place.
+    """
+    stopped = False
+    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        nonlocal stopped
+        stopped = True
+        handler = before[signal.Signals(number)]
+        if callable(handler):
+            handler(number, frame)
+
+    for number in before:
+        signal.signal(number, stop)
+    try:
+        yield lambda: stopped
+    finally:
+        for number, handler in before.items():
+            if signal.getsignal(number) is stop:
+                signal.signal(number, handler)
