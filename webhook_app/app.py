@@ -11,7 +11,6 @@ from werkzeug.exceptions import HTTPException
 from werkzeug.middleware.proxy_fix import ProxyFix
 
 from webhook_app import __version__
-from webhook_app.adapters.queueing import Waker
 from webhook_app.config import ConfigurationError, load_settings
 from webhook_app.logs import configure_logging
 from webhook_app.services import Services, open_services
@@ -54,8 +53,8 @@ def create_app(services: Services) -> Flask:
         wsgi: Any = ProxyFix(app.wsgi_app, x_for=hops, x_proto=hops, x_host=hops)
         app.wsgi_app = wsgi  # type: ignore[method-assign]  # Flask's documented way to add middleware
     bind_services(app, services)
-    app.register_blueprint(webhooks_blueprint(Waker(services.queues)))
-    app.register_blueprint(health_blueprint())
+    app.register_blueprint(webhooks_blueprint)
+    app.register_blueprint(health_blueprint)
     _Api(app).register_blueprint(transactions_blueprint)
     register_error_handlers(app)
     return app

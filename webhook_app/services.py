@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 from webhook_app.adapters.proof import ProofClient
-from webhook_app.adapters.queueing import Queues, connect_redis
+from webhook_app.adapters.queueing import Queues, Waker, connect_redis
 from webhook_app.config import ConfigurationError, Settings
 from webhook_app.db.database import Database
 from webhook_app.usecases.apply import Policy
@@ -29,7 +29,14 @@ class Services:
     settings: Settings
     database: Database
     queues: Queues
+    waker: Waker
     clock: Clock = utc_now
+
+    def close(self) -> None:
+        """Ends its thread and closes its connections."""
+        self.waker.close()
+        self.queues.redis.close()
+        self.database.close()
 
 
 def open_services(settings: Settings, *, pool_size: int = 8) -> Services:
@@ -39,11 +46,9 @@ def open_services(settings: Settings, *, pool_size: int = 8) -> Services:
             "REDIS_URL is not set: set it to a Redis or Valkey server, such as redis://127.0.0.1:6379/0, "
             "or start everything with `webhook-app run`, which brings its own."
         )
-    return Services(
-        settings=settings,
-        database=Database(settings.database_url, pool_size=pool_size),
-        queues=Queues(connect_redis(settings.redis_url)),
-    )
+    queues = Queues(connect_redis(settings.redis_url))
+    database = Database(settings.database_url, pool_size=pool_size)
+    return Services(settings=settings, database=database, queues=queues, waker=Waker(queues))
 
 
 def open_reconciler(services: Services, *, threads: int) -> Reconciler:

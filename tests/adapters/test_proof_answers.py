@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import tracemalloc
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -384,17 +383,17 @@ def test_status_of_no_class_is_a_failure_that_the_policy_decides(answering: Answ
         ("Wed Apr  1 10:00:30 2026", 30.0),
         ("Wed, 01 Apr 2026 10:00:30 -0000", 30.0),
         ("Wed, 01 Apr 2026 09:59:59 GMT", None),
-        (
-            "Fri, 31 Dec 9999 23:59:59 -2359",
-            (datetime(9999, 12, 31, 23, 59, 59) - datetime(2026, 4, 1, 10)).total_seconds() + 86_340,
-        ),  # noqa: DTZ001
+        ("Fri, 31 Dec 9999 23:59:59 -2359", 251_627_349_539.0),
     ],
 )
 def test_retry_after_is_seconds_in_either_form_or_ignored(header: str | None, seconds: float | None) -> None:
     assert read_retry_after(header, datetime(2026, 4, 1, 10, tzinfo=UTC)) == seconds
 
 
-@given(st.text() | st.from_regex(r"[A-Z][a-z]{2}, [0-9]{1,4} [A-Z][a-z]{2} [0-9]{1,6} [0-9:]{1,12} [-+A-Z0-9]{1,9}"))
+@given(
+    st.text(max_size=70)
+    | st.from_regex(r"[A-Z][a-z]{2}, [0-9]{1,4} [A-Z][a-z]{2} [0-9]{1,6} [0-9:]{1,12} [-+A-Z0-9]{1,9}")
+)
 @settings(database=None)
 def test_retry_after_never_raises(header: str) -> None:
     seconds = read_retry_after(header, datetime(2026, 4, 1, 10, tzinfo=UTC))
@@ -463,14 +462,16 @@ def test_any_json_gives_a_typed_result(
         check(client.open_session({}))
 
 
-header_like = st.sampled_from(
-    [b"HTTP/1.1 200 OK\r\n", b"HTTP/1.1 ", b"\r\n", b"\r\n\r\n", b":", b" ", b"Content-Length: ", b"-1", b"5", b"{}"]
-    + [b"Transfer-Encoding: chunked\r\n", b"Connection: close\r\n", b"X-Request-Id: ", b"Retry-After: ", b"ffff\r\n"]
-    + [b"Content-Encoding: gzip\r\n", b"HTTP/1.1 100 Continue\r\n\r\n", b"\0", b"\xff", b"0\r\n\r\n", b"="]
+wire_pieces = st.binary(max_size=10) | st.sampled_from(
+    [
+        *(b"HTTP/1.1 200 OK\r\n", b"HTTP/1.1 ", b"HTTP/1.1 100 Continue\r\n\r\n", b"\r\n", b"\r\n\r\n", b":", b" "),
+        *(b"Content-Length: ", b"-1", b"5", b"Transfer-Encoding: chunked\r\n", b"ffff\r\n", b"0\r\n\r\n", b"{}"),
+        *(b"Connection: close\r\n", b"Content-Encoding: gzip\r\n", b"X-Request-Id: ", b"Retry-After: ", b"\0", b"\xff"),
+    ]
 )
 
 
-@given(pieces=st.lists(header_like | st.binary(max_size=10), max_size=14), begin_well=st.booleans())
+@given(pieces=st.lists(wire_pieces, max_size=14), begin_well=st.booleans())
 @fuzz
 def test_any_bytes_on_the_wire_give_a_typed_result(
     proof: tuple[HostileServer, ProofClient], pieces: list[bytes], begin_well: bool
@@ -483,17 +484,3 @@ def test_any_bytes_on_the_wire_give_a_typed_result(
 
     server.script = script
     check(client.get_transaction(EXAMPLE))
-
-
-def test_hostile_bodies_leave_no_memory_behind(answering: Answering) -> None:
-    for body in NOT_JSON.values():
-        answering(200, body)
-    tracemalloc.start()
-    try:
-        before = tracemalloc.get_traced_memory()[0]
-        for _ in range(20):
-            for body in NOT_JSON.values():
-                answering(200, body)
-        assert tracemalloc.get_traced_memory()[0] - before < 2_000_000
-    finally:
-        tracemalloc.stop()

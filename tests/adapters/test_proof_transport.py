@@ -26,7 +26,7 @@ Serve = Callable[..., HostileServer]
 Connect = Callable[..., ProofClient]
 
 CERTIFICATE = str(Path(__file__).parent.parent / "data" / "localhost.pem")
-SHORT = 0.4
+SHORT = 0.2
 """Seconds of read time-out where a test waits for it."""
 BOUND = 8.0
 """Seconds in which a call with a SHORT time-out must have come back, on any machine."""
@@ -236,7 +236,7 @@ def test_answer_that_drips_is_bounded_as_a_whole(
 
     def script(line: Line, request: Request) -> None:
         line.send(head + b"\r\n\r\n" if head else b"")
-        line.drip(tail, gap=0.02)
+        line.drip(tail, gap=0.01)
 
     server = serve(script, CERTIFICATE if tls else None)
     started = time.monotonic()

@@ -192,22 +192,32 @@ class Waker:
     def __init__(self, queues: Queues) -> None:
         self._queues = queues
         self._wanted = threading.Event()
-        self._start = threading.Lock()
+        self._guard = threading.Lock()
         self._thread: threading.Thread | None = None
+        self._is_closed = False
 
     def wake(self) -> None:
         """Returns at once. A wake-up that fails is no loss: the clock finds the work in SQL."""
         if self._thread is None:
-            with self._start:
+            with self._guard:
                 if self._thread is None:  # not before the first use: a server forks after the app is made
                     self._thread = threading.Thread(target=self._run, name="waker", daemon=True)
                     self._thread.start()
         self._wanted.set()
 
+    def close(self) -> None:
+        """Ends the thread; a wake-up under way is finished first."""
+        self._is_closed = True
+        self._wanted.set()
+        if self._thread is not None:
+            self._thread.join()
+
     def _run(self) -> None:
         is_down = False
         while True:
             self._wanted.wait()
+            if self._is_closed:
+                return
             self._wanted.clear()
             try:
                 self._queues.wake()
@@ -216,6 +226,8 @@ class Waker:
                 if not is_down:
                     log.warning("redis is not reachable; the clock will find new work in SQL", error=str(error))
                 is_down = True
+            except Exception:  # noqa: BLE001 - a thread's entry point: nothing that goes wrong once may end all wake-ups
+                log.exception("wake-up failed")
 
 
 def _members(registry: BaseRegistry) -> Mapping[str, float]:

@@ -7,7 +7,8 @@ from datetime import UTC, datetime
 
 def parse_timestamp(value: object) -> datetime:
     """An aware UTC datetime; a timestamp without an offset is UTC, as Proof documents. Raises ValueError."""
-    if not isinstance(value, str) or len(value) > 64 or "T" not in value.upper():
+    # isprintable: CPython's parser takes a NUL at the end for the end of the string.
+    if not isinstance(value, str) or len(value) > 64 or not value.isprintable() or "T" not in value.upper():
         raise ValueError("not an ISO 8601 timestamp")
     try:
         moment = datetime.fromisoformat(value)

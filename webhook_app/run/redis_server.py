@@ -156,6 +156,6 @@ def _load_failure(path: Path) -> str | None:
     except FileNotFoundError:
         return None
     _before, initialized, after = text.rpartition(" is starting ")[2].partition("Server initialized")
-    if not initialized or "Ready to accept connections" in after:
+    if not initialized or "ready to accept connections" in after.lower():
         return None
     return next((line for line in after.splitlines() if " # " in line and "WARNING" not in line), None)

@@ -22,8 +22,8 @@ from webhook_app.run.data_folder import DataFolderInUse, holder, keep, locked, p
 from webhook_app.run.ports import free_port, is_taken, listen_fault
 from webhook_app.run.supervisor import Child, StartFailed, Supervisor, ignore_stop_signals
 
-# Deaths before the start counts as failed: 1 + 2 + 4 s of waiting.
-GIVE_UP_AFTER = 4
+# Deaths before the start counts as failed: 1 + 2 s of waiting.
+GIVE_UP_AFTER = 3
 READY_SECONDS = 20.0
 LOOPBACK = "127.0.0.1"
 

@@ -9,7 +9,6 @@ from flask import Blueprint, Response, current_app, jsonify, request
 from sqlalchemy.exc import SQLAlchemyError
 from werkzeug.exceptions import ClientDisconnected, RequestEntityTooLarge
 
-from webhook_app.adapters.queueing import Waker
 from webhook_app.domain.text import storable
 from webhook_app.logs import get_logger
 from webhook_app.usecases.ingest import ingest_event, keep_rejection
@@ -23,35 +22,31 @@ log = get_logger()
 MAX_BODY = 64 * 1024
 
 
-def webhooks_blueprint(waker: Waker) -> Blueprint:
-    blueprint = Blueprint("webhooks", __name__)
+webhooks_blueprint = Blueprint("webhooks", __name__)
 
-    @blueprint.post("/webhooks/proof")
-    @blueprint.post("/webhooks/proof/<secret>")
-    def receive(secret: str | None = None) -> tuple[Response, int]:
-        try:
-            _check_sender(secret)
-            event = parse_event(_read_body())
-        except ApiError as problem:
-            _reject(problem)
-            raise
-        accepted = ingest_event(get_services().database, event, describe_request())
-        if not accepted.duplicate:
-            waker.wake()
-        log.info(
-            "event duplicate" if accepted.duplicate else "event accepted",
-            id=event.merchant_transaction_id,
-            status=event.status,
-            event_id=accepted.event_id,
-        )
-        answer = {
-            "event_id": accepted.event_id,
-            "duplicate": accepted.duplicate,
-            "warnings": list(event.warnings),
-        }
-        return jsonify(answer), 200 if accepted.duplicate else 202
 
-    return blueprint
+@webhooks_blueprint.post("/webhooks/proof")
+@webhooks_blueprint.post("/webhooks/proof/<secret>")
+def receive(secret: str | None = None) -> tuple[Response, int]:
+    """Commits the event, then answers: 202 for a new one, 200 for a duplicate. Redis is not waited for."""
+    try:
+        _check_sender(secret)
+        event = parse_event(_read_body())
+    except ApiError as problem:
+        _reject(problem)
+        raise
+    services = get_services()
+    accepted = ingest_event(services.database, event, describe_request())
+    if not accepted.duplicate:
+        services.waker.wake()
+    log.info(
+        "event duplicate" if accepted.duplicate else "event accepted",
+        id=event.merchant_transaction_id,
+        status=event.status,
+        event_id=accepted.event_id,
+    )
+    answer = {"event_id": accepted.event_id, "duplicate": accepted.duplicate, "warnings": list(event.warnings)}
+    return jsonify(answer), 200 if accepted.duplicate else 202
 
 
 def _check_sender(secret: str | None) -> None:

@@ -1,0 +1,172 @@
+"""Fixtures: real servers, started here; a database of its own for each test, on both engines; a clock that we set."""
+
+from __future__ import annotations
+
+import random
+import shutil
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from flask import Flask
+from flask.testing import FlaskClient
+
+from tests.servers import PostgresServer, RedisServer
+from webhook_app.adapters.proof import ProofClient
+from webhook_app.app import create_app
+from webhook_app.config import Settings, load_settings
+from webhook_app.db.database import Database
+from webhook_app.db.migrate import upgrade
+from webhook_app.models.system import Role
+from webhook_app.sandbox.server import Sandbox, SandboxSettings
+from webhook_app.services import Services, open_reconciler, open_services
+from webhook_app.usecases.reconcile import Reconciler
+from webhook_app.usecases.tokens import create_token
+
+#: A moment after the one of Proof's documented example.
+START = datetime(2026, 4, 1, 12, 0, tzinfo=UTC)
+
+
+@pytest.fixture(scope="session")
+def server_folder() -> Iterator[Path]:
+    """A folder with a short path: the address of a Unix socket holds about 100 bytes."""
+    folder = Path(tempfile.mkdtemp(prefix="wa-"))
+    yield folder
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def postgres(server_folder: Path) -> Iterator[PostgresServer]:
+    server = PostgresServer(server_folder / "pg")
+    yield server
+    server.stop()
+
+
+@pytest.fixture(scope="session")
+def postgres_template(postgres: PostgresServer) -> str:
+    name = postgres.create_database()
+    upgrade(postgres.url(name))
+    return name
+
+
+@pytest.fixture(scope="session")
+def sqlite_template(server_folder: Path) -> Path:
+    path = server_folder / "template.sqlite3"
+    upgrade(f"sqlite:///{path}")
+    return path
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+    """A migrated, empty database of the test's own; each test that asks for it runs on both engines."""
+    if request.param == "sqlite":
+        path = tmp_path / "test.sqlite3"
+        shutil.copyfile(request.getfixturevalue("sqlite_template"), path)
+        yield f"sqlite:///{path}"
+        return
+    postgres: PostgresServer = request.getfixturevalue("postgres")
+    name = postgres.create_database(request.getfixturevalue("postgres_template"))
+    yield postgres.url(name)
+    postgres.drop_database(name)
+
+
+@pytest.fixture
+def database(database_url: str) -> Iterator[Database]:
+    database = Database(database_url, pool_size=16)
+    yield database
+    database.close()
+
+
+@pytest.fixture(scope="session")
+def redis_server(server_folder: Path) -> Iterator[RedisServer]:
+    folder = server_folder / "redis"
+    folder.mkdir()
+    server = RedisServer(folder)
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def redis_url(redis_server: RedisServer) -> str:
+    """Our own Redis, empty."""
+    redis_server.flush()
+    return redis_server.url
+
+
+@pytest.fixture
+def sandbox() -> Iterator[Sandbox]:
+    with Sandbox(SandboxSettings(tokens=("test-token",), seed=1)) as sandbox:
+        yield sandbox
+
+
+@dataclass
+class FakeClock:
+    """A clock that stands still until it is moved."""
+
+    now: datetime = START
+
+    def __call__(self) -> datetime:
+        return self.now
+
+    def advance(self, seconds: float) -> None:
+        self.now += timedelta(seconds=seconds)
+
+
+@pytest.fixture
+def clock() -> FakeClock:
+    return FakeClock()
+
+
+@pytest.fixture
+def settings(database_url: str, redis_url: str, sandbox: Sandbox, tmp_path: Path) -> Settings:
+    return load_settings(
+        {
+            "DATABASE_URL": database_url,
+            "REDIS_URL": redis_url,
+            "PROOF_API_URL": sandbox.url,
+            "PROOF_CLIENT_TOKEN": "test-token",
+            "SECRET_KEY": "a secret key for tests alone",
+            "WEBHOOK_APP_DATA_DIR": str(tmp_path / "var"),
+            "PROOF_CONNECT_TIMEOUT": "1",
+            "PROOF_READ_TIMEOUT": "2",
+        }
+    )
+
+
+@pytest.fixture
+def services(settings: Settings, database: Database, clock: FakeClock) -> Iterator[Services]:
+    """The services of a process, on the test's clock and database."""
+    services = replace(open_services(settings), database=database, clock=clock)
+    yield services
+    services.close()
+
+
+@pytest.fixture
+def reconciler(services: Services) -> Iterator[Reconciler]:
+    reconciler = replace(open_reconciler(services, threads=8), rng=random.Random(1))
+    yield reconciler
+    reconciler.proof.close()
+
+
+@pytest.fixture
+def proof(reconciler: Reconciler) -> ProofClient:
+    return reconciler.proof
+
+
+@pytest.fixture
+def app(services: Services) -> Flask:
+    return create_app(services)
+
+
+@pytest.fixture
+def client(app: Flask) -> FlaskClient:
+    return app.test_client()
+
+
+@pytest.fixture
+def as_finance(database: Database, clock: FakeClock) -> dict[str, str]:
+    """Headers of a caller with the role `finance`."""
+    return {"Authorization": f"Bearer {create_token(database, 'test', Role.FINANCE, clock())}"}

