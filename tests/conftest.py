@@ -139,7 +139,7 @@ def settings(database_url: str, redis_url: str, sandbox: Sandbox, tmp_path: Path
 @pytest.fixture
 def services(settings: Settings, database: Database, clock: FakeClock) -> Iterator[Services]:
     """The services of a process, on the test's clock and database."""
-    services = replace(open_services(settings), database=database, clock=clock)
+    services = open_services(settings, database=database, clock=clock)
     yield services
     services.close()
 

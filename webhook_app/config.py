@@ -38,6 +38,8 @@ class Settings:
     webhook_secrets: tuple[str, ...]
     webhook_allowed_networks: tuple[Network, ...]
     trusted_proxy_hops: int
+    ingest_budget: float
+    spool_max_bytes: int
     secret_key: str | None
     host: str
     port: int
@@ -79,6 +81,8 @@ def load_settings(environ: Mapping[str, str]) -> Settings:
         webhook_secrets=values["PROOF_WEBHOOK_SECRETS"] or (),
         webhook_allowed_networks=values["PROOF_WEBHOOK_ALLOWED_IPS"] or (),
         trusted_proxy_hops=values["TRUSTED_PROXY_HOPS"],
+        ingest_budget=values["INGEST_BUDGET"],
+        spool_max_bytes=values["SPOOL_MAX_BYTES"],
         secret_key=values["SECRET_KEY"],
         host=values["HOST"],
         port=values["PORT"],
@@ -267,6 +271,13 @@ VARIABLES: tuple[Variable, ...] = (
         "0",
         "proxies in front that are ours; X-Forwarded-For is believed that far",
         _integer(0, 10),
+    ),
+    Variable("INGEST_BUDGET", "2", "seconds that a webhook waits for SQL before it is spooled", _number(0.05, 30)),
+    Variable(
+        "SPOOL_MAX_BYTES",
+        "67108864",
+        "bytes of events kept on disk while SQL is away; 0: no spool",
+        _integer(0, 2**40),
     ),
     Variable(
         "SECRET_KEY",

@@ -9,9 +9,11 @@ from datetime import UTC, datetime, timedelta
 
 from webhook_app.adapters.proof import ProofClient
 from webhook_app.adapters.queueing import Queues, Waker, connect_redis
+from webhook_app.adapters.spool import Spool
 from webhook_app.config import ConfigurationError, Settings
 from webhook_app.db.database import Database
 from webhook_app.usecases.apply import Policy
+from webhook_app.usecases.intake import Intake
 from webhook_app.usecases.reconcile import Reconciler
 
 Clock = Callable[[], datetime]
@@ -30,16 +32,21 @@ class Services:
     database: Database
     queues: Queues
     waker: Waker
+    intake: Intake
+    spool: Spool
     clock: Clock = utc_now
 
     def close(self) -> None:
         """Ends its thread and closes its connections."""
+        self.intake.close()
         self.waker.close()
         self.queues.redis.close()
         self.database.close()
 
 
-def open_services(settings: Settings, *, pool_size: int = 8) -> Services:
+def open_services(
+    settings: Settings, *, pool_size: int = 8, database: Database | None = None, clock: Clock = utc_now
+) -> Services:
     """Connects lazily: nothing is reached before it is used. Raises ConfigurationError where something is unset."""
     if settings.redis_url is None:
         raise ConfigurationError(
@@ -47,8 +54,17 @@ def open_services(settings: Settings, *, pool_size: int = 8) -> Services:
             "or start everything with `webhook-app run`, which brings its own."
         )
     queues = Queues(connect_redis(settings.redis_url))
-    database = Database(settings.database_url, pool_size=pool_size)
-    return Services(settings=settings, database=database, queues=queues, waker=Waker(queues))
+    database = database or Database(settings.database_url, pool_size=pool_size)
+    spool = Spool(settings.data_dir / "spool", settings.spool_max_bytes)
+    return Services(
+        settings=settings,
+        database=database,
+        queues=queues,
+        waker=Waker(queues),
+        intake=Intake(database, spool, settings.ingest_budget),
+        spool=spool,
+        clock=clock,
+    )
 
 
 def open_reconciler(services: Services, *, threads: int) -> Reconciler:
@@ -66,11 +82,13 @@ def open_reconciler(services: Services, *, threads: int) -> Reconciler:
         read_timeout=settings.proof_read_timeout,
         pool_size=threads,
     )
+    # With each token once, when one after the other is refused.
+    slowest_call = (settings.proof_connect_timeout + settings.proof_read_timeout) * len(settings.proof_client_tokens)
     return Reconciler(
         database=services.database,
         proof=proof,
         policy=Policy(settings.budget, settings.limits, settings.cadence),
-        lease=timedelta(seconds=settings.proof_connect_timeout + settings.proof_read_timeout + _LEASE_MARGIN),
+        lease=timedelta(seconds=slowest_call + _LEASE_MARGIN),
         clock=services.clock,
         rng=random.Random(),
     )

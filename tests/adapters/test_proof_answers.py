@@ -156,6 +156,22 @@ def without(field: str) -> Callable[[dict[str, Any]], Any]:
 
 REQUIRED = ["merchant_transaction_id", "type", "status", "currency", "created_at", "updated_at"]
 TEXTS = [*REQUIRED, "partner_user_id", "network", "fiat_currency"]
+NO_AMOUNTS: list[object] = [
+    "abc",
+    "-1",
+    "+1",
+    "NaN",
+    "Infinity",
+    "1,5",
+    "1e99",
+    "٣",
+    " 1",
+    "0x1",
+    "1" * 200,
+    True,
+    [],
+    {},
+]
 WRONG_SHAPES: dict[str, Callable[[dict[str, Any]], Any]] = {
     **{f"no {field}": without(field) for field in REQUIRED},
     **{f"{field} null": changed(**{field: None}) for field in REQUIRED},
@@ -164,7 +180,7 @@ WRONG_SHAPES: dict[str, Callable[[dict[str, Any]], Any]] = {
     **{
         f"{field} {value!r}": changed(**{field: value})
         for field in ("crypto_amount", "fiat_amount")
-        for value in ("abc", "-1", "+1", "NaN", "Infinity", "1,5", "1e99", "٣", " 1", "0x1", True, [], {}, "1" * 200)
+        for value in NO_AMOUNTS
     },
     **{
         f"{field} {value!r}": changed(**{field: value})
@@ -429,6 +445,10 @@ fuzz = settings(
 )
 
 
+def replying(status: int, body: bytes) -> Callable[[Line, Request], None]:
+    return lambda line, _: line.reply(status, body)
+
+
 def check(result: Confirmed | Session | Failure) -> None:
     assert isinstance(result, Confirmed | Session | Failure)
     assert_storable(result)
@@ -456,8 +476,7 @@ def test_any_json_gives_a_typed_result(
 ) -> None:
     server, client = proof
     for body in (transaction | changes, bare):
-        raw = json.dumps(body).encode()
-        server.script = lambda line, _, raw=raw: line.reply(status, raw)
+        server.script = replying(status, json.dumps(body).encode())
         check(client.get_transaction(EXAMPLE))
         check(client.open_session({}))
 

@@ -69,7 +69,7 @@ def test_payment_retried_in_the_widget_goes_forward_all_the_way() -> None:
     assert steps == [Step.FIRST] + [Step.FORWARD] * 6
 
 
-@pytest.mark.parametrize("held", FINAL)
+@pytest.mark.parametrize("held", sorted(FINAL))
 @pytest.mark.parametrize("confirmed", Status)
 def test_nothing_can_follow_a_final_status(held: Status, confirmed: Status) -> None:
     assert classify_step(StatusChange(held, NOON), StatusChange(confirmed, NOON + TICK)) is Step.IMPOSSIBLE

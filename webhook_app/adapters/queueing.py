@@ -226,7 +226,7 @@ class Waker:
                 if not is_down:
                     log.warning("redis is not reachable; the clock will find new work in SQL", error=str(error))
                 is_down = True
-            except Exception:  # noqa: BLE001 - a thread's entry point: nothing that goes wrong once may end all wake-ups
+            except Exception:
                 log.exception("wake-up failed")
 
 

@@ -61,6 +61,11 @@ def _create_engine(url: str, pool_size: int) -> Engine:
         pool_pre_ping=True,
         connect_args={
             "connect_timeout": CONNECT_TIMEOUT,
+            # A server that vanished without a word is noticed within about ten seconds.
+            "keepalives_idle": 5,
+            "keepalives_interval": 2,
+            "keepalives_count": 3,
+            "tcp_user_timeout": 10_000,
             "options": f"-c timezone=UTC -c lock_timeout={LOCK_TIMEOUT}s -c idle_in_transaction_session_timeout=60s",
             "application_name": "webhook-app",
         },

@@ -64,9 +64,10 @@ class Sandbox:
 
     def start(self) -> Self:
         """Raises OSError where the port is taken. Started once; a stopped sandbox is not started again."""
+        if self._state_file:
+            self._state_file.load()  # before anybody can ask for a transaction that is in it
         self.open_port()
         if self._state_file:
-            self._state_file.load()
             self._state_file.start()
         self._world.start()
         self._control = SandboxControl(self.url)

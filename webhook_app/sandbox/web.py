@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable
 from urllib.parse import urlsplit
 
-from flask import Flask, Response, jsonify, request
+from flask import Flask, Response, jsonify, make_response, render_template, request
 from werkzeug.exceptions import HTTPException
 from werkzeug.wrappers import Response as WsgiResponse
 
@@ -30,7 +30,7 @@ def create_app(world: World) -> Flask:
     app.register_blueprint(pages)
     app.before_request(_refuse_other_origins)
     app.after_request(_add_headers)
-    app.register_error_handler(HTTPException, lambda error: _error(error.code or 500, "invalid_request", str(error)))
+    app.register_error_handler(HTTPException, _http_error)
     app.register_error_handler(ValueError, lambda error: _error(400, "invalid_request", str(error)))
     app.register_error_handler(KeyError, lambda error: _error(404, "not_found", f"there is no {error}"))
     app.register_error_handler(NotPossible, lambda error: _error(409, "conflict", str(error)))
@@ -111,6 +111,13 @@ def _add_headers(response: Response) -> Response:
     response.headers["Referrer-Policy"] = "same-origin"
     response.headers["Cache-Control"] = "no-store"
     return response
+
+
+def _http_error(error: HTTPException) -> Response:
+    status, message = error.code or 500, error.description or error.name
+    if request.path.startswith("/sandbox/"):
+        return _error(status, "not_found" if status == 404 else "invalid_request", message)
+    return make_response(render_template("error.html", status=f"{status} {error.name}", message=message), status)
 
 
 def _error(status: int, error: str, message: str) -> Response:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 
-from sqlalchemy import case, delete, insert, select
+from sqlalchemy import case, delete, insert, select, tuple_
 from sqlalchemy.orm import Session
 
 from webhook_app.db.database import Database
@@ -20,6 +20,9 @@ from webhook_app.models.reconciliation import State
 MAX_REJECTIONS = 1000
 #: How much of a rejected body is kept, bytes.
 MAX_REJECTED_BODY = 4096
+
+
+_Key = tuple[str, str, str]
 
 
 @dataclass(frozen=True)
@@ -58,45 +61,53 @@ class Accepted:
 
 
 def ingest_event(database: Database, event: ReportedEvent, request: Request) -> Accepted:
-    """Commits the event, its receipt, and the reconciliation it asks for. A duplicate is one more receipt, no more."""
+    """`ingest_events` for one."""
+    return ingest_events(database, [(event, request)])[0]
+
+
+def ingest_events(database: Database, arrivals: Sequence[tuple[ReportedEvent, Request]]) -> list[Accepted]:
+    """Commits all events, their receipts, and the reconciliations they ask for, in one transaction.
+
+    A duplicate is one more receipt, no more, whether of an event that was there or of one in the same batch. Rows are
+    written in the order of their keys, so that batches of several processes do not lock each other out.
+    """
+    first: dict[_Key, tuple[ReportedEvent, Request]] = {}
+    for event, request in sorted(arrivals, key=lambda arrival: _key(arrival[0])):
+        first.setdefault(_key(event), (event, request))
     with database.write() as session:
-        event_id = _insert_event(session, event, request)
-        duplicate = event_id is None
-        if event_id is None:
-            event_id, first_body = session.execute(
-                select(Event.id, Event.body).where(
-                    Event.merchant_transaction_id == event.merchant_transaction_id,
-                    Event.status == event.status,
-                    Event.updated_at_key == event.updated_at_key,
-                )
-            ).one()
-            _insert_receipt(session, event_id, request, None if first_body == event.body else event.body)
-        else:
-            _insert_receipt(session, event_id, request, None)
-            request_reconciliation(session, event.merchant_transaction_id, request.received_at)
-    return Accepted(event_id, duplicate)
+        inserted = _insert_events(session, list(first.values()))
+        known = _find_events(session, [key for key in first if key not in inserted])
+        ids = inserted | {key: event_id for key, (event_id, _) in known.items()}
+        bodies = {key: event.body for key, (event, _) in first.items()} | {
+            key: body for key, (_, body) in known.items()
+        }
+        _insert_receipts(
+            session,
+            [
+                (ids[_key(event)], request, None if bodies[_key(event)] == event.body else event.body)
+                for event, request in arrivals
+            ],
+        )
+        requested = {key[0]: first[key][1].received_at for key in sorted(inserted)}
+        request_reconciliations(session, requested)
+    return [
+        Accepted(ids[_key(event)], _key(event) not in inserted or first[_key(event)][0] is not event)
+        for event, _ in arrivals
+    ]
 
 
-def request_reconciliation(session: Session, merchant_transaction_id: str, now: datetime) -> None:
-    """Makes sure that the transaction is looked at (again): opens its reconciliation or reopens it with a full budget.
+def request_reconciliations(session: Session, requested: Mapping[str, datetime]) -> None:
+    """Makes sure that each transaction is looked at (again): opens its reconciliation, or reopens it with a full
+    budget. `requested` gives the moment of the request by `merchant_transaction_id`, in a fixed order.
 
     One that is backing off keeps its next attempt's time. One that is being fetched right now sees the new generation
     when it is applied, and is fetched again.
     """
+    if not requested:
+        return
     table = Reconciliation
     backs_off = table.state == State.RETRYING
-    statement = insert_into(session, table).values(
-        merchant_transaction_id=merchant_transaction_id,
-        state=State.PENDING,
-        generation=1,
-        created_at=now,
-        next_attempt_at=now,
-        crashes=0,
-        attempts=0,
-        spent_attempts=0,
-        single_retries=0,
-        paused_seconds_then=0.0,
-    )
+    statement = insert_into(session, table)
     session.execute(
         statement.on_conflict_do_update(
             index_elements=[table.merchant_transaction_id],
@@ -108,7 +119,22 @@ def request_reconciliation(session: Session, merchant_transaction_id: str, now: 
                 "single_retries": case((backs_off, table.single_retries), else_=0),
                 "first_failed_at": case((backs_off, table.first_failed_at), else_=None),
             },
-        )
+        ),
+        [
+            {
+                "merchant_transaction_id": merchant_transaction_id,
+                "state": State.PENDING,
+                "generation": 1,
+                "created_at": now,
+                "next_attempt_at": now,
+                "crashes": 0,
+                "attempts": 0,
+                "spent_attempts": 0,
+                "single_retries": 0,
+                "paused_seconds_then": 0.0,
+            }
+            for merchant_transaction_id, now in requested.items()
+        ],
     )
 
 
@@ -137,41 +163,62 @@ def keep_rejection(
         session.execute(delete(Rejection).where(Rejection.id <= newest - MAX_REJECTIONS))
 
 
-def _insert_event(session: Session, event: ReportedEvent, request: Request) -> int | None:
-    """The new event's id; None when the event was there already. The database's constraint decides."""
-    event_id: int | None = session.scalar(
-        insert_into(session, Event)
-        .values(
-            merchant_transaction_id=event.merchant_transaction_id,
-            channel=event.channel,
-            status=event.status,
-            updated_at=event.updated_at,
-            updated_at_key=event.updated_at_key,
-            type=event.type,
-            currency=event.currency,
-            network=event.network,
-            crypto_amount=event.crypto_amount,
-            fiat_currency=event.fiat_currency,
-            fiat_amount=event.fiat_amount,
-            created_at=event.created_at,
-            warnings=list(event.warnings),
-            body=event.body,
-            received_at=request.received_at,
-            delivery=Delivery.PENDING,
-        )
+def _key(event: ReportedEvent) -> _Key:
+    """What the database's constraint holds to be one event."""
+    return event.merchant_transaction_id, event.status, event.updated_at_key
+
+
+def _insert_events(session: Session, arrivals: Sequence[tuple[ReportedEvent, Request]]) -> dict[_Key, int]:
+    """The ids of the new events by key; an event that was there already is left out. The constraint decides."""
+    rows = session.execute(
+        insert_into(session, Event.__table__)
         .on_conflict_do_nothing()
-        .returning(Event.id)
+        .returning(Event.id, Event.merchant_transaction_id, Event.status, Event.updated_at_key),
+        [
+            {
+                "merchant_transaction_id": event.merchant_transaction_id,
+                "channel": event.channel,
+                "status": event.status,
+                "updated_at": event.updated_at,
+                "updated_at_key": event.updated_at_key,
+                "type": event.type,
+                "currency": event.currency,
+                "network": event.network,
+                "crypto_amount": event.crypto_amount,
+                "fiat_currency": event.fiat_currency,
+                "fiat_amount": event.fiat_amount,
+                "created_at": event.created_at,
+                "warnings": list(event.warnings),
+                "body": event.body,
+                "received_at": request.received_at,
+                "delivery": Delivery.PENDING,
+            }
+            for event, request in arrivals
+        ],
     )
-    return event_id
+    return {(mtid, status, updated_at_key): event_id for event_id, mtid, status, updated_at_key in rows}
 
 
-def _insert_receipt(session: Session, event_id: int, request: Request, body: bytes | None) -> None:
+def _find_events(session: Session, keys: Sequence[_Key]) -> dict[_Key, tuple[int, bytes]]:
+    """Id and body of events that are there, by key."""
+    if not keys:
+        return {}
+    columns = (Event.merchant_transaction_id, Event.status, Event.updated_at_key)
+    rows = session.execute(select(*columns, Event.id, Event.body).where(tuple_(*columns).in_(keys)))
+    return {(mtid, status, updated_at_key): (event_id, body) for mtid, status, updated_at_key, event_id, body in rows}
+
+
+def _insert_receipts(session: Session, receipts: Sequence[tuple[int, Request, bytes | None]]) -> None:
     session.execute(
-        insert(Receipt).values(
-            event_id=event_id,
-            received_at=request.received_at,
-            remote_addr=request.remote_addr,
-            headers=dict(request.headers),
-            body=body,
-        )
+        insert(Receipt.__table__),  # type: ignore[arg-type]  # a mapped class's table is a Table
+        [
+            {
+                "event_id": event_id,
+                "received_at": request.received_at,
+                "remote_addr": request.remote_addr,
+                "headers": dict(request.headers),
+                "body": body,
+            }
+            for event_id, request, body in receipts
+        ],
     )

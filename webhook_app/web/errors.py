@@ -60,7 +60,7 @@ def register_error_handlers(app: Flask) -> None:
     app.register_error_handler(ApiError, error_response)
     app.register_error_handler(HTTPException, from_http_exception)
     for database_error in DATABASE_UNAVAILABLE:
-        app.register_error_handler(database_error, _database_unavailable)
+        app.register_error_handler(database_error, _from_database_error)
     app.register_error_handler(Exception, _unexpected)
 
 
@@ -78,17 +78,19 @@ def from_http_exception(error: HTTPException) -> Response:
     return error_response(ApiError(status, slug, code, message, fields or None, headers))
 
 
-def _database_unavailable(error: Exception) -> Response:
-    log.error("database unavailable", error=str(error).splitlines()[0])
-    return error_response(
-        ApiError(
-            503,
-            "internal_error",
-            "db_error",
-            f"The database cannot be reached right now. Try again in {RETRY_AFTER} seconds.",
-            headers={"Retry-After": str(RETRY_AFTER)},
-        )
+def database_unavailable() -> ApiError:
+    return ApiError(
+        503,
+        "internal_error",
+        "db_error",
+        f"The database cannot be reached right now. Try again in {RETRY_AFTER} seconds.",
+        headers={"Retry-After": str(RETRY_AFTER)},
     )
+
+
+def _from_database_error(error: Exception) -> Response:
+    log.error("database unavailable", error=str(error).splitlines()[0])
+    return error_response(database_unavailable())
 
 
 def _unexpected(error: Exception) -> Response:

@@ -37,7 +37,13 @@ def readyz() -> tuple[Response, int]:
     """Everything it needs works: each check is `ok` or says what is wrong."""
     results = {name: _result(check) for name, check in CHECKS.items()}
     is_ready = all(result == "ok" for result in results.values())
-    return jsonify({"status": "ready" if is_ready else "not ready", "checks": results}), 200 if is_ready else 503
+    depth = get_services().spool.depth()
+    answer = {
+        "status": "ready" if is_ready else "not ready",
+        "checks": results,
+        "spool": {"records": depth.records, "bytes": depth.size},
+    }
+    return jsonify(answer), 200 if is_ready else 503
 
 
 def _result(check: Callable[[Services], None]) -> str:

@@ -11,8 +11,9 @@ from werkzeug.exceptions import ClientDisconnected, RequestEntityTooLarge
 
 from webhook_app.domain.text import storable
 from webhook_app.logs import get_logger
-from webhook_app.usecases.ingest import ingest_event, keep_rejection
-from webhook_app.web.errors import ApiError
+from webhook_app.usecases.ingest import keep_rejection
+from webhook_app.usecases.intake import IntakeUnavailable, Spooled
+from webhook_app.web.errors import ApiError, database_unavailable
 from webhook_app.web.event_schema import parse_event
 from webhook_app.web.requests import describe_request, get_services
 
@@ -28,7 +29,7 @@ webhooks_blueprint = Blueprint("webhooks", __name__)
 @webhooks_blueprint.post("/webhooks/proof")
 @webhooks_blueprint.post("/webhooks/proof/<secret>")
 def receive(secret: str | None = None) -> tuple[Response, int]:
-    """Commits the event, then answers: 202 for a new one, 200 for a duplicate. Redis is not waited for."""
+    """Answers when the event is durable: 202 for a new one, 200 for a duplicate, 202 `spooled` while SQL is away."""
     try:
         _check_sender(secret)
         event = parse_event(_read_body())
@@ -36,15 +37,18 @@ def receive(secret: str | None = None) -> tuple[Response, int]:
         _reject(problem)
         raise
     services = get_services()
-    accepted = ingest_event(services.database, event, describe_request())
+    details = {"id": event.merchant_transaction_id, "status": event.status}
+    try:
+        accepted = services.intake.accept(event, describe_request())
+    except IntakeUnavailable as error:
+        log.error("event not taken", why=str(error), **details)
+        raise database_unavailable() from error
+    if isinstance(accepted, Spooled):
+        log.warning("event spooled", **details)
+        return jsonify({"spooled": True, "warnings": list(event.warnings)}), 202
     if not accepted.duplicate:
         services.waker.wake()
-    log.info(
-        "event duplicate" if accepted.duplicate else "event accepted",
-        id=event.merchant_transaction_id,
-        status=event.status,
-        event_id=accepted.event_id,
-    )
+    log.info("event duplicate" if accepted.duplicate else "event accepted", event_id=accepted.event_id, **details)
     answer = {"event_id": accepted.event_id, "duplicate": accepted.duplicate, "warnings": list(event.warnings)}
     return jsonify(answer), 200 if accepted.duplicate else 202
 
