@@ -81,7 +81,8 @@ def clock() -> None:
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
-    run_clock(open_services(settings, pool_size=2), stop)
+    services = open_services(settings, pool_size=2)
+    run_clock(services, open_reconciler(services, threads=8), stop)
 
 
 @cli.command()

@@ -6,7 +6,11 @@ It stands in for `rq cron`, which loses its place when Redis is lost and tells t
 from __future__ import annotations
 
 import threading
+import time
+import uuid
 from collections.abc import Iterable
+from datetime import timedelta
+from pathlib import Path
 
 from redis.exceptions import RedisError
 from sqlalchemy.exc import SQLAlchemyError
@@ -14,29 +18,48 @@ from sqlalchemy.exc import SQLAlchemyError
 from webhook_app.adapters.queueing import MOST_DISPATCHED, MOST_SHOWN, Shown
 from webhook_app.logs import get_logger
 from webhook_app.services import Services
-from webhook_app.usecases.sweep import Waiting, beat, find_failed, find_retrying, find_work, recover_lost_claims
+from webhook_app.usecases.clock_jump import follow_clock
+from webhook_app.usecases.reconcile import Reconciler
+from webhook_app.usecases.sweep import (
+    CLOCK,
+    Waiting,
+    beat,
+    find_failed,
+    find_retrying,
+    find_work,
+    recover_lost_claims,
+)
 
 log = get_logger()
 
 #: Seconds between two sweeps.
 INTERVAL = 1.0
-#: The name under which it notes that it is alive.
-CLOCK = "clock"
+
+#: While Redis is away the clock does the work itself, as much of it as fits between two heartbeats.
+_OWN_THREADS = 8
+_OWN_SECONDS = 5.0
+_OWN_SLOW_ATTEMPTS = 4
 
 
-def run_clock(services: Services, stop: threading.Event) -> None:
-    """Sweeps until `stop` is set. A lost database or Redis is said once and waited for."""
+def run_clock(services: Services, reconciler: Reconciler, stop: threading.Event) -> None:
+    """Sweeps until `stop` is set. A lost database is waited for; while Redis is lost, the clock works without it."""
+    boot_id = _read_boot_id()
     trouble: str | None = None
     while not stop.is_set():
         try:
+            _follow_clock(services, boot_id)
             run_once(services)
             if trouble:
                 log.info("the clock is back at work")
             trouble = None
-        except (SQLAlchemyError, RedisError) as error:
-            if trouble != type(error).__name__:
-                log.warning("the clock waits", error=str(error).splitlines()[0])
-            trouble = type(error).__name__
+        except RedisError as error:
+            trouble = _say_once(trouble, "redis is away: the clock reconciles by itself", error)
+            try:
+                work_without_redis(services, reconciler, stop)
+            except SQLAlchemyError as sql_error:
+                trouble = _say_once(trouble, "the clock waits for SQL", sql_error)
+        except SQLAlchemyError as error:
+            trouble = _say_once(trouble, "the clock waits for SQL", error)
         stop.wait(INTERVAL)
 
 
@@ -53,6 +76,44 @@ def run_once(services: Services) -> None:
         services.queues.dispatch(work.slow_due)
     services.queues.show_waiting(_shown(find_retrying(services.database, now, MOST_SHOWN)))
     services.queues.show_failed(_shown(find_failed(services.database, MOST_SHOWN)))
+
+
+def work_without_redis(services: Services, reconciler: Reconciler, stop: threading.Event) -> None:
+    """Reconciles what is due straight from SQL, for a few seconds at most."""
+    work = find_work(services.database, services.clock(), _OWN_SLOW_ATTEMPTS)
+    if work.fast_is_due:
+        reconciler.reconcile_due(
+            threads=_OWN_THREADS, max_seconds=_OWN_SECONDS, stopping=stop.is_set, grace=_OWN_SECONDS
+        )
+    for merchant_transaction_id in work.slow_due:
+        if not stop.is_set():
+            reconciler.reconcile_one(merchant_transaction_id)
+
+
+def _follow_clock(services: Services, boot_id: str) -> None:
+    jump = follow_clock(services.database, boot_id, services.clock(), _uptime())
+    if jump is not None:
+        log.warning("the machine's clock was set: all plans moved with it", by_seconds=round(jump.total_seconds(), 1))
+
+
+def _uptime() -> timedelta:
+    """Since the machine booted, its sleep included where the system tells."""
+    clock_id = getattr(time, "CLOCK_BOOTTIME", None)
+    return timedelta(seconds=time.monotonic() if clock_id is None else time.clock_gettime(clock_id))
+
+
+def _read_boot_id() -> str:
+    """Names this boot of this machine; where the system has no name for it, this very process."""
+    try:
+        return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+    except OSError:
+        return uuid.uuid4().hex
+
+
+def _say_once(said: str | None, what: str, error: Exception) -> str:
+    if said != what:
+        log.warning(what, error=str(error).splitlines()[0])
+    return what
 
 
 def _shown(waiting: Iterable[Waiting]) -> Iterable[Shown]:

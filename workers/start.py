@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import os
+import signal
+import threading
 import time
 
 from redis import Redis
 from redis.exceptions import RedisError
 from rq import Queue, SimpleWorker, Worker
 from rq.serializers import JSONSerializer
+from rq.worker.base import BaseWorker
 
 from webhook_app.adapters.queueing import FAST_QUEUE, SLOW_QUEUE, connect_redis
 from webhook_app.logs import get_logger
@@ -18,13 +22,17 @@ log = get_logger()
 #: Which queue each lane works on.
 QUEUES = {Lane.FAST: FAST_QUEUE, Lane.SLOW: SLOW_QUEUE}
 
-#: RQ blocks on Redis for up to this long less a little; it must outlast that.
-_WORKER_TIMEOUT = 30.0
+#: Seconds that RQ waits for a job at a time, and that a call to Redis may take, which must be longer.
 _WORKER_TTL = 20
+_WORKER_TIMEOUT = 30.0
+#: Seconds between two attempts to reach a Redis that was lost; RQ's own limit is a minute.
+_LONGEST_RECONNECT_WAIT = 2.0
+#: Seconds between two looks whether Redis still knows the worker.
+_REGISTRATION_CHECK = 5.0
 
 
 def run_lane(redis_url: str, lane: Lane) -> None:
-    """Works until it is told to stop, or until Redis is lost for good: whoever supervises starts it again.
+    """Works until it is told to stop, or until RQ gives up on a lost Redis: whoever supervises starts it again.
 
     The fast lane runs its jobs in the worker itself, for speed; the slow lane forks for each, so that a transaction
     that kills its worker kills a child.
@@ -39,6 +47,9 @@ def run_lane(redis_url: str, lane: Lane) -> None:
         worker_ttl=_WORKER_TTL,
     )
     worker.log_job_description = False
+    worker.max_connection_wait_time = _LONGEST_RECONNECT_WAIT
+    watch = threading.Thread(target=_watch_registration, args=(redis, worker), name="registration", daemon=True)
+    watch.start()
     log.info("worker started", lane=str(lane))
     worker.work(logging_level="WARNING")
     log.info("worker stopped", lane=str(lane))
@@ -48,10 +59,25 @@ def _wait_for_redis(redis: Redis) -> None:
     said = False
     while True:
         try:
-            redis.ping()
+            # A Redis that is full or read-only answers a ping.
+            redis.set("webhook-app:worker-starts", "1", ex=10)
             return
         except RedisError as error:
             if not said:
                 log.warning("waiting for redis", error=str(error))
             said = True
             time.sleep(0.5)
+
+
+def _watch_registration(redis: Redis, worker: BaseWorker) -> None:
+    """Ends the worker, after its present job, when Redis has lost its registration, as after a flush: it would still
+    work, but no dashboard would show it. Whoever supervises starts a new one."""
+    missed = 0
+    while missed < 2:
+        time.sleep(_REGISTRATION_CHECK)
+        try:
+            missed = 0 if worker.key in worker.all_keys(connection=redis) else missed + 1
+        except RedisError:
+            missed = 0
+    log.warning("redis has forgotten this worker: it ends, to be started anew")
+    os.kill(os.getpid(), signal.SIGTERM)

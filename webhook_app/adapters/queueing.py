@@ -7,6 +7,7 @@ named by string, for `webhook_app` does not import `workers`.
 from __future__ import annotations
 
 import hashlib
+import math
 import re
 import threading
 from collections.abc import Iterable, Mapping
@@ -19,6 +20,7 @@ from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 from redis.retry import Retry
 from rq import Queue
+from rq.exceptions import InvalidJobOperation, NoSuchJobError
 from rq.job import Job, JobStatus
 from rq.registry import BaseRegistry, FailedJobRegistry, ScheduledJobRegistry
 from rq.results import Result
@@ -35,6 +37,8 @@ RECONCILE_ONE = "workers.jobs.reconcile_one"
 
 #: In a job's meta: it shows a reconciliation that failed, so whoever requeues it wants a replay.
 SHOWS_FAILED = "shows_failed"
+#: Said outright, for RQ lays a job's fields over those of an earlier one of the same id.
+_NO_FAILURE = {SHOWS_FAILED: False}
 
 #: Most jobs of one kind that are shown; SQL has them all.
 MOST_SHOWN = 1000
@@ -43,8 +47,8 @@ MOST_DISPATCHED = 200
 
 _WAKE_KEY = "webhook-app:wake"
 _WAKE_SECONDS = 5
-_FAST_JOB_TIMEOUT = 120
-_SLOW_JOB_TIMEOUT = 180
+#: Seconds; more than a run with the slowest calls that can be configured.
+_JOB_TIMEOUT = 300
 _PLAIN_ID = re.compile(r"[A-Za-z0-9_-]+")
 
 
@@ -87,12 +91,13 @@ class Queues:
         self.slow = Queue(SLOW_QUEUE, connection=redis, serializer=JSONSerializer)
 
     def wake(self) -> None:
-        """Sees to it that a worker looks for due work soon. However many call, at most one job waits."""
-        if self.redis.set(_WAKE_KEY, "1", nx=True, ex=_WAKE_SECONDS):
+        """Sees to it that a worker looks for due work soon. However many call, and for however long no worker runs,
+        one job waits: it begins by looking, so it sees whatever was committed before this call."""
+        if self.redis.set(_WAKE_KEY, "1", nx=True, ex=_WAKE_SECONDS) and self.fast.count == 0:
             self.fast.enqueue(
                 RECONCILE_DUE,
                 description="reconcile what is due",
-                job_timeout=_FAST_JOB_TIMEOUT,
+                job_timeout=_JOB_TIMEOUT,
                 result_ttl=0,
                 failure_ttl=300,
             )
@@ -117,7 +122,8 @@ class Queues:
                 merchant_transaction_id,
                 job_id=name,
                 description=f"reconcile {merchant_transaction_id}",
-                job_timeout=_SLOW_JOB_TIMEOUT,
+                meta=_NO_FAILURE,
+                job_timeout=_JOB_TIMEOUT,
                 result_ttl=0,
                 failure_ttl=300,
             )
@@ -132,7 +138,7 @@ class Queues:
         registry = self._scheduled()
         current = _members(registry)
         for name in current.keys() - wanted.keys():
-            registry.remove(name, delete_job=True)
+            self._discard(registry, name, JobStatus.SCHEDULED)
         for name, shown in wanted.items():
             if int(current.get(name, 0)) != int(shown.at.timestamp()):
                 self.slow.enqueue_at(
@@ -141,20 +147,36 @@ class Queues:
                     shown.merchant_transaction_id,
                     job_id=name,
                     description=f"reconcile {shown.merchant_transaction_id}: {shown.summary}",
-                    job_timeout=_SLOW_JOB_TIMEOUT,
+                    meta=_NO_FAILURE,
+                    job_timeout=_JOB_TIMEOUT,
                     result_ttl=0,
                     failure_ttl=300,
                 )
 
     def show_failed(self, failed: Iterable[Shown]) -> None:
-        """Makes RQ's failed jobs of the slow lane those reconciliations that wait for a person."""
+        """Makes RQ's failed jobs of the slow lane those reconciliations that wait for a person.
+
+        A job that a person requeued is left in the queue: SQL says `failed` until a worker has come to it.
+        """
         wanted = {job_id(shown.merchant_transaction_id): shown for shown in failed}
         registry = self._failed()
         current = _members(registry)
         for name in current.keys() - wanted.keys():
-            registry.remove(name, delete_job=True)
-        for name in wanted.keys() - current.keys():
+            self._discard(registry, name, JobStatus.FAILED)
+        ours = {name for name, score in current.items() if score == math.inf}  # RQ's own failures, with a stack, expire
+        missing = wanted.keys() - ours
+        for name in missing.difference(self.slow.get_job_ids()) if missing else ():
             self._show_failed_job(registry, name, wanted[name])
+
+    def _discard(self, registry: BaseRegistry, name: str, status: JobStatus) -> None:
+        """Ends the entry, and its job unless that is meanwhile in the queue, at work or in another registry."""
+        registry.connection.zrem(registry.key, name)
+        try:
+            job = Job.fetch(name, connection=self.redis, serializer=JSONSerializer)
+            if job.get_status() == status:
+                job.delete()
+        except (NoSuchJobError, InvalidJobOperation):
+            return  # another clock, or the worker that ran it, was first
 
     def _show_failed_job(self, registry: FailedJobRegistry, name: str, shown: Shown) -> None:
         job = Job.create(
@@ -167,13 +189,12 @@ class Queues:
             status=JobStatus.FAILED,
             description=f"reconcile {shown.merchant_transaction_id}: {shown.summary}",
             meta={SHOWS_FAILED: True},
-            timeout=_SLOW_JOB_TIMEOUT,
+            timeout=_JOB_TIMEOUT,
             result_ttl=0,
             failure_ttl=-1,
         )
         job.enqueued_at = job.ended_at = shown.at
         with self.redis.pipeline() as pipeline:
-            self.slow.remove(job, pipeline=pipeline)  # one that still waits would run as if it had been requeued
             job.save(pipeline=pipeline)
             Result.create_failure(job, -1, shown.summary, pipeline=pipeline)
             registry.add(job, ttl=-1, exc_string=shown.summary, pipeline=pipeline)
@@ -231,12 +252,14 @@ class Waker:
 
 
 def _members(registry: BaseRegistry) -> Mapping[str, float]:
-    """Job ids with their scores, but for those whose job is gone: a worker deletes its job when it has run, and may do
-    so just after the same one was shown again."""
+    """Job ids with their scores. Those whose job is gone are dropped: a worker deletes its job when it has run, and may
+    do so just after the same one was shown again."""
     members: Any = registry.connection.zrange(registry.key, 0, -1, withscores=True)
     scores = {name.decode(): float(score) for name, score in members}
     with registry.connection.pipeline(transaction=False) as pipeline:
         for name in scores:
             pipeline.exists(Job.key_for(name))
-        there = pipeline.execute()
-    return {name: score for (name, score), is_there in zip(scores.items(), there, strict=True) if is_there}
+        there = dict(zip(scores, pipeline.execute(), strict=True))
+    if gone := [name for name in scores if not there[name]]:
+        registry.connection.zrem(registry.key, *gone)
+    return {name: score for name, score in scores.items() if there[name]}

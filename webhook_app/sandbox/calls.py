@@ -51,15 +51,16 @@ class Call:
 class CallLog:
     def __init__(self) -> None:
         self._lock = threading.Lock()
+        self._under_way = 0
         self.clear()
 
     def clear(self) -> None:
+        """Forgets the calls; those under way stay so."""
         with self._lock:
             self._calls: deque[Call] = deque(maxlen=REMEMBERED)
             self._by_transaction: dict[str, deque[Call]] = {}
             self._counts = {"get": 0, "session": 0}
-            self._most_under_way = getattr(self, "_under_way", 0)
-            self._under_way = self._most_under_way
+            self._most_under_way = self._under_way
 
     @contextmanager
     def under_way(self) -> Iterator[None]:

@@ -25,6 +25,9 @@ from webhook_app.sandbox.answers import FILLER_MARK, Answer, Manner, Request, er
 #: Answers one request; the second argument is the `X-Request-Id` that the answer will carry.
 Respond = Callable[[Request, str], Answer]
 
+#: Is entered around one request, from its arrival to its answer's last byte.
+Around = Callable[[Request], contextlib.AbstractContextManager[None]]
+
 LARGEST_BODY = 4 << 20
 IDLE_SECONDS = 75.0
 _CHUNK = b"x" * 65_536
@@ -38,8 +41,8 @@ class HttpServer(socketserver.ThreadingTCPServer):
     block_on_close = False
     request_queue_size = 1024
 
-    def __init__(self, host: str, port: int, respond: Respond) -> None:
-        self.respond = respond
+    def __init__(self, host: str, port: int, respond: Respond, around: Around) -> None:
+        self.respond, self.around = respond, around
         self.address_family = socket.AF_INET6 if ":" in host else socket.AF_INET
         self._open: dict[socket.socket, None] = {}
         self._lock = threading.Lock()
@@ -113,12 +116,13 @@ class _Handler(BaseHTTPRequestHandler):
         path, _, query = self.path.partition("?")
         headers = {name.lower(): value for name, value in self.headers.items()}
         request = Request(self.command, unquote(path), query, headers, body)
-        try:
-            answer = self.server.respond(request, request_id)
-        except Exception:  # noqa: BLE001 - an entrypoint: whatever went wrong, the caller gets an answer
-            get_logger().exception("sandbox_request_failed", request_id=request_id, path=path)
-            answer = error_answer(500, "internal_error", "sandbox_error", "the sandbox failed, see its log")
-        self._send(answer, request_id)
+        with self.server.around(request):
+            try:
+                answer = self.server.respond(request, request_id)
+            except Exception:  # noqa: BLE001 - an entrypoint: whatever went wrong, the caller gets an answer
+                get_logger().exception("sandbox_request_failed", request_id=request_id, path=path)
+                answer = error_answer(500, "internal_error", "sandbox_error", "the sandbox failed, see its log")
+            self._send(answer, request_id)
 
     do_GET = do_HEAD = do_POST = do_PUT = do_PATCH = do_DELETE = do_OPTIONS = _serve
 

@@ -194,9 +194,11 @@ class Store:
             if transaction.merchant_transaction_id in self._by_id:
                 raise TransactionExists(transaction.merchant_transaction_id)
             self._put(transaction)
-            if transaction.origin == "traffic":
-                self._traffic[transaction.merchant_transaction_id] = None
-                self._forget_old_traffic()
+
+    def put(self, transaction: Transaction) -> None:
+        """Adds it, or takes the place of the one of the same id."""
+        with self._lock:
+            self._put(transaction)
 
     def change(self, transaction_id: str, how: Callable[[Transaction], Transaction]) -> Transaction:
         """Replaces a transaction by `how` of it, and returns that. Raises KeyError for an unknown id."""
@@ -232,6 +234,9 @@ class Store:
     def _put(self, transaction: Transaction) -> None:
         self._by_id[transaction.merchant_transaction_id] = transaction
         self.revision += 1
+        if transaction.origin == "traffic":
+            self._traffic[transaction.merchant_transaction_id] = None
+            self._forget_old_traffic()
 
     def _forget_old_traffic(self) -> None:
         while len(self._traffic) > TRAFFIC_KEPT:

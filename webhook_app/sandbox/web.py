@@ -6,6 +6,7 @@ import io
 import ipaddress
 import sys
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from urllib.parse import urlsplit
 
 from flask import Flask, Response, jsonify, make_response, render_template, request
@@ -45,10 +46,18 @@ def responder(world: World) -> Callable[[Request, str], Answer]:
     def respond(incoming: Request, request_id: str) -> Answer:
         if not incoming.path.startswith(PREFIX):
             return _through_flask(app, incoming)
-        with world.calls.under_way():
-            return api.answer(incoming, request_id)
+        return api.answer(incoming, request_id)
 
     return respond
+
+
+def call_counter(world: World) -> Callable[[Request], AbstractContextManager[None]]:
+    """Counts a call of Proof's API as under way until its answer has left."""
+
+    def around(incoming: Request) -> AbstractContextManager[None]:
+        return world.calls.under_way() if incoming.path.startswith(PREFIX) else nullcontext()
+
+    return around
 
 
 def _through_flask(app: Flask, incoming: Request) -> Answer:

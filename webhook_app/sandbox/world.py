@@ -233,8 +233,7 @@ class World:
             for transaction_id, steps in snapshot["plans"].items()
         }
         for transaction in transactions:
-            if self.store.get(transaction.merchant_transaction_id) is None:
-                self.store.add(transaction)
+            self.store.put(transaction)
         for transaction_id, plan in plans.items():
             if self.store.get(transaction_id) is not None:
                 self.lifecycles.start(transaction_id, plan)

@@ -20,6 +20,9 @@ from webhook_app.usecases.gatekeeping import read_gate
 #: Workers that may die in a row with one reconciliation in hand before it is held to be the cause.
 MOST_CRASHES = 5
 
+#: The name under which the clock notes that it is alive.
+CLOCK = "clock"
+
 #: `error` and `code` of a reconciliation whose worker died.
 WORKER_DIED = "worker_died"
 LEASE_EXPIRED = "lease_expired"

@@ -13,6 +13,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from webhook_app.db.migrate import current_revision, head_revision
 from webhook_app.models import Heartbeat
 from webhook_app.services import Services
+from webhook_app.usecases.sweep import CLOCK
 from webhook_app.web.requests import get_services
 
 #: The clock beats every second; after this it is held to be dead.
@@ -73,7 +74,7 @@ def _check_migrations(services: Services) -> None:
 
 def _check_clock(services: Services) -> None:
     with services.database.read() as session:
-        beat_at = session.scalar(select(Heartbeat.beat_at).where(Heartbeat.name == "clock"))
+        beat_at = session.scalar(select(Heartbeat.beat_at).where(Heartbeat.name == CLOCK))
     if beat_at is None:
         raise NotReady("the clock has never run: start `webhook-app clock`")
     if services.clock() - beat_at > CLOCK_IS_LATE:
