@@ -19,7 +19,13 @@ def run() -> None:
     url = context.config.attributes.get("database_url") or load_settings(os.environ).database_url
     database = Database(url)
     with database.engine.execution_options(begins_writing=True).connect() as connection:
-        context.configure(connection=connection, target_metadata=Base.metadata, render_as_batch=database.is_sqlite)
+        context.configure(
+            connection=connection,
+            target_metadata=Base.metadata,
+            render_as_batch=database.is_sqlite,
+            # On SQLite too: `Database` begins the transaction itself, so that it holds what changes the schema.
+            transactional_ddl=True,
+        )
         with context.begin_transaction():
             if not database.is_sqlite:
                 connection.execute(text("SET LOCAL lock_timeout = 0"))

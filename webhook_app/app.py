@@ -16,6 +16,7 @@ from webhook_app.logs import configure_logging
 from webhook_app.services import Services, open_services
 from webhook_app.web.errors import from_http_exception, register_error_handlers
 from webhook_app.web.health import health_blueprint
+from webhook_app.web.index import index_blueprint
 from webhook_app.web.requests import bind_services
 from webhook_app.web.transactions import transactions_blueprint
 from webhook_app.web.webhooks import webhooks_blueprint
@@ -55,6 +56,7 @@ def create_app(services: Services) -> Flask:
     bind_services(app, services)
     app.register_blueprint(webhooks_blueprint)
     app.register_blueprint(health_blueprint)
+    app.register_blueprint(index_blueprint)
     _Api(app).register_blueprint(transactions_blueprint)
     register_error_handlers(app)
     return app

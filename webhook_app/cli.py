@@ -10,6 +10,7 @@ import threading
 import click
 
 from webhook_app import __version__
+from webhook_app.app import create_app
 from webhook_app.config import ConfigurationError, Settings, load_settings
 from webhook_app.db.database import Database
 from webhook_app.db.migrate import upgrade
@@ -55,7 +56,7 @@ def run() -> None:
 def web() -> None:
     """Serve webhooks, API and health."""
     settings = _start("web")
-    open_services(settings)  # a wrong configuration shows here, once, not in every server process
+    create_app(open_services(settings))  # a wrong configuration shows here, once, not in every server process
     serve_web(settings)
 
 

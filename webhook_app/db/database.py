@@ -55,6 +55,7 @@ def _create_engine(url: str, pool_size: int) -> Engine:
         return _create_sqlite_engine(url, pool_size)
     return create_engine(
         url,
+        hide_parameters=True,  # an error is logged, a payload is not
         pool_size=pool_size,
         max_overflow=0,
         pool_timeout=LOCK_TIMEOUT,
@@ -78,6 +79,7 @@ def _create_sqlite_engine(url: str, pool_size: int) -> Engine:
         Path(path).parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     engine = create_engine(
         url,
+        hide_parameters=True,
         pool_size=pool_size,
         max_overflow=0,
         pool_timeout=LOCK_TIMEOUT,

@@ -49,7 +49,7 @@ class HttpServer(socketserver.ThreadingTCPServer):
         self.to_reset: set[socket.socket] = set()
         super().__init__((host, port), _Handler)
         self._thread = threading.Thread(
-            target=self.serve_forever, kwargs={"poll_interval": 0.05}, name="sandbox-http", daemon=True
+            target=self.serve_forever, kwargs={"poll_interval": 5}, name="sandbox-http", daemon=True
         )
         self._thread.start()
 
@@ -59,6 +59,7 @@ class HttpServer(socketserver.ThreadingTCPServer):
 
     def stop(self) -> None:
         """Stops listening and ends every connection, hanging ones included."""
+        _shut(self.socket)  # wakes the thread that waits for connections
         self.shutdown()
         self.server_close()
         self._thread.join(2)

@@ -20,6 +20,8 @@ from webhook_app.models.reconciliation import State
 MAX_REJECTIONS = 1000
 #: How much of a rejected body is kept, bytes.
 MAX_REJECTED_BODY = 4096
+#: A body may be announced as larger than a column of SQL can say.
+_MAX_BODY_SIZE = 2**31 - 1
 
 
 _Key = tuple[str, str, str]
@@ -107,6 +109,7 @@ def request_reconciliations(session: Session, requested: Mapping[str, datetime])
         return
     table = Reconciliation
     backs_off = table.state == State.RETRYING
+    gave_up = table.state == State.FAILED
     statement = insert_into(session, table)
     session.execute(
         statement.on_conflict_do_update(
@@ -118,6 +121,7 @@ def request_reconciliations(session: Session, requested: Mapping[str, datetime])
                 "spent_attempts": case((backs_off, table.spent_attempts), else_=0),
                 "single_retries": case((backs_off, table.single_retries), else_=0),
                 "first_failed_at": case((backs_off, table.first_failed_at), else_=None),
+                "crashes": case((gave_up, 0), else_=table.crashes),
             },
         ),
         [
@@ -155,7 +159,7 @@ def keep_rejection(
                 message=message,
                 headers=dict(request.headers),
                 body=body[:MAX_REJECTED_BODY],
-                body_size=body_size,
+                body_size=min(body_size, _MAX_BODY_SIZE),
             )
             .returning(Rejection.id)
         )

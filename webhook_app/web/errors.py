@@ -8,7 +8,7 @@ from http import HTTPStatus
 from typing import Any
 
 from flask import Flask, Response, jsonify
-from sqlalchemy.exc import InterfaceError, OperationalError
+from sqlalchemy.exc import InterfaceError, InternalError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from werkzeug.exceptions import HTTPException
 
@@ -16,8 +16,9 @@ from webhook_app.logs import get_logger
 
 log = get_logger()
 
-#: What SQLAlchemy raises when the database cannot be reached or a lock is not to be had in time.
-DATABASE_UNAVAILABLE = (OperationalError, InterfaceError, PoolTimeoutError)
+#: What SQLAlchemy raises when the database cannot be reached, has become a read-only standby (InternalError), or a lock
+#: is not to be had in time.
+DATABASE_UNAVAILABLE = (OperationalError, InterfaceError, InternalError, PoolTimeoutError)
 
 #: Seconds after which a caller may try again when the database is away.
 RETRY_AFTER = 5

@@ -6,7 +6,7 @@ import hashlib
 import json
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from decimal import Decimal
+from decimal import Decimal, InvalidOperation
 from typing import Any, NoReturn
 
 from marshmallow import EXCLUDE, Schema, ValidationError, fields
@@ -129,12 +129,20 @@ def parse_event(body: bytes) -> ReportedEvent:
 def _decode(body: bytes) -> dict[str, Any]:
     try:
         # Numbers become Decimal, never float: an amount sent as a number stays exact.
-        payload = json.loads(body, parse_float=Decimal, parse_int=Decimal, parse_constant=_no_constant)
+        payload = json.loads(body, parse_float=_number, parse_int=_number, parse_constant=_no_constant)
     except (ValueError, ArithmeticError, RecursionError) as error:
         raise ApiError(400, "invalid_request", "decode_error", "The body is not JSON.") from error
     if not isinstance(payload, dict):
         raise ApiError(400, "invalid_request", "validation_error", "The body must be a JSON object.")
     return payload
+
+
+def _number(text: str) -> Decimal:
+    """The exact number; infinity, which is no amount, where its exponent is beyond any decimal: that is JSON still."""
+    try:
+        return Decimal(text)
+    except InvalidOperation:
+        return Decimal("Infinity")
 
 
 def _no_constant(name: str) -> NoReturn:

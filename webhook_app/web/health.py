@@ -63,7 +63,7 @@ def _check_sql(services: Services) -> None:
 
 
 def _check_redis(services: Services) -> None:
-    services.queues.redis.ping()
+    services.queues.redis.set("webhook-app:ready", "1", ex=60)  # a full or read-only one answers a ping
 
 
 def _check_migrations(services: Services) -> None:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import hmac
 import ipaddress
 
-from flask import Blueprint, Response, current_app, jsonify, request
+from flask import Blueprint, Response, jsonify, request
 from sqlalchemy.exc import SQLAlchemyError
-from werkzeug.exceptions import ClientDisconnected, RequestEntityTooLarge
+from werkzeug.exceptions import ClientDisconnected, HTTPException, RequestEntityTooLarge
 
 from webhook_app.domain.text import storable
 from webhook_app.logs import get_logger
@@ -30,6 +30,8 @@ webhooks_blueprint = Blueprint("webhooks", __name__)
 @webhooks_blueprint.post("/webhooks/proof/<secret>")
 def receive(secret: str | None = None) -> tuple[Response, int]:
     """Answers when the event is durable: 202 for a new one, 200 for a duplicate, 202 `spooled` while SQL is away."""
+    # One more than is taken: what comes in chunks is cut at this limit, not refused.
+    request.max_content_length = MAX_BODY + 1
     try:
         _check_sender(secret)
         event = parse_event(_read_body())
@@ -80,20 +82,27 @@ def _sender_address() -> ipaddress.IPv4Address | ipaddress.IPv6Address:
 
 
 def _read_body() -> bytes:
-    request.max_content_length = MAX_BODY
     try:
-        return request.get_data(cache=True)
+        body = request.get_data(cache=True)
     except RequestEntityTooLarge:
-        raise ApiError(
-            413, "invalid_request", "too_large", f"The body is larger than {MAX_BODY // 1024} KiB."
-        ) from None
+        raise _too_large() from None
     except ClientDisconnected:
         raise ApiError(400, "invalid_request", "decode_error", "The body ended before its announced length.") from None
+    if len(body) > MAX_BODY:
+        raise _too_large()
+    return body
+
+
+def _too_large() -> ApiError:
+    return ApiError(413, "invalid_request", "too_large", f"The body is larger than {MAX_BODY // 1024} KiB.")
 
 
 def _reject(problem: ApiError) -> None:
     """Logs and keeps the refused request; that it is refused does not depend on whether it can be kept."""
-    body = request.get_data(cache=True) if problem.http_status != 413 and request.content_length else b""
+    try:
+        body = request.get_data(cache=True)
+    except HTTPException:  # too large, or cut off
+        body = b""
     log.warning("event rejected", code=problem.code, reason=problem.message, remote_addr=request.remote_addr)
     try:
         keep_rejection(
@@ -107,4 +116,4 @@ def _reject(problem: ApiError) -> None:
             body_size=request.content_length or len(body),
         )
     except SQLAlchemyError as error:
-        current_app.logger.warning("rejected request not kept: %s", error)
+        log.warning("rejected request not kept", error=str(error).splitlines()[0])

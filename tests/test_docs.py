@@ -1,0 +1,30 @@
+"""The docs say what the code does."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from webhook_app.domain.retry_policy import TABLE, Budget, Rule
+
+DOCS = Path(__file__).parents[1] / "docs"
+
+
+@pytest.mark.parametrize("rule", TABLE, ids=str)
+def test_retry_policy_page_has_every_row(rule: Rule) -> None:
+    status = "no answer" if rule.http_status is None else str(rule.http_status)
+    error = f"`{rule.error}`" if rule.error else "any"
+    code = f"`{rule.code}`" if rule.code else "any"
+    action = rule.action.replace("_", " ")
+    row = f"| {status} | {error} | {code} | {action} | {rule.blame} | {rule.advice} |"
+    assert row in (DOCS / "retry-policy.md").read_text().splitlines()
+
+
+def test_retry_policy_page_states_the_defaults() -> None:
+    page = (DOCS / "retry-policy.md").read_text()
+    budget = Budget()
+    assert f"| attempts | {budget.attempts} | `RETRY_MAX_ATTEMPTS` |" in page
+    assert f"| longest wait | {budget.cap_seconds:.0f} s | `RETRY_CAP` |" in page
+    assert f"up to {budget.base_seconds:.0f} s | `RETRY_BASE` |" in page
+    assert f"pauses not counted | {budget.age_seconds / 3600:.0f} h | `RETRY_MAX_AGE` |" in page
