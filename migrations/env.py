@@ -18,6 +18,13 @@ _LOCK = 0x57454248
 def run() -> None:
     url = context.config.attributes.get("database_url") or load_settings(os.environ).database_url
     database = Database(url)
+    try:
+        _migrate(database)
+    finally:
+        database.close()
+
+
+def _migrate(database: Database) -> None:
     with database.engine.execution_options(begins_writing=True).connect() as connection:
         context.configure(
             connection=connection,
@@ -31,7 +38,6 @@ def run() -> None:
                 connection.execute(text("SET LOCAL lock_timeout = 0"))
                 connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _LOCK})
             context.run_migrations()
-    database.close()
 
 
 run()

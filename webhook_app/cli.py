@@ -8,12 +8,14 @@ import sys
 import threading
 
 import click
+from sqlalchemy.exc import SQLAlchemyError
 
 from webhook_app import __version__
 from webhook_app.app import create_app
 from webhook_app.config import ConfigurationError, Settings, load_settings
 from webhook_app.db.database import Database
 from webhook_app.db.migrate import upgrade
+from webhook_app.domain.text import storable
 from webhook_app.logs import configure_logging
 from webhook_app.models.system import Role
 from webhook_app.run.diagnosis import diagnose
@@ -31,13 +33,26 @@ from workers.start import run_lane
 ROLES = click.Choice([str(role) for role in Role])
 
 
+def _storable_name(_context: click.Context, _parameter: click.Parameter, name: str) -> str:
+    if not name.strip() or name != storable(name, 128):
+        raise click.BadParameter("must be 1 to 128 characters, none of them a control character.")
+    return name
+
+
 def main() -> None:
-    """The console script: a wrong configuration ends with one sentence, not with a traceback."""
+    """The console script: what an operator can mend ends with one sentence, not with a traceback."""
     try:
         cli()
     except ConfigurationError as error:
         click.echo(f"webhook-app: {error}", err=True)
         sys.exit(2)
+    except SQLAlchemyError as error:
+        reason = str(error).splitlines()[0]
+        click.echo(f"webhook-app: the database cannot do that: {reason}. `webhook-app doctor` tells more.", err=True)
+        sys.exit(1)
+    except OSError as error:
+        click.echo(f"webhook-app: {error}", err=True)
+        sys.exit(1)
 
 
 @click.group()
@@ -121,7 +136,7 @@ def tokens() -> None:
 
 
 @tokens.command("create")
-@click.argument("name")
+@click.argument("name", callback=_storable_name)
 @click.option("--role", type=ROLES, required=True, help="finance reads, service watches, admin may do everything.")
 def tokens_create(name: str, role: str) -> None:
     """Make an API token; it is printed once, alone on the last line."""

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import ipaddress
 import math
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from sqlalchemy import make_url
+from sqlalchemy import URL, make_url
 from sqlalchemy.exc import ArgumentError
 
 from webhook_app.domain.gate import Limits
@@ -18,6 +19,10 @@ from webhook_app.domain.polling import Cadence
 from webhook_app.domain.retry_policy import Budget
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+
+# A password may hold any character: it ends at the last @, also in a URL that is not well formed.
+_PASSWORD = re.compile(r"^((?:[A-Za-z0-9+.-]*:?//)?+[^:@/]*):.*@", re.DOTALL)
+_SECRET_PARAMETER = re.compile(r"([?&][^=&]*(?:password|secret|token)[^=&]*=)[^&]*", re.IGNORECASE)
 
 
 class ConfigurationError(Exception):
@@ -35,6 +40,7 @@ class Settings:
     proof_client_tokens: tuple[str, ...]
     proof_connect_timeout: float
     proof_read_timeout: float
+    lease_margin: float
     webhook_secrets: tuple[str, ...]
     webhook_allowed_networks: tuple[Network, ...]
     trusted_proxy_hops: int
@@ -72,12 +78,13 @@ def load_settings(environ: Mapping[str, str]) -> Settings:
     data_dir: Path = values["WEBHOOK_APP_DATA_DIR"]
     settings = Settings(
         data_dir=data_dir,
-        database_url=values["DATABASE_URL"] or f"sqlite:///{data_dir / 'webhook-app.sqlite3'}",
+        database_url=values["DATABASE_URL"] or _sqlite_url(data_dir / "webhook-app.sqlite3"),
         redis_url=values["REDIS_URL"],
         proof_api_url=values["PROOF_API_URL"],
         proof_client_tokens=values["PROOF_CLIENT_TOKEN"] or (),
         proof_connect_timeout=values["PROOF_CONNECT_TIMEOUT"],
         proof_read_timeout=values["PROOF_READ_TIMEOUT"],
+        lease_margin=values["LEASE_MARGIN"],
         webhook_secrets=values["PROOF_WEBHOOK_SECRETS"] or (),
         webhook_allowed_networks=values["PROOF_WEBHOOK_ALLOWED_IPS"] or (),
         trusted_proxy_hops=values["TRUSTED_PROXY_HOPS"],
@@ -118,7 +125,7 @@ def load_settings(environ: Mapping[str, str]) -> Settings:
 
 def describe_settings(environ: Mapping[str, str]) -> list[tuple[Variable, str]]:
     """Each variable with the value in force, secrets and passwords masked."""
-    return [(variable, _masked(variable, environ.get(variable.name) or "")) for variable in VARIABLES]
+    return [(variable, _masked(variable, environ.get(variable.name, "").strip())) for variable in VARIABLES]
 
 
 def _read(variable: Variable, environ: Mapping[str, str]) -> Any:
@@ -128,7 +135,7 @@ def _read(variable: Variable, environ: Mapping[str, str]) -> Any:
     try:
         return variable.parse(found)
     except ValueError as error:
-        shown = "a value that is kept secret" if variable.secret else repr(found)
+        shown = "a value that is kept secret" if variable.secret else repr(_without_passwords(found))
         raise ConfigurationError(f"{variable.name} is {shown}, but it must be {error}.") from error
 
 
@@ -137,8 +144,16 @@ def _masked(variable: Variable, found: str) -> str:
         return f"{variable.default} (default)" if variable.default else "(unset)"
     if variable.secret:
         return "(set)"
-    password = urlsplit(found).password if "://" in found else None
-    return found.replace(f":{password}@", ":***@") if password else found
+    return _without_passwords(found)
+
+
+def _without_passwords(text: str) -> str:
+    return _SECRET_PARAMETER.sub(r"\1***", _PASSWORD.sub(r"\1:***@", text))
+
+
+def _sqlite_url(path: Path) -> str:
+    """The URL of a file whose name may hold what means something in a URL."""
+    return URL.create("sqlite+pysqlite", database=str(path)).render_as_string()
 
 
 def _database_url(text: str) -> str:
@@ -146,7 +161,8 @@ def _database_url(text: str) -> str:
         text = "postgresql://" + text.removeprefix("postgres://")
     try:
         url = make_url(text)
-    except ArgumentError:
+        urlsplit(text)  # refuses half an IPv6 address
+    except (ArgumentError, ValueError):
         raise ValueError("a database URL, such as postgresql://user:password@host/name") from None
     backend = url.get_backend_name()
     if backend == "postgresql":
@@ -160,12 +176,12 @@ def _url(*schemes: str) -> Callable[[str], str]:
     def parse(text: str) -> str:
         try:
             parts = urlsplit(text)
-            complete = parts.scheme in schemes and bool(parts.netloc or (parts.scheme == "unix" and parts.path))
+            complete = parts.scheme in schemes and bool(parts.path if parts.scheme == "unix" else parts.hostname)
             complete = complete and (parts.scheme == "unix" or parts.port is None or parts.port > 0)
         except ValueError:
             complete = False
         if not complete:
-            raise ValueError("a URL that starts with " + " or ".join(f"{scheme}://" for scheme in schemes))
+            raise ValueError("a complete URL that starts with " + " or ".join(f"{scheme}://" for scheme in schemes))
         return text.rstrip("/")
 
     return parse
@@ -173,7 +189,7 @@ def _url(*schemes: str) -> Callable[[str], str]:
 
 def _integer(low: int, high: int) -> Callable[[str], int]:
     def parse(text: str) -> int:
-        if not (text.isascii() and text.isdigit() and low <= int(text) <= high):
+        if not (text.isascii() and text.isdigit() and len(text) <= 20 and low <= int(text) <= high):
             raise ValueError(f"a whole number from {low} to {high}")
         return int(text)
 
@@ -219,9 +235,22 @@ def _secrets(text: str) -> tuple[str, ...]:
 
 def _networks(text: str) -> tuple[Network, ...]:
     try:
-        return tuple(ipaddress.ip_network(part.strip(), strict=False) for part in text.split(",") if part.strip())
+        networks = tuple(ipaddress.ip_network(part.strip(), strict=False) for part in text.split(",") if part.strip())
     except ValueError as error:
         raise ValueError(f"addresses and CIDR ranges separated by commas ({error})") from None
+    if not networks:  # nobody means "everybody" by a comma
+        raise ValueError("addresses and CIDR ranges separated by commas")
+    return networks
+
+
+def _listen_address(text: str) -> str:
+    """The web server listens on addresses, not on names."""
+    if text.lower() == "localhost":
+        return "127.0.0.1"
+    try:
+        return str(ipaddress.ip_address(text))
+    except ValueError:
+        raise ValueError("an IP address, such as 127.0.0.1, 0.0.0.0 or ::1") from None
 
 
 def _secret_key(text: str) -> str:
@@ -250,6 +279,12 @@ VARIABLES: tuple[Variable, ...] = (
     ),
     Variable("PROOF_CONNECT_TIMEOUT", "3", "seconds to connect to Proof", _number(0.1, 60)),
     Variable("PROOF_READ_TIMEOUT", "10", "seconds for Proof's whole answer", _number(0.1, 120)),
+    Variable(
+        "LEASE_MARGIN",
+        "15",
+        "seconds that a worker's lease outlasts its slowest call to Proof; a killed worker's share waits for its end",
+        _number(1, 3600),
+    ),
     Variable(
         "PROOF_MAX_CALLS_PER_SECOND", "100", "calls per second to Proof, all workers together", _number(0.1, 10_000)
     ),
@@ -286,7 +321,7 @@ VARIABLES: tuple[Variable, ...] = (
         _secret_key,
         secret=True,
     ),
-    Variable("HOST", "127.0.0.1", "address where web listens", str),
+    Variable("HOST", "127.0.0.1", "address where web listens", _listen_address),
     Variable("PORT", "8000", "port where web listens", _integer(1, 65535)),
     Variable("WEB_WORKERS", "1", "web processes", _integer(1, 64)),
     Variable(

@@ -18,9 +18,6 @@ from webhook_app.usecases.reconcile import Reconciler
 
 Clock = Callable[[], datetime]
 
-#: Seconds that a lease outlasts the slowest call to Proof.
-_LEASE_MARGIN = 15.0
-
 
 def utc_now() -> datetime:
     return datetime.now(UTC)
@@ -88,7 +85,7 @@ def open_reconciler(services: Services, *, threads: int) -> Reconciler:
         database=services.database,
         proof=proof,
         policy=Policy(settings.budget, settings.limits, settings.cadence),
-        lease=timedelta(seconds=slowest_call + _LEASE_MARGIN),
+        lease=timedelta(seconds=slowest_call + settings.lease_margin),
         clock=services.clock,
         rng=random.Random(),
     )

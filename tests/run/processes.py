@@ -44,12 +44,14 @@ def pids_in(path: Path) -> list[int]:
 
 
 @contextlib.contextmanager
-def started(argv: Sequence[str], env: Mapping[str, str], folder: Path) -> Iterator[Running]:
+def started(
+    argv: Sequence[str], env: Mapping[str, str], folder: Path, stdin: int = subprocess.DEVNULL
+) -> Iterator[Running]:
     """A process whose standard output and error go to files in `folder`; killed at the end if it is still there."""
     running = Running(folder)
     with running.stdout_path.open("w") as stdout, running.stderr_path.open("w") as stderr:
         running.process = subprocess.Popen(
-            argv, env=dict(env), cwd=REPOSITORY, stdin=subprocess.DEVNULL, stdout=stdout, stderr=stderr
+            argv, env=dict(env), cwd=REPOSITORY, stdin=stdin, stdout=stdout, stderr=stderr
         )
     try:
         yield running

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shutil
 import stat
 import tempfile
 import time
@@ -113,7 +114,7 @@ def test_socket_of_a_deep_folder_lies_in_a_private_folder(tmp_path: Path) -> Non
     deep.mkdir(parents=True)
     _argv, url = redis_argv(deep)
     assert redis_argv(deep)[1] == url
-    folder = Path(url.removeprefix("unix://").removesuffix("/redis.sock?db=0"))
+    folder = _private_folder(deep)
     try:
         assert len(os.fsencode(folder / "redis.sock")) <= LONGEST_SOCKET_PATH
         assert stat.S_IMODE(folder.stat().st_mode) == 0o700
@@ -125,17 +126,19 @@ def test_socket_of_a_deep_folder_lies_in_a_private_folder(tmp_path: Path) -> Non
 
 def test_private_folder_that_somebody_else_could_write_to_is_not_used(tmp_path: Path) -> None:
     deep = tmp_path / ("d" * 60) / ("e" * 60)
-    first = Path(redis_argv(deep)[1].removeprefix("unix://").removesuffix("/redis.sock?db=0"))
+    first = _private_folder(deep)
     first.chmod(0o777)
-    second = Path(redis_argv(deep)[1].removeprefix("unix://").removesuffix("/redis.sock?db=0"))
+    second = _private_folder(deep)
     assert first != second
     first.rmdir()
     second.rmdir()
 
 
-def test_folder_with_a_space_and_a_question_mark_gives_a_usable_url(data_dir: Path) -> None:
-    with served(data_dir / "my data?") as (_supervisor, client):
-        assert client.ping()
+def test_folder_with_a_space_and_a_question_mark_is_fit_for_rq(data_dir: Path) -> None:
+    folder = data_dir / "my data?"
+    with served(folder) as (_supervisor, client):
+        assert client.client_info()["addr"]  # as every RQ worker asks at its start
+    shutil.rmtree(_private_folder(folder))
 
 
 def test_server_that_is_not_there_is_told_soon(data_dir: Path) -> None:
@@ -163,6 +166,10 @@ def test_log_of_the_run_before_is_kept_once(data_dir: Path) -> None:
         start_new_log(data_dir)
     assert [path.name for path in data_dir.iterdir()] == ["redis.log.1"]
     assert (data_dir / "redis.log.1").read_text() == "second"
+
+
+def _private_folder(data_dir: Path) -> Path:
+    return Path(redis_argv(data_dir)[1].removeprefix("unix://").removesuffix("/redis.sock?db=0"))
 
 
 def _append_only_file(data_dir: Path) -> Path:

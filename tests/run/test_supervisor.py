@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import pty
 import signal
 import sys
 from pathlib import Path
@@ -192,6 +193,17 @@ def test_signal_stops_all_children_and_the_exit_is_clean(tmp_path: Path, number:
         driver.send(number)
         assert driver.ended() == 0
     assert sorted(read(journal).splitlines()[2:]) == ["fast stopped", "slow stopped"]
+
+
+def test_closed_terminal_stops_all_children(tmp_path: Path) -> None:
+    journal = tmp_path / "journal"
+    master, slave = pty.openpty()
+    with started([sys.executable, "-c", DRIVER, OBEDIENT, str(journal), "fast"], os.environ, tmp_path, slave) as driver:
+        os.close(slave)
+        wait_until(lambda: "started" in read(journal))
+        os.close(master)
+        assert driver.ended() == 0
+    assert "fast stopped" in read(journal)
 
 
 def test_child_that_refuses_to_stop_is_killed_after_the_grace_period_with_its_own_children(tmp_path: Path) -> None:

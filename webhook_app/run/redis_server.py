@@ -6,6 +6,7 @@ import contextlib
 import hashlib
 import importlib.util
 import os
+import re
 import shutil
 import stat
 import subprocess
@@ -21,6 +22,7 @@ from webhook_app.logs import get_logger
 
 # The address of a Unix socket holds 108 bytes on Linux and 104 on macOS.
 LONGEST_SOCKET_PATH = 100
+PLAIN_PATH = re.compile(r"[A-Za-z0-9/._+-]+")
 
 log = get_logger()
 
@@ -129,9 +131,13 @@ def _candidates() -> Iterator[str]:
 
 
 def _socket_path(data_dir: Path) -> Path:
-    """In the data folder; where that is too long for a socket's address, in a private folder under /tmp."""
+    """In the data folder; where that is too long for a socket's address, in a private folder under /tmp.
+
+    There too where it is not plain: Redis repeats it unquoted in `CLIENT INFO`, which every RQ worker reads as it
+    starts, and redis-py does not understand a space in it.
+    """
     path = data_dir / "redis.sock"
-    if len(os.fsencode(path)) <= LONGEST_SOCKET_PATH:
+    if len(os.fsencode(path)) <= LONGEST_SOCKET_PATH and PLAIN_PATH.fullmatch(str(path)):
         return path
     digest = hashlib.sha256(os.fsencode(data_dir)).hexdigest()[:12]
     # The same name each time: a run that was killed leaves nothing behind that the next one would not use.

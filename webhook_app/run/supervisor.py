@@ -24,7 +24,7 @@ RESTLESS_SECONDS = 5.0
 # Two signals closer together than this are one wish: `timeout` and make pass the same one on twice.
 ONE_WISH_SECONDS = 0.5
 
-STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 log = get_logger()
 
@@ -76,8 +76,8 @@ class _Slot:
 class Supervisor:
     """Use as a context manager in the main thread: `start()`, then `run()`; leaving the context stops all children.
 
-    SIGTERM, SIGINT and SIGHUP ask it to stop; a second SIGINT kills at once. `lived_after`: seconds after which a
-    child counts as healthy, and the next death is again the first.
+    SIGTERM, SIGINT, SIGHUP and the end of its terminal ask it to stop; a second SIGINT kills at once. `lived_after`:
+    seconds after which a child counts as healthy, and the next death is again the first.
     """
 
     def __init__(
@@ -99,6 +99,7 @@ class Supervisor:
         self._stop_asked_at: float | None = None
         self._kill_asked = False
         self._settled = False
+        self._has_terminal = os.isatty(0)
         self._undo = contextlib.ExitStack()
         self._wake_fd: int | None = None
         self._guardian: Guardian
@@ -171,6 +172,9 @@ class Supervisor:
             log.warning("guardian restarted")
         for slot in self._slots:
             self._see_to(slot)
+        if self._has_terminal and not os.isatty(0) and not self.stop_asked:
+            # The window was closed. Where make is the first process in it, make gets the SIGHUP and keeps it to itself.
+            self._stop_asked_at = time.monotonic()
         due = [slot.restart_at - self._now() for slot in self._slots if slot.restart_at is not None]
         self._wait(max(0.0, min([longest, *due])))
 
@@ -269,6 +273,8 @@ class Supervisor:
         os.set_blocking(writing, False)
         self._undo.callback(signal.set_wakeup_fd, signal.set_wakeup_fd(writing, warn_on_full_buffer=False))
         handlers: dict[signal.Signals, Any] = dict.fromkeys(STOP_SIGNALS, self._on_signal)
+        if signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:  # which nohup sets, and means
+            handlers[signal.SIGHUP] = self._on_signal
         handlers[signal.SIGCHLD] = lambda _number, _frame: None  # its only use: it wakes _wait
         for number, handler in handlers.items():
             self._undo.callback(signal.signal, number, signal.signal(number, handler))

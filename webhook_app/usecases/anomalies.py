@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime
 
 from sqlalchemy import or_, select, update
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import Session, defer
 
 from webhook_app.db.upsert import insert_into
 from webhook_app.domain.money import format_amount
@@ -17,6 +17,7 @@ from webhook_app.models.anomaly import AnomalyKind
 
 #: Anybody can post events, so a flood of forged ones must not make comparing them expensive.
 _MOST_EVENTS_COMPARED = 100
+_MOST_ANOMALIES_REVIEWED = 500
 
 
 def note_anomaly(
@@ -52,25 +53,27 @@ def compare_with_events(
             Event.merchant_transaction_id == transaction.merchant_transaction_id,
             or_(
                 Event.updated_at >= transaction.updated_at,
-                Event.updated_at.is_(None) & Event.id.in_(settled_ids),
+                Event.updated_at.is_(None) & Event.id.in_(sorted(settled_ids)[-_MOST_EVENTS_COMPARED:]),
             ),
         )
         .order_by(Event.id.desc())
         .limit(_MOST_EVENTS_COMPARED)
+        .options(defer(Event.body))
     ).all()
     mismatched = {(kind, str(event.id)): detail for event in events for kind, detail in _mismatches(event, transaction)}
     for (kind, fingerprint), detail in mismatched.items():
         note_anomaly(
             session, transaction.merchant_transaction_id, kind, fingerprint=fingerprint, detail=detail, now=now
         )
-    _resolve_explained(session, transaction.merchant_transaction_id, mismatched.keys(), now)
+    _resolve_explained(session, transaction, now)
     ahead = [event.received_at for event in events if event.updated_at and event.updated_at > transaction.updated_at]
     return max(ahead, default=None)
 
 
 def _mismatches(event: Event, transaction: Transaction) -> list[tuple[AnomalyKind, str]]:
     if event.status != transaction.status:
-        if event.updated_at is None and _could_have_led_to(event, transaction):
+        # Proof tells time in seconds, so two changes may share a moment.
+        if event.updated_at in (None, transaction.updated_at) and _could_have_led_to(event, transaction):
             return []
         reported = f"reported {event.status} of {format_timestamp(event.updated_at) or 'no usable time'}"
         confirmed = f"Proof confirms {transaction.status} of {format_timestamp(transaction.updated_at)}"
@@ -89,7 +92,7 @@ def _mismatches(event: Event, transaction: Transaction) -> list[tuple[AnomalyKin
 
 
 def _could_have_led_to(event: Event, transaction: Transaction) -> bool:
-    """Whether an event without a time may simply tell of an earlier status."""
+    """Whether an event without a time, or of the very same one, may simply tell of an earlier status."""
     if event.status not in set(Status):
         return False
     earlier = StatusChange(Status(event.status), datetime.min.replace(tzinfo=UTC))
@@ -97,20 +100,35 @@ def _could_have_led_to(event: Event, transaction: Transaction) -> bool:
     return classify_step(earlier, later) is not Step.IMPOSSIBLE
 
 
-def _resolve_explained(
-    session: Session, merchant_transaction_id: str, mismatched: Collection[tuple[AnomalyKind, str]], now: datetime
-) -> None:
-    """Closes the mismatches of events that the confirmed transaction has meanwhile caught up with."""
+def _resolve_explained(session: Session, transaction: Transaction, now: datetime) -> None:
+    """Closes the mismatches of events that the confirmed transaction has meanwhile caught up with, oldest first."""
     open_ones = session.execute(
-        select(Anomaly.id, Anomaly.kind, Anomaly.fingerprint).where(
-            Anomaly.merchant_transaction_id == merchant_transaction_id,
+        select(Anomaly.id, Anomaly.kind, Anomaly.fingerprint)
+        .where(
+            Anomaly.merchant_transaction_id == transaction.merchant_transaction_id,
             Anomaly.kind.in_((AnomalyKind.STATUS_MISMATCH, AnomalyKind.AMOUNT_MISMATCH)),
             Anomaly.resolved_at.is_(None),
         )
+        .order_by(Anomaly.id)
+        .limit(_MOST_ANOMALIES_REVIEWED)
     ).all()
-    for anomaly_id, kind, fingerprint in open_ones:
-        if (AnomalyKind(kind), fingerprint) in mismatched:
-            continue
-        event = session.get(Event, int(fingerprint))
-        if event is None or event.updated_at is not None:
-            session.execute(update(Anomaly).where(Anomaly.id == anomaly_id).values(resolved_at=now))
+    if not open_ones:
+        return
+    ids = {int(fingerprint) for _, _, fingerprint in open_ones}
+    events = {
+        event.id: event
+        for event in session.scalars(select(Event).where(Event.id.in_(ids)).options(defer(Event.body)))
+    }
+    explained = [
+        anomaly_id
+        for anomaly_id, kind, fingerprint in open_ones
+        if _is_explained(events.get(int(fingerprint)), AnomalyKind(kind), transaction)
+    ]
+    if explained:
+        session.execute(update(Anomaly).where(Anomaly.id.in_(explained)).values(resolved_at=now))
+
+
+def _is_explained(event: Event | None, kind: AnomalyKind, transaction: Transaction) -> bool:
+    if event is None or (event.updated_at is not None and event.updated_at < transaction.updated_at):
+        return True
+    return all(kind is not found for found, _ in _mismatches(event, transaction))

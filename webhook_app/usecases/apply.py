@@ -31,6 +31,9 @@ from webhook_app.usecases.gatekeeping import lock_gate, read_gate, store_gate
 #: How long after an event that is newer than Proof's API we keep asking whether the API only lags behind.
 LAG_GRACE = timedelta(minutes=10)
 
+#: A statement has room for 32,766 values on SQLite and 65,535 on PostgreSQL; anybody may send more events than that.
+_MOST_IDS = 10_000
+
 
 @dataclass(frozen=True)
 class Policy:
@@ -80,9 +83,9 @@ def apply_outcomes(
             )
         }
         held = [
-            (outcome, rows[outcome.claim.reconciliation_id])
+            (outcome, row)
             for outcome in outcomes
-            if rows[outcome.claim.reconciliation_id].claim_token == outcome.claim.token
+            if (row := rows.get(outcome.claim.reconciliation_id)) and row.claim_token == outcome.claim.token
         ]
         transactions = _load_transactions(session, [row.merchant_transaction_id for _, row in held])
         applied = []
@@ -325,10 +328,10 @@ def _note_step(session: Session, kind: AnomalyKind, held: StatusChange, confirme
 
 
 def _settle_events(session: Session, event_ids: Sequence[int], now: datetime) -> None:
-    if event_ids:
+    for start in range(0, len(event_ids), _MOST_IDS):
         session.execute(
             update(Event)
-            .where(Event.id.in_(event_ids), Event.delivery != Delivery.SUCCEEDED)
+            .where(Event.id.in_(event_ids[start : start + _MOST_IDS]), Event.delivery != Delivery.SUCCEEDED)
             .values(delivery=Delivery.SUCCEEDED, settled_at=now)
             .execution_options(synchronize_session=False)
         )

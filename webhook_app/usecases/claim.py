@@ -64,14 +64,14 @@ def claim_one(
     return next(iter(_claim(database, wanted, 1, now, lease, limits)), None)
 
 
-def release(database: Database, claims: Sequence[Claim], now: datetime) -> None:
-    """Hands claims back unused, at once due again for another worker."""
+def release(database: Database, claims: Sequence[Claim]) -> None:
+    """Hands claims back unused, at once due again for another worker and in their old place."""
     with database.write() as session:
         for claim in sorted(claims, key=lambda claim: claim.reconciliation_id):
             session.execute(
                 update(Reconciliation)
                 .where(Reconciliation.id == claim.reconciliation_id, Reconciliation.claim_token == claim.token)
-                .values(claim_token=None, lease_until=None, next_attempt_at=now)
+                .values(claim_token=None, lease_until=None)
             )
 
 

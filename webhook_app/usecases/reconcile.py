@@ -9,6 +9,8 @@ from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from sqlalchemy.exc import InterfaceError, OperationalError
+
 from webhook_app.adapters.proof import ProofClient
 from webhook_app.db.database import Database
 from webhook_app.domain.failures import Failure
@@ -37,29 +39,30 @@ class Reconciler:
         """Works until nothing is due, `max_seconds` have passed or `stopping()`; returns how many were applied.
 
         Calls run on `threads` threads and each is applied when it comes, so one that hangs holds up its thread alone.
-        What is still under way `grace` seconds after the end is handed back unused.
+        Those under way at the end are waited for; after `stopping()` for `grace` seconds, and the rest is handed back.
         """
         under_way: dict[Future[Outcome], Claim] = {}
         applied = 0
         ends_at = time.monotonic() + max_seconds
+        stops_at: float | None = None
         executor = ThreadPoolExecutor(threads, thread_name_prefix="proof")
         try:
             while True:
-                is_over = stopping() or time.monotonic() >= ends_at
+                if stops_at is None and stopping():
+                    stops_at = time.monotonic() + grace
+                is_over = stops_at is not None or time.monotonic() >= ends_at
                 free = threads - len(under_way)
                 if not is_over and free * 2 >= threads:
                     for claim in self._claim_due(free):
                         under_way[executor.submit(self._fetch, claim)] = claim
-                if not under_way or (is_over and time.monotonic() >= ends_at + grace):
+                if not under_way or (stops_at is not None and time.monotonic() >= stops_at):
                     break
-                if is_over:
-                    ends_at = min(ends_at, time.monotonic())
                 applied += self._apply_finished(under_way)
         finally:
             # Where this is not reached, the leases run out and the clock finds them.
             executor.shutdown(wait=False, cancel_futures=True)
             if under_way:
-                release(self.database, list(under_way.values()), self.clock())
+                release(self.database, list(under_way.values()))
         return applied
 
     def reconcile_one(self, merchant_transaction_id: str) -> Applied | None:
@@ -88,9 +91,21 @@ class Reconciler:
         return len(applied)
 
     def _apply(self, outcomes: list[Outcome]) -> list[Applied]:
+        """Applies them together, or, where one of them cannot be written, each by itself.
+
+        That one keeps its claim until the lease runs out; the clock counts it as a crash and has it tried alone.
+        """
         if not outcomes:
             return []
-        applied = apply_outcomes(self.database, outcomes, self.clock(), self.policy, self.rng)
+        try:
+            applied = apply_outcomes(self.database, outcomes, self.clock(), self.policy, self.rng)
+        except (OperationalError, InterfaceError):
+            raise  # the database is away or busy: nobody's own fault
+        except Exception:
+            if len(outcomes) > 1:
+                return [one for outcome in outcomes for one in self._apply([outcome])]
+            log.exception("answer cannot be applied", id=outcomes[0].claim.merchant_transaction_id)
+            return []
         for one in applied:
             _log_applied(one)
         return applied

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import Select, exists, select, update
+from sqlalchemy import Select, exists, or_, select, update
 from sqlalchemy.orm import Session
 
 from webhook_app.db.database import Database
@@ -67,9 +67,9 @@ def find_work(database: Database, now: datetime, limit: int) -> Work:
         gate = read_gate(session)
         if gate.is_paused and gate.next_probe_at and now < gate.next_probe_at:
             return Work(False, ())
-        fast_is_due = bool(session.scalar(select(exists().where(is_due(now, Lane.FAST)))))
         if gate.is_paused:
-            limit = 0 if fast_is_due else 1
+            return _find_probe(session, now)
+        fast_is_due = bool(session.scalar(select(exists().where(is_due(now, Lane.FAST)))))
         slow_due = session.scalars(
             select(Reconciliation.merchant_transaction_id)
             .where(is_due(now, Lane.SLOW))
@@ -110,6 +110,21 @@ def beat(database: Database, name: str, now: datetime) -> None:
                 index_elements=[Heartbeat.name], set_={"beat_at": statement.excluded.beat_at}
             )
         )
+
+
+def _find_probe(session: Session, now: datetime) -> Work:
+    """The lane whose work has been due longest, so that the lanes take turns too."""
+    first = session.scalars(
+        select(Reconciliation)
+        .where(or_(is_due(now, Lane.FAST), is_due(now, Lane.SLOW)))
+        .order_by(Reconciliation.next_attempt_at)
+        .limit(1)
+    ).first()
+    if first is None:
+        return Work(False, ())
+    if first.state == State.RETRYING:
+        return Work(False, (first.merchant_transaction_id,))
+    return Work(True, ())
 
 
 def _take_back(session: Session, row: Reconciliation, now: datetime) -> None:

@@ -1,0 +1,188 @@
+"""Uniqueness and states: the database itself refuses what must not be."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from sqlalchemy import delete, func, insert, select
+from sqlalchemy.exc import IntegrityError
+
+from tests.conftest import START
+from webhook_app.db.database import Database
+from webhook_app.models import (
+    Anomaly,
+    ApiToken,
+    Attempt,
+    Base,
+    Event,
+    Heartbeat,
+    Receipt,
+    Reconciliation,
+    StatusChangeRecord,
+    Transaction,
+    Upstream,
+)
+
+EVENT = {
+    "merchant_transaction_id": "a",
+    "channel": "webhook",
+    "status": "pending",
+    "updated_at_key": "",
+    "warnings": [],
+    "body": b"{}",
+    "received_at": START,
+    "delivery": "pending",
+}
+RECONCILIATION = {
+    "merchant_transaction_id": "a",
+    "state": "pending",
+    "generation": 1,
+    "created_at": START,
+    "next_attempt_at": START,
+    "crashes": 0,
+    "attempts": 0,
+    "spent_attempts": 0,
+    "single_retries": 0,
+    "paused_seconds_then": 0.0,
+}
+TRANSACTION = {
+    "merchant_transaction_id": "a",
+    "type": "buy",
+    "status": "pending",
+    "currency": "USDT",
+    "created_at": START,
+    "updated_at": START,
+    "confirmed_at": START,
+}
+STATUS_CHANGE = {"merchant_transaction_id": "a", "status": "pending", "updated_at": START, "recorded_at": START}
+ANOMALY = {
+    "merchant_transaction_id": "a",
+    "kind": "stale_answer",
+    "fingerprint": "",
+    "detail": "",
+    "detected_at": START,
+}
+API_TOKEN = {"name": "a", "role": "finance", "token_sha256": "0" * 64, "created_at": START}
+RECEIPT = {"event_id": 1, "received_at": START, "headers": {}}
+ATTEMPT = {"reconciliation_id": 1, "started_at": START, "finished_at": START, "decision": "", "counted": True}
+UPSTREAM = {"tokens": 0.0, "refilled_at": START, "failing_ids": [], "probes": 0, "paused_seconds": 0.0}
+
+
+@pytest.fixture
+def seeded(database: Database) -> Database:
+    """One row of each table that others refer to."""
+    with database.write() as session:
+        for table, row in [(Event, EVENT), (Reconciliation, RECONCILIATION), (Transaction, TRANSACTION)]:
+            session.execute(insert(table).values(**row))
+        for other, row in [(StatusChangeRecord, STATUS_CHANGE), (Anomaly, ANOMALY), (ApiToken, API_TOKEN)]:
+            session.execute(insert(other).values(**row))
+    return database
+
+
+def test_database_refuses(seeded: Database) -> None:
+    for what, table, row in REFUSED:
+        with pytest.raises(IntegrityError), seeded.write() as session:
+            session.execute(insert(table).values(**row))
+            pytest.fail(f"accepted: {what}")
+
+
+REFUSED: list[tuple[str, type[Base], dict[str, Any]]] = [
+    ("a second event of one id, status and moment", Event, EVENT),
+    ("an unknown delivery", Event, EVENT | {"status": "b", "delivery": "lost"}),
+    ("a delivery in the wrong case", Event, EVENT | {"status": "b", "delivery": "Pending"}),
+    ("an empty delivery", Event, EVENT | {"status": "b", "delivery": ""}),
+    ("a succeeded delivery that was never settled", Event, EVENT | {"status": "b", "delivery": "succeeded"}),
+    ("a settled delivery that has not succeeded", Event, EVENT | {"status": "b", "settled_at": START}),
+    ("an event without a status", Event, EVENT | {"status": None}),
+    ("a second reconciliation of one transaction", Reconciliation, RECONCILIATION),
+    ("an unknown state", Reconciliation, RECONCILIATION | {"merchant_transaction_id": "b", "state": "paused"}),
+    (
+        "a failed reconciliation with a next attempt",
+        Reconciliation,
+        RECONCILIATION | {"merchant_transaction_id": "b", "state": "failed"},
+    ),
+    *[
+        (
+            f"a {state} reconciliation without a next attempt",
+            Reconciliation,
+            RECONCILIATION | {"merchant_transaction_id": "b", "state": state, "next_attempt_at": None},
+        )
+        for state in ("pending", "retrying", "watching")
+    ],
+    (
+        "a claim without a lease",
+        Reconciliation,
+        RECONCILIATION | {"merchant_transaction_id": "b", "claim_token": "t"},
+    ),
+    (
+        "a lease without a claim",
+        Reconciliation,
+        RECONCILIATION | {"merchant_transaction_id": "b", "lease_until": START},
+    ),
+    ("a second row of one transaction", Transaction, TRANSACTION),
+    (
+        "a status that Proof does not have",
+        Transaction,
+        TRANSACTION | {"merchant_transaction_id": "b", "status": "paid"},
+    ),
+    ("a status change recorded twice", StatusChangeRecord, STATUS_CHANGE),
+    ("a status change to no status", StatusChangeRecord, STATUS_CHANGE | {"status": "paid"}),
+    (
+        "a status change of an unconfirmed transaction",
+        StatusChangeRecord,
+        STATUS_CHANGE | {"merchant_transaction_id": "nobody's"},
+    ),
+    ("an anomaly noted twice", Anomaly, ANOMALY),
+    ("an unknown kind of anomaly", Anomaly, ANOMALY | {"kind": "odd"}),
+    ("an unknown role", ApiToken, API_TOKEN | {"token_sha256": "1" * 64, "role": "root"}),
+    ("one token twice", ApiToken, API_TOKEN),
+    ("a receipt of no event", Receipt, RECEIPT | {"event_id": 99}),
+    ("an attempt of no reconciliation", Attempt, ATTEMPT | {"reconciliation_id": 99}),
+    ("a second gate", Upstream, UPSTREAM | {"id": 2}),
+    ("the gate twice", Upstream, UPSTREAM | {"id": 1}),
+    ("a heartbeat without a moment", Heartbeat, {"name": "a", "beat_at": None}),
+]
+
+
+@pytest.mark.parametrize(
+    ("table", "row"),
+    [
+        (Event, EVENT | {"updated_at_key": "a later moment"}),
+        (Event, EVENT | {"status": "b", "delivery": "succeeded", "settled_at": START}),
+        (
+            Reconciliation,
+            RECONCILIATION | {"merchant_transaction_id": "b", "state": "failed", "next_attempt_at": None},
+        ),
+        (
+            Reconciliation,
+            RECONCILIATION | {"merchant_transaction_id": "b", "state": "succeeded", "next_attempt_at": None},
+        ),
+        (Reconciliation, RECONCILIATION | {"merchant_transaction_id": "b", "state": "succeeded"}),
+        (
+            Reconciliation,
+            RECONCILIATION | {"merchant_transaction_id": "b", "claim_token": "t", "lease_until": START},
+        ),
+    ],
+)
+def test_database_accepts(seeded: Database, table: type[Base], row: dict[str, Any]) -> None:
+    with seeded.write() as session:
+        session.execute(insert(table).values(**row))
+
+
+@pytest.mark.parametrize(
+    ("parent", "child", "row"),
+    [
+        (Event, Receipt, RECEIPT),
+        (Reconciliation, Attempt, ATTEMPT),
+        (Transaction, StatusChangeRecord, STATUS_CHANGE | {"status": "completed"}),
+    ],
+)
+def test_rows_go_with_what_they_belong_to(
+    seeded: Database, parent: type[Base], child: type[Base], row: dict[str, Any]
+) -> None:
+    with seeded.write() as session:
+        session.execute(insert(child).values(**row))
+        session.execute(delete(parent))
+    with seeded.read() as session:
+        assert session.scalar(select(func.count()).select_from(child)) == 0

@@ -1,0 +1,118 @@
+"""Sessions: what is in force on a connection, when locks are taken, what an error tells."""
+
+from __future__ import annotations
+
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+from sqlalchemy import func, insert, select, text, update
+from sqlalchemy.exc import OperationalError, SQLAlchemyError
+
+from tests.conftest import START
+from webhook_app.db.database import LOCK_TIMEOUT, Database
+from webhook_app.models import Heartbeat, Upstream
+
+
+@pytest.fixture
+def sqlite(sqlite_template: Path, tmp_path: Path) -> Database:
+    path = tmp_path / "test.sqlite3"
+    path.write_bytes(sqlite_template.read_bytes())
+    return Database(f"sqlite:///{path}")
+
+
+@pytest.mark.parametrize(
+    ("pragma", "in_force"),
+    [
+        ("journal_mode", "wal"),
+        ("synchronous", 2),
+        ("foreign_keys", 1),
+        ("busy_timeout", LOCK_TIMEOUT * 1000),
+    ],
+)
+def test_sqlite_pragma_is_in_force_on_every_connection(sqlite: Database, pragma: str, in_force: object) -> None:
+    with sqlite.read() as first, sqlite.read() as second, sqlite.write() as third:
+        for session in (first, second, third):
+            assert session.scalar(text(f"PRAGMA {pragma}")) == in_force
+    sqlite.close()
+
+
+def test_sqlite_file_and_folder_are_made(tmp_path: Path) -> None:
+    database = Database(f"sqlite:///{tmp_path / 'a folder' / 'b' / 'test.sqlite3'}")
+    with database.write() as session:
+        session.execute(text("CREATE TABLE t (x)"))
+    database.close()
+    assert (tmp_path / "a folder" / "b" / "test.sqlite3").exists()
+
+
+def test_postgresql_speaks_utc_and_does_not_wait_for_ever(database: Database) -> None:
+    if database.is_sqlite:
+        return
+    with database.read() as session:
+        assert session.scalar(text("SHOW timezone")) == "UTC"
+        assert session.scalar(text("SHOW lock_timeout")) == f"{LOCK_TIMEOUT}s"
+        assert session.scalar(text("SHOW synchronous_commit")) in ("on", "off")
+
+
+def test_write_commits_at_the_end_of_the_block(database: Database) -> None:
+    with database.write() as session:
+        session.execute(insert(Heartbeat).values(name="a", beat_at=START))
+    with database.read() as session:
+        assert session.scalar(select(func.count()).select_from(Heartbeat)) == 1
+
+
+def test_write_that_raises_leaves_nothing(database: Database) -> None:
+    with pytest.raises(RuntimeError), database.write() as session:
+        session.execute(insert(Heartbeat).values(name="a", beat_at=START))
+        raise RuntimeError
+    with database.read() as session:
+        assert session.scalar(select(func.count()).select_from(Heartbeat)) == 0
+
+
+def test_read_leaves_nothing_behind(database: Database) -> None:
+    with database.read() as session:
+        session.execute(insert(Heartbeat).values(name="a", beat_at=START))
+    with database.read() as session:
+        assert session.scalar(select(func.count()).select_from(Heartbeat)) == 0
+
+
+def test_concurrent_read_then_write_is_never_refused(database: Database) -> None:
+    """On SQLite a transaction that reads first and writes later is refused half-way, unless it locks when it begins."""
+    together = threading.Barrier(4)
+
+    def count_up() -> None:
+        together.wait()
+        for _ in range(15):
+            with database.write() as session:
+                probes = session.scalars(select(Upstream.probes).where(Upstream.id == 1).with_for_update()).one()
+                session.execute(update(Upstream).values(probes=probes + 1))
+
+    with ThreadPoolExecutor(4) as threads:
+        for future in [threads.submit(count_up) for _ in range(4)]:
+            future.result()
+    with database.read() as session:
+        assert session.scalar(select(Upstream.probes)) == 60
+
+
+def test_sqlite_write_holds_the_lock_from_its_beginning(sqlite: Database) -> None:
+    with sqlite.write() as session:
+        session.scalar(select(Upstream.probes))
+        with sqlite.engine.connect() as other:
+            other.exec_driver_sql("PRAGMA busy_timeout = 0")
+            with pytest.raises(OperationalError, match="locked"):
+                other.exec_driver_sql("UPDATE upstream SET probes = 7")
+    sqlite.close()
+
+
+def test_readers_go_on_while_a_write_is_open(database: Database) -> None:
+    with database.write() as writing:
+        writing.execute(update(Upstream).values(probes=7))
+        with database.read() as reading:
+            assert reading.scalar(select(Upstream.probes)) == 0
+
+
+def test_error_tells_nothing_of_what_was_to_be_stored(database: Database) -> None:
+    with pytest.raises(SQLAlchemyError) as caught, database.write() as session:
+        session.execute(text("INSERT INTO heartbeats VALUES (:payload, :payload, 1)"), {"payload": "very private"})
+    assert "very private" not in str(caught.value)

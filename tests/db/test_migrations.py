@@ -1,0 +1,142 @@
+"""Migrations: up and down, empty and populated, several at once, and in step with the models."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from alembic import command
+from sqlalchemy import func, insert, inspect, select, text
+from sqlalchemy.exc import SQLAlchemyError
+
+from tests.conftest import START
+from tests.db.test_constraints import EVENT, RECEIPT, RECONCILIATION, TRANSACTION
+from webhook_app.db.database import Database
+from webhook_app.db.migrate import alembic_config, current_revision, downgrade, head_revision, upgrade
+from webhook_app.models import Base, Event, Heartbeat, Receipt, Reconciliation, Transaction, Upstream
+
+#: Waits for a line on standard input, so that all processes migrate at one moment.
+UPGRADE_WHEN_TOLD = """
+import sys
+from webhook_app.db.migrate import upgrade
+print("ready", flush=True)
+sys.stdin.readline()
+upgrade(sys.argv[1])
+"""
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def empty_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+    """A database in which nothing has been made."""
+    if request.param == "sqlite":
+        yield f"sqlite:///{tmp_path / 'empty.sqlite3'}"
+        return
+    postgres = request.getfixturevalue("postgres")
+    name = postgres.create_database()
+    yield postgres.url(name)
+    postgres.drop_database(name)
+
+
+def test_up_down_and_up_again_on_an_empty_database(empty_url: str) -> None:
+    database = Database(empty_url)
+    assert current_revision(database) is None
+    upgrade(empty_url)
+    made = _tables(database)
+    assert made == {*Base.metadata.tables, "alembic_version"}
+    assert current_revision(database) == head_revision()
+    downgrade(empty_url, "base")
+    assert _tables(database) == {"alembic_version"}
+    assert current_revision(database) is None
+    upgrade(empty_url)
+    assert _tables(database) == made
+    with database.read() as session:
+        assert session.scalars(select(Upstream.id)).all() == [1]
+    database.close()
+
+
+def test_down_and_up_again_on_a_populated_database(database_url: str) -> None:
+    database = Database(database_url)
+    with database.write() as session:
+        for table, row in [(Event, EVENT), (Receipt, RECEIPT), (Reconciliation, RECONCILIATION)]:
+            session.execute(insert(table).values(**row))
+        session.execute(insert(Transaction).values(**TRANSACTION))
+    downgrade(database_url, "base")
+    upgrade(database_url)
+    with database.read() as session:
+        assert session.scalar(select(func.count()).select_from(Event)) == 0
+    database.close()
+
+
+def test_upgrade_of_an_upgraded_database_changes_nothing(database_url: str) -> None:
+    database = Database(database_url)
+    with database.write() as session:
+        session.execute(insert(Heartbeat).values(name="a", beat_at=START))
+    upgrade(database_url)
+    with database.read() as session:
+        assert session.scalar(select(func.count()).select_from(Heartbeat)) == 1
+    database.close()
+
+
+def test_models_and_migrations_agree(database_url: str) -> None:
+    command.check(alembic_config(database_url))
+
+
+def test_constraints_are_the_same_in_models_and_migrations(database_url: str, tmp_path: Path) -> None:
+    """`alembic check` does not look at check constraints."""
+    database = Database(database_url)
+    inspector = inspect(database.engine)
+    for table in Base.metadata.sorted_tables:
+        migrated = {constraint["name"] for constraint in inspector.get_check_constraints(table.name)}
+        modelled = {c.name for c in table.constraints if type(c).__name__ == "CheckConstraint"}
+        assert migrated == modelled, table.name
+    database.close()
+
+
+@pytest.mark.parametrize("processes", [3])
+def test_several_processes_upgrade_one_fresh_database(empty_url: str, processes: int) -> None:
+    started = [
+        subprocess.Popen(
+            [sys.executable, "-c", UPGRADE_WHEN_TOLD, empty_url],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for _ in range(processes)
+    ]
+    for process in started:
+        assert process.stdout is not None
+        process.stdout.readline()
+    for process in started:
+        assert process.stdin is not None
+        process.stdin.write("go\n")
+        process.stdin.flush()
+    for process in started:
+        _, errors = process.communicate(timeout=30)
+        assert process.returncode == 0, errors
+    database = Database(empty_url)
+    assert current_revision(database) == head_revision()
+    with database.read() as session:
+        assert session.scalars(select(Upstream.id)).all() == [1]
+    database.close()
+
+
+def test_migration_that_fails_leaves_nothing_half_made(empty_url: str) -> None:
+    database = Database(empty_url)
+    with database.write() as session:
+        session.execute(text("CREATE TABLE status_changes (x INTEGER)"))  # the last one that the migration makes
+    with pytest.raises(SQLAlchemyError):
+        upgrade(empty_url)
+    assert _tables(database) - {"alembic_version"} == {"status_changes"}
+    with database.write() as session:
+        session.execute(text("DROP TABLE status_changes"))
+    upgrade(empty_url)
+    assert current_revision(database) == head_revision()
+    database.close()
+
+
+def _tables(database: Database) -> set[str]:
+    return set(inspect(database.engine).get_table_names())
