@@ -14,7 +14,7 @@ import pytest
 from flask import Flask
 from flask.testing import FlaskClient
 
-from tests.servers import PostgresServer, RedisServer
+from tests.servers import PostgresDatabases, PostgresServer, RedisServer
 from webhook_app.adapters.proof import ProofClient
 from webhook_app.app import create_app
 from webhook_app.config import Settings, load_settings
@@ -53,6 +53,11 @@ def postgres_template(postgres: PostgresServer) -> str:
 
 
 @pytest.fixture(scope="session")
+def postgres_databases(postgres: PostgresServer, postgres_template: str) -> PostgresDatabases:
+    return PostgresDatabases(postgres, postgres_template)
+
+
+@pytest.fixture(scope="session")
 def sqlite_template(server_folder: Path) -> Path:
     path = server_folder / "template.sqlite3"
     upgrade(f"sqlite:///{path}")
@@ -67,10 +72,10 @@ def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str
         shutil.copyfile(request.getfixturevalue("sqlite_template"), path)
         yield f"sqlite:///{path}"
         return
-    postgres: PostgresServer = request.getfixturevalue("postgres")
-    name = postgres.create_database(request.getfixturevalue("postgres_template"))
-    yield postgres.url(name)
-    postgres.drop_database(name)
+    databases: PostgresDatabases = request.getfixturevalue("postgres_databases")
+    name = databases.take()
+    yield databases.server.url(name)
+    databases.give_back(name)
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""A pytest plugin (`-p tests.no_skips`): with WEBHOOK_APP_FORBID_SKIPS=1 a skipped test fails the run, as CI wants it."""
+"""A pytest plugin (`-p tests.no_skips`): with WEBHOOK_APP_FORBID_SKIPS=1 a skipped test fails the run, as in CI."""
 
 from __future__ import annotations
 

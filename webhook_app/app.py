@@ -18,11 +18,14 @@ from webhook_app.web.errors import from_http_exception, register_error_handlers
 from webhook_app.web.health import health_blueprint
 from webhook_app.web.index import index_blueprint
 from webhook_app.web.requests import bind_services
+from webhook_app.web.reserve import keep_reserve
 from webhook_app.web.transactions import transactions_blueprint
 from webhook_app.web.webhooks import webhooks_blueprint
 
 #: Request threads of one web process; each may hold one database connection.
 REQUEST_THREADS = 16
+#: How many of them may hold a request that is not a webhook.
+_MOST_OTHERS = 12
 
 
 class _Api(Api):  # type: ignore[misc]  # flask-smorest is not typed
@@ -54,6 +57,7 @@ def create_app(services: Services) -> Flask:
         wsgi: Any = ProxyFix(app.wsgi_app, x_for=hops, x_proto=hops, x_host=hops)
         app.wsgi_app = wsgi  # type: ignore[method-assign]  # Flask's documented way to add middleware
     bind_services(app, services)
+    keep_reserve(app, _MOST_OTHERS)
     app.register_blueprint(webhooks_blueprint)
     app.register_blueprint(health_blueprint)
     app.register_blueprint(index_blueprint)
@@ -66,4 +70,7 @@ def create_app_from_environment() -> Flask:
     """For a WSGI server that starts a process of its own."""
     settings = load_settings(os.environ)
     configure_logging(settings.log_format, settings.log_level, "web")
-    return create_app(open_services(settings, pool_size=REQUEST_THREADS))
+    services = open_services(settings, pool_size=REQUEST_THREADS)
+    app = create_app(services)
+    services.intake.start()  # what a process that died has left in the spool waits for no new event
+    return app

@@ -112,7 +112,7 @@ def _read_boot_id() -> str:
 
 def _say_once(said: str | None, what: str, error: Exception) -> str:
     if said != what:
-        log.warning(what, error=str(error).splitlines()[0])
+        log.warning(what, error=str(error).partition("\n")[0])
     return what
 
 

@@ -128,12 +128,16 @@ def test_dispatched_one_is_no_longer_shown_as_waiting(queues: Queues) -> None:
 # Ids
 
 
-@pytest.mark.parametrize("merchant_transaction_id", ["a.b", "a:b", ".", "..", "a" * 128, "x-1_2", ":" * 128, "reconcile_"])
+@pytest.mark.parametrize(
+    "merchant_transaction_id", ["a.b", "a:b", ".", "..", "a" * 128, "x-1_2", ":" * 128, "reconcile_"]
+)
 def test_every_usable_id_has_a_job_id_that_rq_takes(queues: Queues, merchant_transaction_id: str) -> None:
     queues.dispatch([merchant_transaction_id])
     queues.show_waiting([Shown("other" + merchant_transaction_id[:100], AT, "502")])
     (name,) = queues.slow.get_job_ids()
-    assert fetch(queues, name).args == (merchant_transaction_id,) or fetch(queues, name).args == [merchant_transaction_id]
+    assert fetch(queues, name).args == (merchant_transaction_id,) or fetch(queues, name).args == [
+        merchant_transaction_id
+    ]
 
 
 def test_no_two_ids_share_a_job_id() -> None:

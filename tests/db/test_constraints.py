@@ -82,9 +82,12 @@ def seeded(database: Database) -> Database:
 
 def test_database_refuses(seeded: Database) -> None:
     for what, table, row in REFUSED:
-        with pytest.raises(IntegrityError), seeded.write() as session:
-            session.execute(insert(table).values(**row))
-            pytest.fail(f"accepted: {what}")
+        try:
+            with seeded.write() as session:
+                session.execute(insert(table).values(**row))
+        except IntegrityError:
+            continue
+        pytest.fail(f"accepted: {what}")
 
 
 REFUSED: list[tuple[str, type[Base], dict[str, Any]]] = [

@@ -63,9 +63,13 @@ def test_write_commits_at_the_end_of_the_block(database: Database) -> None:
 
 
 def test_write_that_raises_leaves_nothing(database: Database) -> None:
-    with pytest.raises(RuntimeError), database.write() as session:
-        session.execute(insert(Heartbeat).values(name="a", beat_at=START))
-        raise RuntimeError
+    def fail_half_way() -> None:
+        with database.write() as session:
+            session.execute(insert(Heartbeat).values(name="a", beat_at=START))
+            raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        fail_half_way()
     with database.read() as session:
         assert session.scalar(select(func.count()).select_from(Heartbeat)) == 0
 

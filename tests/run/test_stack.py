@@ -19,6 +19,7 @@ import psutil
 import pytest
 
 from tests.run.processes import REPOSITORY, Running, is_gone, read, started, wait_until
+from webhook_app.config import load_settings
 from webhook_app.run.ports import free_port
 
 DRIVER = """
@@ -90,7 +91,7 @@ def test_children_get_the_environment_filled_in(env: dict[str, str], data_dir: P
     with up(env | {"PROOF_WEBHOOK_SECRETS": "first-secret,second-secret"}, tmp_path) as run:
         pass
     (web,) = [entry[2] for entry in entries(data_dir) if entry[0] == "web"]
-    assert web["DATABASE_URL"] == f"sqlite:///{data_dir}/webhook-app.sqlite3"
+    assert web["DATABASE_URL"] == load_settings(env).database_url
     assert web["REDIS_URL"] == f"unix://{data_dir}/redis.sock?db=0"
     assert web["PROOF_API_URL"] == f"http://127.0.0.1:{env['SANDBOX_PORT']}"
     assert web["PROOF_CLIENT_TOKEN"] == read(data_dir / "sandbox-token").strip()

@@ -9,10 +9,11 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 
 import pytest
-from sqlalchemy import insert
+from sqlalchemy import insert, select
+from structlog.testing import capture_logs
 
 from tests.conftest import FakeClock
-from tests.work import attempts, events, report, row, run_fast, shown, work_once
+from tests.work import attempts, events, report, row, run_fast, shown
 from webhook_app.adapters.proof import Confirmed
 from webhook_app.db.database import Database
 from webhook_app.domain.failures import Failure
@@ -111,9 +112,7 @@ def test_same_stale_answer_is_one_anomaly(database: Database, clock: FakeClock) 
     assert anomalies(database) == ["stale_answer"]
 
 
-def test_of_two_statuses_of_one_moment_the_later_one_wins_in_either_order(
-    database: Database, clock: FakeClock
-) -> None:
+def test_of_two_statuses_of_one_moment_the_later_one_wins_in_either_order(database: Database, clock: FakeClock) -> None:
     at = clock()
     confirm(database, clock, confirmed(Status.PROCESSING, at))
     confirm(database, clock, confirmed(Status.COMPLETED, at))
@@ -228,12 +227,13 @@ def test_mismatch_stays_open_behind_a_flood_of_forged_events(database: Database,
 
 def test_more_events_than_a_statement_has_room_for_are_settled(database: Database, clock: FakeClock) -> None:
     report(database, "t", clock(), updated_at=clock())
-    _forge(database, clock, 70_000, clock() - timedelta(days=1))
+    _forge(database, clock, 66_000, clock() - timedelta(days=1))
     held = claim(database, clock)
-    assert len(held.event_ids) == 70_002
+    assert len(held.event_ids) == 66_002
     (applied,) = answer(database, clock, held, confirmed(Status.COMPLETED, clock()))
     assert applied.state == "succeeded"
-    assert set(deliveries(database)) == {"succeeded"}
+    with database.read() as session:
+        assert session.scalars(select(Event.delivery).distinct()).all() == ["succeeded"]
 
 
 def test_id_that_proof_does_not_know_is_noted_and_fails(database: Database, clock: FakeClock) -> None:
@@ -416,15 +416,13 @@ def test_moving_payment_is_polled_and_less_often_as_it_ages(database: Database, 
     at = clock()
     report(database, "t", clock(), status="pending", updated_at=at)
     gaps = []
-    for _ in range(60):
+    for age in (0, 60, 500, 3600, 86_400, 3 * 86_400):
+        clock.now = at + timedelta(seconds=age)
         (applied,) = answer(database, clock, claim(database, clock), confirmed(Status.PENDING, at))
         assert applied.state == "watching"
         assert applied.next_attempt_at is not None
         gaps.append((applied.next_attempt_at - clock()).total_seconds())
-        clock.now = applied.next_attempt_at
-    assert gaps[0] == 5
-    assert gaps == sorted(gaps)
-    assert 5 < gaps[-1] < 3600
+    assert gaps == [5, 5, 10, 72, 1728, 3600]
 
 
 def test_failed_payment_is_rechecked_and_then_left_alone(database: Database, clock: FakeClock) -> None:
@@ -464,31 +462,26 @@ def test_answer_that_cannot_be_written_harms_no_other(
     sandbox_ids = ["poison", "good-1", "good-2", "good-3"]
     for name in sandbox_ids:
         report(database, name, clock(), updated_at=clock())
-    long = "x" * 100_000 if not database.is_sqlite else "\ud800"
+    long = "x" * 33 if not database.is_sqlite else "\ud800"
     monkeypatch.setattr(
         reconciler.proof,
         "get_transaction",
         lambda id: replace(confirmed(Status.COMPLETED, clock(), id=id), type=long if id == "poison" else "buy"),
     )
-    run_fast(reconciler)
+    with capture_logs() as logs:
+        run_fast(reconciler)
+    assert [line["id"] for line in logs if line["event"] == "answer cannot be applied"] == ["poison"]
     assert [shown(database, name).reconciliation.state for name in sandbox_ids] == ["pending"] + ["succeeded"] * 3
-    for _ in range(5):
-        clock.advance(60)
-        work_once(reconciler, clock())
     clock.advance(60)
-    recover_lost_claims(database, clock())
-    poison = shown(database, "poison").reconciliation
-    assert poison.state == "failed"
-    assert poison.last_error is not None
-    assert poison.last_error.error == "worker_died"
-    assert find_work(database, clock(), 10).slow_due == ()
+    assert recover_lost_claims(database, clock()) == ["poison"]
+    assert find_work(database, clock(), 10).slow_due == ("poison",)
 
 
 def _forge(database: Database, clock: FakeClock, count: int, at: datetime) -> None:
     """Events of one transaction, as anybody may post them, and one of them the usual way."""
     with database.write() as session:
         session.execute(
-            insert(Event),
+            insert(Event.__table__),  # type: ignore[arg-type]  # a mapped class's table is a Table
             [
                 {
                     "merchant_transaction_id": "t",

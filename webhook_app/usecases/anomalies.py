@@ -116,8 +116,7 @@ def _resolve_explained(session: Session, transaction: Transaction, now: datetime
         return
     ids = {int(fingerprint) for _, _, fingerprint in open_ones}
     events = {
-        event.id: event
-        for event in session.scalars(select(Event).where(Event.id.in_(ids)).options(defer(Event.body)))
+        event.id: event for event in session.scalars(select(Event).where(Event.id.in_(ids)).options(defer(Event.body)))
     }
     explained = [
         anomaly_id

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
 
-from sqlalchemy import ColumnElement, and_, func, select, update
+from sqlalchemy import ColumnElement, and_, func, or_, select, update
 from sqlalchemy.orm import Session
 
 from webhook_app.db.database import Database
@@ -19,9 +19,14 @@ from webhook_app.models.reconciliation import State
 from webhook_app.usecases.gatekeeping import lock_gate, store_gate
 
 
+#: A retry that has been due for so long goes with the fast lane, unless a worker died with it: the slow lane does one at
+#: a time, and one that hangs must not hold up the others.
+OVERDUE = timedelta(seconds=2)
+
+
 class Lane(StrEnum):
     FAST = "fast"
-    """Many at once: what has not failed."""
+    """Many at once: what has not failed, and what the slow lane is late with."""
     SLOW = "slow"
     """One by one: what failed before, or took its worker down with it."""
 
@@ -41,10 +46,11 @@ class Claim:
 def is_due(now: datetime, lane: Lane) -> ColumnElement[bool]:
     """The condition on a reconciliation that waits for nothing but a worker of that lane."""
     retrying = Reconciliation.state == State.RETRYING
+    overdue = and_(Reconciliation.next_attempt_at <= now - OVERDUE, Reconciliation.crashes == 0)
     return and_(
         Reconciliation.next_attempt_at <= now,
         Reconciliation.claim_token.is_(None),
-        retrying if lane is Lane.SLOW else ~retrying,
+        retrying if lane is Lane.SLOW else or_(~retrying, overdue),
     )
 
 

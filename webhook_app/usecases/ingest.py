@@ -110,13 +110,14 @@ def request_reconciliations(session: Session, requested: Mapping[str, datetime])
     table = Reconciliation
     backs_off = table.state == State.RETRYING
     gave_up = table.state == State.FAILED
+    took_workers_down = gave_up & (table.crashes > 0)  # it stays in the slow lane, where it harms no other
     statement = insert_into(session, table)
     session.execute(
         statement.on_conflict_do_update(
             index_elements=[table.merchant_transaction_id],
             set_={
                 "generation": table.generation + 1,
-                "state": case((backs_off, table.state), else_=State.PENDING.value),
+                "state": case((backs_off | took_workers_down, State.RETRYING.value), else_=State.PENDING.value),
                 "next_attempt_at": case((backs_off, table.next_attempt_at), else_=statement.excluded.next_attempt_at),
                 "spent_attempts": case((backs_off, table.spent_attempts), else_=0),
                 "single_retries": case((backs_off, table.single_retries), else_=0),

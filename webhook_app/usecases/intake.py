@@ -14,12 +14,13 @@ from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeoutError
 from dataclasses import dataclass
 
-from sqlalchemy import text
-from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError, SQLAlchemyError
+from sqlalchemy import update
+from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, SQLAlchemyError
 
 from webhook_app.adapters.spool import Spool, SpoolUnavailable
 from webhook_app.db.database import Database
 from webhook_app.logs import get_logger
+from webhook_app.models import Event
 from webhook_app.usecases.ingest import Accepted, ReportedEvent, Request, ingest_events
 from webhook_app.usecases.spooled_event import decode_event, encode_event
 
@@ -131,7 +132,7 @@ class Intake:
         try:
             accepted = ingest_events(self._database, [(waiting.event, waiting.request) for waiting in batch])
         except DBAPIError as error:
-            if len(batch) > 1 and not _is_away(error):
+            if len(batch) > 1 and _is_the_datas_fault(error):
                 for waiting in batch:  # one of them is at fault, and must not take the others with it
                     self._write([waiting])
                 return
@@ -167,7 +168,8 @@ class Intake:
     def _resume(self) -> None:
         """Sees whether SQL can be written, lets events go there again, and brings in what was spooled."""
         with self._database.write() as session:
-            session.execute(text("SELECT 1"))
+            # Changes nothing, and yet a read-only standby, or a database without our tables, refuses it.
+            session.execute(update(Event).where(Event.id < 0).values(delivery=Event.delivery))
         if self._sql_is_away.is_set():
             self._sql_is_away.clear()
             log.info("SQL is back")
@@ -189,7 +191,7 @@ class Intake:
         try:
             ingest_events(self._database, arrivals)
         except DBAPIError as error:
-            if _is_away(error):
+            if not _is_the_datas_fault(error):
                 raise
             if len(records) == 1:
                 return records
@@ -197,6 +199,7 @@ class Intake:
         return refused
 
 
-def _is_away(error: DBAPIError) -> bool:
-    """Whether the database is at fault, not the data."""
-    return error.connection_invalidated or isinstance(error, OperationalError | InterfaceError)
+def _is_the_datas_fault(error: DBAPIError) -> bool:
+    """Whether the record can never be stored. Anything else is the database's fault, and passes: a lost connection, a
+    lock, a full disk, a read-only standby after a failover, missing rights or tables."""
+    return isinstance(error, DataError | IntegrityError) and not error.connection_invalidated

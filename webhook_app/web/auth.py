@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from flask import request
 from flask_httpauth import HTTPTokenAuth
 
 from webhook_app.models.system import Role
@@ -32,7 +33,7 @@ def _refuse(status: int) -> None:
     raise ApiError(
         401,
         "unauthorised",
-        "invalid_token",
+        "invalid_token" if "Authorization" in request.headers else "missing_token",
         "Send `Authorization: Bearer <API token>`; make one with `webhook-app tokens create`.",
         headers={"WWW-Authenticate": 'Bearer realm="webhook-app"'},
     )

@@ -7,6 +7,7 @@ from typing import Any
 from flask import current_app
 from flask_smorest import Blueprint
 from itsdangerous import BadData, URLSafeSerializer
+from marshmallow import RAISE
 
 from webhook_app.domain.text import is_usable_id
 from webhook_app.usecases.reports import TransactionFilter, TransactionReport, list_transactions, report_transaction
@@ -22,7 +23,7 @@ transactions_blueprint = Blueprint(
 
 @transactions_blueprint.get("")
 @token_auth.login_required(role=READERS)
-@transactions_blueprint.arguments(TransactionQuerySchema, location="query")
+@transactions_blueprint.arguments(TransactionQuerySchema, location="query", unknown=RAISE)
 @transactions_blueprint.response(200, TransactionPageSchema)
 def list_all(query: dict[str, Any]) -> dict[str, Any]:
     """Transactions, newest first, in pages."""

@@ -16,6 +16,7 @@ from webhook_app.usecases.intake import IntakeUnavailable, Spooled
 from webhook_app.web.errors import ApiError, database_unavailable
 from webhook_app.web.event_schema import parse_event
 from webhook_app.web.requests import describe_request, get_services
+from webhook_app.web.reserve import beside_webhooks
 
 log = get_logger()
 
@@ -104,16 +105,20 @@ def _reject(problem: ApiError) -> None:
     except HTTPException:  # too large, or cut off
         body = b""
     log.warning("event rejected", code=problem.code, reason=problem.message, remote_addr=request.remote_addr)
-    try:
-        keep_rejection(
-            get_services().database,
-            describe_request(),
-            http_status=problem.http_status,
-            error=problem.error,
-            code=problem.code,
-            message=storable(problem.message, 500),
-            body=body,
-            body_size=request.content_length or len(body),
-        )
-    except SQLAlchemyError as error:
-        log.warning("rejected request not kept", error=str(error).splitlines()[0])
+    with beside_webhooks() as is_room:
+        try:
+            if is_room:
+                keep_rejection(
+                    get_services().database,
+                    describe_request(),
+                    http_status=problem.http_status,
+                    error=problem.error,
+                    code=problem.code,
+                    message=storable(problem.message, 500),
+                    body=body,
+                    body_size=request.content_length or len(body),
+                )
+            else:
+                log.warning("rejected request not kept", error="too many requests wait for the database")
+        except SQLAlchemyError as error:
+            log.warning("rejected request not kept", error=str(error).splitlines()[0])

@@ -1,0 +1,119 @@
+"""The two SQL engines as chaos sees them: a database, and the ways in which it can be taken away and given back."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable
+from pathlib import Path
+from typing import Protocol
+
+import psycopg
+
+from tests.servers import PostgresServer
+from webhook_app.db.migrate import upgrade
+
+
+class Engine(Protocol):
+    """A migrated database of one's own."""
+
+    name: str
+    url: str
+
+    @property
+    def outages(self) -> dict[str, tuple[Callable[[], None], Callable[[], None]]]:
+        """How it can be away, by name: what takes it away, and what brings it back."""
+
+    def take_away(self) -> None:
+        """In the plainest way: no statement that writes succeeds until `bring_back`."""
+
+    def bring_back(self) -> None: ...
+
+    def bring_back_if_away(self) -> None: ...
+
+    def stop(self) -> None: ...
+
+
+class Sqlite:
+    """A file. It is away when another process holds its write lock."""
+
+    name = "SQLite"
+
+    def __init__(self, folder: Path) -> None:
+        self.path = folder / "chaos.sqlite3"
+        self.url = f"sqlite:///{self.path}"
+        self._lock: sqlite3.Connection | None = None
+        upgrade(self.url)
+
+    @property
+    def outages(self) -> dict[str, tuple[Callable[[], None], Callable[[], None]]]:
+        return {"SQL locked": (self.take_away, self.bring_back)}
+
+    def take_away(self) -> None:
+        self._lock = sqlite3.connect(self.path, timeout=30, isolation_level=None, check_same_thread=False)
+        self._lock.execute("BEGIN EXCLUSIVE")
+
+    def bring_back(self) -> None:
+        if self._lock is not None:
+            self._lock.rollback()
+            self._lock.close()
+            self._lock = None
+
+    def bring_back_if_away(self) -> None:
+        self.bring_back()
+
+    def stop(self) -> None:
+        self.bring_back()
+
+
+class Postgres:
+    """A server of its own: killed and recovered, frozen, or with its tables locked."""
+
+    name = "PostgreSQL"
+
+    def __init__(self, folder: Path) -> None:
+        self._server = PostgresServer(folder / "pg", survives_crashes=True)
+        try:
+            self.url = self._server.url(self._server.create_database())
+            upgrade(self.url)
+        except BaseException:
+            self._server.stop()
+            raise
+        self._lock: psycopg.Connection | None = None
+        self._is_away = False
+
+    @property
+    def outages(self) -> dict[str, tuple[Callable[[], None], Callable[[], None]]]:
+        return {
+            "SQL killed, started again": (self.take_away, self.bring_back),
+            "SQL frozen": (self._server.freeze, self._server.thaw),
+            "SQL locked": (self._lock_tables, self._unlock_tables),
+        }
+
+    def take_away(self) -> None:
+        self._server.crash()
+        self._is_away = True
+
+    def bring_back(self) -> None:
+        self._server.start()
+        self._is_away = False
+
+    def bring_back_if_away(self) -> None:
+        if self._is_away:
+            self.bring_back()
+
+    def stop(self) -> None:
+        self._unlock_tables()
+        self._server.thaw()
+        self._server.stop()
+
+    def _lock_tables(self) -> None:
+        self._lock = psycopg.connect(self.url.replace("+psycopg", ""))
+        self._lock.execute("LOCK TABLE events, reconciliations, upstream IN ACCESS EXCLUSIVE MODE")
+
+    def _unlock_tables(self) -> None:
+        if self._lock is not None:
+            self._lock.close()
+            self._lock = None
+
+
+ENGINES: dict[str, Callable[[Path], Engine]] = {"sqlite": Sqlite, "postgresql": Postgres}

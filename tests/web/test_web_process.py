@@ -1,0 +1,161 @@
+"""The web process as it runs: granian, many connections, sockets, and what it writes to its log."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+import urllib3
+from sqlalchemy import func, select
+
+from tests.events import DOCUMENTED_ID, webhook
+from tests.servers import wait_for
+from webhook_app.config import VARIABLES
+from webhook_app.db.database import Database
+from webhook_app.models import Event, Receipt, Reconciliation, Rejection
+from webhook_app.models.system import Role
+from webhook_app.services import utc_now
+from webhook_app.usecases.tokens import create_token
+from webhook_app.web.webhooks import MAX_BODY
+
+SECRET = "a-secret-in-the-path"
+PATH = f"/webhooks/proof/{SECRET}"
+COPIES = 200
+
+
+@dataclass
+class WebProcess:
+    url: str
+    port: int
+    log: Path
+    http: urllib3.PoolManager
+
+    def post(self, body: bytes, path: str = PATH, **options: object) -> urllib3.BaseHTTPResponse:
+        return self.http.request("POST", self.url + path, body=body, **options)  # type: ignore[arg-type]
+
+    def raw(self, request: bytes) -> bytes:
+        """What it answers to these very bytes."""
+        with socket.create_connection(("127.0.0.1", self.port), 10) as connection:
+            connection.sendall(request)
+            connection.shutdown(socket.SHUT_WR)
+            answer = b""
+            while part := connection.recv(65536):
+                answer += part
+            return answer
+
+
+@pytest.fixture
+def process(database_url: str, tmp_path: Path) -> Iterator[WebProcess]:
+    """`webhook-app web` on a free port, while Redis is dead."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    ours = {variable.name for variable in VARIABLES}
+    environment = {name: value for name, value in os.environ.items() if name not in ours} | {
+        "DATABASE_URL": database_url,
+        "REDIS_URL": "redis://127.0.0.1:1/0",
+        "SECRET_KEY": "a secret key for tests alone",
+        "PORT": str(port),
+        "WEBHOOK_APP_DATA_DIR": str(tmp_path / "var"),
+        "PROOF_WEBHOOK_SECRETS": SECRET,
+        "PROOF_WEBHOOK_ALLOWED_IPS": "127.0.0.1",
+        "LOG_FORMAT": "json",
+        "LOG_LEVEL": "debug",
+        "INGEST_BUDGET": "20",
+    }
+    log = tmp_path / "log"
+    with log.open("wb") as output:
+        started = subprocess.Popen(
+            [sys.executable, "-m", "webhook_app.cli", "web"], env=environment, stdout=output, stderr=output
+        )
+    http = urllib3.PoolManager(maxsize=32, retries=False, timeout=30)
+    web = WebProcess(f"http://127.0.0.1:{port}", port, log, http)
+
+    def is_up() -> bool:
+        assert started.poll() is None, log.read_text()
+        try:
+            return http.request("GET", f"{web.url}/healthz").status == 200
+        except urllib3.exceptions.HTTPError:
+            return False
+
+    try:
+        wait_for(is_up, "web answers")
+        yield web
+    finally:
+        http.clear()
+        started.send_signal(signal.SIGTERM)
+        started.wait(20)
+
+
+def test_web_process(process: WebProcess, database_url: str) -> None:
+    """All of it in one process, for it takes long to start."""
+    database = Database(database_url)
+    _many_copies_at_once_are_one_event(process, database)
+    _odd_transfers_are_answered_in_shape(process, database)
+    token = create_token(database, "a", Role.FINANCE, utc_now())
+    shown = process.http.request(
+        "GET", f"{process.url}/api/v1/transactions/{DOCUMENTED_ID}", headers={"Authorization": f"Bearer {token}"}
+    )
+    assert shown.json()["events"][0]["receipts"] == COPIES
+    process.post(b"{}", f"{PATH}x")
+    _log_is_json_without_payload_token_or_secret(process, token)
+    database.close()
+
+
+def _many_copies_at_once_are_one_event(process: WebProcess, database: Database) -> None:
+    body = json.dumps(webhook(private="very private")).encode()
+    with ThreadPoolExecutor(32) as threads:
+        answers = list(threads.map(lambda _: process.post(body), range(COPIES)))
+    assert sorted(answer.status for answer in answers) == [200] * (COPIES - 1) + [202]
+    assert len({answer.json()["event_id"] for answer in answers}) == 1
+    with database.read() as session:
+        counts = [session.scalar(select(func.count()).select_from(table)) for table in (Event, Receipt, Reconciliation)]
+        generation = session.scalar(select(Reconciliation.generation))
+        senders = session.scalars(select(Receipt.remote_addr).distinct()).all()
+    assert counts == [1, COPIES, 1]
+    assert generation == 1
+    assert senders == ["127.0.0.1"]
+
+
+def _odd_transfers_are_answered_in_shape(process: WebProcess, database: Database) -> None:
+    good = json.dumps(webhook(merchant_transaction_id="chunked")).encode()
+    chunked = process.post(iter([good[:50], good[50:]]), chunked=True)  # type: ignore[arg-type]
+    assert chunked.status == 202
+    refused = {
+        413: [process.post(b" " * (MAX_BODY + 1)), process.post(iter([b" " * 50_000] * 2), chunked=True)],  # type: ignore[arg-type]
+        400: [process.post(b""), process.post(b"\xff"), process.post(iter([b"{"]), chunked=True)],  # type: ignore[arg-type]
+        404: [process.post(good, "/webhooks/proof"), process.post(good, "/nothing")],
+        405: [process.http.request("GET", process.url + PATH)],
+    }
+    for status, answers in refused.items():
+        for answer in answers:
+            assert answer.status == status
+            assert {"error", "code", "message"} <= answer.json().keys()
+            assert answer.headers["X-Request-Id"]
+    cut_off = process.raw(f"POST {PATH} HTTP/1.1\r\nHost: x\r\nContent-Length: 500\r\n\r\n{{".encode())
+    assert not cut_off or cut_off.startswith(b"HTTP/1.1 400")
+    with database.read() as session:
+        kept = session.scalars(select(Rejection.http_status)).all()
+    assert sorted(kept)[-3:] == [404, 413, 413]
+
+
+def _log_is_json_without_payload_token_or_secret(process: WebProcess, token: str) -> None:
+    text = process.log.read_text()
+    lines = [json.loads(line) for line in text.splitlines() if not line.startswith("[")]  # granian's own begin so
+    assert {"event accepted", "event duplicate", "event rejected"} <= {line["event"] for line in lines}
+    assert all(line["level"] and line["timestamp"].endswith("Z") and line["process"] == "web" for line in lines)
+    accepted = next(line for line in lines if line["event"] == "event accepted")
+    assert (accepted["id"], accepted["status"]) == (DOCUMENTED_ID, "completed")
+    assert len(accepted["request_id"]) == 32
+    assert sum("redis is not reachable" in line["event"] for line in lines) == 1
+    for secret in (SECRET, token, "very private", "99.50", "a secret key", "Traceback"):
+        assert secret not in text

@@ -1,0 +1,213 @@
+"""The jobs under RQ's own workers, and worker processes that are killed, stopped and replaced."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import signal
+import subprocess
+from collections.abc import Callable, Iterator, Mapping
+from datetime import timedelta
+
+import pytest
+from rq import Queue, SimpleWorker, requeue_job
+from rq.registry import FailedJobRegistry
+from rq.serializers import JSONSerializer
+
+from tests.servers import wait_for
+from tests.work import attempts, report, row, rows
+from webhook_app.adapters import queueing
+from webhook_app.adapters.queueing import FAST_QUEUE, SLOW_QUEUE
+from webhook_app.domain.status import Status
+from webhook_app.sandbox.faults import Order
+from webhook_app.sandbox.server import Sandbox
+from webhook_app.services import Services, utc_now
+from webhook_app.usecases.claim import Lane
+from workers.clock import run_once
+from workers.context import _open_context
+from workers.start import QUEUES
+
+Start = Callable[..., "subprocess.Popen[bytes]"]
+
+
+@pytest.fixture
+def now_services(services: Services) -> Services:
+    """On the real clock, as the processes are."""
+    object.__setattr__(services, "clock", utc_now)
+    return services
+
+
+@pytest.fixture
+def in_process(
+    environment: Mapping[str, str], monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Callable[[Services, str], None]]:
+    """Runs a queue's jobs in RQ's own worker, here."""
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    _open_context.cache_clear()
+
+    def work(services: Services, queue: str) -> None:
+        queues = [Queue(queue, connection=services.queues.redis, serializer=JSONSerializer)]
+        worker = SimpleWorker(queues, connection=services.queues.redis, serializer=JSONSerializer)
+        before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT, signal.SIGALRM)}
+        worker.work(burst=True, logging_level="WARNING")
+        for number, handler in before.items():
+            signal.signal(number, handler)  # RQ leaves its own in place
+
+    yield work
+    if _open_context.cache_info().currsize:
+        context = _open_context(os.getpid())
+        context.reconciler.proof.close()
+        context.services.close()
+    _open_context.cache_clear()
+
+
+def make(sandbox: Sandbox, services: Services, count: int = 1) -> list[str]:
+    ids = [
+        sandbox.control.create(status=Status.COMPLETED, updated_at=utc_now() - timedelta(minutes=1))
+        for _ in range(count)
+    ]
+    for id in ids:
+        report(services.database, id, utc_now(), updated_at=utc_now() - timedelta(minutes=1))
+    return ids
+
+
+def test_every_job_that_is_named_exists() -> None:
+    names = [value for name, value in vars(queueing).items() if name.startswith("RECONCILE_")]
+    assert len(names) == 2
+    for name in names:
+        module, function = name.rsplit(".", 1)
+        assert callable(getattr(importlib.import_module(module), function))
+
+
+def test_every_queue_has_a_lane() -> None:
+    assert set(QUEUES) == set(Lane)
+    assert set(QUEUES.values()) == {FAST_QUEUE, SLOW_QUEUE}
+
+
+def test_fast_job_reconciles_all_that_is_due_and_leaves_nothing(
+    now_services: Services, sandbox: Sandbox, in_process: Callable[[Services, str], None]
+) -> None:
+    make(sandbox, now_services, 10)
+    now_services.queues.wake()
+    in_process(now_services, FAST_QUEUE)
+    assert {one.state for one in rows(now_services.database)} == {"succeeded"}
+    assert now_services.queues.redis.keys("rq:job:*") == []
+
+
+def test_requeued_failure_is_replayed_as_often_as_one_likes(
+    now_services: Services, sandbox: Sandbox, in_process: Callable[[Services, str], None]
+) -> None:
+    (id,) = make(sandbox, now_services)
+    sandbox.control.inject(Order("not_found", count=3), transaction=id)
+    now_services.queues.wake()
+    in_process(now_services, FAST_QUEUE)
+    registry = FailedJobRegistry(queue=now_services.queues.slow)
+    name = queueing.job_id(id)
+    for calls in (1, 2):
+        run_once(now_services)
+        assert registry.get_job_ids() == [name]
+        assert len(sandbox.control.calls(id)) == calls
+        if calls == 1:
+            registry.requeue(name)
+        else:
+            requeue_job(name, connection=now_services.queues.redis, serializer=JSONSerializer)
+        run_once(now_services)
+        in_process(now_services, SLOW_QUEUE)
+        assert row(now_services.database, id).state == "failed"
+    run_once(now_services)
+    assert registry.get_job_ids() == [name]
+    registry.requeue(name)
+    in_process(now_services, SLOW_QUEUE)
+    assert row(now_services.database, id).state == "succeeded"
+    run_once(now_services)
+    assert registry.get_job_ids() == []
+    assert now_services.queues.redis.keys("rq:job:*") == []
+
+
+def test_slow_job_that_is_not_due_does_nothing(
+    now_services: Services, sandbox: Sandbox, in_process: Callable[[Services, str], None]
+) -> None:
+    (id,) = make(sandbox, now_services)
+    now_services.queues.dispatch([id])
+    in_process(now_services, SLOW_QUEUE)
+    assert sandbox.control.calls(id) == []
+
+
+def test_both_lanes_work_as_processes(now_services: Services, sandbox: Sandbox, start: Start) -> None:
+    (id,) = make(sandbox, now_services)
+    sandbox.control.inject(Order("provider_error", count=2), transaction=id)
+    start("worker", "--lane", "fast")
+    start("worker", "--lane", "slow")
+    wait_for(lambda: run_once(now_services) or row(now_services.database, id).state == "succeeded", "reconciled", 30)
+    assert [attempt.http_status for attempt in attempts(now_services.database, id)] == [502, 502, 200]
+
+
+def test_killed_workers_claim_is_taken_back_and_reconciled_by_another(
+    now_services: Services, sandbox: Sandbox, start: Start
+) -> None:
+    (id,) = make(sandbox, now_services)
+    sandbox.control.inject(Order("hang", seconds=60), transaction=id)
+    now_services.queues.wake()
+    worker = start("worker", "--lane", "fast", PROOF_READ_TIMEOUT="60")
+    wait_for(lambda: sandbox.control.calls(id) or row(now_services.database, id).claim_token, "it is in hand", 30)
+    os.kill(worker.pid, signal.SIGKILL)
+    worker.wait(10)
+    assert row(now_services.database, id).claim_token is not None
+    _expire(now_services, id)
+    sandbox.control.clear_faults()
+    run_once(now_services)
+    start("worker", "--lane", "slow")
+    wait_for(lambda: row(now_services.database, id).state == "succeeded", "another reconciles it", 30)
+    assert row(now_services.database, id).crashes == 0
+
+
+def test_stopped_worker_hands_back_what_hangs(now_services: Services, sandbox: Sandbox, start: Start) -> None:
+    hanging, *_ = make(sandbox, now_services, 3)
+    sandbox.control.inject(Order("hang", seconds=60), transaction=hanging)
+    now_services.queues.wake()
+    worker = start("worker", "--lane", "fast", PROOF_READ_TIMEOUT="7")
+    wait_for(lambda: sum(one.state == "succeeded" for one in rows(now_services.database)) == 2, "the others", 30)
+    worker.terminate()
+    assert worker.wait(20) == 0
+    assert [one.claim_token for one in rows(now_services.database)] == [None] * 3
+    assert row(now_services.database, hanging).crashes == 0
+
+
+def test_stopped_slow_worker_finishes_what_it_has_in_hand(
+    now_services: Services, sandbox: Sandbox, start: Start
+) -> None:
+    (id,) = make(sandbox, now_services)
+    database = now_services.database
+    with database.write() as session:
+        session.merge(row(database, id)).state = "retrying"
+    sandbox.control.inject(Order("delay", seconds=1), transaction=id)
+    now_services.queues.dispatch([id])
+    worker = start("worker", "--lane", "slow")
+    wait_for(lambda: row(database, id).claim_token, "it is in hand", 30)
+    worker.terminate()
+    assert worker.wait(20) == 0
+    wait_for(lambda: row(database, id).state == "succeeded", "it is finished")
+
+
+def _expire(services: Services, id: str) -> None:
+    with services.database.write() as session:
+        session.merge(row(services.database, id)).lease_until = utc_now() - timedelta(seconds=1)
+
+
+def test_two_worker_processes_share_the_work_and_ask_once_for_each(
+    now_services: Services, sandbox: Sandbox, start: Start
+) -> None:
+    make(sandbox, now_services, 60)
+    sandbox.control.inject_rate(Order("delay", seconds=0.1), 1.0)
+    for _ in range(2):
+        start("worker", "--lane", "fast", PROOF_MAX_CONCURRENCY="4")
+    wait_for(
+        lambda: now_services.queues.wake() or {one.state for one in rows(now_services.database)} == {"succeeded"},
+        "all are reconciled",
+        30,
+    )
+    assert {one.attempts for one in rows(now_services.database)} == {1}
+    counters = sandbox.control.counters()
+    assert counters.gets == 60
+    assert counters.most_calls_under_way <= 4
