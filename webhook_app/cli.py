@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import signal
 import sys
@@ -85,9 +86,11 @@ def worker(lane: str | None) -> None:
     assert settings.redis_url is not None, "open_services has checked it"
     if lane:
         run_lane(settings.redis_url, Lane(lane))
-        return
+        logging.shutdown()
+        os._exit(0)  # a call to Proof that still hangs, its claim handed back, must not keep the process
     children = [Child(f"worker-{name}", own_command("worker", "--lane", str(name)), dict(os.environ)) for name in Lane]
-    sys.exit(run_children(children))
+    # A call under way gets the time to end.
+    sys.exit(run_children(children, grace_seconds=settings.slowest_call + 3))
 
 
 @cli.command()

@@ -60,6 +60,11 @@ class Settings:
     log_format: str
     log_level: str
 
+    @property
+    def slowest_call(self) -> float:
+        """Seconds that a call to Proof takes at most: with each token once, when one after the other is refused."""
+        return (self.proof_connect_timeout + self.proof_read_timeout) * max(len(self.proof_client_tokens), 1)
+
 
 @dataclass(frozen=True)
 class Variable:

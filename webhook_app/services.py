@@ -79,13 +79,11 @@ def open_reconciler(services: Services, *, threads: int) -> Reconciler:
         read_timeout=settings.proof_read_timeout,
         pool_size=threads,
     )
-    # With each token once, when one after the other is refused.
-    slowest_call = (settings.proof_connect_timeout + settings.proof_read_timeout) * len(settings.proof_client_tokens)
     return Reconciler(
         database=services.database,
         proof=proof,
         policy=Policy(settings.budget, settings.limits, settings.cadence),
-        lease=timedelta(seconds=slowest_call + settings.lease_margin),
+        lease=timedelta(seconds=settings.slowest_call + settings.lease_margin),
         clock=services.clock,
         rng=random.Random(),
     )

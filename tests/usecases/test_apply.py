@@ -498,3 +498,13 @@ def _forge(database: Database, clock: FakeClock, count: int, at: datetime) -> No
             ],
         )
     report(database, "t", clock(), status="forged", updated_at=at)
+
+
+def test_late_look_that_gives_up_is_a_failed_delivery_again(database: Database, clock: FakeClock) -> None:
+    report(database, "t", clock(), status="failed", updated_at=clock())
+    answer(database, clock, claim(database, clock), confirmed(Status.FAILED, clock()))
+    assert [event.delivery for event in events(database, "t")] == ["succeeded"]
+    clock.advance(timedelta(hours=1).total_seconds())
+    answer(database, clock, claim(database, clock), NOT_FOUND)
+    assert row(database, "t").state == "failed"
+    assert [(event.delivery, event.settled_at) for event in events(database, "t")] == [("failed", None)]

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from webhook_app.run.supervisor import Child, StartFailed, Supervisor, ignore_stop_signals, log
 
 
-def run_children(children: Sequence[Child], *, grace_seconds: float = 8.0) -> int:
+def run_children(children: Sequence[Child], *, grace_seconds: float) -> int:
     """Keeps the children alive until SIGTERM, SIGINT or SIGHUP, then stops them; returns the exit code.
 
     `grace_seconds` is below the stack's own, so that a supervisor under a supervisor is done in time.

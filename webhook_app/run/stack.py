@@ -123,7 +123,8 @@ def _run_locked(plan: _Plan, lock: int) -> int:
             "are kept in SQL, and worker and clock are tried again until Redis is there."
         )
     ignore_stop_signals()
-    with Supervisor(_children(plan), held_files=[lock]) as supervisor:
+    grace_seconds = plan.settings.slowest_call + 6  # more than the worker gives its own children
+    with Supervisor(_children(plan), grace_seconds=grace_seconds, held_files=[lock]) as supervisor:
         click.echo(f"Starting {', '.join(supervisor.names)} …")
         upgrade = supervisor.call(plan.command("db", "upgrade"), plan.env)
         if upgrade is None:

@@ -7,32 +7,29 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from sqlalchemy import select, update
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from webhook_app.adapters.proof import Confirmed
 from webhook_app.db.database import Database
-from webhook_app.db.upsert import insert_into
 from webhook_app.domain.backoff import backoff_seconds
 from webhook_app.domain.failures import Failure
 from webhook_app.domain.gate import Answer, Gate, Limits, record
 from webhook_app.domain.polling import Cadence, next_check_at
 from webhook_app.domain.retry_policy import Action, Blame, Budget, Spent, Verdict, decide, rule_for
-from webhook_app.domain.status import FINAL, TERMINAL, Status, StatusChange, Step, classify_step
-from webhook_app.domain.timestamps import format_timestamp
-from webhook_app.models import Attempt, Event, Reconciliation, StatusChangeRecord, Transaction
+from webhook_app.domain.status import FINAL, TERMINAL, Status
+from webhook_app.models import Attempt, Reconciliation, Transaction
 from webhook_app.models.anomaly import AnomalyKind
 from webhook_app.models.event import Delivery
 from webhook_app.models.reconciliation import State
 from webhook_app.usecases.anomalies import compare_with_events, note_anomaly
 from webhook_app.usecases.claim import Claim
+from webhook_app.usecases.confirm import confirm_transaction
 from webhook_app.usecases.gatekeeping import lock_gate, read_gate, store_gate
+from webhook_app.usecases.settle import move_unsettled_events, settle_events
 
 #: How long after an event that is newer than Proof's API we keep asking whether the API only lags behind.
 LAG_GRACE = timedelta(minutes=10)
-
-#: A statement has room for 32,766 values on SQLite and 65,535 on PostgreSQL; anybody may send more events than that.
-_MOST_IDS = 10_000
 
 
 @dataclass(frozen=True)
@@ -138,17 +135,7 @@ def _apply_confirmed(
     now: datetime,
     policy: Policy,
 ) -> Applied:
-    held = StatusChange(Status(transaction.status), transaction.updated_at) if transaction else None
-    step = classify_step(held, StatusChange(confirmed.status, confirmed.updated_at))
-    if step.is_applied:
-        transaction = _store_transaction(session, transaction, confirmed, now)
-        if step.is_change:
-            _record_status_change(session, confirmed, now)
-    assert transaction is not None
-    if held and step is Step.IMPOSSIBLE:
-        _note_step(session, AnomalyKind.IMPOSSIBLE_STEP, held, confirmed, now)
-    if held and step is Step.STALE:
-        _note_step(session, AnomalyKind.STALE_ANSWER, held, confirmed, now)
+    transaction = confirm_transaction(session, transaction, confirmed, now)
     newest_reported = compare_with_events(session, transaction, outcome.claim.event_ids, now)
 
     row.reconciled_at = now
@@ -169,7 +156,7 @@ def _apply_confirmed(
         row.state = State.WATCHING
         row.next_attempt_at = min(next_check or soon, soon) if lags else next_check
         decision = "confirmed; an event is newer than the API, asked again" if lags else "confirmed, still moving"
-    _settle_events(session, outcome.claim.event_ids, now)
+    settle_events(session, outcome.claim.event_ids, now)
     session.add(
         Attempt(
             reconciliation_id=row.id,
@@ -214,7 +201,7 @@ def _apply_failure(
     row.last_failed_at = outcome.finished_at
     if row.state in (State.RETRYING, State.FAILED):
         delivery = Delivery.FAILED if row.state == State.FAILED else Delivery.RETRYING
-        _move_unsettled_events(session, row.merchant_transaction_id, delivery)
+        move_unsettled_events(session, row.merchant_transaction_id, delivery)
     if failure.http_status == 404 and row.state == State.FAILED:
         note_anomaly(
             session,
@@ -272,75 +259,3 @@ def _spend_attempt(
     wait = backoff_seconds(row.spent_attempts, policy.budget, failure.retry_after, rng)
     row.state, row.next_attempt_at = State.RETRYING, now + timedelta(seconds=wait)
     return decision.reason
-
-
-def _store_transaction(
-    session: Session, transaction: Transaction | None, confirmed: Confirmed, now: datetime
-) -> Transaction:
-    if transaction is None:
-        transaction = Transaction(merchant_transaction_id=confirmed.merchant_transaction_id)
-        session.add(transaction)
-    transaction.partner_user_id = confirmed.partner_user_id
-    transaction.type = confirmed.type
-    transaction.status = confirmed.status
-    transaction.currency = confirmed.currency
-    transaction.network = confirmed.network
-    transaction.crypto_amount = confirmed.crypto_amount
-    transaction.fiat_currency = confirmed.fiat_currency
-    transaction.fiat_amount = confirmed.fiat_amount
-    transaction.created_at = confirmed.created_at
-    transaction.updated_at = confirmed.updated_at
-    transaction.confirmed_at = now
-    session.flush()
-    return transaction
-
-
-def _record_status_change(session: Session, confirmed: Confirmed, now: datetime) -> None:
-    session.execute(
-        insert_into(session, StatusChangeRecord)
-        .values(
-            merchant_transaction_id=confirmed.merchant_transaction_id,
-            status=confirmed.status,
-            updated_at=confirmed.updated_at,
-            recorded_at=now,
-        )
-        .on_conflict_do_nothing()
-    )
-
-
-def _note_step(session: Session, kind: AnomalyKind, held: StatusChange, confirmed: Confirmed, now: datetime) -> None:
-    at = format_timestamp(confirmed.updated_at)
-    if kind is AnomalyKind.IMPOSSIBLE_STEP:
-        detail = f"Proof went from {held.status} to {confirmed.status} at {at}, a step that its lifecycle lacks"
-    else:
-        detail = (
-            f"Proof answered {confirmed.status} of {at} after it had confirmed {held.status} of "
-            f"{format_timestamp(held.updated_at)}; the newer one is kept"
-        )
-    note_anomaly(
-        session,
-        confirmed.merchant_transaction_id,
-        kind,
-        fingerprint=f"{held.status}-{confirmed.status}-{at}",
-        detail=detail,
-        now=now,
-    )
-
-
-def _settle_events(session: Session, event_ids: Sequence[int], now: datetime) -> None:
-    for start in range(0, len(event_ids), _MOST_IDS):
-        session.execute(
-            update(Event)
-            .where(Event.id.in_(event_ids[start : start + _MOST_IDS]), Event.delivery != Delivery.SUCCEEDED)
-            .values(delivery=Delivery.SUCCEEDED, settled_at=now)
-            .execution_options(synchronize_session=False)
-        )
-
-
-def _move_unsettled_events(session: Session, merchant_transaction_id: str, delivery: Delivery) -> None:
-    session.execute(
-        update(Event)
-        .where(Event.merchant_transaction_id == merchant_transaction_id, Event.delivery != Delivery.SUCCEEDED)
-        .values(delivery=delivery)
-        .execution_options(synchronize_session=False)
-    )

@@ -18,9 +18,8 @@ from webhook_app.models.event import Delivery
 from webhook_app.models.reconciliation import State
 from webhook_app.usecases.gatekeeping import lock_gate, store_gate
 
-
-#: A retry that has been due for so long goes with the fast lane, unless a worker died with it: the slow lane does one at
-#: a time, and one that hangs must not hold up the others.
+#: A retry that has been due for so long goes with the fast lane, unless a worker died with it: the slow lane does one
+#: at a time, and one that hangs must not hold up the others.
 OVERDUE = timedelta(seconds=2)
 
 

@@ -5,17 +5,18 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import Select, exists, or_, select, update
+from sqlalchemy import Select, exists, or_, select
 from sqlalchemy.orm import Session
 
 from webhook_app.db.database import Database
 from webhook_app.db.upsert import insert_into
 from webhook_app.domain.failures import Failure
-from webhook_app.models import Attempt, Event, Heartbeat, Reconciliation
+from webhook_app.models import Attempt, Heartbeat, Reconciliation
 from webhook_app.models.event import Delivery
 from webhook_app.models.reconciliation import State
 from webhook_app.usecases.claim import Lane, is_due
 from webhook_app.usecases.gatekeeping import read_gate
+from webhook_app.usecases.settle import move_unsettled_events
 
 #: Workers that may die in a row with one reconciliation in hand before it is held to be the cause.
 MOST_CRASHES = 5
@@ -143,15 +144,7 @@ def _take_back(session: Session, row: Reconciliation, now: datetime) -> None:
     else:
         row.state, row.next_attempt_at = State.RETRYING, now
         delivery, decision = Delivery.RETRYING, "taken back from a worker that died; tried alone"
-    session.execute(
-        update(Event)
-        .where(
-            Event.merchant_transaction_id == row.merchant_transaction_id,
-            Event.delivery != Delivery.SUCCEEDED,
-        )
-        .values(delivery=delivery)
-        .execution_options(synchronize_session=False)
-    )
+    move_unsettled_events(session, row.merchant_transaction_id, delivery)
     session.add(
         Attempt(
             reconciliation_id=row.id,
