@@ -14,6 +14,7 @@ from webhook_app import __version__
 from webhook_app.config import ConfigurationError, load_settings
 from webhook_app.logs import configure_logging
 from webhook_app.services import Services, open_services
+from webhook_app.web.deliveries import deliveries_blueprint
 from webhook_app.web.errors import from_http_exception, register_error_handlers
 from webhook_app.web.health import health_blueprint
 from webhook_app.web.index import index_blueprint
@@ -57,7 +58,9 @@ def create_app(services: Services) -> Flask:
     app.register_blueprint(webhooks_blueprint)
     app.register_blueprint(health_blueprint)
     app.register_blueprint(index_blueprint)
-    _Api(app).register_blueprint(transactions_blueprint)
+    api = _Api(app)
+    api.register_blueprint(transactions_blueprint)
+    api.register_blueprint(deliveries_blueprint)
     register_error_handlers(app)
     return app
 
