@@ -18,6 +18,7 @@ from webhook_app.web.deliveries import deliveries_blueprint
 from webhook_app.web.errors import from_http_exception, register_error_handlers
 from webhook_app.web.health import health_blueprint
 from webhook_app.web.index import index_blueprint
+from webhook_app.web.pages import register_pages
 from webhook_app.web.requests import bind_services
 from webhook_app.web.transactions import transactions_blueprint
 from webhook_app.web.webhooks import webhooks_blueprint
@@ -41,7 +42,7 @@ def create_app(services: Services) -> Flask:
             "SECRET_KEY is not set: set it to at least 16 random characters, the same for every web process. "
             'Make one with: python -c "import secrets; print(secrets.token_urlsafe(32))"'
         )
-    app = Flask(__name__)
+    app = Flask(__name__, template_folder="web/templates", static_folder="web/static")
     app.secret_key = settings.secret_key
     app.json.sort_keys = False  # type: ignore[attr-defined]  # the default provider has it, its base class has not
     app.config.update(
@@ -61,6 +62,7 @@ def create_app(services: Services) -> Flask:
     api = _Api(app)
     api.register_blueprint(transactions_blueprint)
     api.register_blueprint(deliveries_blueprint)
+    register_pages(app, settings)
     register_error_handlers(app)
     return app
 

@@ -1,4 +1,5 @@
-"""Errors as answers: `{"error", "code", "message"}`, Proof's own shape, for every way a request can fail."""
+"""Errors as answers, for every way a request can fail: for programs `{"error", "code", "message"}`, Proof's own shape; for
+people a page."""
 
 from __future__ import annotations
 
@@ -8,11 +9,14 @@ from http import HTTPStatus
 from typing import Any
 
 from flask import Flask, Response, jsonify
+from flask_wtf.csrf import CSRFError
 from sqlalchemy.exc import InterfaceError, InternalError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from werkzeug.exceptions import HTTPException
 
 from webhook_app.logs import get_logger
+from webhook_app.web.audience import wants_page
+from webhook_app.web.page_errors import error_page
 
 log = get_logger()
 
@@ -45,21 +49,34 @@ class ApiError(Exception):
     message: str
     fields: Mapping[str, list[str]] | None = None
     headers: Mapping[str, str] = field(default_factory=dict)
+    is_ours: bool = True
+    """Whether the message was written for this case, rather than taken from a library."""
 
 
 def error_response(problem: ApiError) -> Response:
+    """A page where a person asked for one, else JSON."""
+    response = _as_page(problem) if wants_page() else _as_json(problem)
+    response.headers.update(problem.headers)
+    return response
+
+
+def _as_page(problem: ApiError) -> Response:
+    return error_page(problem.http_status, problem.message, is_ours=problem.is_ours)
+
+
+def _as_json(problem: ApiError) -> Response:
     payload: dict[str, Any] = {"error": problem.error, "code": problem.code, "message": problem.message}
     if problem.fields:
         payload["fields"] = problem.fields
     response = jsonify(payload)
     response.status_code = problem.http_status
-    response.headers.update(problem.headers)
     return response
 
 
 def register_error_handlers(app: Flask) -> None:
     app.register_error_handler(ApiError, error_response)
     app.register_error_handler(HTTPException, from_http_exception)
+    app.register_error_handler(CSRFError, _from_csrf_error)
     for database_error in DATABASE_UNAVAILABLE:
         app.register_error_handler(database_error, _from_database_error)
     app.register_error_handler(Exception, _unexpected)
@@ -76,7 +93,7 @@ def from_http_exception(error: HTTPException) -> Response:
     else:
         message = (error.description or HTTPStatus(status).phrase).strip()
     headers = {name: value for name, value in error.get_headers() if name.lower() in ("allow", "retry-after")}
-    return error_response(ApiError(status, slug, code, message, fields or None, headers))
+    return error_response(ApiError(status, slug, code, message, fields or None, headers, is_ours=bool(fields)))
 
 
 def database_unavailable() -> ApiError:
@@ -86,6 +103,19 @@ def database_unavailable() -> ApiError:
         "db_error",
         f"The database cannot be reached right now. Try again in {RETRY_AFTER} seconds.",
         headers={"Retry-After": str(RETRY_AFTER)},
+    )
+
+
+def _from_csrf_error(error: CSRFError) -> Response:
+    log.warning("form refused", reason=error.description)
+    return error_response(
+        ApiError(
+            400,
+            "invalid_request",
+            "csrf_failed",
+            "This form has expired, or it did not come from this site. Nothing was changed. "
+            "Go back, load the page again, and send it once more.",
+        )
     )
 
 

@@ -1,0 +1,67 @@
+"""The pages' menu: what there is, and who may go there."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from flask import current_app, request
+
+from webhook_app.models.account import ACCOUNT_ROLES
+from webhook_app.models.system import Role
+from webhook_app.usecases.accounts import Person
+
+
+@dataclass(frozen=True)
+class Item:
+    label: str
+    path: str
+    roles: Sequence[Role] = (Role.ADMIN,)
+
+
+#: In the menu's order. One whose path no page serves is left out.
+ITEMS = (
+    Item("Overview", "/"),
+    Item("Transactions", "/transactions", ACCOUNT_ROLES),
+    Item("Deliveries", "/deliveries"),
+    Item("Rejected", "/rejections"),
+    Item("Audit", "/audit"),
+    Item("RQ", "/rq/"),
+)
+#: Where a person begins who asks for `/`: the first of these that there is and that the role may use.
+_BEGINNINGS = ("/deliveries", "/transactions", "/audit")
+
+
+@dataclass(frozen=True)
+class Entry:
+    """An item as it is shown."""
+
+    label: str
+    path: str
+    is_current: bool
+
+
+def menu(person: Person | None) -> Sequence[Entry]:
+    """What this person may go to; nothing for nobody."""
+    return [Entry(item.label, item.path, _is_current(item)) for item in _open_to(person)]
+
+
+def first_page(person: Person) -> str:
+    """Where `/` leads a person while it is not a page itself."""
+    paths = {item.path for item in _open_to(person)}
+    return next((path for path in _BEGINNINGS if path in paths), "/account")
+
+
+def _open_to(person: Person | None) -> Sequence[Item]:
+    if person is None:
+        return []
+    served = {rule.rule for rule in current_app.url_map.iter_rules() if "GET" in (rule.methods or ())}
+    if "overview.show" not in current_app.view_functions:
+        served.discard("/")  # the index for programs is not a page
+    return [item for item in ITEMS if item.path in served and person.role in item.roles]
+
+
+def _is_current(item: Item) -> bool:
+    if item.path == "/":
+        return request.path == "/"
+    return f"{request.path}/".startswith(f"{item.path.rstrip('/')}/")
