@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 from datetime import timedelta
 
 import pytest
@@ -19,16 +20,16 @@ from webhook_app.usecases.ingest import Request, ingest_events
 from webhook_app.usecases.reconcile import Reconciler
 from webhook_app.usecases.replay import (
     Actor,
+    Ordered,
     ReplayRefused,
     Selection,
     cancel_replay,
-    list_items,
     order_replay,
     preview_replay,
     release_replays,
     replay_from_rq,
-    report_progress,
 )
+from webhook_app.usecases.replay_reports import list_items, report_progress
 from webhook_app.web.event_schema import parse_event
 
 ANNA = Actor("anna", "page")
@@ -202,3 +203,42 @@ def test_deliveries_are_listed_by_their_last_error(
     rest = list_deliveries(services.database, DeliveryFilter(error="not_found"), 2, page.next_before_id)
     assert [item.id for item in rest.items] == failed[:1]
     assert rest.next_before_id is None
+
+
+def test_outcome_of_a_replay_stays_when_a_later_one_succeeds(
+    services: Services, reconciler: Reconciler, sandbox: Sandbox, clock: FakeClock
+) -> None:
+    event_id = _ingest(services, "late")
+    _reconcile(reconciler)
+    clock.advance(60)
+    first = order_replay(services.database, Selection((event_id,)), ANNA, "too early", clock())
+    _reconcile(reconciler)
+    sandbox.control.create("late")
+    clock.advance(60)
+    second = order_replay(services.database, Selection((event_id,)), ANNA, "now", clock())
+    before = report_progress(services.database, first.replay_id or 0)
+    assert before is not None
+    assert (before.failed, before.is_settled) == (1, True), "while the second one is under way"
+    _reconcile(reconciler)
+    outcomes = [list_items(services.database, one.replay_id or 0, 10)[0][0].outcome for one in (first, second)]
+    assert outcomes == ["failed", "succeeded"]
+
+
+def test_order_given_twice_covers_nothing_twice(services: Services, reconciler: Reconciler, clock: FakeClock) -> None:
+    for number in range(5):
+        _ingest(services, f"twice-{number}")
+    _reconcile(reconciler)
+    orders: list[Ordered] = []
+
+    def order() -> None:
+        orders.append(order_replay(services.database, FAILED, ANNA, "impatient", clock(), per_second=1))
+
+    threads = [threading.Thread(target=order) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(ordered.replayed for ordered in orders) == [0, 0, 0, 5]
+    why = preview_replay(services.database, FAILED).skipped
+    assert len(why) == 4, "one has been released"
+    assert all("waits in replay" in skipped.why for skipped in why)

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, case, func, insert, literal, select, update
+from sqlalchemy import ColumnElement, Select, Subquery, case, func, insert, literal, select, update
 from sqlalchemy.orm import Session
 
 from webhook_app.db.database import Database
@@ -35,6 +35,9 @@ MOST_SKIPPED_LISTED = 100
 
 #: Characters of a reason that are kept.
 _MOST_REASON = 500
+
+#: Names the lock under which orders are given, among PostgreSQL's advisory locks.
+_ORDERS_LOCK = 0x5245_504C_4159
 
 #: Released per second by default, far below what Proof is spared anyway.
 DEFAULT_PER_SECOND = 20.0
@@ -81,36 +84,6 @@ class Ordered:
     skipped: Sequence[Skipped] = field(default=())
 
 
-@dataclass(frozen=True)
-class Progress:
-    """How a replay stands, in reconciliations."""
-
-    replay: Replay
-    waiting: int
-    skipped: int
-    succeeded: int
-    failed: int
-
-    @property
-    def under_way(self) -> int:
-        return self.replay.matched - self.waiting - self.skipped - self.succeeded - self.failed
-
-    @property
-    def is_settled(self) -> bool:
-        return self.waiting == 0 and self.under_way == 0
-
-
-@dataclass(frozen=True)
-class ItemReport:
-    """One reconciliation of a replay and what came of it."""
-
-    merchant_transaction_id: str
-    outcome: str
-    """`waiting`, `skipped`, `under_way`, `succeeded` or `failed`."""
-    detail: str
-    released_at: datetime | None
-
-
 def preview_replay(database: Database, selection: Selection) -> Ordered:
     """What an order would cover, without giving it. Raises ReplayRefused."""
     _check(selection)
@@ -133,6 +106,7 @@ def order_replay(
     if not reason:
         raise ReplayRefused("Give a reason: it goes into the audit log.")
     with database.write() as session:
+        _one_order_at_a_time(session)
         ordered = _count(session, selection)
         replay_id = None
         if ordered.replayed:
@@ -224,56 +198,6 @@ def cancel_replay(database: Database, replay_id: int, actor: Actor, now: datetim
         return count
 
 
-def report_progress(database: Database, replay_id: int) -> Progress | None:
-    """How the replay stands; None when there is no such."""
-    with database.read() as session:
-        replay = session.get(Replay, replay_id)
-        if replay is None:
-            return None
-        rows = session.execute(
-            select(_OUTCOME, func.count())
-            .select_from(ReplayItem)
-            .join(Reconciliation, Reconciliation.id == ReplayItem.reconciliation_id)
-            .where(ReplayItem.replay_id == replay_id)
-            .group_by(_OUTCOME)
-        ).all()
-        counts: dict[str, int] = dict(rows)
-        return Progress(
-            replay,
-            *(counts.get(outcome, 0) for outcome in ("waiting", "skipped", "succeeded", "failed")),
-        )
-
-
-def list_items(
-    database: Database, replay_id: int, limit: int, after_id: int = 0
-) -> tuple[list[ItemReport], int | None]:
-    """The replay's reconciliations with their outcomes, and where the next page begins."""
-    with database.read() as session:
-        rows = session.execute(
-            select(ReplayItem, Reconciliation, _OUTCOME)
-            .join(Reconciliation, Reconciliation.id == ReplayItem.reconciliation_id)
-            .where(ReplayItem.replay_id == replay_id, ReplayItem.id > after_id)
-            .order_by(ReplayItem.id)
-            .limit(limit + 1)
-        ).all()
-        page = rows[:limit]
-        next_after_id = page[-1][0].id if len(rows) > limit else None
-        return [_report_item(*row) for row in page], next_after_id
-
-
-#: What came of an item, read from its reconciliation.
-_OUTCOME = case(
-    (ReplayItem.skipped.is_not(None), literal("skipped")),
-    (ReplayItem.released_at.is_(None), literal("waiting")),
-    (Reconciliation.reconciled_at >= ReplayItem.released_at, literal("succeeded")),
-    (
-        (Reconciliation.state == State.FAILED) & (Reconciliation.last_failed_at >= ReplayItem.released_at),
-        literal("failed"),
-    ),
-    else_=literal("under_way"),
-).label("outcome")
-
-
 def _check(selection: Selection) -> None:
     if selection.wanted is None and not selection.ids:
         raise ReplayRefused("Name deliveries by their ids, or give a filter.")
@@ -287,41 +211,73 @@ def _check(selection: Selection) -> None:
         )
 
 
-def _matching(selection: Selection) -> Select[int, str, str, int]:
-    query = (
-        select(Event.id, Event.delivery, Reconciliation.state, Reconciliation.id.label("reconciliation_id"))
+def _one_order_at_a_time(session: Session) -> None:
+    """Until the transaction ends. An order sees what the one before covers: sent twice, it covers nothing new."""
+    if session.get_bind().dialect.name == "postgresql":  # on SQLite there is one writer anyway
+        session.execute(select(func.pg_advisory_xact_lock(_ORDERS_LOCK)))
+
+
+#: The running replay in which a reconciliation waits for its release.
+_WAITS_IN = (
+    select(func.min(ReplayItem.replay_id))
+    .where(
+        ReplayItem.reconciliation_id == Reconciliation.id,
+        ReplayItem.released_at.is_(None),
+        ReplayItem.skipped.is_(None),
+    )
+    .correlate(Reconciliation)
+    .scalar_subquery()
+)
+
+
+def _matching(selection: Selection) -> Select[Any]:
+    return (
+        select(
+            Event.id,
+            Event.delivery,
+            Reconciliation.state,
+            Reconciliation.id.label("reconciliation_id"),
+            case((Reconciliation.state.in_(REPLAYABLE), _WAITS_IN), else_=None).label("waits_in"),
+        )
         .select_from(Event)
         .join(Reconciliation, Reconciliation.merchant_transaction_id == Event.merchant_transaction_id)
+        .where(*_selected(selection))
     )
-    return query.where(*_selected(selection))
 
 
 def _selected(selection: Selection) -> Sequence[ColumnElement[bool]]:
     return [Event.id.in_(selection.ids)] if selection.wanted is None else list(conditions(selection.wanted))
 
 
+def _is_replayable(matching: Subquery) -> ColumnElement[bool]:
+    columns = matching.c
+    return columns.state.in_(REPLAYABLE) & (columns.delivery != Delivery.SUCCEEDED) & columns.waits_in.is_(None)
+
+
 def _count(session: Session, selection: Selection) -> Ordered:
     matching = _matching(selection).subquery()
-    is_replayable = matching.c.state.in_(REPLAYABLE) & (matching.c.delivery != Delivery.SUCCEEDED)
+    is_replayable = _is_replayable(matching)
     matched, replayed = session.execute(
         select(func.count(), func.coalesce(func.sum(case((is_replayable, 1), else_=0)), 0)).select_from(matching)
     ).one()
     listed = session.execute(
-        select(matching.c.id, matching.c.delivery, matching.c.state)
+        select(matching.c.id, matching.c.delivery, matching.c.state, matching.c.waits_in)
         .where(~is_replayable)
         .order_by(matching.c.id)
         .limit(MOST_SKIPPED_LISTED)
     ).all()
-    skipped = [Skipped(event_id, _why_not(delivery, state)) for event_id, delivery, state in listed]
+    skipped = [Skipped(event_id, _why_not(delivery, state, waits_in)) for event_id, delivery, state, waits_in in listed]
     if selection.ids:
         known = set(session.scalars(select(Event.id).where(Event.id.in_(selection.ids))))
         skipped += [Skipped(one, "there is no such delivery") for one in selection.ids if one not in known]
     return Ordered(None, matched, int(replayed), tuple(skipped[:MOST_SKIPPED_LISTED]))
 
 
-def _why_not(delivery: str, state: str) -> str:
+def _why_not(delivery: str, state: str, waits_in: int | None = None) -> str:
     if delivery == Delivery.SUCCEEDED:
         return "it has succeeded: Proof has confirmed the transaction since"
+    if waits_in is not None:
+        return f"it waits in replay {waits_in} already; cancel that one first if this cannot wait"
     if state == State.PENDING:
         return "it is about to be tried anyway"
     return "the transaction is being reconciled already, since a newer event came"
@@ -330,19 +286,16 @@ def _why_not(delivery: str, state: str) -> str:
 def _insert_replay(
     session: Session, selection: Selection, actor: Actor, reason: str, now: datetime, per_second: float
 ) -> int:
-    reconciliations = (
-        _matching(selection)
-        .with_only_columns(Reconciliation.id)
-        .where(Reconciliation.state.in_(REPLAYABLE), Event.delivery != Delivery.SUCCEEDED)
-        .distinct()
-        .subquery()
-    )
+    matching = _matching(selection).subquery()
+    reconciliations = select(matching.c.reconciliation_id).where(_is_replayable(matching)).distinct().subquery()
     count = session.scalar(select(func.count()).select_from(reconciliations)) or 0
     replay_id = _insert_order(session, selection.described(), actor, reason, now, count, per_second)
     session.execute(
         insert(ReplayItem).from_select(
             ["replay_id", "reconciliation_id"],
-            select(literal(replay_id), reconciliations.c.id).order_by(reconciliations.c.id),
+            select(literal(replay_id), reconciliations.c.reconciliation_id).order_by(
+                reconciliations.c.reconciliation_id
+            ),
         )
     )
     return replay_id
@@ -429,14 +382,3 @@ def _reopen(session: Session, row: Reconciliation, now: datetime, state: State) 
         .values(delivery=Delivery.RETRYING if state == State.RETRYING else Delivery.PENDING)
         .execution_options(synchronize_session=False)
     )
-
-
-def _report_item(item: ReplayItem, row: Reconciliation, outcome: str) -> ItemReport:
-    details = {
-        "waiting": "is sent round soon",
-        "skipped": item.skipped or "",
-        "under_way": "is being tried",
-        "succeeded": "Proof has confirmed the transaction",
-        "failed": f"{row.last_http_status or 'no answer'} {row.last_error}/{row.last_code}",
-    }
-    return ItemReport(row.merchant_transaction_id, outcome, details[outcome], item.released_at)

@@ -11,13 +11,12 @@ from webhook_app.usecases.deliveries import list_deliveries
 from webhook_app.usecases.replay import (
     Actor,
     Ordered,
-    Progress,
     ReplayRefused,
     cancel_replay,
     order_replay,
     preview_replay,
-    report_progress,
 )
+from webhook_app.usecases.replay_reports import Progress, report_progress
 from webhook_app.web.auth import token_auth
 from webhook_app.web.cursors import make_cursor, read_cursor
 from webhook_app.web.delivery_schemas import (
