@@ -1,0 +1,69 @@
+"""`make screenshots`: a picture of every page, at both widths, in `screenshots/`.
+
+A pytest file that is only run when it is named: it uses the fixtures, and what it makes is for people to look at.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Page
+
+from tests.browser.conftest import NARROW, WIDE
+from tests.conftest import FakeClock
+from tests.people import SHELL
+from webhook_app.db.database import Database
+from webhook_app.models.system import Role
+from webhook_app.usecases.accounts import create_account, set_role
+from webhook_app.usecases.tokens import create_token
+
+FOLDER = Path(__file__).parents[2] / "screenshots"
+
+#: Name of the picture, role that looks, address. One line for each page; add yours here.
+PAGES = [
+    ("log-in", None, "/login"),
+    ("account", Role.FINANCE, "/account"),
+    ("audit", Role.ADMIN, "/audit"),
+    ("audit-empty", Role.ADMIN, "/audit?actor=nobody"),
+    ("forbidden", Role.FINANCE, "/audit"),
+    ("not-found", Role.ADMIN, "/nothing-here"),
+]
+
+
+@pytest.fixture
+def database_url(sqlite_template: Path, tmp_path: Path) -> str:
+    """One engine will do: pages look the same on both."""
+    path = tmp_path / "screenshots.sqlite3"
+    path.write_bytes(sqlite_template.read_bytes())
+    return f"sqlite:///{path}"
+
+
+@pytest.mark.parametrize(("name", "role", "path"), PAGES, ids=[name for name, _, _ in PAGES])
+def test_picture(
+    name: str,
+    role: Role | None,
+    path: str,
+    page: Page,
+    database: Database,
+    clock: FakeClock,
+    log_in_as: Callable[[str, Role], None],
+) -> None:
+    _fill(database, clock)
+    if role is not None:
+        log_in_as("grace.hopper" if role is Role.ADMIN else "ada.lovelace", role)
+    FOLDER.mkdir(exist_ok=True)
+    for width in (WIDE, NARROW):
+        page.set_viewport_size({"width": width, "height": 800})
+        page.goto(path)
+        page.screenshot(path=FOLDER / f"{name}-{width}.png", full_page=True)
+
+
+def _fill(database: Database, clock: FakeClock) -> None:
+    create_account(database, "j.smith@example.com", "correct horse battery", Role.FINANCE, SHELL, clock())
+    clock.advance(3 * 3600)
+    create_token(database, "warehouse export", Role.FINANCE, clock())
+    clock.advance(900)
+    set_role(database, "j.smith@example.com", Role.ADMIN, SHELL, clock())
+    clock.advance(180)
