@@ -27,6 +27,7 @@ from webhook_app.sandbox.server import SandboxSettings, serve
 from webhook_app.services import open_reconciler, open_services, utc_now
 from webhook_app.usecases.claim import Lane
 from webhook_app.usecases.tokens import create_token
+from webhook_app.users_command import shell_actor, users
 from workers.clock import run_clock
 from workers.start import run_lane
 
@@ -142,7 +143,10 @@ def tokens_create(name: str, role: str) -> None:
     """Make an API token; it is printed once, alone on the last line."""
     settings = _start("tokens")
     database = Database(settings.database_url, pool_size=1)
-    click.echo(create_token(database, name, Role(role), utc_now()))
+    click.echo(create_token(database, name, Role(role), utc_now(), shell_actor()))
+
+
+cli.add_command(users)
 
 
 @cli.command()
