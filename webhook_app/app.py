@@ -20,6 +20,7 @@ from webhook_app.web.health import health_blueprint
 from webhook_app.web.index import index_blueprint
 from webhook_app.web.pages import register_pages
 from webhook_app.web.requests import bind_services
+from webhook_app.web.rq import mount_rq_dashboard
 from webhook_app.web.transactions import transactions_blueprint
 from webhook_app.web.webhooks import webhooks_blueprint
 
@@ -63,6 +64,7 @@ def create_app(services: Services) -> Flask:
     api.register_blueprint(transactions_blueprint)
     api.register_blueprint(deliveries_blueprint)
     register_pages(app, settings)
+    mount_rq_dashboard(app, services)
     register_error_handlers(app)
     return app
 

@@ -150,7 +150,7 @@ def _read(variable: Variable, environ: Mapping[str, str]) -> Any:
     try:
         return variable.parse(found)
     except ValueError as error:
-        shown = "a value that is kept secret" if variable.secret else repr(_without_passwords(found))
+        shown = "a value that is kept secret" if variable.secret else repr(without_passwords(found))
         raise ConfigurationError(f"{variable.name} is {shown}, but it must be {error}.") from error
 
 
@@ -159,10 +159,11 @@ def _masked(variable: Variable, found: str) -> str:
         return f"{variable.default} (default)" if variable.default else "(unset)"
     if variable.secret:
         return "(set)"
-    return _without_passwords(found)
+    return without_passwords(found)
 
 
-def _without_passwords(text: str) -> str:
+def without_passwords(text: str) -> str:
+    """A URL for people to read, its passwords masked."""
     return _SECRET_PARAMETER.sub(r"\1***", _PASSWORD.sub(r"\1:***@", text))
 
 

@@ -15,11 +15,11 @@ from webhook_app.db.database import Database
 from webhook_app.models import AuditEntry, Event, Reconciliation, Replay
 from webhook_app.sandbox.server import Sandbox
 from webhook_app.services import Services
+from webhook_app.usecases.audit import Actor
 from webhook_app.usecases.deliveries import DeliveryFilter, list_deliveries, tell_delivery
 from webhook_app.usecases.ingest import Request, ingest_events
 from webhook_app.usecases.reconcile import Reconciler
 from webhook_app.usecases.replay import (
-    Actor,
     Ordered,
     ReplayRefused,
     Selection,

@@ -44,6 +44,7 @@ class ReplayItem(Base):
         UniqueConstraint("replay_id", "reconciliation_id"),
         Index("ix_replay_items_waiting", "replay_id", "id", postgresql_where=text("released_at IS NULL"),
               sqlite_where=text("released_at IS NULL")),
+        Index("ix_replay_items_released", "replay_id", "released_at"),
         Index("ix_replay_items_reconciliation_id", "reconciliation_id"),
     )  # fmt: skip
 

@@ -20,7 +20,7 @@ from webhook_app.models import Event, Reconciliation, Replay, ReplayItem
 from webhook_app.models.audit import AuditAction
 from webhook_app.models.event import Delivery
 from webhook_app.models.reconciliation import State
-from webhook_app.usecases.audit import record
+from webhook_app.usecases.audit import Actor, record
 from webhook_app.usecases.deliveries import DeliveryFilter, conditions
 from webhook_app.usecases.sweep import WORKER_DIED
 
@@ -45,14 +45,6 @@ DEFAULT_PER_SECOND = 20.0
 
 class ReplayRefused(Exception):
     """The order makes no sense; the message says why and what to do."""
-
-
-@dataclass(frozen=True)
-class Actor:
-    """Who orders, and by which way: `page`, `rq`, `api` or `shell`."""
-
-    name: str
-    via: str
 
 
 @dataclass(frozen=True)

@@ -68,13 +68,13 @@ def report_progress(database: Database, replay_id: int) -> Progress | None:
         replay = session.get(Replay, replay_id)
         if replay is None:
             return None
-        counts = session.execute(
+        rows = session.execute(
             _with_outcome(select(_OUTCOME, func.count())).where(ReplayItem.replay_id == replay_id).group_by(_OUTCOME)
         ).all()
-        by_outcome: dict[str, int] = {outcome: count for outcome, count in counts}
+        counts: dict[str, int] = dict(rows)
         return Progress(
             replay,
-            *(by_outcome.get(outcome, 0) for outcome in ("waiting", "skipped", "succeeded", "failed")),
+            *(counts.get(outcome, 0) for outcome in ("waiting", "skipped", "succeeded", "failed")),
         )
 
 
@@ -94,13 +94,13 @@ def list_items(
         return [_report_item(*row) for row in page], next_after_id
 
 
-#: The attempt that decided an item: the first since its release after which nothing more was to be done. So what came of
-#: it stays what it was, whatever comes later, another replay included.
+#: The attempt that decided an item: the first since its release after which nothing more was to be done. So its outcome
+#: stays what it was, whatever comes later, another replay included.
 _DECIDED_BY = (
     select(func.min(Attempt.id))
     .where(
         Attempt.reconciliation_id == ReplayItem.reconciliation_id,
-        Attempt.started_at >= ReplayItem.released_at,
+        Attempt.started_at > ReplayItem.released_at,
         or_(Attempt.status.is_not(None), Attempt.next_attempt_at.is_(None)),
     )
     .correlate(ReplayItem)

@@ -7,9 +7,9 @@ from typing import Any
 from flask_smorest import Blueprint
 
 from webhook_app.models.system import Role
+from webhook_app.usecases.audit import Actor
 from webhook_app.usecases.deliveries import list_deliveries
 from webhook_app.usecases.replay import (
-    Actor,
     Ordered,
     ReplayRefused,
     cancel_replay,

@@ -15,7 +15,10 @@ from webhook_app.web.navigation import menu
 from webhook_app.web.page_headers import register_page_headers
 from webhook_app.web.pages.account import account_blueprint
 from webhook_app.web.pages.audit import audit_blueprint
+from webhook_app.web.pages.deliveries import delivery_pages_blueprint
 from webhook_app.web.pages.people import people_blueprint
+from webhook_app.web.pages.rejections import rejections_blueprint
+from webhook_app.web.pages.replays import replays_blueprint
 from webhook_app.web.people import is_signed_on_by_proxy, person_shown, register_people
 from webhook_app.web.throttle import register_throttle
 from webhook_app.web.wording import register_wording
@@ -48,7 +51,14 @@ def register_pages(app: Flask, settings: Settings) -> None:
     register_wording(app)
     register_page_headers(app)
     app.context_processor(_layout)
-    for blueprint in (people_blueprint, account_blueprint, audit_blueprint):
+    for blueprint in (
+        people_blueprint,
+        account_blueprint,
+        audit_blueprint,
+        delivery_pages_blueprint,
+        replays_blueprint,
+        rejections_blueprint,
+    ):
         app.register_blueprint(blueprint)
 
 
