@@ -133,7 +133,8 @@ class TestHeaders:
         for address in re.findall(r'(?:href|src)="([^"#]+)"', page):
             assert address.startswith("/")
             if "static" in address:
-                assert client.get(address).status_code == 200
+                with client.get(address) as answer:
+                    assert answer.status_code == 200
 
     def test_webhooks_and_api_set_no_cookie(self, client: FlaskClient) -> None:
         for answer in (client.post("/webhooks/proof", json=webhook()), client.get("/api/v1/transactions")):
