@@ -17,8 +17,8 @@ from webhook_app.services import Services, open_services
 from webhook_app.web.deliveries import deliveries_blueprint
 from webhook_app.web.errors import from_http_exception, register_error_handlers
 from webhook_app.web.health import health_blueprint
-from webhook_app.web.index import index_blueprint
 from webhook_app.web.pages import register_pages
+from webhook_app.web.pages.overview import overview_blueprint
 from webhook_app.web.requests import bind_services
 from webhook_app.web.rq import mount_rq_dashboard
 from webhook_app.web.transactions import transactions_blueprint
@@ -59,7 +59,7 @@ def create_app(services: Services) -> Flask:
     bind_services(app, services)
     app.register_blueprint(webhooks_blueprint)
     app.register_blueprint(health_blueprint)
-    app.register_blueprint(index_blueprint)
+    app.register_blueprint(overview_blueprint)
     api = _Api(app)
     api.register_blueprint(transactions_blueprint)
     api.register_blueprint(deliveries_blueprint)

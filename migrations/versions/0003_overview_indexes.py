@@ -22,11 +22,7 @@ def upgrade() -> None:
     )
     waits = sa.text("settled_at IS NULL")
     op.create_index(
-        "ix_events_unsettled",
-        "events",
-        ["delivery", "received_at", "merchant_transaction_id", "currency", "network"],
-        postgresql_where=waits,
-        sqlite_where=waits,
+        "ix_events_unsettled", "events", ["delivery", "received_at"], postgresql_where=waits, sqlite_where=waits
     )
     has_failed = sa.text("error IS NOT NULL")
     op.create_index(
@@ -36,9 +32,18 @@ def upgrade() -> None:
         postgresql_where=has_failed,
         sqlite_where=has_failed,
     )
+    has_failed_last = sa.text("last_error IS NOT NULL")
+    op.create_index(
+        "ix_reconciliations_failures",
+        "reconciliations",
+        ["last_error", "last_code", "state", "last_http_status", "last_failed_at"],
+        postgresql_where=has_failed_last,
+        sqlite_where=has_failed_last,
+    )
 
 
 def downgrade() -> None:
+    op.drop_index("ix_reconciliations_failures", "reconciliations")
     op.drop_index("ix_attempts_failed", "attempts")
     op.drop_index("ix_events_unsettled", "events")
     op.drop_index("ix_events_settled_at", "events")

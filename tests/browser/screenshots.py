@@ -12,10 +12,12 @@ import pytest
 from playwright.sync_api import Page
 
 from tests.browser.conftest import NARROW, WIDE
+from tests.browser.overview_states import STATES
 from tests.conftest import FakeClock
 from tests.people import SHELL
 from webhook_app.db.database import Database
 from webhook_app.models.system import Role
+from webhook_app.services import Services
 from webhook_app.usecases.accounts import create_account, set_role
 from webhook_app.usecases.tokens import create_token
 
@@ -53,6 +55,19 @@ def test_picture(
     _fill(database, clock)
     if role is not None:
         log_in_as("grace.hopper" if role is Role.ADMIN else "ada.lovelace", role)
+    _take(page, name, path)
+
+
+@pytest.mark.parametrize("state", STATES)
+def test_picture_of_the_overview(
+    state: str, page: Page, services: Services, log_in_as: Callable[[str, Role], None]
+) -> None:
+    STATES[state](services)
+    log_in_as("grace.hopper", Role.ADMIN)
+    _take(page, f"overview-{state}", "/")
+
+
+def _take(page: Page, name: str, path: str) -> None:
     FOLDER.mkdir(exist_ok=True)
     for width in (WIDE, NARROW):
         page.set_viewport_size({"width": width, "height": 800})

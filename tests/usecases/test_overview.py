@@ -2,78 +2,19 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta, timezone
-from typing import Any
+from datetime import UTC, timedelta, timezone
 
 import pytest
-from sqlalchemy import insert, update
+from sqlalchemy import insert
 
 from tests.conftest import START
-from tests.db.test_constraints import ATTEMPT, EVENT, RECONCILIATION
+from tests.db.test_constraints import EVENT
+from tests.rows import CURRENCY, WALLET, attempt, pause, seed
 from webhook_app.db.database import Database
-from webhook_app.models import Attempt, Event, Heartbeat, Reconciliation, Replay, ReplayItem, Upstream
+from webhook_app.models import Event, Heartbeat, Replay, ReplayItem
 from webhook_app.usecases.activity import DAY, HOUR, Counts
 from webhook_app.usecases.overview import Overview, Pair, read_overview
 from webhook_app.usecases.sweep import CLOCK, WORKER_DIED
-
-WALLET = (400, "wallet_not_supported", "wallet_not_supported")
-CURRENCY = (400, "invalid_request", "currency_not_allowed")
-
-
-def seed(
-    database: Database,
-    merchant_transaction_id: str,
-    delivery: str = "pending",
-    *,
-    failure: tuple[int | None, str, str | None] | None = None,
-    received_at: datetime = START,
-    settled_at: datetime | None = None,
-    failed_at: datetime = START,
-    state: str | None = None,
-    **event: Any,
-) -> int:
-    """An event and its reconciliation, as they stand in that state; the reconciliation's id."""
-    http_status, error, code = failure or (None, None, None)
-    state = state or delivery
-    with database.write() as session:
-        session.execute(
-            insert(Event).values(
-                EVENT
-                | {
-                    "merchant_transaction_id": merchant_transaction_id,
-                    "delivery": delivery,
-                    "received_at": received_at,
-                    "settled_at": settled_at,
-                }
-                | event
-            )
-        )
-        inserted = session.execute(
-            insert(Reconciliation)
-            .values(
-                RECONCILIATION
-                | {
-                    "merchant_transaction_id": merchant_transaction_id,
-                    "state": state,
-                    "next_attempt_at": None if state in ("failed", "succeeded") else START,
-                    "last_http_status": http_status,
-                    "last_error": error,
-                    "last_code": code,
-                    "last_failed_at": failed_at if error else None,
-                }
-            )
-            .returning(Reconciliation.id)
-        )
-        return int(inserted.scalar_one())
-
-
-def attempt(database: Database, reconciliation_id: int, finished_at: datetime, **changes: Any) -> None:
-    with database.write() as session:
-        session.execute(
-            insert(Attempt).values(
-                ATTEMPT | {"reconciliation_id": reconciliation_id, "finished_at": finished_at} | changes
-            )
-        )
 
 
 def test_empty_database_has_nothing_to_tell(database: Database) -> None:
@@ -216,19 +157,8 @@ def test_many_kinds_of_failure_and_many_pairs_stay_bounded(database: Database) -
 
 
 def test_paused_gate_is_told_with_its_failure(database: Database) -> None:
-    with database.write() as session:
-        session.execute(
-            update(Upstream).values(
-                blame="configuration",
-                paused_at=START,
-                next_probe_at=START + timedelta(seconds=20),
-                probes=2,
-                http_status=401,
-                error="unauthorised",
-                code="invalid_token",
-                request_id="req-1",
-            )
-        )
+    refused = {"http_status": 401, "error": "unauthorised", "code": "invalid_token", "request_id": "req-1"}
+    pause(database, "configuration", START, next_probe_at=START + timedelta(seconds=20), probes=2, **refused)
     gate = read_overview(database, START).gate
     assert gate.is_paused
     assert gate.probes == 2
@@ -253,10 +183,15 @@ def test_clock_and_running_replays(database: Database) -> None:
     assert (running.actor, running.matched, running.sent) == ("ada", 2, 1)
 
 
-def test_event_of_a_reopened_transaction_keeps_its_group(database: Database) -> None:
-    """A newer event reopened the reconciliation: the older one is still failed until Proof has answered."""
-    seed(database, "a", "failed", failure=WALLET, state="pending")
-    assert [group.count for group in read_overview(database, START).failed] == [1]
+def test_transaction_with_several_failed_events_is_one_in_its_group(database: Database) -> None:
+    seed(database, "a", "failed", failure=WALLET, currency="USDT", network="TRC20")
+    again = {"merchant_transaction_id": "a", "delivery": "failed", "status": "completed"}
+    with database.write() as session:
+        session.execute(insert(Event).values(EVENT | again | {"currency": "USDT", "network": "TRC20"}))
+    overview = read_overview(database, START)
+    assert overview.failed_count == 2
+    (group,) = overview.failed
+    assert (group.count, group.pairs) == (1, [Pair("USDT", "TRC20", 1)])
 
 
 def test_big_counts(database: Database) -> None:

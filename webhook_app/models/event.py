@@ -44,8 +44,8 @@ class Event(Base):
         Index("ix_events_received_at", "received_at"),
         Index("ix_events_settled_at", "settled_at", postgresql_where=text("settled_at IS NOT NULL"),
               sqlite_where=text("settled_at IS NOT NULL")),
-        Index("ix_events_unsettled", "delivery", "received_at", "merchant_transaction_id", "currency", "network",
-              postgresql_where=text("settled_at IS NULL"), sqlite_where=text("settled_at IS NULL")),
+        Index("ix_events_unsettled", "delivery", "received_at", postgresql_where=text("settled_at IS NULL"),
+              sqlite_where=text("settled_at IS NULL")),
     )  # fmt: skip
 
     id: Mapped[int] = mapped_column(BigId, primary_key=True)

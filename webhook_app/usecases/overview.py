@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from sqlalchemy import func, or_, select
+from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from webhook_app.db.database import Database
@@ -23,6 +23,9 @@ from webhook_app.usecases.sweep import CLOCK
 #: What Proof alone can mend: an `error` and a `code` of its own.
 WALLET_NOT_SUPPORTED = "wallet_not_supported"
 CURRENCY_NOT_ALLOWED = "currency_not_allowed"
+
+#: Of transactions that fail for one such reason, the newest are asked for their pairs of currency and network.
+MOST_LOOKED_AT = 1000
 
 #: The most frequent kinds of failure, the most frequent pairs of currency and network, the newest replays.
 _MOST_KINDS = 100
@@ -51,7 +54,7 @@ class OldestWaiting:
 
 @dataclass(frozen=True)
 class Pair:
-    """A currency and a network, as the events reported them, with how many deliveries they keep from succeeding."""
+    """A currency and a network, as events reported them, with how many transactions fail for them."""
 
     currency: str | None
     network: str | None
@@ -60,7 +63,7 @@ class Pair:
 
 @dataclass(frozen=True)
 class FailureGroup:
-    """Deliveries in one state whose last failure has the same `error` and `code`."""
+    """Transactions in one state whose last failure has the same `error` and `code`."""
 
     state: str
     error: str
@@ -80,7 +83,7 @@ class FailureGroup:
     @property
     def needs_proof(self) -> bool:
         """Whether only Proof can mend it, by provisioning a wallet or by enabling a currency."""
-        return self.needs_wallet or self.code == CURRENCY_NOT_ALLOWED
+        return self.state == State.FAILED and (self.needs_wallet or self.code == CURRENCY_NOT_ALLOWED)
 
 
 @dataclass(frozen=True)
@@ -139,8 +142,8 @@ def read_overview(database: Database, now: datetime) -> Overview:
             replays=_list_running_replays(session),
             hour=count_activity(session, now, HOUR),
             day=count_activity(session, now, DAY),
-            failed=[group for group in groups if group.state == Delivery.FAILED],
-            retrying=[group for group in groups if group.state == Delivery.RETRYING],
+            failed=[group for group in groups if group.state == State.FAILED],
+            retrying=[group for group in groups if group.state == State.RETRYING],
         )
 
 
@@ -190,62 +193,55 @@ def _list_running_replays(session: Session) -> Sequence[RunningReplay]:
 
 def _group_failures(session: Session) -> Sequence[FailureGroup]:
     """The most frequent first. A kind that came with several HTTP statuses is one group."""
-    kind = (Event.delivery, Reconciliation.last_error, Reconciliation.last_code)
+    columns = (Reconciliation.last_error, Reconciliation.last_code, Reconciliation.state)
     count = func.count()
     rows = session.execute(
-        select(*kind, Reconciliation.last_http_status, count, func.max(Reconciliation.last_failed_at))
-        .select_from(Event)
-        .join(Reconciliation, _SAME_TRANSACTION)
-        .where(
-            Event.settled_at.is_(None),
-            Event.delivery.in_((Delivery.FAILED, Delivery.RETRYING)),
-            Reconciliation.last_error.is_not(None),
-        )
-        .group_by(*kind, Reconciliation.last_http_status)
-        .order_by(count.desc(), *kind)
+        select(*columns, Reconciliation.last_http_status, count, func.max(Reconciliation.last_failed_at))
+        .where(Reconciliation.last_error.is_not(None), Reconciliation.state.in_((State.FAILED, State.RETRYING)))
+        .group_by(*columns, Reconciliation.last_http_status)
+        .order_by(count.desc(), *columns)
         .limit(_MOST_KINDS)
     )
-    merged: dict[tuple[str, str, str | None], FailureGroup] = {}
-    for state, error, code, http_status, number, newest_at in rows:
-        known = merged.get((state, error, code))
+    groups: dict[tuple[str, str | None, str], FailureGroup] = {}
+    for error, code, state, http_status, number, newest_at in rows:
+        key = (error or "", code, state)
+        known = groups.get(key)
         if known is None:
-            advice = advise(Failure(http_status, error, code or "", ""), state)
-            merged[state, error, code] = FailureGroup(state, error, code, http_status, number, newest_at, advice)
+            advice = advise(Failure(http_status, key[0], code or "", ""), state)
+            groups[key] = FailureGroup(state, key[0], code, http_status, number, newest_at, advice)
         else:
             newest = max(filter(None, (known.newest_at, newest_at)), default=None)
-            merged[state, error, code] = replace(known, count=known.count + number, newest_at=newest)
-    pairs = _count_pairs(session) if any(group.needs_proof for group in merged.values()) else {}
-    groups = [
-        replace(group, pairs=pairs.get((group.error, group.code), ())) if group.state == Delivery.FAILED else group
-        for group in merged.values()
-    ]
-    return sorted(groups, key=lambda group: -group.count)
+            groups[key] = replace(known, count=known.count + number, newest_at=newest)
+    return sorted(
+        (
+            replace(group, pairs=_count_pairs(session, group)) if group.needs_proof else group
+            for group in groups.values()
+        ),
+        key=lambda group: -group.count,
+    )
 
 
-def _count_pairs(session: Session) -> Mapping[tuple[str, str | None], Sequence[Pair]]:
-    """By `error` and `code`, the pairs that keep the most deliveries from succeeding."""
-    columns = (Reconciliation.last_error, Reconciliation.last_code, Event.currency, Event.network)
-    count = func.count()
-    rows = session.execute(
-        select(*columns, count)
-        .select_from(Event)
-        .join(Reconciliation, _SAME_TRANSACTION)
+def _count_pairs(session: Session, group: FailureGroup) -> Sequence[Pair]:
+    """Which pairs the newest of these transactions were reported with, the most frequent first."""
+    newest = (
+        select(Reconciliation.merchant_transaction_id)
         .where(
-            Event.settled_at.is_(None),
-            Event.delivery == Delivery.FAILED,
-            or_(
-                Reconciliation.last_error == WALLET_NOT_SUPPORTED,
-                Reconciliation.last_code == CURRENCY_NOT_ALLOWED,
-            ),
+            Reconciliation.last_error == group.error,
+            Reconciliation.last_code == group.code,
+            Reconciliation.state == group.state,
         )
-        .group_by(*columns)
-        .order_by(count.desc(), *columns)
+        .order_by(Reconciliation.last_http_status.desc(), Reconciliation.last_failed_at.desc())
+        .limit(MOST_LOOKED_AT)
+        .subquery()
+    )
+    count = func.count(Event.merchant_transaction_id.distinct())
+    rows = session.execute(
+        select(Event.currency, Event.network, count)
+        .select_from(newest)
+        .join(Event, Event.merchant_transaction_id == newest.c.merchant_transaction_id)
+        .where(Event.delivery == Delivery.FAILED)
+        .group_by(Event.currency, Event.network)
+        .order_by(count.desc(), Event.currency, Event.network)
         .limit(_MOST_PAIRS)
     )
-    pairs: dict[tuple[str, str | None], list[Pair]] = {}
-    for error, code, currency, network, number in rows:
-        pairs.setdefault((error, code), []).append(Pair(currency, network, number))
-    return pairs
-
-
-_SAME_TRANSACTION = Reconciliation.merchant_transaction_id == Event.merchant_transaction_id
+    return [Pair(*row) for row in rows]

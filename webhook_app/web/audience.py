@@ -7,7 +7,7 @@ from flask import request
 #: What programs call. Here errors are JSON whatever is asked for, and a bearer token, never a cookie, says who calls.
 _PROGRAM_PATHS = ("/api/", "/webhooks/", "/healthz", "/readyz", "/metrics", "/openapi.json")
 #: Where there is an answer for both, or none at all.
-_SHARED_ENDPOINTS = (None, "index.index")
+_SHARED_ENDPOINTS = (None, "overview.show")
 
 
 def is_program_path() -> bool:

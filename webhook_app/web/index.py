@@ -1,24 +1,14 @@
-"""`/`: where everything is, for programs; people go to their first page."""
+"""What programs get at `/`: where everything is."""
 
 from __future__ import annotations
 
-from flask import Blueprint, jsonify, redirect
-from werkzeug.wrappers import Response
+from flask import Response, jsonify
 
 from webhook_app import __version__
-from webhook_app.web.audience import wants_page
-from webhook_app.web.navigation import first_page
-from webhook_app.web.people import current_person, to_log_in
-
-index_blueprint = Blueprint("index", __name__)
 
 
-@index_blueprint.get("/")
-def index() -> Response:
-    """The service, its version and its routes; for a person, the first page that they may see."""
-    if wants_page():
-        person = current_person()
-        return redirect(first_page(person), 303) if person else to_log_in()
+def service_index() -> Response:
+    """The service, its version and its routes."""
     return jsonify(
         {
             "service": "webhook-app",

@@ -21,15 +21,13 @@ class Item:
 
 #: In the menu's order. One whose path no page serves is left out.
 ITEMS = (
-    Item("Overview", "/"),
+    Item("Overview", "/", ACCOUNT_ROLES),
     Item("Transactions", "/transactions", ACCOUNT_ROLES),
     Item("Deliveries", "/deliveries"),
     Item("Rejected", "/rejections"),
     Item("Audit", "/audit"),
     Item("RQ", "/rq/"),
 )
-#: Where a person begins who asks for `/`: the first of these that there is and that the role may use.
-_BEGINNINGS = ("/deliveries", "/transactions", "/audit")
 
 
 @dataclass(frozen=True)
@@ -46,18 +44,10 @@ def menu(person: Person | None) -> Sequence[Entry]:
     return [Entry(item.label, item.path, _is_current(item)) for item in _open_to(person)]
 
 
-def first_page(person: Person) -> str:
-    """Where `/` leads a person while it is not a page itself."""
-    paths = {item.path for item in _open_to(person)}
-    return next((path for path in _BEGINNINGS if path in paths), "/account")
-
-
 def _open_to(person: Person | None) -> Sequence[Item]:
     if person is None:
         return []
     served = {rule.rule for rule in current_app.url_map.iter_rules() if "GET" in (rule.methods or ())}
-    if "overview.show" not in current_app.view_functions:
-        served.discard("/")  # the index for programs is not a page
     return [item for item in ITEMS if item.path in served and person.role in item.roles]
 
 
