@@ -1,5 +1,5 @@
-"""Errors as answers, for every way a request can fail: for programs `{"error", "code", "message"}`, Proof's own shape; for
-people a page."""
+"""Errors as answers, for every way a request can fail: a page for people, and for programs JSON in Proof's own shape,
+`{"error", "code", "message"}`."""
 
 from __future__ import annotations
 
