@@ -18,6 +18,7 @@ from webhook_app.db.migrate import upgrade
 from webhook_app.domain.text import storable
 from webhook_app.logs import configure_logging
 from webhook_app.models.system import Role
+from webhook_app.replay_command import replay
 from webhook_app.run.diagnosis import diagnose
 from webhook_app.run.lanes import run_children
 from webhook_app.run.stack import own_command, run_stack
@@ -147,6 +148,7 @@ def tokens_create(name: str, role: str) -> None:
 
 
 cli.add_command(users)
+cli.add_command(replay)
 
 
 @cli.command()

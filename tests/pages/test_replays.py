@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 
-import pytest
 from flask.testing import FlaskClient
 from sqlalchemy import func, select
 from werkzeug.test import TestResponse
@@ -134,35 +133,35 @@ def test_succeeded_delivery_is_not_replayed_and_that_is_said(
     assert count_replays(services) == 0
 
 
-@pytest.mark.parametrize(
-    ("form", "status", "sentence"),
-    [
-        ({"scope": "selected"}, 400, "No delivery was selected"),
-        ({"scope": "selected", "ids": ["one"]}, 400, "whole numbers"),
-        ({"scope": "selected", "ids": [str(2**63)]}, 400, "whole numbers"),
-        ({"scope": "selected", "ids": ["999"]}, 404, "There is no such delivery"),
-        ({"scope": "selected", "ids": [str(one) for one in range(1, 1002)]}, 400, "At most 1000"),
-        ({"scope": "all"}, 400, "every delivery there is"),
-        ({"scope": "all", "state": "lost"}, 400, "State: Must be one of"),
-        ({"scope": "all", "state": "failed"}, 409, "No delivery matches"),
-    ],
-)
-def test_order_that_makes_no_sense_gets_a_sentence(
-    admin_client: FlaskClient, form: dict[str, str | list[str]], status: int, sentence: str
-) -> None:
-    answer = send(admin_client, REPLAY, **form)
-    assert answer.status_code == status
-    assert sentence in answer.text
+SENSELESS: list[tuple[dict[str, str | list[str]], int, str]] = [
+    ({"scope": "selected"}, 400, "No delivery was selected"),
+    ({"scope": "selected", "ids": ["one"]}, 400, "whole numbers"),
+    ({"scope": "selected", "ids": [str(2**63)]}, 400, "whole numbers"),
+    ({"scope": "selected", "ids": ["999"]}, 404, "There is no such delivery"),
+    ({"scope": "selected", "ids": [str(one) for one in range(1, 1002)]}, 400, "At most 1000"),
+    ({"scope": "all"}, 400, "every delivery there is"),
+    ({"scope": "all", "state": "lost"}, 400, "State: Must be one of"),
+    ({"scope": "all", "state": "failed"}, 409, "No delivery matches"),
+]
 
 
-@pytest.mark.parametrize("rate", ["0", "nan", "1e9", "fast", "-1"])
+def test_order_that_makes_no_sense_gets_a_sentence(admin_client: FlaskClient) -> None:
+    for form, status, sentence in SENSELESS:
+        answer = send(admin_client, REPLAY, **form)
+        assert answer.status_code == status, form
+        assert sentence in answer.text, form
+
+
 def test_rate_that_floods_or_means_nothing_is_refused(
-    admin_client: FlaskClient, services: Services, reconciler: Reconciler, rate: str
+    admin_client: FlaskClient, services: Services, reconciler: Reconciler
 ) -> None:
     (failed,) = fail(services, reconciler, "rate")
-    answer = send(admin_client, REPLAY, scope="selected", ids=[str(failed)], confirm="1", reason="x", per_second=rate)
-    assert answer.status_code == 400
-    assert "Choose a number from 1 to 1000" in answer.text
+    for rate in ("0", "nan", "1e9", "fast", "-1"):
+        answer = send(
+            admin_client, REPLAY, scope="selected", ids=[str(failed)], confirm="1", reason="x", per_second=rate
+        )
+        assert answer.status_code == 400
+        assert "Choose a number from 1 to 1000" in answer.text
     assert count_replays(services) == 0
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from flask_smorest import Blueprint
+from marshmallow import RAISE
 
 from webhook_app.models.system import Role
 from webhook_app.usecases.audit import Actor
@@ -39,7 +40,7 @@ deliveries_blueprint = Blueprint(
 
 @deliveries_blueprint.get("/deliveries")
 @token_auth.login_required(role=_ADMINS)
-@deliveries_blueprint.arguments(DeliveryQuerySchema, location="query")
+@deliveries_blueprint.arguments(DeliveryQuerySchema, location="query", unknown=RAISE)
 @deliveries_blueprint.response(200, DeliveryPageSchema)
 def list_all(query: dict[str, Any]) -> dict[str, Any]:
     """Deliveries, newest first, in pages."""

@@ -56,7 +56,7 @@ class ReplayOrderSchema(Schema):
 
     ids = fields.List(_EventId, validate=validate.Length(1, MOST_IDS))
     filter = fields.Nested(DeliveryFilterSchema)
-    reason = fields.String(required=True, validate=validate.Length(1, 500))
+    reason = fields.String(validate=validate.Length(1, 500), metadata={"description": "Required unless dry_run."})
     dry_run = fields.Boolean(load_default=False)
     per_second = fields.Float(load_default=DEFAULT_PER_SECOND, validate=validate.Range(1, 1000))
 
@@ -64,6 +64,8 @@ class ReplayOrderSchema(Schema):
     def _check_selection(self, data: Mapping[str, Any], **_: Any) -> None:
         if ("ids" in data) == ("filter" in data):
             raise ValidationError("Give either ids or filter.", "ids")
+        if not data["dry_run"] and not data.get("reason", "").strip():
+            raise ValidationError("Give a reason: it goes into the audit log.", "reason")
         if "filter" in data and not data["filter"]:
             raise ValidationError("An empty filter would mean every delivery there is; narrow it.", "filter")
 
@@ -71,7 +73,9 @@ class ReplayOrderSchema(Schema):
     def _to_selection(self, data: dict[str, Any], **_: Any) -> dict[str, Any]:
         wanted = data.pop("filter", None)
         ids = tuple(dict.fromkeys(data.pop("ids", ())))
-        return data | {"selection": Selection(ids, None if wanted is None else DeliveryFilter(**wanted))}
+        return (
+            {"reason": ""} | data | {"selection": Selection(ids, None if wanted is None else DeliveryFilter(**wanted))}
+        )
 
 
 class DeliverySchema(Schema):

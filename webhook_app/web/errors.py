@@ -3,13 +3,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import Any
 
 from flask import Flask, Response, jsonify
 from flask_wtf.csrf import CSRFError
+from marshmallow.exceptions import SCHEMA
 from sqlalchemy.exc import InterfaceError, InternalError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from werkzeug.exceptions import HTTPException
@@ -132,13 +133,22 @@ def _unexpected(error: Exception) -> Response:
 
 
 def _flat_messages(messages: Any) -> dict[str, list[str]]:
-    """marshmallow's nested messages as `{"field": ["what is wrong"]}`; webargs puts the location around them."""
+    """marshmallow's nested messages as `{"filter.state": ["what is wrong"]}`; webargs puts the location around them."""
     flat: dict[str, list[str]] = {}
     if not isinstance(messages, dict):
         return flat
     for inner in messages.values():
         if not isinstance(inner, dict):
             return {}
-        for name, texts in inner.items():
-            flat[str(name)] = [str(text) for text in texts] if isinstance(texts, list) else [str(texts)]
+        for name, texts in _by_path(inner):
+            flat.setdefault(name, []).extend(texts)
     return flat
+
+
+def _by_path(messages: dict[Any, Any], above: str = "") -> Iterator[tuple[str, list[str]]]:
+    for name, inner in messages.items():
+        path = above if name == SCHEMA and above else f"{above}.{name}" if above else str(name)
+        if isinstance(inner, dict):
+            yield from _by_path(inner, path)
+        else:
+            yield path, [str(text) for text in inner] if isinstance(inner, list) else [str(inner)]
