@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
 
 import pytest
+from flask import Flask
 from playwright.sync_api import Page, Route, expect
 
 from tests.browser.overview_states import STATES
 from tests.conftest import FakeClock
 from tests.people import SHELL
 from tests.rows import WALLET, make_well, seed
+from webhook_app.db.database import Database
 from webhook_app.models.system import Role
 from webhook_app.services import Services
 from webhook_app.usecases.accounts import set_role
@@ -92,6 +96,28 @@ def test_failed_refresh_is_said_and_tried_on(page: Page, services: Services, log
     page.unroute("**/overview/part", refuse)
     page.clock.fast_forward(11_000)
     expect(page.locator("#refresh-state")).to_contain_text("Refreshed at")
+
+
+def test_page_tells_that_sql_is_down_and_recovers_by_itself(
+    page: Page,
+    app: Flask,
+    services: Services,
+    tmp_path: Path,
+    log_in_as: LogIn,
+    assert_accessible: Callable[[], None],
+) -> None:
+    make_well(services)
+    log_in_as("ada", Role.ADMIN)
+    open_overview(page)
+    away = Database(f"sqlite:///{tmp_path}")  # a folder
+    app.extensions["webhook-app"] = replace(services, database=away)
+    page.clock.fast_forward(11_000)
+    expect(page.get_by_role("heading", name="SQL cannot be reached.")).to_be_visible()
+    assert_accessible()
+    app.extensions["webhook-app"] = services
+    page.clock.fast_forward(11_000)
+    expect(page.get_by_role("heading", name="All is well.")).to_be_visible()
+    away.close()
 
 
 def test_logged_out_page_says_so(page: Page, services: Services, clock: FakeClock, log_in_as: LogIn) -> None:

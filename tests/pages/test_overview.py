@@ -14,7 +14,7 @@ from sqlalchemy import insert
 from tests.conftest import START, FakeClock
 from tests.people import BROWSER
 from tests.rows import CURRENCY, WALLET, attempt, make_well, pause, seed, start_workers
-from webhook_app.adapters.queueing import FAST_QUEUE
+from webhook_app.adapters.queueing import FAST_QUEUE, Queues, connect_redis
 from webhook_app.app import create_app
 from webhook_app.db.database import Database
 from webhook_app.models import Replay, ReplayItem
@@ -56,19 +56,19 @@ def test_all_is_well(admin_client: FlaskClient, services: Services) -> None:
 
 def test_fresh_installation_says_what_is_not_started(admin_client: FlaskClient) -> None:
     page = admin_client.get("/").text
-    assert "none in the fast and the slow lane: start `webhook-app worker`" in page
-    assert "the clock has never run: start `webhook-app clock`" in page
+    assert "No worker runs in either lane: start <code>webhook-app worker</code>." in page
+    assert "The clock has never run: start <code>webhook-app clock</code>." in page
 
 
 def test_lane_without_a_worker_is_named(admin_client: FlaskClient, services: Services) -> None:
     start_workers(services.queues.redis, FAST_QUEUE)
-    assert "none in the slow lane: start" in admin_client.get("/").text
+    assert "No worker runs in the slow lane: start" in admin_client.get("/").text
 
 
 def test_late_clock_is_told(admin_client: FlaskClient, services: Services, clock: FakeClock) -> None:
     make_well(services)
     clock.advance(60)
-    assert "the clock has not been heard of since" in admin_client.get("/").text
+    assert "The clock has not been heard of since" in admin_client.get("/").text
 
 
 def test_pause_by_our_configuration(admin_client: FlaskClient, services: Services, clock: FakeClock) -> None:
@@ -168,14 +168,13 @@ def test_everything_from_outside_is_escaped(path: str, admin_client: FlaskClient
 
 
 def test_redis_down_is_told_and_the_rest_still_stands(
-    admin_client: FlaskClient, services: Services, tmp_path_factory: pytest.TempPathFactory
+    admin_client: FlaskClient, services: Services, tmp_path: Path
 ) -> None:
     make_well(services)
-    services.queues.redis.connection_pool.disconnect()
-    services.queues.redis.connection_pool.connection_kwargs["path"] = "/nowhere/redis.sock"
-    page = admin_client.get("/")
+    queues = Queues(connect_redis(f"unix://{tmp_path}/no-redis.sock"))
+    page = _same_browser(admin_client, replace(services, queues=queues)).get("/", headers=BROWSER)
     assert page.status_code == 200
-    assert "Redis: cannot be reached: ConnectionError. Nothing is lost" in page.text
+    assert "Redis cannot be reached: ConnectionError. Nothing is lost" in page.text
     assert "not known while Redis is away" in page.text
 
 
@@ -184,17 +183,11 @@ def test_page_still_answers_while_sql_is_down(
     path: str, admin_client: FlaskClient, services: Services, tmp_path: Path
 ) -> None:
     away = Database(f"sqlite:///{tmp_path}")  # a folder
-    app = create_app(replace(services, database=away))
-    client = app.test_client()
-    cookie = admin_client.get_cookie("webhook_app_session")
-    assert cookie is not None
-    client.set_cookie("webhook_app_session", cookie.value)
-    for browser in (client, app.test_client()):
-        answer = browser.get(path, headers=BROWSER)
-        assert answer.status_code == 503
-        assert answer.headers["Retry-After"] == "5"
-        assert "SQL cannot be reached." in answer.text
-        assert "none is lost" in answer.text
+    answer = _same_browser(admin_client, replace(services, database=away)).get(path, headers=BROWSER)
+    assert answer.status_code == 503
+    assert answer.headers["Retry-After"] == "5"
+    assert "SQL cannot be reached." in answer.text
+    assert "none is lost" in answer.text
     away.close()
 
 
@@ -202,7 +195,7 @@ def test_spooled_events_are_told(admin_client: FlaskClient, services: Services) 
     make_well(services)
     services.spool.append("{}")
     page = admin_client.get("/").text
-    assert "Spool: 1 event on disk, waiting for SQL." in page
+    assert "1 event waits in the spool on disk to be stored in SQL." in page
 
 
 def test_looking_on_does_not_keep_a_session_alive(admin_client: FlaskClient, clock: FakeClock) -> None:
@@ -211,6 +204,15 @@ def test_looking_on_does_not_keep_a_session_alive(admin_client: FlaskClient, clo
         answer = admin_client.get("/overview/part")
     assert answer.status_code == 303
     assert "/login" in answer.location
+
+
+def _same_browser(client: FlaskClient, services: Services) -> FlaskClient:
+    """The browser of `client`, still logged in, at an application over other services."""
+    other = create_app(services).test_client()
+    cookie = client.get_cookie("webhook_app_session")
+    assert cookie is not None
+    other.set_cookie("webhook_app_session", cookie.value)
+    return other
 
 
 def _start_replay(database: Database, reason: str = "the wallet is there", actor: str = "ada") -> None:

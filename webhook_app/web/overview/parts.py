@@ -40,6 +40,8 @@ class Part:
     state: str
     """In a word."""
     detail: str
+    finding: str = ""
+    """What is wrong, as a sentence; empty when nothing is. Commands stand in backquotes."""
 
 
 def check_parts(services: Services, overview: Overview) -> Sequence[Part]:
@@ -63,7 +65,7 @@ def check_parts_without_sql(services: Services) -> Sequence[Part]:
     return [
         Part("Proof", Level.NEUTRAL, "unknown", unknown),
         _web(),
-        Part("SQL", Level.BAD, "down", "cannot be reached"),
+        Part("SQL", Level.BAD, "down", "cannot be reached", "SQL cannot be reached."),
         _redis(redis),
         _workers(services, is_redis_up=redis == OK),
         Part("Clock", Level.NEUTRAL, "unknown", unknown),
@@ -79,7 +81,8 @@ def _proof(gate: Gate) -> Part:
     if gate.failing_ids:
         count = len(gate.failing_ids)
         failed = "the last transaction failed" if count == 1 else f"the last {count} transactions failed"
-        return Part("Proof", Level.WARN, "shaky", f"{failed} by Proof's fault")
+        failed = f"{failed} by Proof's fault"
+        return Part("Proof", Level.WARN, "shaky", failed, f"Proof: {failed}.")
     return Part("Proof", Level.GOOD, "up", "calls go out")
 
 
@@ -90,7 +93,8 @@ def _web() -> Part:
 def _redis(result: str) -> Part:
     if result == OK:
         return Part("Redis", Level.GOOD, "up", "takes writes")
-    return Part("Redis", Level.BAD, "down", f"{result}. Nothing is lost: the clock works without it, slowly.")
+    finding = f"Redis {result}. Nothing is lost: the clock works without it, only slower."
+    return Part("Redis", Level.BAD, "down", result, finding)
 
 
 def _workers(services: Services, *, is_redis_up: bool) -> Part:
@@ -102,15 +106,17 @@ def _workers(services: Services, *, is_redis_up: bool) -> Part:
         return Part("Workers", Level.NEUTRAL, "unknown", "Redis did not answer")
     missing = [lane for queue, lane in LANES.items() if not counts[queue]]
     if missing:
-        lanes = " and the ".join(missing)
-        return Part("Workers", Level.BAD, "missing", f"none in the {lanes} lane: start `webhook-app worker`")
+        lanes = f"the {missing[0]} lane" if len(missing) == 1 else "either lane"
+        finding = f"No worker runs in {lanes}: start `webhook-app worker`."
+        return Part("Workers", Level.BAD, "missing", f"none in {lanes}", finding)
     listed = ", ".join(f"{counts[queue]} {lane}" for queue, lane in LANES.items())
     return Part("Workers", Level.GOOD, "up", listed)
 
 
 def _clock(result: str, overview: Overview) -> Part:
     if result != OK or overview.clock_beat_at is None:
-        return Part("Clock", Level.BAD, "late" if overview.clock_beat_at else "missing", result)
+        state, beat = ("late", "no beat for a while") if overview.clock_beat_at else ("missing", "has never run")
+        return Part("Clock", Level.BAD, state, beat, f"{result[:1].upper()}{result[1:]}.")
     age = (overview.now - overview.clock_beat_at).total_seconds()
     return Part("Clock", Level.GOOD, "up", f"last beat {duration(age)} ago" if age >= 1 else "last beat just now")
 
@@ -118,7 +124,7 @@ def _clock(result: str, overview: Overview) -> Part:
 def _migrations(result: str) -> Part:
     if result == OK:
         return Part("Migrations", Level.GOOD, "done", f"schema {head_revision()}")
-    return Part("Migrations", Level.BAD, "behind", result)
+    return Part("Migrations", Level.BAD, "behind", f"the schema is not at {head_revision()}", f"Migrations: {result}.")
 
 
 def _spool(services: Services) -> Part:
@@ -126,4 +132,5 @@ def _spool(services: Services) -> Part:
     if not depth.records:
         return Part("Spool", Level.GOOD, "empty", "all events are in SQL")
     events = "1 event" if depth.records == 1 else f"{grouped(depth.records)} events"
-    return Part("Spool", Level.WARN, "in use", f"{events} on disk, waiting for SQL")
+    waits = "waits" if depth.records == 1 else "wait"
+    return Part("Spool", Level.WARN, "in use", events, f"{events} {waits} in the spool on disk to be stored in SQL.")

@@ -148,7 +148,11 @@ def _hits(buckets: Sequence[Bucket], describe: Callable[[Bucket], str]) -> Seque
 
 def _times(buckets: Sequence[Bucket]) -> Sequence[str]:
     begin, end = buckets[0].begin, buckets[-1].end
-    return [f"{begin + (end - begin) * part / (_LABELS - 1):%H:%M}" for part in range(_LABELS)]
+    moments = [begin + (end - begin) * part / (_LABELS - 1) for part in range(_LABELS)]
+    times = [f"{moment:%H:%M}" for moment in moments]
+    if times[0] == times[-1]:
+        times[0], times[-1] = f"{begin:%a %H:%M}", f"{end:%a %H:%M}"
+    return times
 
 
 def _per(activity: Activity) -> str:

@@ -69,7 +69,7 @@ def _findings(overview: Overview, parts: Sequence[Part], *, is_admin: bool) -> I
         yield Level.BAD, f"Calls to Proof are paused since {_since(gate.paused_at, overview.now)}{why}.", "Paused"
     for part in parts:
         if part.name != "Proof" and part.level is Level.BAD:
-            yield Level.BAD, f"{part.name}: {part.detail}.", f"{part.name} {part.state}"
+            yield Level.BAD, part.finding, f"{part.name} {part.state}"
     failed = overview.failed_count
     if failed:
         waits = "waits" if failed == 1 else "wait"
@@ -80,7 +80,7 @@ def _findings(overview: Overview, parts: Sequence[Part], *, is_admin: bool) -> I
         )
     for part in parts:
         if part.level is Level.WARN:
-            yield Level.WARN, f"{part.name}: {part.detail}.", f"{part.name} {part.state}"
+            yield Level.WARN, part.finding, f"{part.name} {part.state}"
 
 
 def _remarks(overview: Overview) -> Iterator[str]:

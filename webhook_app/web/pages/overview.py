@@ -7,6 +7,7 @@ from typing import Any
 from urllib.parse import urlencode
 
 from flask import Blueprint, make_response, render_template, session
+from markupsafe import Markup, escape
 from werkzeug.wrappers import Response
 
 from webhook_app.logs import get_logger
@@ -29,6 +30,13 @@ overview_blueprint = Blueprint("overview", __name__)
 #: Kinds of failure that are listed; the rest is counted.
 MOST_GROUPS = 20
 MOST_PAIRS = 12
+
+
+@overview_blueprint.app_template_filter("commands")
+def show_commands(sentence: str) -> Markup:
+    """Text with what stands in backquotes as code."""
+    parts = enumerate(sentence.split("`"))
+    return Markup("").join(Markup("<code>{}</code>").format(part) if i % 2 else escape(part) for i, part in parts)
 
 
 @overview_blueprint.get("/")
