@@ -187,7 +187,7 @@ def test_page_still_answers_while_sql_is_down(
     assert answer.status_code == 503
     assert answer.headers["Retry-After"] == "5"
     assert "SQL cannot be reached." in answer.text
-    assert "none is lost" in answer.text
+    assert "nothing that is accepted is lost" in answer.text
     away.close()
 
 

@@ -54,7 +54,7 @@ def judge_without_sql() -> Verdict:
         Level.BAD,
         "SQL cannot be reached.",
         [
-            "Webhooks are still accepted: they wait in the spool on disk, and none is lost.",
+            "Webhooks are accepted as long as the spool on disk has room, and nothing that is accepted is lost.",
             "Nothing is reconciled until SQL is back. Then all goes on by itself, and so does this page.",
         ],
         alarm="SQL is down",
