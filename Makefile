@@ -34,6 +34,10 @@ run: setup  ## sets up and starts everything on the embedded defaults; Ctrl-C st
 test: $(VENV)/.dev  ## sets up and runs the tests (PYTEST_ARGS="-k name" picks some)
 	@exec $(BIN)/python -m pytest $(PYTEST_ARGS)
 
+.PHONY: screenshots
+screenshots: $(VENV)/.dev  ## a picture of every page at 1280 and 390 pixels, in screenshots/ (needs chromium)
+	@exec $(BIN)/python -m pytest -q tests/browser/screenshots.py $(PYTEST_ARGS)
+
 .PHONY: lint
 lint: $(VENV)/.dev  ## format, lint, types and import contracts
 	@$(BIN)/python -m ruff format --check .

@@ -14,6 +14,7 @@ import pytest
 from flask import Flask
 from flask.testing import FlaskClient
 
+from tests.people import BROWSER, PASSWORD, SHELL, log_in
 from tests.servers import PostgresDatabases, PostgresServer, RedisServer
 from webhook_app.adapters.proof import ProofClient
 from webhook_app.app import create_app
@@ -23,6 +24,7 @@ from webhook_app.db.migrate import upgrade
 from webhook_app.models.system import Role
 from webhook_app.sandbox.server import Sandbox, SandboxSettings
 from webhook_app.services import Services, open_reconciler, open_services
+from webhook_app.usecases.accounts import create_account
 from webhook_app.usecases.reconcile import Reconciler
 from webhook_app.usecases.tokens import create_token
 
@@ -175,3 +177,24 @@ def client(app: Flask) -> FlaskClient:
 def as_finance(database: Database, clock: FakeClock) -> dict[str, str]:
     """Headers of a caller with the role `finance`."""
     return {"Authorization": f"Bearer {create_token(database, 'test', Role.FINANCE, clock())}"}
+
+
+@pytest.fixture
+def admin_client(app: Flask, database: Database, clock: FakeClock) -> FlaskClient:
+    """A browser in which the admin `ada` is logged in."""
+    return _logged_in(app, database, "ada", Role.ADMIN, clock)
+
+
+@pytest.fixture
+def finance_client(app: Flask, database: Database, clock: FakeClock) -> FlaskClient:
+    """The same for `fin`, who has the role `finance`."""
+    return _logged_in(app, database, "fin", Role.FINANCE, clock)
+
+
+def _logged_in(app: Flask, database: Database, name: str, role: Role, clock: FakeClock) -> FlaskClient:
+    create_account(database, name, PASSWORD, role, SHELL, clock())
+    client = app.test_client()
+    client.environ_base["HTTP_USER_AGENT"] = BROWSER["User-Agent"]
+    client.environ_base["HTTP_ACCEPT"] = BROWSER["Accept"]
+    assert log_in(client, name).status_code == 303
+    return client

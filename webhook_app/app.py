@@ -14,11 +14,14 @@ from webhook_app import __version__
 from webhook_app.config import ConfigurationError, load_settings
 from webhook_app.logs import configure_logging
 from webhook_app.services import Services, open_services
+from webhook_app.web.deliveries import deliveries_blueprint
 from webhook_app.web.errors import from_http_exception, register_error_handlers
 from webhook_app.web.health import health_blueprint
-from webhook_app.web.index import index_blueprint
+from webhook_app.web.pages import register_pages
+from webhook_app.web.pages.overview import overview_blueprint
 from webhook_app.web.requests import bind_services
 from webhook_app.web.reserve import keep_reserve
+from webhook_app.web.rq import mount_rq_dashboard
 from webhook_app.web.transactions import transactions_blueprint
 from webhook_app.web.webhooks import webhooks_blueprint
 
@@ -43,7 +46,7 @@ def create_app(services: Services) -> Flask:
             "SECRET_KEY is not set: set it to at least 16 random characters, the same for every web process. "
             'Make one with: python -c "import secrets; print(secrets.token_urlsafe(32))"'
         )
-    app = Flask(__name__)
+    app = Flask(__name__, template_folder="web/templates", static_folder="web/static")
     app.secret_key = settings.secret_key
     app.json.sort_keys = False  # type: ignore[attr-defined]  # the default provider has it, its base class has not
     app.config.update(
@@ -60,8 +63,12 @@ def create_app(services: Services) -> Flask:
     keep_reserve(app, _MOST_OTHERS)
     app.register_blueprint(webhooks_blueprint)
     app.register_blueprint(health_blueprint)
-    app.register_blueprint(index_blueprint)
-    _Api(app).register_blueprint(transactions_blueprint)
+    app.register_blueprint(overview_blueprint)
+    api = _Api(app)
+    api.register_blueprint(transactions_blueprint)
+    api.register_blueprint(deliveries_blueprint)
+    register_pages(app, settings)
+    mount_rq_dashboard(app, services)
     register_error_handlers(app)
     return app
 

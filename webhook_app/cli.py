@@ -19,6 +19,7 @@ from webhook_app.db.migrate import upgrade
 from webhook_app.domain.text import storable
 from webhook_app.logs import configure_logging
 from webhook_app.models.system import Role
+from webhook_app.replay_command import replay
 from webhook_app.run.diagnosis import diagnose
 from webhook_app.run.lanes import run_children
 from webhook_app.run.stack import own_command, run_stack
@@ -28,6 +29,7 @@ from webhook_app.sandbox.server import SandboxSettings, serve
 from webhook_app.services import open_reconciler, open_services, utc_now
 from webhook_app.usecases.claim import Lane
 from webhook_app.usecases.tokens import create_token
+from webhook_app.users_command import shell_actor, users
 from workers.clock import run_clock
 from workers.start import run_lane
 
@@ -145,7 +147,11 @@ def tokens_create(name: str, role: str) -> None:
     """Make an API token; it is printed once, alone on the last line."""
     settings = _start("tokens")
     database = Database(settings.database_url, pool_size=1)
-    click.echo(create_token(database, name, Role(role), utc_now()))
+    click.echo(create_token(database, name, Role(role), utc_now(), shell_actor()))
+
+
+cli.add_command(users)
+cli.add_command(replay)
 
 
 @cli.command()

@@ -44,6 +44,11 @@ class Settings:
     webhook_secrets: tuple[str, ...]
     webhook_allowed_networks: tuple[Network, ...]
     trusted_proxy_hops: int
+    trusted_user_header: str | None
+    trusted_user_proxies: tuple[Network, ...]
+    session_lifetime: float
+    session_idle: float
+    session_cookie_secure: str
     ingest_budget: float
     spool_max_bytes: int
     secret_key: str | None
@@ -93,6 +98,11 @@ def load_settings(environ: Mapping[str, str]) -> Settings:
         webhook_secrets=values["PROOF_WEBHOOK_SECRETS"] or (),
         webhook_allowed_networks=values["PROOF_WEBHOOK_ALLOWED_IPS"] or (),
         trusted_proxy_hops=values["TRUSTED_PROXY_HOPS"],
+        trusted_user_header=values["TRUSTED_USER_HEADER"],
+        trusted_user_proxies=values["TRUSTED_USER_PROXIES"],
+        session_lifetime=values["SESSION_LIFETIME"],
+        session_idle=values["SESSION_IDLE"],
+        session_cookie_secure=values["SESSION_COOKIE_SECURE"],
         ingest_budget=values["INGEST_BUDGET"],
         spool_max_bytes=values["SPOOL_MAX_BYTES"],
         secret_key=values["SECRET_KEY"],
@@ -125,6 +135,11 @@ def load_settings(environ: Mapping[str, str]) -> Settings:
             "PROOF_CLIENT_TOKEN is not set, but PROOF_API_URL is: Proof answers only calls with a client token. "
             "Set the token, or unset PROOF_API_URL to work with the sandbox."
         )
+    if settings.trusted_user_header and not settings.trusted_proxy_hops:
+        raise ConfigurationError(
+            "TRUSTED_USER_HEADER is set, but TRUSTED_PROXY_HOPS is 0: without a proxy in front anybody could send that "
+            "header. Set TRUSTED_PROXY_HOPS to the number of your proxies, or unset TRUSTED_USER_HEADER."
+        )
     return settings
 
 
@@ -140,7 +155,7 @@ def _read(variable: Variable, environ: Mapping[str, str]) -> Any:
     try:
         return variable.parse(found)
     except ValueError as error:
-        shown = "a value that is kept secret" if variable.secret else repr(_without_passwords(found))
+        shown = "a value that is kept secret" if variable.secret else repr(without_passwords(found))
         raise ConfigurationError(f"{variable.name} is {shown}, but it must be {error}.") from error
 
 
@@ -149,10 +164,11 @@ def _masked(variable: Variable, found: str) -> str:
         return f"{variable.default} (default)" if variable.default else "(unset)"
     if variable.secret:
         return "(set)"
-    return _without_passwords(found)
+    return without_passwords(found)
 
 
-def _without_passwords(text: str) -> str:
+def without_passwords(text: str) -> str:
+    """A URL for people to read, its passwords masked."""
     return _SECRET_PARAMETER.sub(r"\1***", _PASSWORD.sub(r"\1:***@", text))
 
 
@@ -248,6 +264,12 @@ def _networks(text: str) -> tuple[Network, ...]:
     return networks
 
 
+def _header_name(text: str) -> str:
+    if not re.fullmatch(r"[A-Za-z0-9-]{1,64}", text):
+        raise ValueError("the name of an HTTP header, such as X-Forwarded-User")
+    return text
+
+
 def _listen_address(text: str) -> str:
     """The web server listens on addresses, not on names."""
     if text.lower() == "localhost":
@@ -311,6 +333,26 @@ VARIABLES: tuple[Variable, ...] = (
         "0",
         "proxies in front that are ours; X-Forwarded-For is believed that far",
         _integer(0, 10),
+    ),
+    Variable(
+        "TRUSTED_USER_HEADER",
+        None,
+        "header in which a proxy of ours names who is logged in (single sign-on); needs TRUSTED_PROXY_HOPS",
+        _header_name,
+    ),
+    Variable(
+        "TRUSTED_USER_PROXIES",
+        "127.0.0.0/8, ::1",
+        "comma-separated addresses and CIDR ranges of the proxies whose TRUSTED_USER_HEADER is believed",
+        _networks,
+    ),
+    Variable("SESSION_LIFETIME", "43200", "seconds after which a person logs in again", _number(60, 31_536_000)),
+    Variable("SESSION_IDLE", "3600", "seconds without a page after which a person logs in again", _number(60, 604_800)),
+    Variable(
+        "SESSION_COOKIE_SECURE",
+        "auto",
+        "whether the session cookie is for TLS alone; `auto`: where the page came by TLS, as our proxies tell",
+        _choice("auto", "always"),
     ),
     Variable("INGEST_BUDGET", "2", "seconds that a webhook waits for SQL before it is spooled", _number(0.05, 30)),
     Variable(

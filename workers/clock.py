@@ -20,6 +20,7 @@ from webhook_app.logs import get_logger
 from webhook_app.services import Services
 from webhook_app.usecases.clock_jump import follow_clock
 from webhook_app.usecases.reconcile import Reconciler
+from webhook_app.usecases.replay import release_replays
 from webhook_app.usecases.sweep import (
     CLOCK,
     Waiting,
@@ -69,6 +70,7 @@ def run_once(services: Services) -> None:
     for merchant_transaction_id in recover_lost_claims(services.database, now):
         log.warning("worker died, taken back", id=merchant_transaction_id)
     beat(services.database, CLOCK, now)
+    release_replays(services.database, now)
     work = find_work(services.database, now, MOST_DISPATCHED)
     if work.fast_is_due:
         services.queues.wake()

@@ -11,10 +11,14 @@ from rq import get_current_job
 
 from webhook_app.adapters.queueing import SHOWS_FAILED
 from webhook_app.logs import get_logger
-from webhook_app.usecases.replay import replay_reconciliation
+from webhook_app.usecases.audit import Actor
+from webhook_app.usecases.replay import replay_from_rq
 from workers.context import worker_context
 
 log = get_logger()
+
+#: Who requeues through RQ itself, and not on the dashboard behind our log-in, is not known to us.
+_SOMEBODY = Actor("somebody with access to Redis", "rq")
 
 #: Seconds after which a job that still finds work ends and lets the worker look round.
 _LONGEST_RUN = 30.0
@@ -40,8 +44,14 @@ def reconcile_one(merchant_transaction_id: str) -> str:
     context = worker_context()
     job = get_current_job()
     if job is not None and job.meta.get(SHOWS_FAILED):
-        replayed = replay_reconciliation(context.services.database, merchant_transaction_id, context.services.clock())
-        log.info("replayed from the RQ dashboard", id=merchant_transaction_id, replayed=replayed)
+        replayed = replay_from_rq(
+            context.services.database,
+            merchant_transaction_id,
+            _SOMEBODY,
+            "requeued through RQ itself",
+            context.services.clock(),
+        )
+        log.info("replayed through RQ", id=merchant_transaction_id, replayed=replayed)
     applied = context.reconciler.reconcile_one(merchant_transaction_id)
     if applied is None:
         return "nothing to do: not due, in another worker's hands, or all calls are paused"

@@ -31,6 +31,12 @@ def main() -> None:
             file.write(f"{token}\n")
         sys.stdout.write(f"A new token for {words[2]}:\n{token}\n")
         return
+    if words[:2] == ["users", "create"]:
+        account = Path(os.environ["WEBHOOK_APP_DATA_DIR"]) / "known-account"
+        if not account.exists():
+            account.touch()
+            sys.stdout.write("a-new-password\n")
+        return
     signal.signal(signal.SIGTERM, lambda _number, _frame: stop(words[0]))
     if words[0] == "web":
         serve(int(os.environ["PORT"]))

@@ -81,9 +81,11 @@ def test_everything_starts_in_order_and_stops_in_the_opposite_order(
     words = [entry[0] for entry in entries(data_dir)]
     assert words[:2] == ["db upgrade", "sandbox"]
     assert sorted(words[2:5]) == ["clock", "web", "worker"]
-    assert words[5:7] == ["tokens create make-run --role admin", "web stopped"]
-    assert sorted(words[7:9]) == ["clock stopped", "worker stopped"]
-    assert words[9:] == ["sandbox stopped"]
+    assert words[5] == "tokens create make-run --role admin"
+    assert words[6] == "users create admin --role admin --generate --if-missing"
+    assert words[7] == "web stopped"
+    assert sorted(words[8:10]) == ["clock stopped", "worker stopped"]
+    assert words[10:] == ["sandbox stopped"]
     assert "Traceback" not in run.stderr
 
 
@@ -221,6 +223,18 @@ def test_data_folder_that_is_a_file_is_told(env: dict[str, str], tmp_path: Path)
     code, run = ran(env | {"WEBHOOK_APP_DATA_DIR": str(tmp_path / "file")}, tmp_path)
     assert code == 1
     assert run.stderr.startswith(f"WEBHOOK_APP_DATA_DIR is {tmp_path}/file, but it cannot be used")
+
+
+def test_password_of_admin_is_printed_once(env: dict[str, str], tmp_path: Path) -> None:
+    banners = []
+    for _run in range(2):
+        with up(env, tmp_path) as run:
+            banners.append(run.stdout)
+            run.send(signal.SIGTERM)
+            assert run.ended() == 0
+    assert re.search(r"Log-in +admin, password a-new-password \(not shown again\)", banners[0])
+    assert "a-new-password" not in banners[1]
+    assert "users set-password admin" in banners[1]
 
 
 def _printed_token(run: Running) -> str:

@@ -117,6 +117,7 @@ class Queues:
             if len(waiting) >= MOST_DISPATCHED:
                 break
             self._scheduled().remove(name)
+            self._failed().remove(name)  # or it would be tidied away as one that no longer failed
             self.slow.enqueue(
                 RECONCILE_ONE,
                 merchant_transaction_id,

@@ -61,7 +61,8 @@ _RETRY, _ONCE, _PERMANENT, _PAUSE = Action.RETRY, Action.RETRY_ONCE, Action.PERM
 _BASE_URL = "Check PROOF_API_URL: something other than Proof answered."
 _PROVISION = "Ask Proof to provision an active wallet for this currency and network, then replay."
 _ENABLE = "Ask Proof to enable this currency for you, then replay."
-_WAIT = "Nothing to do: it is retried by itself. If it persists, give Proof's support the request id."
+#: What a person does about most of what is retried.
+WAIT = "Nothing to do: it is retried by itself. If it persists, give Proof's support the request id."
 
 TABLE: tuple[Rule, ...] = (
     # What Proof documents.
@@ -72,31 +73,31 @@ TABLE: tuple[Rule, ...] = (
     Rule(403, "forbidden", None, _PAUSE, _C, "Ask Proof to put this server's address on its allowlist."),
     Rule(404, "not_found", None, _PERMANENT, _T, "Proof does not know this id, or it is not yours: verify it."),
     Rule(500, "internal_error", None, _ONCE, _U, "A fault in Proof's proxy: contact Proof's support if it persists."),
-    Rule(500, "publish_failed", None, _RETRY, _U, _WAIT),
-    Rule(502, "upstream_error", None, _RETRY, _U, _WAIT),
-    Rule(502, "upstream_unavailable", None, _RETRY, _U, _WAIT),
+    Rule(500, "publish_failed", None, _RETRY, _U, WAIT),
+    Rule(502, "upstream_error", None, _RETRY, _U, WAIT),
+    Rule(502, "upstream_unavailable", None, _RETRY, _U, WAIT),
     # What it does not: a proxy in between, limits, an outage, an unbelievable success.
-    Rule(200, UPSTREAM_UNAVAILABLE, INVALID_RESPONSE, _RETRY, _U, "Proof's answer made no sense. " + _WAIT),
+    Rule(200, UPSTREAM_UNAVAILABLE, INVALID_RESPONSE, _RETRY, _U, "Proof's answer made no sense. " + WAIT),
     Rule(401, None, None, _PAUSE, _C, "Something asks for credentials we do not have. " + _BASE_URL),
     Rule(403, UNRECOGNISED, None, _RETRY, _U, "A firewall or proxy refused the call. " + _BASE_URL),
     Rule(403, None, None, _PAUSE, _C, "Proof forbids the call: check token and allowlist with Proof."),
-    Rule(408, None, None, _RETRY, _U, _WAIT),
-    Rule(425, None, None, _RETRY, _U, _WAIT),
+    Rule(408, None, None, _RETRY, _U, WAIT),
+    Rule(425, None, None, _RETRY, _U, WAIT),
     Rule(429, None, None, _RETRY, _U, "We call too fast: lower PROOF_MAX_CALLS_PER_SECOND if it persists."),
-    Rule(503, None, None, _RETRY, _U, _WAIT),
-    Rule(504, None, None, _RETRY, _U, _WAIT),
-    Rule("2xx", None, None, _RETRY, _U, "Proof's answer made no sense. " + _WAIT),
+    Rule(503, None, None, _RETRY, _U, WAIT),
+    Rule(504, None, None, _RETRY, _U, WAIT),
+    Rule("2xx", None, None, _RETRY, _U, "Proof's answer made no sense. " + WAIT),
     Rule("3xx", None, None, _RETRY, _U, "A redirect is never followed. " + _BASE_URL),
     Rule("4xx", UNRECOGNISED, None, _RETRY, _U, _BASE_URL),
     Rule("4xx", None, None, _PERMANENT, _T, "Proof refuses the request: give its support the request id."),
-    Rule("5xx", None, None, _RETRY, _U, _WAIT),
+    Rule("5xx", None, None, _RETRY, _U, WAIT),
     Rule("any", None, None, _RETRY, _U, "No HTTP status that ends a call. " + _BASE_URL),
     # No answer at all.
     Rule(None, INVALID_REQUEST, UNSENDABLE_ID, _PERMANENT, _T, "No URL can carry this id, so Proof was not asked."),
-    Rule(None, None, TIMEOUT, _RETRY, _U, "Proof did not answer in time. " + _WAIT),
+    Rule(None, None, TIMEOUT, _RETRY, _U, "Proof did not answer in time. " + WAIT),
     Rule(None, None, CONNECTION_FAILED, _RETRY, _U, "Proof cannot be reached: check PROOF_API_URL and the network."),
     Rule(None, None, TLS_FAILED, _RETRY, _U, "No trusted connection to Proof: check its certificate and ours."),
-    Rule(None, None, None, _RETRY, _U, _WAIT),
+    Rule(None, None, None, _RETRY, _U, WAIT),
 )
 
 

@@ -38,6 +38,11 @@ class Reconciliation(Base):
         Index("ix_reconciliations_leased", "lease_until", postgresql_where=text("lease_until IS NOT NULL"),
               sqlite_where=text("lease_until IS NOT NULL")),
         Index("ix_reconciliations_state", "state", "id"),
+        # What the overview counts, answered from the index alone.
+        Index("ix_reconciliations_failures", "last_error", "last_code", "state", "last_http_status", "last_failed_at",
+              postgresql_where=text("last_error IS NOT NULL"), sqlite_where=text("last_error IS NOT NULL")),
+        Index("ix_reconciliations_last_error", "last_error", "last_code",
+              postgresql_where=text("last_error IS NOT NULL"), sqlite_where=text("last_error IS NOT NULL")),
     )  # fmt: skip
 
     id: Mapped[int] = mapped_column(BigId, primary_key=True)

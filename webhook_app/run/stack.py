@@ -135,10 +135,11 @@ def _run_locked(plan: _Plan, lock: int) -> int:
         if not supervisor.start():
             return 0
         token = _api_token(plan, supervisor)
+        log_in = _log_in(plan, supervisor)
         missing = _what_is_not_ready(plan, supervisor)
         if supervisor.stop_asked:
             return 0
-        click.echo(_banner(plan, token))
+        click.echo(_banner(plan, token, log_in))
         if missing:
             click.echo(f"Not ready yet, after {READY_SECONDS:.0f} s: {missing}")
         supervisor.run()
@@ -216,6 +217,19 @@ def _api_token(plan: _Plan, supervisor: Supervisor) -> str:
     raise StartFailed(f"No API token could be made:\n{said}")
 
 
+def _log_in(plan: _Plan, supervisor: Supervisor) -> str:
+    """Makes the account `admin` where there is none; how to log in, with the password this once."""
+    words = ("users", "create", "admin", "--role", "admin", "--generate", "--if-missing")
+    made = supervisor.call(plan.command(*words), plan.env)
+    if made is None:
+        return ""
+    if made.returncode != 0:
+        raise StartFailed(f"The account admin could not be made:\n{(made.stderr + made.stdout).strip()}")
+    if password := "".join(made.stdout.strip().splitlines()[-1:]):
+        return f"admin, password {password} (not shown again)"
+    return "admin; its password was shown once. A new one: .venv/bin/webhook-app users set-password admin"
+
+
 def _what_is_not_ready(plan: _Plan, supervisor: Supervisor) -> str:
     """Waits for `/readyz`; what it says is missing after READY_SECONDS, empty once all is there."""
     deadline = time.monotonic() + READY_SECONDS
@@ -231,10 +245,11 @@ def _what_is_not_ready(plan: _Plan, supervisor: Supervisor) -> str:
     return ""
 
 
-def _banner(plan: _Plan, token: str) -> str:
+def _banner(plan: _Plan, token: str, log_in: str) -> str:
     settings = plan.settings
     rows = [
         ("Web", f"{plan.web_url}/"),
+        ("Log-in", log_in),
         ("Webhooks", f"POST {plan.webhook_url}"),
         ("API", f"curl -H 'Authorization: Bearer {token}' {plan.web_url}/api/v1/transactions"),
         ("API token", f"{token} (role admin, kept in {plan.token_path})"),

@@ -208,7 +208,7 @@ def _report(session: Session, rows: Sequence[Any]) -> list[TransactionReport]:
             created_at=transaction and transaction.created_at,
             updated_at=transaction and transaction.updated_at,
             reported_status=_latest_status(events[reconciliation.merchant_transaction_id]),
-            reconciliation=_report_reconciliation(reconciliation, is_paused=is_paused),
+            reconciliation=report_reconciliation(reconciliation, is_paused=is_paused),
             anomalies=anomalies[reconciliation.merchant_transaction_id],
             history=history[reconciliation.merchant_transaction_id],
             events=events[reconciliation.merchant_transaction_id],
@@ -217,7 +217,7 @@ def _report(session: Session, rows: Sequence[Any]) -> list[TransactionReport]:
     ]
 
 
-def _report_reconciliation(row: Reconciliation, *, is_paused: bool) -> ReconciliationReport:
+def report_reconciliation(row: Reconciliation, *, is_paused: bool) -> ReconciliationReport:
     last_error = None
     if row.last_error is not None:
         last_error = ErrorReport(

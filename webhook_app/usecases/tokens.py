@@ -11,7 +11,9 @@ from sqlalchemy import select
 
 from webhook_app.db.database import Database
 from webhook_app.models import ApiToken
+from webhook_app.models.audit import AuditAction
 from webhook_app.models.system import Role
+from webhook_app.usecases.audit import Actor, record
 
 
 @dataclass(frozen=True)
@@ -22,11 +24,16 @@ class Caller:
     role: Role
 
 
-def create_token(database: Database, name: str, role: Role, now: datetime) -> str:
-    """A new token with that role: 256 random bits, not to be had again."""
+#: Who makes a token where no person is named.
+_SERVICE = Actor("webhook-app", "shell")
+
+
+def create_token(database: Database, name: str, role: Role, now: datetime, actor: Actor = _SERVICE) -> str:
+    """A new token with that role: 256 random bits, not to be had again. It goes into the audit log by its name."""
     token = secrets.token_urlsafe(32)
     with database.write() as session:
         session.add(ApiToken(name=name, role=role, token_sha256=_digest(token), created_at=now))
+        record(session, actor.name, actor.via, AuditAction.CREATE_TOKEN, name, "", {"role": role}, now)
     return token
 
 

@@ -1,18 +1,23 @@
-"""Errors as answers: `{"error", "code", "message"}`, Proof's own shape, for every way a request can fail."""
+"""Errors as answers, for every way a request can fail: a page for people, and for programs JSON in Proof's own shape,
+`{"error", "code", "message"}`."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import Any
 
 from flask import Flask, Response, jsonify
+from flask_wtf.csrf import CSRFError
+from marshmallow.exceptions import SCHEMA
 from sqlalchemy.exc import InterfaceError, InternalError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from werkzeug.exceptions import HTTPException
 
 from webhook_app.logs import get_logger
+from webhook_app.web.audience import wants_page
+from webhook_app.web.page_errors import error_page
 
 log = get_logger()
 
@@ -45,21 +50,34 @@ class ApiError(Exception):
     message: str
     fields: Mapping[str, list[str]] | None = None
     headers: Mapping[str, str] = field(default_factory=dict)
+    is_ours: bool = True
+    """Whether the message was written for this case, rather than taken from a library."""
 
 
 def error_response(problem: ApiError) -> Response:
+    """A page where a person asked for one, else JSON."""
+    response = _as_page(problem) if wants_page() else _as_json(problem)
+    response.headers.update(problem.headers)
+    return response
+
+
+def _as_page(problem: ApiError) -> Response:
+    return error_page(problem.http_status, problem.message, is_ours=problem.is_ours)
+
+
+def _as_json(problem: ApiError) -> Response:
     payload: dict[str, Any] = {"error": problem.error, "code": problem.code, "message": problem.message}
     if problem.fields:
         payload["fields"] = problem.fields
     response = jsonify(payload)
     response.status_code = problem.http_status
-    response.headers.update(problem.headers)
     return response
 
 
 def register_error_handlers(app: Flask) -> None:
     app.register_error_handler(ApiError, error_response)
     app.register_error_handler(HTTPException, from_http_exception)
+    app.register_error_handler(CSRFError, _from_csrf_error)
     for database_error in DATABASE_UNAVAILABLE:
         app.register_error_handler(database_error, _from_database_error)
     app.register_error_handler(Exception, _unexpected)
@@ -76,7 +94,7 @@ def from_http_exception(error: HTTPException) -> Response:
     else:
         message = (error.description or HTTPStatus(status).phrase).strip()
     headers = {name: value for name, value in error.get_headers() if name.lower() in ("allow", "retry-after")}
-    return error_response(ApiError(status, slug, code, message, fields or None, headers))
+    return error_response(ApiError(status, slug, code, message, fields or None, headers, is_ours=bool(fields)))
 
 
 def database_unavailable() -> ApiError:
@@ -86,6 +104,19 @@ def database_unavailable() -> ApiError:
         "db_error",
         f"The database cannot be reached right now. Try again in {RETRY_AFTER} seconds.",
         headers={"Retry-After": str(RETRY_AFTER)},
+    )
+
+
+def _from_csrf_error(error: CSRFError) -> Response:
+    log.warning("form refused", reason=error.description)
+    return error_response(
+        ApiError(
+            400,
+            "invalid_request",
+            "csrf_failed",
+            "This form has expired, or it did not come from this site. Nothing was changed. "
+            "Go back, load the page again, and send it once more.",
+        )
     )
 
 
@@ -102,13 +133,22 @@ def _unexpected(error: Exception) -> Response:
 
 
 def _flat_messages(messages: Any) -> dict[str, list[str]]:
-    """marshmallow's nested messages as `{"field": ["what is wrong"]}`; webargs puts the location around them."""
+    """marshmallow's nested messages as `{"filter.state": ["what is wrong"]}`; webargs puts the location around them."""
     flat: dict[str, list[str]] = {}
     if not isinstance(messages, dict):
         return flat
     for inner in messages.values():
         if not isinstance(inner, dict):
             return {}
-        for name, texts in inner.items():
-            flat[str(name)] = [str(text) for text in texts] if isinstance(texts, list) else [str(texts)]
+        for name, texts in _by_path(inner):
+            flat.setdefault(name, []).extend(texts)
     return flat
+
+
+def _by_path(messages: dict[Any, Any], above: str = "") -> Iterator[tuple[str, list[str]]]:
+    for name, inner in messages.items():
+        path = above if name == SCHEMA and above else f"{above}.{name}" if above else str(name)
+        if isinstance(inner, dict):
+            yield from _by_path(inner, path)
+        else:
+            yield path, [str(text) for text in inner] if isinstance(inner, list) else [str(inner)]

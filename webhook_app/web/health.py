@@ -19,6 +19,9 @@ from webhook_app.web.requests import get_services
 #: The clock beats every second; after this it is held to be dead.
 CLOCK_IS_LATE = timedelta(seconds=15)
 
+#: What a check says that found nothing wrong.
+OK = "ok"
+
 
 class NotReady(Exception):
     """One sentence on what is wrong and what to do."""
@@ -36,8 +39,8 @@ def healthz() -> Response:
 @health_blueprint.get("/readyz")
 def readyz() -> tuple[Response, int]:
     """Everything it needs works: each check is `ok` or says what is wrong."""
-    results = {name: _result(check) for name, check in CHECKS.items()}
-    is_ready = all(result == "ok" for result in results.values())
+    results = {name: run_check(name, get_services()) for name in CHECKS}
+    is_ready = all(result == OK for result in results.values())
     depth = get_services().spool.depth()
     answer = {
         "status": "ready" if is_ready else "not ready",
@@ -47,14 +50,15 @@ def readyz() -> tuple[Response, int]:
     return jsonify(answer), 200 if is_ready else 503
 
 
-def _result(check: Callable[[Services], None]) -> str:
+def run_check(name: str, services: Services) -> str:
+    """OK, or what is wrong with this one of `CHECKS`, in a sentence."""
     try:
-        check(get_services())
+        CHECKS[name](services)
     except NotReady as problem:
         return str(problem)
     except (SQLAlchemyError, RedisError) as error:
         return f"cannot be reached: {type(error).__name__}"
-    return "ok"
+    return OK
 
 
 def _check_sql(services: Services) -> None:

@@ -1,16 +1,13 @@
-"""`/`: where everything is."""
+"""What programs get at `/`: where everything is."""
 
 from __future__ import annotations
 
-from flask import Blueprint, Response, jsonify
+from flask import Response, jsonify
 
 from webhook_app import __version__
 
-index_blueprint = Blueprint("index", __name__)
 
-
-@index_blueprint.get("/")
-def index() -> Response:
+def service_index() -> Response:
     """The service, its version and its routes."""
     return jsonify(
         {

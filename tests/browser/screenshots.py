@@ -1,0 +1,129 @@
+"""`make screenshots`: a picture of every page, at both widths, in `screenshots/`.
+
+A pytest file that is only run when it is named: it uses the fixtures, and what it makes is for people to look at.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Page
+
+from tests.browser.admin_states import fill
+from tests.browser.conftest import NARROW, WIDE
+from tests.browser.overview_states import STATES
+from tests.conftest import FakeClock
+from tests.people import SHELL
+from webhook_app.db.database import Database
+from webhook_app.models.system import Role
+from webhook_app.sandbox.server import Sandbox
+from webhook_app.services import Services
+from webhook_app.usecases.accounts import create_account, set_role
+from webhook_app.usecases.reconcile import Reconciler
+from webhook_app.usecases.tokens import create_token
+
+FOLDER = Path(__file__).parents[2] / "screenshots"
+
+#: Name of the picture, role that looks, address. One line for each page; add yours here.
+PAGES = [
+    ("log-in", None, "/login"),
+    ("account", Role.FINANCE, "/account"),
+    ("audit", Role.ADMIN, "/audit"),
+    ("audit-empty", Role.ADMIN, "/audit?actor=nobody"),
+    ("forbidden", Role.FINANCE, "/audit"),
+    ("not-found", Role.ADMIN, "/nothing-here"),
+]
+
+
+@pytest.fixture
+def database_url(sqlite_template: Path, tmp_path: Path) -> str:
+    """One engine will do: pages look the same on both."""
+    path = tmp_path / "screenshots.sqlite3"
+    path.write_bytes(sqlite_template.read_bytes())
+    return f"sqlite:///{path}"
+
+
+@pytest.mark.parametrize(("name", "role", "path"), PAGES, ids=[name for name, _, _ in PAGES])
+def test_picture(
+    name: str,
+    role: Role | None,
+    path: str,
+    page: Page,
+    database: Database,
+    clock: FakeClock,
+    log_in_as: Callable[[str, Role], None],
+) -> None:
+    _fill(database, clock)
+    if role is not None:
+        log_in_as("grace.hopper" if role is Role.ADMIN else "ada.lovelace", role)
+    _take(page, name, path)
+
+
+@pytest.mark.parametrize("state", STATES)
+def test_picture_of_the_overview(
+    state: str, page: Page, services: Services, log_in_as: Callable[[str, Role], None]
+) -> None:
+    STATES[state](services)
+    log_in_as("grace.hopper", Role.ADMIN)
+    _take(page, f"overview-{state}", "/")
+
+
+#: The admin's pages on a busy day; `{}` holds an id, and a form is sent where there is a button to press.
+ADMIN_PAGES = [
+    ("deliveries", "/deliveries", None),
+    ("deliveries-filtered", "/deliveries?state=failed&error=not_found", None),
+    ("deliveries-wrong", "/deliveries?state=failed&received_from=yesterday", None),
+    ("deliveries-none", "/deliveries?state=failed&error=nothing", None),
+    ("delivery-failed", "/deliveries/{failed}", None),
+    ("delivery-retrying", "/deliveries/{retrying}", None),
+    ("delivery-succeeded", "/deliveries/{succeeded}", None),
+    ("replay-preview", "/deliveries?code=provider_error", "Replay all that match …"),
+    ("replay-nothing", "/deliveries?state=failed", "Replay all that match …"),
+    ("replays", "/replays", None),
+    ("replay-running", "/replays/{running_replay}", None),
+    ("replay-settled", "/replays/{settled_replay}", None),
+    ("rejections", "/rejections", None),
+    ("rq-queues", "/rq/", None),
+    ("rq-failed", "/rq/0/view/jobs/retry/failed/8/asc/1", None),
+    ("rq-workers", "/rq/0/view/workers", None),
+    ("rq-unknown-job", "/rq/0/view/job/unknown", None),
+]
+
+
+def test_pictures_of_the_admins_pages(
+    page: Page,
+    services: Services,
+    reconciler: Reconciler,
+    sandbox: Sandbox,
+    clock: FakeClock,
+    log_in_as: Callable[[str, Role], None],
+) -> None:
+    log_in_as("grace.hopper", Role.ADMIN)
+    for name in ("deliveries", "replays", "rejections"):
+        _take(page, f"{name}-empty", f"/{name}")
+    known = fill(services, reconciler, sandbox, clock)
+    for name, path, button in ADMIN_PAGES:
+        _take(page, name, path.format(**known), button)
+
+
+def _take(page: Page, name: str, path: str, button: str | None = None) -> None:
+    FOLDER.mkdir(exist_ok=True)
+    for width in (WIDE, NARROW):
+        page.set_viewport_size({"width": width, "height": 800})
+        page.goto(path)
+        if button:
+            page.get_by_role("button", name=button).click()
+        if path.startswith("/rq/"):
+            page.wait_for_load_state("networkidle")
+        page.screenshot(path=FOLDER / f"{name}-{width}.png", full_page=True)
+
+
+def _fill(database: Database, clock: FakeClock) -> None:
+    create_account(database, "j.smith@example.com", "correct horse battery", Role.FINANCE, SHELL, clock())
+    clock.advance(3 * 3600)
+    create_token(database, "warehouse export", Role.FINANCE, clock())
+    clock.advance(900)
+    set_role(database, "j.smith@example.com", Role.ADMIN, SHELL, clock())
+    clock.advance(180)

@@ -1,0 +1,112 @@
+"""Activity: how many deliveries and attempts there were in even stretches of time, for the overview's plots."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from itertools import pairwise
+
+from sqlalchemy import ColumnElement, func, select
+from sqlalchemy.orm import InstrumentedAttribute, Session
+
+from webhook_app.models import Attempt, Event
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_HAS_FAILED = Attempt.error.is_not(None)
+
+
+@dataclass(frozen=True)
+class Span:
+    """How far to look back, in buckets of which length."""
+
+    length: timedelta
+    bucket: timedelta
+
+
+HOUR = Span(timedelta(hours=1), timedelta(minutes=2))
+DAY = Span(timedelta(days=1), timedelta(minutes=30))
+
+
+@dataclass(frozen=True)
+class Counts:
+    """What happened in some time."""
+
+    received: int = 0
+    """Deliveries that came, duplicates not counted."""
+    reconciled: int = 0
+    """Deliveries that Proof's answer settled."""
+    retried: int = 0
+    """Attempts that failed and are followed by another."""
+    given_up: int = 0
+    """Attempts that failed and are followed by none."""
+
+    def __add__(self, other: Counts) -> Counts:
+        return Counts(
+            self.received + other.received,
+            self.reconciled + other.reconciled,
+            self.retried + other.retried,
+            self.given_up + other.given_up,
+        )
+
+
+@dataclass(frozen=True)
+class Bucket:
+    """`begin` belongs to it, `end` to the next one."""
+
+    begin: datetime
+    end: datetime
+    counts: Counts
+
+
+@dataclass(frozen=True)
+class Activity:
+    """Oldest bucket first; the last one is not over yet."""
+
+    span: Span
+    buckets: Sequence[Bucket]
+
+    @property
+    def total(self) -> Counts:
+        return sum((bucket.counts for bucket in self.buckets), Counts())
+
+
+def count_activity(session: Session, now: datetime, span: Span) -> Activity:
+    """What happened in the `span` up to the end of the bucket that `now` is in. Buckets begin at whole multiples of
+    their length in UTC, so that a bucket that is over no longer moves."""
+    edges = _edges(now, span)
+    received = _count_between(session, edges, Event.received_at)
+    reconciled = _count_between(session, edges, Event.settled_at)
+    retried = _count_between(session, edges, Attempt.finished_at, _HAS_FAILED, Attempt.next_attempt_at.is_not(None))
+    given_up = _count_between(session, edges, Attempt.finished_at, _HAS_FAILED, Attempt.next_attempt_at.is_(None))
+    columns = zip(received, reconciled, retried, given_up, strict=True)
+    return Activity(
+        span,
+        [
+            Bucket(begin, end, Counts(*counts))
+            for begin, end, counts in zip(edges[:-1], edges[1:], columns, strict=True)
+        ],
+    )
+
+
+def _edges(now: datetime, span: Span) -> list[datetime]:
+    end = _EPOCH + ((now - _EPOCH) // span.bucket + 1) * span.bucket
+    count = span.length // span.bucket
+    return [end - span.bucket * back for back in range(count, -1, -1)]
+
+
+def _count_between(
+    session: Session,
+    edges: Sequence[datetime],
+    column: InstrumentedAttribute[datetime] | InstrumentedAttribute[datetime | None],
+    *conditions: ColumnElement[bool],
+) -> list[int]:
+    """One count for each two neighbours: each is a range of an index, which needs no arithmetic on moments."""
+
+    def counted(begin: datetime, end: datetime) -> ColumnElement[int]:
+        return (
+            select(func.count()).select_from(column.class_).where(column >= begin, column < end, *conditions)
+        ).scalar_subquery()
+
+    row = session.execute(select(*(counted(*pair) for pair in pairwise(edges)))).one()
+    return [int(count) for count in row]

@@ -1,0 +1,81 @@
+"""The audit log: who did what, when, by which way in, and why. Written with the change itself, in its transaction."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from webhook_app.db.database import Database
+from webhook_app.domain.text import storable
+from webhook_app.models import AuditEntry
+from webhook_app.models.audit import AuditAction
+
+
+@dataclass(frozen=True)
+class Actor:
+    """Who does something, and by which way in: `page`, `rq`, `api` or `shell`."""
+
+    name: str
+    via: str
+
+
+@dataclass(frozen=True)
+class AuditFilter:
+    """What the log is narrowed to; None means any."""
+
+    actor: str | None = None
+    action: AuditAction | None = None
+
+
+@dataclass(frozen=True)
+class AuditPage:
+    entries: Sequence[AuditEntry]
+    next_before_id: int | None
+    """Where the next page begins; None on the last one."""
+
+
+def record(
+    session: Session,
+    actor: str,
+    via: str,
+    action: AuditAction,
+    subject: str,
+    reason: str,
+    details: Mapping[str, Any],
+    now: datetime,
+) -> None:
+    """Adds one entry; it is there if the session's transaction commits, and only then.
+
+    `via` is `page`, `rq`, `api` or `shell`; `details` must be JSON and must hold no secret.
+    """
+    session.add(
+        AuditEntry(
+            at=now,
+            actor=storable(actor, 128),
+            via=via,
+            action=action,
+            subject=storable(subject, 200),
+            reason=storable(reason, 500),
+            details=dict(details),
+        )
+    )
+
+
+def list_entries(database: Database, wanted: AuditFilter, limit: int, before_id: int | None = None) -> AuditPage:
+    """Newest first; a page stays where it is while entries are added."""
+    query = select(AuditEntry).order_by(AuditEntry.id.desc()).limit(limit + 1)
+    if wanted.actor is not None:
+        query = query.where(AuditEntry.actor == wanted.actor)
+    if wanted.action is not None:
+        query = query.where(AuditEntry.action == wanted.action)
+    if before_id is not None:
+        query = query.where(AuditEntry.id < before_id)
+    with database.read() as session:
+        entries = session.scalars(query).all()
+    page = entries[:limit]
+    return AuditPage(page, page[-1].id if len(entries) > limit else None)

@@ -1,0 +1,144 @@
+"""What is told of replays: the list of orders, how one stands, and what came of each of its items."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Select, case, func, literal, or_, select
+
+from webhook_app.db.database import Database
+from webhook_app.models import Attempt, Reconciliation, Replay, ReplayItem
+from webhook_app.models.reconciliation import State
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How a replay stands, in reconciliations."""
+
+    replay: Replay
+    waiting: int
+    skipped: int
+    succeeded: int
+    failed: int
+
+    @property
+    def under_way(self) -> int:
+        return self.replay.matched - self.waiting - self.skipped - self.succeeded - self.failed
+
+    @property
+    def is_settled(self) -> bool:
+        return self.waiting == 0 and self.under_way == 0
+
+
+@dataclass(frozen=True)
+class ItemReport:
+    """One reconciliation of a replay and what came of it."""
+
+    merchant_transaction_id: str
+    outcome: str
+    """`waiting`, `skipped`, `under_way`, `succeeded` or `failed`."""
+    detail: str
+    released_at: datetime | None
+
+
+@dataclass(frozen=True)
+class ReplayPage:
+    items: Sequence[Replay]
+    next_before_id: int | None
+    """Where the next page begins; None on the last one."""
+
+
+def list_replays(database: Database, limit: int, before_id: int | None = None) -> ReplayPage:
+    """Newest first."""
+    query = select(Replay).order_by(Replay.id.desc()).limit(limit + 1)
+    if before_id is not None:
+        query = query.where(Replay.id < before_id)
+    with database.read() as session:
+        rows = session.scalars(query).all()
+    page = rows[:limit]
+    return ReplayPage(page, page[-1].id if len(rows) > limit else None)
+
+
+def report_progress(database: Database, replay_id: int) -> Progress | None:
+    """How the replay stands; None when there is no such."""
+    with database.read() as session:
+        replay = session.get(Replay, replay_id)
+        if replay is None:
+            return None
+        rows = session.execute(
+            _with_outcome(select(_OUTCOME, func.count())).where(ReplayItem.replay_id == replay_id).group_by(_OUTCOME)
+        ).all()
+        counts: dict[str, int] = dict(rows)
+        return Progress(
+            replay,
+            *(counts.get(outcome, 0) for outcome in ("waiting", "skipped", "succeeded", "failed")),
+        )
+
+
+def list_items(
+    database: Database, replay_id: int, limit: int, after_id: int = 0
+) -> tuple[list[ItemReport], int | None]:
+    """The replay's reconciliations with their outcomes, and where the next page begins."""
+    with database.read() as session:
+        rows = session.execute(
+            _with_outcome(select(ReplayItem, Reconciliation, Attempt, _OUTCOME))
+            .where(ReplayItem.replay_id == replay_id, ReplayItem.id > after_id)
+            .order_by(ReplayItem.id)
+            .limit(limit + 1)
+        ).all()
+        page = rows[:limit]
+        next_after_id = page[-1][0].id if len(rows) > limit else None
+        return [_report_item(*row) for row in page], next_after_id
+
+
+#: The attempt that decided an item: the first since its release after which nothing more was to be done. So its outcome
+#: stays what it was, whatever comes later, another replay included.
+_DECIDED_BY = (
+    select(func.min(Attempt.id))
+    .where(
+        Attempt.reconciliation_id == ReplayItem.reconciliation_id,
+        Attempt.started_at > ReplayItem.released_at,
+        or_(Attempt.status.is_not(None), Attempt.next_attempt_at.is_(None)),
+    )
+    .correlate(ReplayItem)
+    .scalar_subquery()
+)
+
+#: What came of an item. The last two but one read it from the reconciliation, where its attempts have been pruned.
+_OUTCOME = case(
+    (ReplayItem.skipped.is_not(None), literal("skipped")),
+    (ReplayItem.released_at.is_(None), literal("waiting")),
+    (Attempt.status.is_not(None), literal("succeeded")),
+    (Attempt.id.is_not(None), literal("failed")),
+    (Reconciliation.reconciled_at >= ReplayItem.released_at, literal("succeeded")),
+    (
+        (Reconciliation.state == State.FAILED) & (Reconciliation.last_failed_at >= ReplayItem.released_at),
+        literal("failed"),
+    ),
+    else_=literal("under_way"),
+).label("outcome")
+
+
+def _with_outcome(query: Select[Any]) -> Select[Any]:
+    return (
+        query.select_from(ReplayItem)
+        .join(Reconciliation, Reconciliation.id == ReplayItem.reconciliation_id)
+        .outerjoin(Attempt, Attempt.id == _DECIDED_BY)
+    )
+
+
+def _report_item(item: ReplayItem, row: Reconciliation, decided_by: Attempt | None, outcome: str) -> ItemReport:
+    http_status, error, code = row.last_http_status, row.last_error, row.last_code
+    if decided_by is not None:
+        http_status, error, code = decided_by.http_status, decided_by.error, decided_by.code
+    details = {
+        "waiting": "is sent round soon",
+        "skipped": item.skipped or "",
+        "under_way": "is being tried",
+        "succeeded": "Proof has confirmed the transaction",
+        "failed": f"{http_status or 'no answer'} {error}/{code}",
+    }
+    return ItemReport(row.merchant_transaction_id, outcome, details[outcome], item.released_at)

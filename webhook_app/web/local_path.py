@@ -1,0 +1,15 @@
+"""Where a redirect may lead: nowhere but to our own pages."""
+
+from __future__ import annotations
+
+import re
+
+#: A path of ours. Browsers take `//host` and `/\\host` for another host, and overlook tabs and newlines.
+_LOCAL = re.compile(r"/(?:[!-\[\]-~][!-\[\]-~]*)?")
+
+
+def local_path(target: str | None) -> str:
+    """`target` when it is a path on this site, else `/`."""
+    if not target or len(target) > 2000 or target.startswith("//") or not _LOCAL.fullmatch(target):
+        return "/"
+    return target

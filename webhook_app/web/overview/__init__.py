@@ -1,0 +1,1 @@
+"""What the overview page shows, worked out before its template puts it into HTML."""

@@ -1,0 +1,33 @@
+// What pages do in the browser: copy buttons. Everything else works without scripts.
+"use strict";
+
+function announce(text) {
+  const announcer = document.getElementById("announcer");
+  if (announcer) {
+    announcer.textContent = text;
+  }
+}
+
+async function copy(button) {
+  try {
+    await navigator.clipboard.writeText(button.dataset.copy);
+  } catch {
+    // No clipboard without TLS: select the text next to the button instead, ready for Ctrl-C.
+    const text = button.previousElementSibling;
+    if (text) {
+      window.getSelection().selectAllChildren(text);
+    }
+    announce("Selected. Press Control C to copy.");
+    return;
+  }
+  announce("Copied.");
+  button.classList.add("copied");
+  setTimeout(() => button.classList.remove("copied"), 1500);
+}
+
+document.addEventListener("click", (event) => {
+  const button = event.target instanceof Element ? event.target.closest("[data-copy]") : null;
+  if (button) {
+    copy(button);
+  }
+});

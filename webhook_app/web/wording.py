@@ -1,0 +1,84 @@
+"""How pages put things: moments in words, amounts, states. Registered as Jinja filters."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from decimal import Decimal
+
+from flask import Flask
+from markupsafe import Markup
+
+from webhook_app.domain.money import format_amount
+from webhook_app.domain.timestamps import format_timestamp
+from webhook_app.web.requests import get_services
+
+_UNITS = ((86_400, "day"), (3_600, "hour"), (60, "minute"), (1, "second"))
+
+#: The kind of badge for each state and status; anything else is `neutral`.
+_KINDS = {
+    "succeeded": "good",
+    "completed": "good",
+    "failed": "bad",
+    "retrying": "warn",
+    "paused": "warn",
+    "pending": "busy",
+    "processing": "busy",
+    "watching": "busy",
+    "running": "busy",
+}
+
+
+def register_wording(app: Flask) -> None:
+    app.add_template_filter(when)
+    app.add_template_filter(exactly)
+    app.add_template_filter(duration)
+    app.add_template_filter(format_amount, "amount")
+    app.add_template_filter(badge_kind)
+    app.add_template_filter(grouped)
+
+
+def when(moment: datetime | None, empty: str = "—") -> str | Markup:
+    """`3 minutes ago` with the exact time on hover and for programs; `empty` for None."""
+    if moment is None:
+        return empty
+    return Markup('<time datetime="{}" title="{}">{}</time>').format(
+        format_timestamp(moment), exactly(moment), ago(moment, get_services().clock())
+    )
+
+
+def exactly(moment: datetime | None) -> str:
+    """`2026-04-01 10:03:45 UTC`, with milliseconds where there are some."""
+    if moment is None:
+        return "—"
+    moment = moment.astimezone(UTC)
+    fraction = f".{moment.microsecond // 1000:03d}" if moment.microsecond >= 1000 else ""
+    return f"{moment:%Y-%m-%d %H:%M:%S}{fraction} UTC"
+
+
+def ago(moment: datetime, now: datetime) -> str:
+    """`just now`, `3 minutes ago`, `in 2 hours`; a date for what is more than 60 days off."""
+    seconds = (now - moment).total_seconds()
+    if abs(seconds) > 60 * 86_400:
+        return f"{moment.astimezone(UTC):%Y-%m-%d}"
+    if abs(seconds) < 1:
+        return "just now"
+    return f"{duration(seconds)} ago" if seconds > 0 else f"in {duration(-seconds)}"
+
+
+def duration(seconds: float) -> str:
+    """`3 minutes`, in the largest unit that fills; `250 ms` below a second."""
+    for size, unit in _UNITS:
+        if seconds >= size:
+            count = int(seconds // size)
+            return f"{count} {unit}{'' if count == 1 else 's'}"
+    return f"{seconds * 1000:.0f} ms"
+
+
+def badge_kind(state: str | None) -> str:
+    """`good`, `bad`, `warn`, `busy` or `neutral`."""
+    return _KINDS.get(str(state), "neutral")
+
+
+def grouped(number: int | Decimal) -> str:
+    """A count that can be read: `1 234 567`, with narrow spaces that do not break."""
+    return f"{number:,}".replace(",", "\N{NARROW NO-BREAK SPACE}")
