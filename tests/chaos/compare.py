@@ -6,6 +6,7 @@ from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from itertools import pairwise
 
 from sqlalchemy import func, select
 
@@ -132,7 +133,7 @@ def _check_history(
     """Ours must be a part of theirs in the same order: what a GET never showed cannot be in it."""
     if len(set(changes)) != len(changes):
         verdict.duplicated[transaction_id] = "a status change is recorded twice"
-    if any(later[1] <= earlier[1] for earlier, later in zip(changes, changes[1:], strict=False)):
+    if any(later[1] <= earlier[1] for earlier, later in pairwise(changes)):
         verdict.backwards[transaction_id] = f"{[change[0] for change in changes]}"
     if theirs is not None:
         true_changes = [(str(change.status), change.updated_at) for change in theirs.history]

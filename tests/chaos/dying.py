@@ -35,7 +35,7 @@ def main() -> None:
 
 
 def _wrap(step: str, boundary: Boundary) -> None:
-    holder, name = _resolve(boundary.target)
+    holder, name = resolve(boundary.target)
     original: Callable[..., Any] = getattr(holder, name)
 
     @functools.wraps(original)
@@ -81,7 +81,7 @@ def _reach(step: str) -> None:
         time.sleep(0.005)
 
 
-def _resolve(target: str) -> tuple[Any, str]:
+def resolve(target: str) -> tuple[Any, str]:
     module_name, _, path = target.partition(":")
     holder: Any = importlib.import_module(module_name)
     *above, name = path.split(".")

@@ -107,8 +107,9 @@ class Postgres:
         self._server.stop()
 
     def _lock_tables(self) -> None:
+        # One table that ingest, claim and apply all need: taking several, we could deadlock with them ourselves.
         self._lock = psycopg.connect(self.url.replace("+psycopg", ""))
-        self._lock.execute("LOCK TABLE events, reconciliations, upstream IN ACCESS EXCLUSIVE MODE")
+        self._lock.execute("LOCK TABLE reconciliations IN ACCESS EXCLUSIVE MODE")
 
     def _unlock_tables(self) -> None:
         if self._lock is not None:

@@ -114,7 +114,10 @@ def _proof_faults(rig: Rig) -> list[StormFault]:
         return lambda: rig.control.inject_period(order, 3600)
 
     def allowlisted(value: bool) -> Callable[[], None]:
-        return lambda: rig.control.configure(allowlisted=value)
+        def run() -> None:
+            rig.control.configure(allowlisted=value)
+
+        return run
 
     def clear() -> None:
         rig.control.clear_faults()

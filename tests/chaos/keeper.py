@@ -1,4 +1,4 @@
-"""The keeper: starts our processes, starts again what died, as a supervisor in production would, and leaves no orphan."""
+"""The keeper: starts our processes, starts again what died, as a supervisor would, and leaves no orphan."""
 
 from __future__ import annotations
 

@@ -22,6 +22,7 @@ from tests.chaos.engines import ENGINES, Engine
 from tests.chaos.keeper import Keeper
 from tests.servers import RedisServer
 from webhook_app.db.database import Database
+from webhook_app.sandbox.control import SandboxControl
 from webhook_app.sandbox.server import Sandbox, SandboxSettings
 
 #: Short time-outs, so that minutes become seconds. What is not named here has its default.
@@ -38,6 +39,9 @@ SHORT: Mapping[str, str] = {
     "POLL_SHORTEST": "1",
     "PROOF_MAX_CALLS_PER_SECOND": "1000",
 }
+
+#: How the folders of all rigs begin.
+PREFIX = str(Path(tempfile.gettempdir()) / "wa-chaos-")
 
 _TOKEN = "chaos-token"
 
@@ -81,7 +85,7 @@ class Rig:
         self._web_ports: list[int] = []
 
     @property
-    def control(self) -> Any:
+    def control(self) -> SandboxControl:
         return self.sandbox.control
 
     def env(self, **more: str) -> dict[str, str]:
@@ -140,8 +144,11 @@ class Rig:
 
     def spool_size(self) -> int:
         """Bytes that wait in the spool."""
-        waiting = (self.folder / "var" / "spool" / f"{name}.spool" for name in ("incoming", "draining"))
-        return sum(path.stat().st_size for path in waiting if path.exists())
+        size = 0
+        for name in ("incoming", "draining"):
+            with contextlib.suppress(FileNotFoundError):
+                size += (self.folder / "var" / "spool" / f"{name}.spool").stat().st_size
+        return size
 
     def until(self, condition: Callable[[], object], what: str, seconds: float) -> float:
         """Seconds until `condition()` is true. Raises NotInTime."""
@@ -167,7 +174,7 @@ class NotInTime(Exception):
 def rig(engine_name: str, seed: int, say: Callable[[str], None], *, keep: bool = False) -> Iterator[Rig]:
     """A rig on a new database. Nothing of it is left at the end, but for the folder with the logs where `keep`, or
     where it ends by an exception."""
-    folder = Path(tempfile.mkdtemp(prefix="wa-chaos-"))
+    folder = Path(tempfile.mkdtemp(prefix=Path(PREFIX).name))
     folder.chmod(0o755)  # PostgreSQL may run as a user of its own
     try:
         with contextlib.ExitStack() as stack:

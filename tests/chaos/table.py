@@ -52,5 +52,13 @@ def _cells(row: Row) -> list[str]:
     return [row.engine, row.fault, *map(str, counts), median, longest]
 
 
+def _line(cells: list[str], widths: list[int]) -> str:
+    return (
+        "| "
+        + " | ".join(_pad(text, width, n) for n, (text, width) in enumerate(zip(cells, widths, strict=True)))
+        + " |"
+    )
+
+
 def _pad(text: str, width: int, column: int) -> str:
     return text.ljust(width) if column < 2 else text.rjust(width)

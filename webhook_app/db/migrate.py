@@ -43,3 +43,9 @@ def current_revision(database: Database) -> str | None:
     logging.getLogger("alembic").setLevel(logging.WARNING)
     with database.engine.connect() as connection:
         return MigrationContext.configure(connection).get_current_revision()
+
+
+def is_older(revision: str | None) -> bool:
+    """Whether a database at `revision` lacks migrations of ours; revisions are numbered. One that is ahead belongs to a
+    later version, which migrates first: migrations add before they take away, so we go on working beside it."""
+    return revision is None or revision < head_revision()

@@ -18,9 +18,11 @@ from webhook_app.models.event import Delivery
 from webhook_app.models.reconciliation import State
 from webhook_app.usecases.gatekeeping import lock_gate, store_gate
 
-#: A retry that has been due for so long goes with the fast lane, unless a worker died with it: the slow lane does one
-#: at a time, and one that hangs must not hold up the others.
+#: A retry that has been due for so long goes with the fast lane: the slow lane does one at a time, and neither one that
+#: hangs nor the many that a killed worker had in hand must hold up the others.
 OVERDUE = timedelta(seconds=2)
+#: A reconciliation with which so many workers died in a row is only tried alone.
+MOST_SHARED_CRASHES = 2
 
 
 class Lane(StrEnum):
@@ -45,7 +47,7 @@ class Claim:
 def is_due(now: datetime, lane: Lane) -> ColumnElement[bool]:
     """The condition on a reconciliation that waits for nothing but a worker of that lane."""
     retrying = Reconciliation.state == State.RETRYING
-    overdue = and_(Reconciliation.next_attempt_at <= now - OVERDUE, Reconciliation.crashes == 0)
+    overdue = and_(Reconciliation.next_attempt_at <= now - OVERDUE, Reconciliation.crashes < MOST_SHARED_CRASHES)
     return and_(
         Reconciliation.next_attempt_at <= now,
         Reconciliation.claim_token.is_(None),

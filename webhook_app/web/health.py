@@ -10,7 +10,7 @@ from redis.exceptions import RedisError
 from sqlalchemy import select, text
 from sqlalchemy.exc import SQLAlchemyError
 
-from webhook_app.db.migrate import current_revision, head_revision
+from webhook_app.db.migrate import current_revision, head_revision, is_older
 from webhook_app.models import Heartbeat
 from webhook_app.services import Services
 from webhook_app.usecases.sweep import CLOCK
@@ -71,9 +71,11 @@ def _check_redis(services: Services) -> None:
 
 
 def _check_migrations(services: Services) -> None:
-    current, head = current_revision(services.database), head_revision()
-    if current != head:
-        raise NotReady(f"the schema is at {current or 'nothing'}, not at {head}: run `webhook-app db upgrade`")
+    current = current_revision(services.database)
+    if is_older(current):
+        raise NotReady(
+            f"the schema is at {current or 'nothing'}, not at {head_revision()}: run `webhook-app db upgrade`"
+        )
 
 
 def _check_clock(services: Services) -> None:

@@ -1,0 +1,27 @@
+"""A small chaos run with the other tests; `make chaos` is the large one."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+from tests.chaos.dying import resolve
+from tests.chaos.steps import BOUNDARIES
+from tests.run.processes import REPOSITORY
+
+
+@pytest.mark.parametrize("step", BOUNDARIES)
+def test_every_step_names_something_that_exists(step: str) -> None:
+    holder, name = resolve(BOUNDARIES[step].target)
+    assert callable(getattr(holder, name))
+
+
+@pytest.mark.timeout(300)  # half a minute on a machine that has nothing else to do
+def test_small_run_ends_as_promised() -> None:
+    env = {"CHAOS_SEED": "1", **os.environ}
+    argv = (sys.executable, "-m", "tests.chaos", "--quick")
+    ended = subprocess.run(argv, cwd=REPOSITORY, env=env, capture_output=True, text=True, timeout=280)
+    assert ended.returncode == 0, ended.stdout + ended.stderr
