@@ -87,6 +87,7 @@ ADMIN_PAGES = [
     ("rejections", "/rejections", None),
     ("rq-queues", "/rq/", None),
     ("rq-failed", "/rq/0/view/jobs/retry/failed/8/asc/1", None),
+    ("rq-job", "/rq/0/view/job/reconcile-order-2026-04-01-0003", None),
     ("rq-workers", "/rq/0/view/workers", None),
     ("rq-unknown-job", "/rq/0/view/job/unknown", None),
 ]

@@ -227,6 +227,8 @@ def test_failed_ones_come_back_after_redis_was_flushed(
     assert admin_client.get(FAILED_JOBS).json["jobs"] == []
     run_once(services)
     assert len(admin_client.get(FAILED_JOBS).json["jobs"]) == 3
+    (queue,) = admin_client.get("/rq/0/data/queues.json").json["queues"]
+    assert (queue["name"], queue["failed_job_registry_count"]) == (SLOW_QUEUE, 3)
 
 
 def test_inline_scripts_are_allowed_there_alone(admin_client: FlaskClient) -> None:

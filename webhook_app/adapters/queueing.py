@@ -196,6 +196,7 @@ class Queues:
         )
         job.enqueued_at = job.ended_at = shown.at
         with self.redis.pipeline() as pipeline:
+            pipeline.sadd(Queue.redis_queues_keys, self.slow.key)  # or no list of queues has it, until one is enqueued
             job.save(pipeline=pipeline)
             Result.create_failure(job, -1, shown.summary, pipeline=pipeline)
             registry.add(job, ttl=-1, exc_string=shown.summary, pipeline=pipeline)

@@ -9,8 +9,8 @@ STRICT = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; font-src 'self'; "
     "connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
 )
-#: For pages of others that were written with inline scripts and styles.
-WITH_INLINE = STRICT.replace("script-src 'self'", "script-src 'self' 'unsafe-inline'").replace(
+#: For pages of others, written with inline scripts and styles and with templates that the browser compiles.
+WITH_INLINE = STRICT.replace("script-src 'self'", "script-src 'self' 'unsafe-inline' 'unsafe-eval'").replace(
     "style-src 'self'", "style-src 'self' 'unsafe-inline'"
 )
 

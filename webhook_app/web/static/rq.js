@@ -11,9 +11,6 @@ function say(text, url) {
     line.append(link);
   }
   line.hidden = !text;
-  if (text) {
-    line.scrollIntoView({ block: "nearest" });
-  }
 }
 
 function reason(answer) {
