@@ -7,6 +7,7 @@ import os
 import signal
 import sys
 import threading
+from contextlib import closing
 
 import click
 from sqlalchemy.exc import SQLAlchemyError
@@ -146,8 +147,9 @@ def tokens() -> None:
 def tokens_create(name: str, role: str) -> None:
     """Make an API token; it is printed once, alone on the last line."""
     settings = _start("tokens")
-    database = Database(settings.database_url, pool_size=1)
-    click.echo(create_token(database, name, Role(role), utc_now(), shell_actor()))
+    with closing(Database(settings.database_url, pool_size=1)) as database:
+        token = create_token(database, name, Role(role), utc_now(), shell_actor())
+    click.echo(token)
 
 
 cli.add_command(users)

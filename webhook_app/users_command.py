@@ -141,4 +141,6 @@ def _new_password(generate: bool) -> tuple[str, bool]:
 def _open_database() -> Database:
     settings = load_settings(os.environ)
     configure_logging(settings.log_format, settings.log_level, "users")
-    return Database(settings.database_url, pool_size=1)
+    database = Database(settings.database_url, pool_size=1)
+    click.get_current_context().call_on_close(database.close)
+    return database

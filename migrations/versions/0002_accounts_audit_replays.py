@@ -78,9 +78,7 @@ def upgrade() -> None:
             ondelete="CASCADE",
         ),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_replay_items")),
-        sa.UniqueConstraint(
-            "replay_id", "reconciliation_id", name=op.f("uq_replay_items_replay_id_reconciliation_id")
-        ),
+        sa.UniqueConstraint("replay_id", "reconciliation_id", name=op.f("uq_replay_items_replay_id_reconciliation_id")),
     )
     waits = sa.text("released_at IS NULL")
     op.create_index(

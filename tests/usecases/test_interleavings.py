@@ -25,9 +25,10 @@ from webhook_app.sandbox.control import SandboxControl
 from webhook_app.sandbox.faults import Order
 from webhook_app.sandbox.server import Sandbox
 from webhook_app.usecases.apply import Outcome, apply_outcomes
+from webhook_app.usecases.audit import Actor
 from webhook_app.usecases.claim import Claim, claim_due, claim_one, release
 from webhook_app.usecases.reconcile import Reconciler
-from webhook_app.usecases.replay import replay_reconciliation
+from webhook_app.usecases.replay import replay_from_rq
 from webhook_app.usecases.sweep import find_work, recover_lost_claims
 
 SEEDS = [int(os.environ["INTERLEAVING_SEED"])] if "INTERLEAVING_SEED" in os.environ else [1, 2, 3]
@@ -139,7 +140,7 @@ class World:
         self.clock.advance(self.rng.choice([0.5, 5, 30, 300]))
 
     def replay(self) -> None:
-        replay_reconciliation(self.database, self.rng.choice(self.ids), self.clock())
+        replay_from_rq(self.database, self.rng.choice(self.ids), Actor("anna", "rq"), "requeued", self.clock())
 
     def calm_down(self) -> None:
         """Faults end, every webhook that was not lost comes, a person replays, time passes."""
@@ -152,7 +153,7 @@ class World:
             self.clock.advance(20)
             self.sweep()
             for id in self.ids:
-                replay_reconciliation(self.database, id, self.clock())
+                replay_from_rq(self.database, id, Actor("anna", "rq"), "requeued", self.clock())
             self.claim()
             while self.claims:
                 self.fetch()

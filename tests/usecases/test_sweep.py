@@ -15,9 +15,10 @@ from webhook_app.domain.gate import Limits
 from webhook_app.domain.retry_policy import Blame
 from webhook_app.models import Heartbeat, Reconciliation
 from webhook_app.models.reconciliation import State
+from webhook_app.usecases.audit import Actor
 from webhook_app.usecases.claim import Claim, claim_due, claim_one, release
 from webhook_app.usecases.gatekeeping import lock_gate, store_gate
-from webhook_app.usecases.replay import replay_reconciliation
+from webhook_app.usecases.replay import replay_from_rq
 from webhook_app.usecases.sweep import (
     MOST_CRASHES,
     beat,
@@ -222,7 +223,7 @@ def test_replay_gives_a_failed_one_its_full_budget_again(database: Database, clo
         crash(database, clock)
     change(database, "t", spent_attempts=20, single_retries=2, first_failed_at=clock() - timedelta(days=3))
     generation = row(database, "t").generation
-    assert replay_reconciliation(database, "t", clock())
+    assert replay_from_rq(database, "t", Actor("anna", "rq"), "requeued", clock())
     reconciliation = row(database, "t")
     assert (reconciliation.state, reconciliation.next_attempt_at) == ("retrying", clock())
     assert (reconciliation.crashes, reconciliation.spent_attempts, reconciliation.single_retries) == (0, 0, 0)
@@ -232,16 +233,17 @@ def test_replay_gives_a_failed_one_its_full_budget_again(database: Database, clo
 
 def test_replay_of_one_that_has_not_failed_does_nothing(database: Database, clock: FakeClock) -> None:
     report(database, "t", clock())
-    assert not replay_reconciliation(database, "t", clock())
-    assert not replay_reconciliation(database, "unknown", clock())
+    assert not replay_from_rq(database, "t", Actor("anna", "rq"), "requeued", clock())
+    assert not replay_from_rq(database, "unknown", Actor("anna", "rq"), "requeued", clock())
     assert row(database, "t").state == "pending"
 
 
-def test_second_replay_of_one_failure_does_nothing(database: Database, clock: FakeClock) -> None:
+def test_second_replay_of_one_failure_leads_to_one_attempt(database: Database, clock: FakeClock) -> None:
     report(database, "t", clock())
     change(database, "t", state=State.FAILED, next_attempt_at=None)
-    assert replay_reconciliation(database, "t", clock())
-    assert not replay_reconciliation(database, "t", clock())
+    assert replay_from_rq(database, "t", Actor("anna", "rq"), "requeued", clock())
+    assert replay_from_rq(database, "t", Actor("ben", "rq"), "requeued", clock()), "what waits is brought forward"
+    assert find_work(database, clock(), 10).slow_due == ("t",)
 
 
 def fail_many(database: Database, clock: FakeClock, count: int) -> None:

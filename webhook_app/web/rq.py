@@ -2,7 +2,7 @@
 
 rq-dashboard has neither log-in nor CSRF protection, answers a GET that requeues everything, opens a connection to Redis
 for each request, and fails on jobs that are not pickled. Its blueprint is one object for the whole process, so the
-guard is the application's, looks at which blueprint a request is for, and answers it: by rq-dashboard's view or by ours.
+guard is the application's, looks at which blueprint a request is for, and answers by rq-dashboard's view or by ours.
 """
 
 from __future__ import annotations
