@@ -24,7 +24,7 @@ from webhook_app.models import Replay
 from webhook_app.sandbox.server import Sandbox
 from webhook_app.services import Services, utc_now
 from webhook_app.usecases.reconcile import Reconciler
-from webhook_app.usecases.replay import release_replays
+from webhook_app.usecases.replay_release import release_replays
 
 
 @pytest.fixture

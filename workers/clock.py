@@ -20,7 +20,7 @@ from webhook_app.logs import get_logger
 from webhook_app.services import Services
 from webhook_app.usecases.clock_jump import follow_clock
 from webhook_app.usecases.reconcile import Reconciler
-from webhook_app.usecases.replay import release_replays
+from webhook_app.usecases.replay_release import release_replays
 from webhook_app.usecases.sweep import (
     CLOCK,
     Waiting,

@@ -18,7 +18,7 @@ from webhook_app.models.audit import AuditAction
 from webhook_app.sandbox.server import Sandbox
 from webhook_app.services import Services
 from webhook_app.usecases.reconcile import Reconciler
-from webhook_app.usecases.replay import release_replays
+from webhook_app.usecases.replay_release import release_replays
 
 REPLAY = "/deliveries/replay"
 

@@ -26,9 +26,9 @@ from webhook_app.usecases.replay import (
     cancel_replay,
     order_replay,
     preview_replay,
-    release_replays,
     replay_from_rq,
 )
+from webhook_app.usecases.replay_release import release_replays
 from webhook_app.usecases.replay_reports import list_items, report_progress
 from webhook_app.web.event_schema import parse_event
 
@@ -212,6 +212,7 @@ def test_outcome_of_a_replay_stays_when_a_later_one_succeeds(
     _reconcile(reconciler)
     clock.advance(60)
     first = order_replay(services.database, Selection((event_id,)), ANNA, "too early", clock())
+    clock.advance(1)
     _reconcile(reconciler)
     sandbox.control.create("late")
     clock.advance(60)

@@ -86,11 +86,7 @@ def list_deliveries(
 ) -> DeliveryPage:
     """Newest first."""
     with database.read() as session:
-        query = select(Event, Reconciliation).select_from(Event).join(Reconciliation, _SAME_TRANSACTION)
-        query = query.where(*conditions(wanted)).options(defer(Event.body))
-        if before_id is not None:
-            query = query.where(Event.id < before_id)
-        rows = session.execute(query.order_by(Event.id.desc()).limit(limit + 1)).all()
+        rows = session.execute(delivery_query(wanted, limit + 1, before_id)).all()
         page = rows[:limit]
         next_before_id = page[-1][0].id if len(rows) > limit else None
         return DeliveryPage([_report(event, reconciliation) for event, reconciliation in page], next_before_id)
@@ -129,6 +125,15 @@ def tell_delivery(database: Database, event_id: int) -> DeliveryStory | None:
                 _MOST_REPLAYS,
             ),
         )
+
+
+def delivery_query(wanted: DeliveryFilter, limit: int, before_id: int | None) -> Select[Event, Reconciliation]:
+    """The newest that match, with their reconciliations and without their bodies."""
+    query = select(Event, Reconciliation).select_from(Event).join(Reconciliation, _SAME_TRANSACTION)
+    query = query.where(*conditions(wanted)).options(defer(Event.body))
+    if before_id is not None:
+        query = query.where(Event.id < before_id)
+    return query.order_by(Event.id.desc()).limit(limit)
 
 
 def conditions(wanted: DeliveryFilter) -> Iterable[ColumnElement[bool]]:

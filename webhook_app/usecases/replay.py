@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import ColumnElement, Select, Subquery, case, func, insert, literal, select, update
@@ -22,10 +22,7 @@ from webhook_app.models.event import Delivery
 from webhook_app.models.reconciliation import State
 from webhook_app.usecases.audit import Actor, record
 from webhook_app.usecases.deliveries import DeliveryFilter, conditions
-from webhook_app.usecases.sweep import WORKER_DIED
-
-#: States in which a replay makes a difference: given up, or waiting for a later attempt.
-REPLAYABLE = (State.FAILED, State.RETRYING)
+from webhook_app.usecases.replay_release import REPLAYABLE, release, reopen
 
 #: Deliveries named one by one in an order.
 MOST_IDS = 1000
@@ -115,7 +112,7 @@ def order_replay(
             now=now,
         )
     if replay_id is not None:
-        _release(database, replay_id, now)
+        release(database, replay_id, now)
     return ordered
 
 
@@ -140,7 +137,7 @@ def replay_from_rq(database: Database, merchant_transaction_id: str, actor: Acto
         )
         session.add(ReplayItem(replay_id=replay_id, reconciliation_id=row.id, released_at=now))
         session.execute(update(Replay).where(Replay.id == replay_id).values(finished_at=now))
-        _reopen(session, row, now, State.RETRYING)
+        reopen(session, [row], now, State.RETRYING)
         record(
             session,
             actor=actor.name,
@@ -152,13 +149,6 @@ def replay_from_rq(database: Database, merchant_transaction_id: str, actor: Acto
             now=now,
         )
         return True
-
-
-def release_replays(database: Database, now: datetime) -> int:
-    """Releases what the running replays' rates allow now; returns how many items. Any number of clocks may call it."""
-    with database.read() as session:
-        running = session.scalars(select(Replay.id).where(Replay.finished_at.is_(None)).order_by(Replay.id)).all()
-    return sum(_release(database, replay_id, now) for replay_id in running)
 
 
 def cancel_replay(database: Database, replay_id: int, actor: Actor, now: datetime) -> int:
@@ -209,16 +199,14 @@ def _one_order_at_a_time(session: Session) -> None:
         session.execute(select(func.pg_advisory_xact_lock(_ORDERS_LOCK)))
 
 
-#: The running replay in which a reconciliation waits for its release.
-_WAITS_IN = (
-    select(func.min(ReplayItem.replay_id))
-    .where(
-        ReplayItem.reconciliation_id == Reconciliation.id,
-        ReplayItem.released_at.is_(None),
-        ReplayItem.skipped.is_(None),
-    )
-    .correlate(Reconciliation)
-    .scalar_subquery()
+#: The reconciliations that wait for their release, with the running replay that holds them: one look at them all, for
+#: PostgreSQL makes a walk through the whole table of a look for each.
+_WAITING = (
+    select(ReplayItem.reconciliation_id, func.min(ReplayItem.replay_id).label("replay_id"))
+    .join(Replay, Replay.id == ReplayItem.replay_id)
+    .where(Replay.finished_at.is_(None), ReplayItem.released_at.is_(None), ReplayItem.skipped.is_(None))
+    .group_by(ReplayItem.reconciliation_id)
+    .subquery()
 )
 
 
@@ -229,10 +217,11 @@ def _matching(selection: Selection) -> Select[Any]:
             Event.delivery,
             Reconciliation.state,
             Reconciliation.id.label("reconciliation_id"),
-            case((Reconciliation.state.in_(REPLAYABLE), _WAITS_IN), else_=None).label("waits_in"),
+            _WAITING.c.replay_id.label("waits_in"),
         )
         .select_from(Event)
         .join(Reconciliation, Reconciliation.merchant_transaction_id == Event.merchant_transaction_id)
+        .outerjoin(_WAITING, _WAITING.c.reconciliation_id == Reconciliation.id)
         .where(*_selected(selection))
     )
 
@@ -268,7 +257,7 @@ def _count(session: Session, selection: Selection) -> Ordered:
 def _why_not(delivery: str, state: str, waits_in: int | None = None) -> str:
     if delivery == Delivery.SUCCEEDED:
         return "it has succeeded: Proof has confirmed the transaction since"
-    if waits_in is not None:
+    if waits_in is not None and state in REPLAYABLE:
         return f"it waits in replay {waits_in} already; cancel that one first if this cannot wait"
     if state == State.PENDING:
         return "it is about to be tried anyway"
@@ -314,63 +303,3 @@ def _insert_order(
     session.add(replay)
     session.flush()
     return replay.id
-
-
-def _release(database: Database, replay_id: int, now: datetime) -> int:
-    with database.write() as session:
-        replay = session.scalars(
-            select(Replay).where(Replay.id == replay_id, Replay.finished_at.is_(None)).with_for_update(skip_locked=True)
-        ).one_or_none()
-        if replay is None:
-            return 0  # finished, cancelled, or in another clock's hands
-        just_released = session.scalar(
-            select(func.count()).where(
-                ReplayItem.replay_id == replay_id, ReplayItem.released_at > now - timedelta(seconds=1)
-            )
-        )
-        allowed = max(int(replay.per_second), 1) - (just_released or 0)
-        items = session.scalars(
-            select(ReplayItem)
-            .where(ReplayItem.replay_id == replay_id, ReplayItem.released_at.is_(None), ReplayItem.skipped.is_(None))
-            .order_by(ReplayItem.id)
-            .limit(max(allowed, 0) + 1)
-        ).all()
-        if len(items) <= allowed:
-            replay.finished_at = now
-        released = items[: max(allowed, 0)]
-        rows = {
-            row.id: row
-            for row in session.scalars(
-                select(Reconciliation)
-                .where(Reconciliation.id.in_([item.reconciliation_id for item in released]))
-                .order_by(Reconciliation.id)
-                .with_for_update()
-            )
-        }
-        for item in released:
-            row = rows[item.reconciliation_id]
-            if row.state in REPLAYABLE:
-                # One whose worker died is tried alone; the others many at once.
-                is_dangerous = row.crashes > 0 or row.last_error == WORKER_DIED
-                _reopen(session, row, now, State.RETRYING if is_dangerous else State.PENDING)
-                item.released_at = now
-            else:
-                item.skipped = _why_not("", row.state) if row.state != State.SUCCEEDED else "it had succeeded meanwhile"
-        return len(released)
-
-
-def _reopen(session: Session, row: Reconciliation, now: datetime, state: State) -> None:
-    row.state = state
-    row.next_attempt_at = now
-    row.generation += 1
-    row.crashes = row.spent_attempts = row.single_retries = 0
-    row.first_failed_at = None
-    session.execute(
-        update(Event)
-        .where(
-            Event.merchant_transaction_id == row.merchant_transaction_id,
-            Event.delivery.in_((Delivery.FAILED, Delivery.RETRYING)),
-        )
-        .values(delivery=Delivery.RETRYING if state == State.RETRYING else Delivery.PENDING)
-        .execution_options(synchronize_session=False)
-    )
