@@ -98,7 +98,7 @@ def test_dry_run_and_no_wait(shell: CliRunner, services: Services, reconciler: R
     assert replays(services) == []
     done = run(shell, "--state", "failed", "--reason", "go", "--yes", "--no-wait", "--per-second", "5")
     assert done.exit_code == 0
-    assert "Replay 1 is ordered: 2 deliveries." in done.output
+    assert "Replay 1 is ordered: 2 transactions." in done.output
     assert replays(services)[0].per_second == 5
     assert run(shell, "--state", "failed", "--reason", "go", "--yes").exit_code == 0
     nothing = run(shell, "--delivery", str(failed), "--reason", "go", "--yes")
@@ -130,15 +130,19 @@ def test_person_at_a_terminal_is_asked(services: Services, reconciler: Reconcile
         assert len(replays(services)) == ordered
 
 
-def test_interrupt_leaves_the_replay_running(shell: CliRunner, services: Services, reconciler: Reconciler) -> None:
+def test_interrupt_leaves_the_replay_running(services: Services, reconciler: Reconciler) -> None:
     fail(services, reconciler, "int-1", "int-2")
-    timer = threading.Timer(1.5, lambda: signal.raise_signal(signal.SIGINT))
-    timer.start()
-    done = run(shell, "--state", "failed", "--reason", "x", "--yes", "--per-second", "1")
-    timer.join()
-    assert done.exit_code == 130
-    assert "replay 1 goes on" in done.output
-    assert "/api/v1/replays/1/cancel" in done.output
+    command = [sys.executable, "-m", "webhook_app.cli", "replay", "--state", "failed", "--reason", "x", "--yes"]
+    environ = os.environ | {"DATABASE_URL": services.settings.database_url}
+    with subprocess.Popen([*command, "--per-second", "1"], env=environ, stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        while b"is ordered" not in process.stdout.readline():
+            assert process.poll() is None
+        process.send_signal(signal.SIGINT)
+        said, _ = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert b"replay 1 goes on" in said
+    assert b"/api/v1/replays/1/cancel" in said
     assert replays(services)[0].finished_at is None
 
 

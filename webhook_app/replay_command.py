@@ -99,8 +99,8 @@ def replay(
             replay_id = _order(database, selection, reason or "", dry_run=dry_run, per_second=per_second, yes=yes)
         except ReplayRefused as refused:
             raise click.UsageError(str(refused)) from refused
-        if replay_id is not None and wait:
-            sys.exit(_watch(database, replay_id))
+        if replay_id is not None:
+            sys.exit(_watch(database, replay_id, wait=wait))
 
 
 def _order(
@@ -118,7 +118,6 @@ def _order(
     if ordered.replay_id is None:
         click.echo("Somebody else's replay came first: nothing is left to do.")
         sys.exit(1)
-    click.echo(f"Replay {ordered.replay_id} is ordered: {_counted(ordered.replayed)}.")
     return ordered.replay_id
 
 
@@ -141,9 +140,13 @@ def _confirm(preview: Ordered, per_second: float, yes: bool) -> None:
         sys.exit(1)
 
 
-def _watch(database: Database, replay_id: int) -> int:
-    """Until all is settled; the exit code."""
+def _watch(database: Database, replay_id: int, *, wait: bool) -> int:
+    """Until all is settled, where that is wanted; the exit code."""
     try:
+        progress = _report(database, replay_id)
+        click.echo(f"Replay {replay_id} is ordered: {_counted(progress.replay.matched, 'transaction', '', 's')}.")
+        if not wait:
+            return 0
         progress = _follow(database, replay_id, time.sleep)
     except KeyboardInterrupt:
         click.echo(
@@ -188,5 +191,5 @@ def _report(database: Database, replay_id: int) -> Progress:
     return progress
 
 
-def _counted(count: int) -> str:
-    return f"{count} deliver{'y' if count == 1 else 'ies'}"
+def _counted(count: int, stem: str = "deliver", one: str = "y", many: str = "ies") -> str:
+    return f"{count} {stem}{one if count == 1 else many}"

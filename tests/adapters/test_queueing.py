@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -230,6 +231,25 @@ def test_failed_are_shown_as_failed_jobs_with_proofs_words_and_no_stack(queues: 
     result = job.latest_result()
     assert result is not None
     assert result.exc_string == "404 not_found/not_found (request id r-1): no such transaction"
+
+
+def test_failure_that_is_shown_is_not_written_anew(queues: Queues) -> None:
+    queues.show_failed([failed("a")])
+    created_at = fetch(queues, "reconcile-a").created_at
+    queues.show_failed([failed("a")])
+    assert fetch(queues, "reconcile-a").created_at == created_at
+
+
+def test_later_failure_is_shown_in_place_of_the_earlier_one_and_first(queues: Queues) -> None:
+    queues.show_failed([failed("a"), failed("b")])
+    later = replace(
+        failed("b"), at=AT + timedelta(seconds=5), summary="404 not_found/not_found (request id r-2): still"
+    )
+    queues.show_failed([failed("a"), later])
+    assert "r-2" in (fetch(queues, "reconcile-b").description or "")
+    assert failed_registry(queues).get_job_ids() == ["reconcile-b", "reconcile-a"]
+    failed_registry(queues).cleanup()
+    assert failed_registry(queues).count == 2, "RQ tidies none of them away"
 
 
 def test_one_that_no_longer_failed_leaves_nothing_behind(queues: Queues) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -191,6 +192,16 @@ def test_requeue_of_an_unknown_job_is_told(admin_client: FlaskClient) -> None:
     assert "RQ has no such job" in answer.text
 
 
+@pytest.fixture
+def own_signals() -> Iterator[None]:
+    """An RQ worker in this process takes its signals for itself; they are given back."""
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
+
+@pytest.mark.usefixtures("own_signals")
 def test_job_that_failed_in_rq_itself_is_queued_again(admin_client: FlaskClient, services: Services) -> None:
     for number in range(2):
         services.queues.fast.enqueue("no_such_module.no_such_job", job_id=f"broken-{number}")
@@ -203,6 +214,7 @@ def test_job_that_failed_in_rq_itself_is_queued_again(admin_client: FlaskClient,
     assert services.queues.fast.count == 2
 
 
+@pytest.mark.usefixtures("own_signals")
 def test_worker_at_work_is_listed_with_its_job(admin_client: FlaskClient, services: Services) -> None:
     seen: list[TestResponse] = []
 

@@ -7,7 +7,6 @@ named by string, for `webhook_app` does not import `workers`.
 from __future__ import annotations
 
 import hashlib
-import math
 import re
 import threading
 from collections.abc import Iterable, Mapping
@@ -164,8 +163,8 @@ class Queues:
         current = _members(registry)
         for name in current.keys() - wanted.keys():
             self._discard(registry, name, JobStatus.FAILED)
-        ours = {name for name, score in current.items() if score == math.inf}  # RQ's own failures, with a stack, expire
-        missing = wanted.keys() - ours
+        # RQ's own failures, with a stack, have other scores; so have ours of an earlier failure.
+        missing = {name for name, shown in wanted.items() if not _is_shown(current.get(name), shown)}
         for name in missing.difference(self.slow.get_job_ids()) if missing else ():
             self._show_failed_job(registry, name, wanted[name])
 
@@ -199,7 +198,7 @@ class Queues:
             pipeline.sadd(Queue.redis_queues_keys, self.slow.key)  # or no list of queues has it, until one is enqueued
             job.save(pipeline=pipeline)
             Result.create_failure(job, -1, shown.summary, pipeline=pipeline)
-            registry.add(job, ttl=-1, exc_string=shown.summary, pipeline=pipeline)
+            registry.add(job, ttl=_score(shown), exc_string=shown.summary, pipeline=pipeline)
             pipeline.execute()
 
     def _scheduled(self) -> ScheduledJobRegistry:
@@ -251,6 +250,15 @@ class Waker:
                 is_down = True
             except Exception:
                 log.exception("wake-up failed")
+
+
+def _score(shown: Shown) -> float:
+    """A failed one's place in RQ's registry: never tidied away, for it is negative; the newest first; and its own."""
+    return -shown.at.timestamp()
+
+
+def _is_shown(score: float | None, shown: Shown) -> bool:
+    return score is not None and abs(score - _score(shown)) < 0.001
 
 
 def _members(registry: BaseRegistry) -> Mapping[str, float]:

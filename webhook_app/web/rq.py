@@ -1,8 +1,9 @@
 """`/rq/`: the RQ dashboard, for admins, with a guard before it. Requeueing there is a replay.
 
-rq-dashboard has neither log-in nor CSRF protection, answers a GET that requeues everything, opens a connection to Redis
-for each request, and fails on jobs that are not pickled. Its blueprint is one object for the whole process, so the
-guard is the application's, looks at which blueprint a request is for, and answers by rq-dashboard's view or by ours.
+rq-dashboard has neither log-in nor CSRF protection, answers a GET that requeues everything, opens a connection to
+Redis for each request, and fails on jobs that are not pickled. Its blueprint is one object for the whole process, so
+the guard is the application's, looks at which blueprint a request is for, and answers it: by rq-dashboard's view or by
+ours.
 """
 
 from __future__ import annotations

@@ -6,7 +6,7 @@ from contextlib import suppress
 from typing import Any
 
 import rq_dashboard.web
-from flask import jsonify, render_template, url_for
+from flask import current_app, jsonify, render_template, url_for
 from flask.typing import ResponseReturnValue
 from redis.exceptions import RedisError
 from rq import Queue, Worker
@@ -32,7 +32,7 @@ def show_job(instance_number: int, job_id: str) -> ResponseReturnValue:
     return render_template(
         "rq_dashboard/job.html",
         current_instance=instance_number,
-        instance_list=[],
+        instance_list=current_app.config["RQ_DASHBOARD_REDIS_URL"],
         id=job.id,
         rq_url_prefix=url_for("rq_dashboard.queues_overview"),
         rq_dashboard_version=rq_dashboard.web.rq_dashboard_version,
