@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import random
 import shutil
 import tempfile
@@ -26,12 +27,31 @@ from webhook_app.db.migrate import upgrade
 from webhook_app.models.system import Role
 from webhook_app.sandbox.server import Sandbox, SandboxSettings
 from webhook_app.services import Services, open_reconciler, open_services
+from webhook_app.usecases import passwords
 from webhook_app.usecases.accounts import create_account
 from webhook_app.usecases.reconcile import Reconciler
 from webhook_app.usecases.tokens import create_token
 
 #: A moment after the one of Proof's documented example.
 START = datetime(2026, 4, 1, 12, 0, tzinfo=UTC)
+
+
+#: Where there is room in memory, databases are there: nobody's power is cut in a test, and a disk's fsync is slow.
+_MEMORY = Path("/dev/shm")
+_ENOUGH = 4 * 1024**3
+
+
+def pytest_configure() -> None:
+    is_free = "PYTEST_DEBUG_TEMPROOT" not in os.environ and os.access(_MEMORY, os.W_OK)
+    if is_free and shutil.disk_usage(_MEMORY).free > _ENOUGH:
+        os.environ["PYTEST_DEBUG_TEMPROOT"] = str(_MEMORY)
+
+
+@pytest.fixture(autouse=True)
+def cheap_passwords(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The real algorithm at a fraction of its work, which is meant to be slow; `real_passwords` asks for all of it."""
+    if request.node.get_closest_marker("real_passwords") is None:
+        monkeypatch.setattr(passwords, "_METHOD", "scrypt:1024:8:1")
 
 
 @pytest.fixture(autouse=True)
@@ -47,7 +67,7 @@ def logging_as_it_was() -> Iterator[None]:
 @pytest.fixture(scope="session")
 def server_folder() -> Iterator[Path]:
     """A folder with a short path: the address of a Unix socket holds about 100 bytes."""
-    folder = Path(tempfile.mkdtemp(prefix="wa-"))
+    folder = Path(tempfile.mkdtemp(prefix="wa-", dir=os.environ.get("PYTEST_DEBUG_TEMPROOT")))
     yield folder
     shutil.rmtree(folder, ignore_errors=True)
 

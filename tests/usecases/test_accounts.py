@@ -49,6 +49,7 @@ def test_unknown_and_disabled_account_cost_the_same_work(
     assert len({len(kept) for kept in checked}) == 1
 
 
+@pytest.mark.real_passwords
 def test_password_is_kept_as_scrypt_with_a_salt_of_its_own(database: Database) -> None:
     first, second = (passwords.hash_password(PASSWORD) for _ in range(2))
     assert first.startswith("scrypt:32768:8:3$")
