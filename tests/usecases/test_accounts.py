@@ -32,6 +32,7 @@ def test_only_the_right_password_lets_in(database: Database, ada: accounts.Perso
         assert accounts.authenticate(database, nobody, PASSWORD) is None
 
 
+@pytest.mark.real_passwords
 def test_unknown_and_disabled_account_cost_the_same_work(
     database: Database, ada: accounts.Person, monkeypatch: pytest.MonkeyPatch
 ) -> None:
