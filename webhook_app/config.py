@@ -2,27 +2,30 @@
 
 from __future__ import annotations
 
-import ipaddress
-import math
-import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
-from sqlalchemy import URL, make_url
-from sqlalchemy.exc import ArgumentError
-
+from webhook_app.config_values import (
+    Network,
+    choice_reader,
+    integer_reader,
+    number_reader,
+    read_database_url,
+    read_header_name,
+    read_listen_address,
+    read_networks,
+    read_secret_key,
+    read_secrets,
+    read_tokens,
+    sqlite_url,
+    url_reader,
+    without_passwords,
+)
 from webhook_app.domain.gate import Limits
 from webhook_app.domain.polling import Cadence
 from webhook_app.domain.retry_policy import Budget
-
-Network = ipaddress.IPv4Network | ipaddress.IPv6Network
-
-# A password may hold any character: it ends at the last @, also in a URL that is not well formed.
-_PASSWORD = re.compile(r"^((?:[A-Za-z0-9+.-]*:?//)?+[^:@/]*):.*@", re.DOTALL)
-_SECRET_PARAMETER = re.compile(r"([?&][^=&]*(?:password|secret|token)[^=&]*=)[^&]*", re.IGNORECASE)
 
 
 class ConfigurationError(Exception):
@@ -88,7 +91,7 @@ def load_settings(environ: Mapping[str, str]) -> Settings:
     data_dir: Path = values["WEBHOOK_APP_DATA_DIR"]
     settings = Settings(
         data_dir=data_dir,
-        database_url=values["DATABASE_URL"] or _sqlite_url(data_dir / "webhook-app.sqlite3"),
+        database_url=values["DATABASE_URL"] or sqlite_url(data_dir / "webhook-app.sqlite3"),
         redis_url=values["REDIS_URL"],
         proof_api_url=values["PROOF_API_URL"],
         proof_client_tokens=values["PROOF_CLIENT_TOKEN"] or (),
@@ -167,252 +170,161 @@ def _masked(variable: Variable, found: str) -> str:
     return without_passwords(found)
 
 
-def without_passwords(text: str) -> str:
-    """A URL for people to read, its passwords masked."""
-    return _SECRET_PARAMETER.sub(r"\1***", _PASSWORD.sub(r"\1:***@", text))
-
-
-def _sqlite_url(path: Path) -> str:
-    """The URL of a file whose name may hold what means something in a URL."""
-    return URL.create("sqlite+pysqlite", database=str(path)).render_as_string()
-
-
-def _database_url(text: str) -> str:
-    if text.startswith("postgres://"):
-        text = "postgresql://" + text.removeprefix("postgres://")
-    try:
-        url = make_url(text)
-        urlsplit(text)  # refuses half an IPv6 address
-    except (ArgumentError, ValueError):
-        raise ValueError("a database URL, such as postgresql://user:password@host/name") from None
-    backend = url.get_backend_name()
-    if backend == "postgresql":
-        return url.set(drivername="postgresql+psycopg").render_as_string(hide_password=False)
-    if backend == "sqlite" and url.database and url.database != ":memory:":
-        return url.set(drivername="sqlite+pysqlite").render_as_string(hide_password=False)
-    raise ValueError("the URL of a PostgreSQL database or of an SQLite file")
-
-
-def _url(*schemes: str) -> Callable[[str], str]:
-    def parse(text: str) -> str:
-        try:
-            parts = urlsplit(text)
-            complete = parts.scheme in schemes and bool(parts.path if parts.scheme == "unix" else parts.hostname)
-            complete = complete and (parts.scheme == "unix" or parts.port is None or parts.port > 0)
-        except ValueError:
-            complete = False
-        if not complete:
-            raise ValueError("a complete URL that starts with " + " or ".join(f"{scheme}://" for scheme in schemes))
-        return text.rstrip("/")
-
-    return parse
-
-
-def _integer(low: int, high: int) -> Callable[[str], int]:
-    def parse(text: str) -> int:
-        if not (text.isascii() and text.isdigit() and len(text) <= 20 and low <= int(text) <= high):
-            raise ValueError(f"a whole number from {low} to {high}")
-        return int(text)
-
-    return parse
-
-
-def _number(low: float, high: float) -> Callable[[str], float]:
-    def parse(text: str) -> float:
-        try:
-            number = float(text)
-        except ValueError:
-            number = math.nan
-        if not low <= number <= high:
-            raise ValueError(f"a number from {low:g} to {high:g}")
-        return number
-
-    return parse
-
-
-def _choice(*allowed: str) -> Callable[[str], str]:
-    def parse(text: str) -> str:
-        if text.lower() not in allowed:
-            raise ValueError("one of " + ", ".join(allowed))
-        return text.lower()
-
-    return parse
-
-
-def _tokens(text: str) -> tuple[str, ...]:
-    tokens = tuple(part.strip() for part in text.split(",") if part.strip())
-    if not tokens or not all(token.isascii() and token.isprintable() and " " not in token for token in tokens):
-        raise ValueError("one token, or several separated by commas, of printable ASCII without spaces")
-    return tokens
-
-
-def _secrets(text: str) -> tuple[str, ...]:
-    secrets = tuple(part.strip() for part in text.split(",") if part.strip())
-    allowed = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~")
-    if not secrets or not all(len(secret) >= 8 and allowed.issuperset(secret) for secret in secrets):
-        raise ValueError("one or more secrets separated by commas, each of at least 8 letters, digits, or - . _ ~")
-    return secrets
-
-
-def _networks(text: str) -> tuple[Network, ...]:
-    try:
-        networks = tuple(ipaddress.ip_network(part.strip(), strict=False) for part in text.split(",") if part.strip())
-    except ValueError as error:
-        raise ValueError(f"addresses and CIDR ranges separated by commas ({error})") from None
-    if not networks:  # nobody means "everybody" by a comma
-        raise ValueError("addresses and CIDR ranges separated by commas")
-    return networks
-
-
-def _header_name(text: str) -> str:
-    if not re.fullmatch(r"[A-Za-z0-9-]{1,64}", text):
-        raise ValueError("the name of an HTTP header, such as X-Forwarded-User")
-    return text
-
-
-def _listen_address(text: str) -> str:
-    """The web server listens on addresses, not on names."""
-    if text.lower() == "localhost":
-        return "127.0.0.1"
-    try:
-        return str(ipaddress.ip_address(text))
-    except ValueError:
-        raise ValueError("an IP address, such as 127.0.0.1, 0.0.0.0 or ::1") from None
-
-
-def _secret_key(text: str) -> str:
-    if len(text) < 16:
-        raise ValueError("at least 16 characters")
-    return text
-
-
 VARIABLES: tuple[Variable, ...] = (
     Variable(
-        "DATABASE_URL", None, "SQLAlchemy URL of SQLite or PostgreSQL; unset: SQLite in the data folder", _database_url
+        "DATABASE_URL",
+        None,
+        "SQLAlchemy URL of SQLite or PostgreSQL; unset: SQLite in the data folder",
+        read_database_url,
     ),
     Variable(
         "REDIS_URL",
         None,
         "Redis or Valkey; unset: `run` starts an embedded redis-server in the data folder",
-        _url("redis", "rediss", "unix"),
+        url_reader("redis", "rediss", "unix"),
     ),
-    Variable("PROOF_API_URL", None, "Proof's base URL; unset: `run` starts the sandbox", _url("https", "http")),
+    Variable("PROOF_API_URL", None, "Proof's base URL; unset: `run` starts the sandbox", url_reader("https", "http")),
     Variable(
         "PROOF_CLIENT_TOKEN",
         None,
         "Proof's client token, or several separated by commas, newest first",
-        _tokens,
+        read_tokens,
         secret=True,
     ),
-    Variable("PROOF_CONNECT_TIMEOUT", "3", "seconds to connect to Proof", _number(0.1, 60)),
-    Variable("PROOF_READ_TIMEOUT", "10", "seconds for Proof's whole answer", _number(0.1, 120)),
+    Variable("PROOF_CONNECT_TIMEOUT", "3", "seconds to connect to Proof", number_reader(0.1, 60)),
+    Variable("PROOF_READ_TIMEOUT", "10", "seconds for Proof's whole answer", number_reader(0.1, 120)),
     Variable(
         "LEASE_MARGIN",
         "15",
         "seconds that a worker's lease outlasts its slowest call to Proof; a killed worker's share waits for its end",
-        _number(1, 3600),
+        number_reader(1, 3600),
     ),
     Variable(
-        "PROOF_MAX_CALLS_PER_SECOND", "100", "calls per second to Proof, all workers together", _number(0.1, 10_000)
+        "PROOF_MAX_CALLS_PER_SECOND",
+        "100",
+        "calls per second to Proof, all workers together",
+        number_reader(0.1, 10_000),
     ),
     Variable(
-        "PROOF_MAX_CONCURRENCY", "32", "calls to Proof under way at once, all workers together", _integer(1, 1000)
+        "PROOF_MAX_CONCURRENCY", "32", "calls to Proof under way at once, all workers together", integer_reader(1, 1000)
     ),
     Variable(
         "PROOF_WEBHOOK_SECRETS",
         None,
         "comma-separated; when set, only /webhooks/proof/<secret> is served",
-        _secrets,
+        read_secrets,
         secret=True,
     ),
     Variable(
-        "PROOF_WEBHOOK_ALLOWED_IPS", None, "comma-separated addresses and CIDR ranges that may send webhooks", _networks
+        "PROOF_WEBHOOK_ALLOWED_IPS",
+        None,
+        "comma-separated addresses and CIDR ranges that may send webhooks",
+        read_networks,
     ),
     Variable(
         "TRUSTED_PROXY_HOPS",
         "0",
         "proxies in front that are ours; X-Forwarded-For is believed that far",
-        _integer(0, 10),
+        integer_reader(0, 10),
     ),
     Variable(
         "TRUSTED_USER_HEADER",
         None,
         "header in which a proxy of ours names who is logged in (single sign-on); needs TRUSTED_PROXY_HOPS",
-        _header_name,
+        read_header_name,
     ),
     Variable(
         "TRUSTED_USER_PROXIES",
         "127.0.0.0/8, ::1",
         "comma-separated addresses and CIDR ranges of the proxies whose TRUSTED_USER_HEADER is believed",
-        _networks,
+        read_networks,
     ),
-    Variable("SESSION_LIFETIME", "43200", "seconds after which a person logs in again", _number(60, 31_536_000)),
-    Variable("SESSION_IDLE", "3600", "seconds without a page after which a person logs in again", _number(60, 604_800)),
+    Variable("SESSION_LIFETIME", "43200", "seconds after which a person logs in again", number_reader(60, 31_536_000)),
+    Variable(
+        "SESSION_IDLE", "3600", "seconds without a page after which a person logs in again", number_reader(60, 604_800)
+    ),
     Variable(
         "SESSION_COOKIE_SECURE",
         "auto",
         "whether the session cookie is for TLS alone; `auto`: where the page came by TLS, as our proxies tell",
-        _choice("auto", "always"),
+        choice_reader("auto", "always"),
     ),
-    Variable("INGEST_BUDGET", "2", "seconds that a webhook waits for SQL before it is spooled", _number(0.05, 30)),
+    Variable(
+        "INGEST_BUDGET", "2", "seconds that a webhook waits for SQL before it is spooled", number_reader(0.05, 30)
+    ),
     Variable(
         "SPOOL_MAX_BYTES",
         "67108864",
         "bytes of events kept on disk while SQL is away; 0: no spool",
-        _integer(0, 2**40),
+        integer_reader(0, 2**40),
     ),
     Variable(
         "SECRET_KEY",
         None,
         "signs sessions; `run` makes one in the data folder, elsewhere it is required",
-        _secret_key,
+        read_secret_key,
         secret=True,
     ),
-    Variable("HOST", "127.0.0.1", "address where web listens", _listen_address),
-    Variable("PORT", "8000", "port where web listens", _integer(1, 65535)),
-    Variable("WEB_WORKERS", "1", "web processes", _integer(1, 64)),
+    Variable("HOST", "127.0.0.1", "address where web listens", read_listen_address),
+    Variable("PORT", "8000", "port where web listens", integer_reader(1, 65535)),
+    Variable("WEB_WORKERS", "1", "web processes", integer_reader(1, 64)),
     Variable(
         "WEBHOOK_APP_DATA_DIR",
         "./var",
         "folder of embedded databases and generated secrets",
         lambda text: Path(text).resolve(),
     ),
-    Variable("RETRY_BASE", "2", "seconds: the first wait of the exponential backoff", _number(0.01, 3600)),
-    Variable("RETRY_CAP", "600", "seconds: the longest wait of the backoff", _number(0.01, 86400)),
-    Variable("RETRY_MAX_ATTEMPTS", "20", "attempts before a person has to look", _integer(1, 1000)),
+    Variable("RETRY_BASE", "2", "seconds: the first wait of the exponential backoff", number_reader(0.01, 3600)),
+    Variable("RETRY_CAP", "600", "seconds: the longest wait of the backoff", number_reader(0.01, 86400)),
+    Variable("RETRY_MAX_ATTEMPTS", "20", "attempts before a person has to look", integer_reader(1, 1000)),
     Variable(
         "RETRY_MAX_AGE",
         "86400",
         "seconds of failing before a person has to look, pauses not counted",
-        _number(1, 31_536_000),
+        number_reader(1, 31_536_000),
     ),
     Variable(
         "PAUSE_AFTER_FAILURES",
         "5",
         "different transactions failing in a row before all calls pause",
-        _integer(1, 10_000),
-    ),
-    Variable("PROBE_FIRST", "5", "seconds from a pause to the first probe; doubles with each", _number(0.05, 3600)),
-    Variable("PROBE_CAP", "60", "seconds: the longest gap between two probes", _number(0.05, 86400)),
-    Variable("POLL_SHORTEST", "5", "seconds between two looks at a transaction that moves", _number(0.05, 3600)),
-    Variable("POLL_LONGEST", "3600", "seconds between two looks at one that has stood for days", _number(0.05, 86400)),
-    Variable(
-        "SANDBOX_PORT", "8001", "port of the sandbox; `run` takes a free one where it is occupied", _integer(1, 65535)
+        integer_reader(1, 10_000),
     ),
     Variable(
-        "SANDBOX_WEBHOOK_URL", None, "where the sandbox sends its webhooks; `run` fills it in", _url("http", "https")
+        "PROBE_FIRST", "5", "seconds from a pause to the first probe; doubles with each", number_reader(0.05, 3600)
+    ),
+    Variable("PROBE_CAP", "60", "seconds: the longest gap between two probes", number_reader(0.05, 86400)),
+    Variable("POLL_SHORTEST", "5", "seconds between two looks at a transaction that moves", number_reader(0.05, 3600)),
+    Variable(
+        "POLL_LONGEST", "3600", "seconds between two looks at one that has stood for days", number_reader(0.05, 86400)
     ),
     Variable(
-        "SANDBOX_SPEED", "1", "how many times faster than people the sandbox's payments move", _number(0.01, 10_000)
+        "SANDBOX_PORT",
+        "8001",
+        "port of the sandbox; `run` takes a free one where it is occupied",
+        integer_reader(1, 65535),
     ),
     Variable(
-        "SANDBOX_TRAFFIC", "6", "payments a minute that the sandbox starts by itself; 0: none", _number(0, 60_000)
+        "SANDBOX_WEBHOOK_URL",
+        None,
+        "where the sandbox sends its webhooks; `run` fills it in",
+        url_reader("http", "https"),
+    ),
+    Variable(
+        "SANDBOX_SPEED",
+        "1",
+        "how many times faster than people the sandbox's payments move",
+        number_reader(0.01, 10_000),
+    ),
+    Variable(
+        "SANDBOX_TRAFFIC", "6", "payments a minute that the sandbox starts by itself; 0: none", number_reader(0, 60_000)
     ),
     Variable(
         "LOG_FORMAT",
         "auto",
         "`console` for people, `json` for machines, `auto`: console on a terminal",
-        _choice("auto", "console", "json"),
+        choice_reader("auto", "console", "json"),
     ),
-    Variable("LOG_LEVEL", "info", "least severe level that is logged", _choice("debug", "info", "warning", "error")),
+    Variable(
+        "LOG_LEVEL", "info", "least severe level that is logged", choice_reader("debug", "info", "warning", "error")
+    ),
 )

@@ -23,7 +23,7 @@ from rq.serializers import JSONSerializer
 from werkzeug.wrappers import Response
 
 from webhook_app.adapters.queueing import MOST_SHOWN
-from webhook_app.config import without_passwords
+from webhook_app.config_values import without_passwords
 from webhook_app.logs import get_logger
 from webhook_app.models.system import Role
 from webhook_app.services import Services
