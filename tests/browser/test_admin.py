@@ -232,7 +232,7 @@ def test_other_site_and_a_plain_link_requeue_nothing(
     log_in_as("ada", Role.ADMIN)
     # The same server by another name is another site to the browser; cookies go by the name.
     page.context.add_cookies(
-        [{**cookie, "domain": "localhost"} for cookie in page.context.cookies() if "domain" in cookie]  # type: ignore[typeddict-item]
+        [{**cookie, "domain": "localhost"} for cookie in page.context.cookies() if "domain" in cookie]
     )
     evil = live_server.url.replace("127.0.0.1", "localhost")
     page.route("**/evil", lambda route: route.fulfill(content_type="text/html", body="<h1>evil</h1>"))

@@ -65,7 +65,7 @@ def _wrap_fetch() -> None:
             time.sleep(10)
         return original(self, merchant_transaction_id)
 
-    ProofClient.get_transaction = get_transaction  # type: ignore[method-assign]
+    ProofClient.get_transaction = get_transaction  # type: ignore[method-assign]  # to die in there is what this launcher is for
 
 
 def _reach(step: str) -> None:

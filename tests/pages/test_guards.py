@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import replace
+from typing import ClassVar
 
 import pytest
 from flask import Flask
@@ -142,7 +143,7 @@ class TestHeaders:
 
 
 class TestSingleSignOn:
-    PROXIED = {**BROWSER, "X-Forwarded-For": "203.0.113.9", "X-Sso-User": "ada"}  # noqa: RUF012
+    PROXIED: ClassVar = {**BROWSER, "X-Forwarded-For": "203.0.113.9", "X-Sso-User": "ada"}
 
     @pytest.fixture(autouse=True)
     def _ada(self, database: Database, clock: FakeClock) -> None:

@@ -181,7 +181,7 @@ def test_nothing_is_lost_doubled_or_gone_backwards(
         _check_always(database, world)
         _check_in_the_end(database, world)
     except BaseException:
-        print(f"INTERLEAVING_SEED={seed} on {database.engine.dialect.name}: {dict(world.done)}")  # noqa: T201
+        print(f"INTERLEAVING_SEED={seed} on {database.engine.dialect.name}: {dict(world.done)}")  # noqa: T201 - pytest shows it on failure
         raise
 
 

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 import urllib3
@@ -39,8 +40,8 @@ class WebProcess:
     log: Path
     http: urllib3.PoolManager
 
-    def post(self, body: bytes, path: str = PATH, **options: object) -> urllib3.BaseHTTPResponse:
-        return self.http.request("POST", self.url + path, body=body, **options)  # type: ignore[arg-type]
+    def post(self, body: bytes | Iterator[bytes], path: str = PATH, **options: Any) -> urllib3.BaseHTTPResponse:
+        return self.http.request("POST", self.url + path, body=body, **options)
 
     def raw(self, request: bytes) -> bytes:
         """What it answers to these very bytes."""
@@ -128,11 +129,11 @@ def _many_copies_at_once_are_one_event(process: WebProcess, database: Database) 
 
 def _odd_transfers_are_answered_in_shape(process: WebProcess, database: Database) -> None:
     good = json.dumps(webhook(merchant_transaction_id="chunked")).encode()
-    chunked = process.post(iter([good[:50], good[50:]]), chunked=True)  # type: ignore[arg-type]
+    chunked = process.post(iter([good[:50], good[50:]]), chunked=True)
     assert chunked.status == 202
     refused = {
-        413: [process.post(b" " * (MAX_BODY + 1)), process.post(iter([b" " * 50_000] * 2), chunked=True)],  # type: ignore[arg-type]
-        400: [process.post(b""), process.post(b"\xff"), process.post(iter([b"{"]), chunked=True)],  # type: ignore[arg-type]
+        413: [process.post(b" " * (MAX_BODY + 1)), process.post(iter([b" " * 50_000] * 2), chunked=True)],
+        400: [process.post(b""), process.post(b"\xff"), process.post(iter([b"{"]), chunked=True)],
         404: [process.post(good, "/webhooks/proof"), process.post(good, "/nothing")],
         405: [process.http.request("GET", process.url + PATH)],
     }

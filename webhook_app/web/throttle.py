@@ -34,6 +34,7 @@ def register_throttle(app: Flask, redis_url: str) -> None:
         in_memory_fallback_enabled=True,
         key_prefix="webhook-app:log-in",
         storage_uri=f"redis+{redis_url}" if redis_url.startswith("unix:") else redis_url,
+        # Typed for text alone, but handed to redis-py as it is.
         storage_options={"socket_connect_timeout": 0.5, "socket_timeout": 0.5},  # type: ignore[dict-item]
     )
 
