@@ -10,7 +10,8 @@ from marshmallow import RAISE, Schema, ValidationError, fields, post_load, valid
 from webhook_app.models.event import Delivery
 from webhook_app.usecases.deliveries import DeliveryFilter
 from webhook_app.usecases.replay import DEFAULT_PER_SECOND, MOST_IDS, Selection
-from webhook_app.web.schemas import MAX_LIMIT, LastErrorSchema, Moment, Term
+from webhook_app.web.fields import Moment, Term
+from webhook_app.web.schemas import MAX_LIMIT, LastErrorSchema
 
 #: SQL's ids are 64 bits wide.
 _EventId = fields.Integer(strict=True, validate=validate.Range(1, 2**63 - 1))

@@ -1,0 +1,44 @@
+"""Fields of the API's JSON and queries that marshmallow does not have: moments, exact amounts, terms to look for."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from decimal import Decimal
+from typing import Any
+
+from marshmallow import ValidationError, fields
+
+from webhook_app.domain.money import format_amount
+from webhook_app.domain.text import storable
+from webhook_app.domain.timestamps import format_timestamp, parse_timestamp
+
+
+class Moment(fields.Field[datetime]):
+    """An ISO 8601 timestamp, UTC unless it says otherwise; a date alone is its midnight."""
+
+    def _serialize(self, value: datetime | None, attr: str | None, obj: Any, **kwargs: Any) -> str | None:
+        return format_timestamp(value)
+
+    def _deserialize(self, value: Any, attr: str | None, data: Mapping[str, Any] | None, **kwargs: Any) -> datetime:
+        try:
+            return parse_timestamp(f"{value}T00:00:00Z" if isinstance(value, str) and len(value) == 10 else value)
+        except ValueError:
+            raise ValidationError("Must be a date or an ISO 8601 timestamp, such as 2026-04-01T10:00:00Z.") from None
+
+
+class Amount(fields.Field[Decimal]):
+    """An exact decimal as a string, its scale kept."""
+
+    def _serialize(self, value: Decimal | None, attr: str | None, obj: Any, **kwargs: Any) -> str | None:
+        return format_amount(value)
+
+
+class Term(fields.String):
+    """A text to look for: one that no stored value could have is refused, rather than choking the database."""
+
+    def _deserialize(self, value: Any, attr: str | None, data: Mapping[str, Any] | None, **kwargs: Any) -> str:
+        text: str = super()._deserialize(value, attr, data, **kwargs)
+        if not text or text != storable(text, 128):
+            raise ValidationError("Must be 1 to 128 characters, none of them a control character.")
+        return text
