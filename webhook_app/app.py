@@ -22,6 +22,7 @@ from webhook_app.web.pages.overview import overview_blueprint
 from webhook_app.web.requests import bind_services
 from webhook_app.web.reserve import keep_reserve
 from webhook_app.web.rq import mount_rq_dashboard
+from webhook_app.web.summary import summary_blueprint
 from webhook_app.web.transactions import transactions_blueprint
 from webhook_app.web.webhooks import webhooks_blueprint
 
@@ -66,6 +67,7 @@ def create_app(services: Services) -> Flask:
     app.register_blueprint(overview_blueprint)
     api = _Api(app)
     api.register_blueprint(transactions_blueprint)
+    api.register_blueprint(summary_blueprint)
     api.register_blueprint(deliveries_blueprint)
     register_pages(app, settings)
     mount_rq_dashboard(app, services)

@@ -34,8 +34,8 @@ from webhook_app.usecases.tokens import create_token
 
 URL = "/api/v1/transactions"
 SHAPE = ["merchant_transaction_id", "partner_user_id", "type", "status", "currency", "network", "crypto_amount"]
-SHAPE += ["fiat_currency", "fiat_amount", "created_at", "updated_at", "reported_status", "reconciliation", "anomalies"]
-SHAPE += ["history", "events"]
+SHAPE += ["fiat_currency", "fiat_amount", "created_at", "updated_at", "confirmed_at", "reported_status"]
+SHAPE += ["reconciliation", "anomalies", "history", "events"]
 
 
 @pytest.fixture
@@ -66,7 +66,7 @@ def test_unconfirmed_transaction_is_null_but_for_what_was_reported(finance: Flas
     assert answer.status_code == 200
     assert list(answer.json) == [*SHAPE, "attempts"]
     assert answer.json == {
-        **dict.fromkeys(SHAPE[1:11]),
+        **dict.fromkeys(SHAPE[1:12]),
         "merchant_transaction_id": "a",
         "reported_status": "completed",
         "reconciliation": {
@@ -126,7 +126,10 @@ def test_confirmed_transaction_has_everything(finance: FlaskClient, database: Da
             "recorded_at": "2026-04-01T12:00:01.000500Z",
         },
     ]
-    assert told["anomalies"] == [{"kind": "stale_answer", "at": "2026-04-01T12:00:00Z", "detail": "odd"}]
+    assert told["anomalies"] == [
+        {"kind": "stale_answer", "at": "2026-04-01T12:00:00Z", "detail": "odd"}
+        | dict.fromkeys(("acknowledged_at", "acknowledged_by", "note"))
+    ]
     assert told["attempts"][0]["request_id"] == "r"
     assert told["reported_status"] is None
     assert finance.get(URL).json["items"][0] == {name: told[name] for name in SHAPE}
@@ -196,7 +199,7 @@ def test_list_is_narrowed_by_each_filter_and_by_several(finance: FlaskClient, da
         "created_from=2026-04-01T12:30:00Z": ["b"],
         "created_to=2026-04-01T13:00:00Z": ["d", "a"],
         "created_from=2026-04-01T12:00:00Z&created_to=2026-04-01T12:00:00.000001Z": ["d", "a"],
-        "created_from=2026-04-01&created_to=2026-04-02": ["d", "b", "a"],
+        "created_from=2026-04-01&created_to=2026-04-02": ["b", "d", "a"],
         "updated_from=2026-04-01T15%3A00%3A00%2B02:00": ["b"],
         "updated_to=2026-04-01": [],
         "partner_user_id=u1&status=processing": ["d"],

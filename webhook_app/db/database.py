@@ -12,6 +12,8 @@ from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.orm import Session, sessionmaker
 from sqlalchemy.pool import ConnectionPoolEntry
 
+from webhook_app.db.sums import ExactSum
+
 #: Seconds that a statement waits for another transaction's lock before it gives up.
 LOCK_TIMEOUT = 5
 #: Seconds to reach the PostgreSQL server.
@@ -98,6 +100,7 @@ def _prepare_sqlite(connection: DBAPIConnection, _record: ConnectionPoolEntry) -
     cursor.execute("PRAGMA synchronous = FULL")  # a 2xx means fsynced, in WAL mode too
     cursor.execute("PRAGMA foreign_keys = ON")
     cursor.close()
+    sqlite.create_aggregate("exact_sum", 1, ExactSum)
 
 
 def _begin_sqlite(connection: Connection) -> None:

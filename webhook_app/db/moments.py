@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, func, literal
+from sqlalchemy import ColumnElement, String, case, func, literal, type_coerce
 from sqlalchemy.orm import InstrumentedAttribute, Session
+
+from webhook_app.domain.time_zones import Offset
 
 
 def shifted(
@@ -18,3 +21,19 @@ def shifted(
         moved = func.strftime("%Y-%m-%d %H:%M:%f", column, f"{by.total_seconds():+.3f} seconds")
         return moved.concat("000")
     return column + literal(by)
+
+
+def local_day(
+    session: Session, column: InstrumentedAttribute[datetime], offsets: Sequence[Offset]
+) -> ColumnElement[str]:
+    """The day `column` falls on, as `2026-04-01`, in the time zone that has these offsets."""
+    is_sqlite = session.get_bind().dialect.name == "sqlite"
+    *earlier, last = (
+        (offset.until, f"{offset.by.total_seconds():+.0f} seconds" if is_sqlite else offset.by) for offset in offsets
+    )
+    by: ColumnElement[Any] = literal(last[1])
+    if earlier:
+        by = case(*((column < until, literal(shift)) for until, shift in earlier), else_=by)
+    if is_sqlite:
+        return type_coerce(func.date(column, by), String)
+    return type_coerce(func.to_char(func.timezone("UTC", column) + by, "YYYY-MM-DD"), String)

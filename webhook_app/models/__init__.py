@@ -10,7 +10,7 @@ from webhook_app.models.reconciliation import Reconciliation
 from webhook_app.models.rejection import Rejection
 from webhook_app.models.replay import Replay, ReplayItem
 from webhook_app.models.system import ApiToken, Heartbeat, Upstream
-from webhook_app.models.transaction import StatusChangeRecord, Transaction
+from webhook_app.models.transaction import StatusChangeRecord, Transaction, TransactionVersion
 
 __all__ = [
     "Account",
@@ -28,5 +28,6 @@ __all__ = [
     "ReplayItem",
     "StatusChangeRecord",
     "Transaction",
+    "TransactionVersion",
     "Upstream",
 ]

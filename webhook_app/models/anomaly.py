@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from enum import StrEnum
 
-from sqlalchemy import String, UniqueConstraint
+from sqlalchemy import Index, String, UniqueConstraint, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from webhook_app.db.types import BigId
@@ -21,6 +21,12 @@ class AnomalyKind(StrEnum):
     """The API answered with an older state than it had confirmed before; not applied."""
     UNKNOWN_TO_PROOF = "unknown_to_proof"
     """A webhook came for an id that Proof's API does not know: possibly forged."""
+    TERMINAL_CHANGED = "terminal_changed"
+    """What Proof had confirmed as terminal changed afterwards, in its status or in another value."""
+    PENDING_TOO_LONG = "pending_too_long"
+    """Not terminal, or not confirmed at all, longer than PENDING_ALERT_AFTER."""
+    RECONCILIATION_FAILED = "reconciliation_failed"
+    """The reconciliation gave up, for another reason than that Proof does not know the id."""
 
 
 class Anomaly(Base):
@@ -28,7 +34,9 @@ class Anomaly(Base):
     __table_args__ = (
         UniqueConstraint("merchant_transaction_id", "kind", "fingerprint"),
         one_of("kind", AnomalyKind, "kind"),
-    )
+        Index("ix_anomalies_unresolved", "kind", "id", postgresql_where=text("resolved_at IS NULL"),
+              sqlite_where=text("resolved_at IS NULL")),
+    )  # fmt: skip
 
     id: Mapped[int] = mapped_column(BigId, primary_key=True)
     merchant_transaction_id: Mapped[str] = mapped_column(String(128))
@@ -37,5 +45,13 @@ class Anomaly(Base):
     """What makes it one anomaly however often it is seen."""
     detail: Mapped[str] = mapped_column(String(500))
     detected_at: Mapped[datetime]
+    opened_at: Mapped[datetime | None]
+    """When it was found again after it had been resolved; None when that never was."""
+    revision: Mapped[int] = mapped_column(default=1, server_default="1")
+    """Counts its changes, so that nobody acknowledges what he has not seen."""
     resolved_at: Mapped[datetime | None]
     """When a later confirmation explained it."""
+    acknowledged_at: Mapped[datetime | None]
+    acknowledged_by: Mapped[str | None] = mapped_column(String(128))
+    note: Mapped[str | None] = mapped_column(String(500))
+    """Of the person who acknowledged it."""

@@ -16,6 +16,8 @@ from webhook_app.models.declarative import Base, one_of
 class AuditAction(StrEnum):
     REPLAY = "replay"
     CANCEL_REPLAY = "cancel_replay"
+    ACKNOWLEDGE = "acknowledge"
+    REOPEN = "reopen"
     LOG_IN = "log_in"
     CREATE_ACCOUNT = "create_account"
     CHANGE_ACCOUNT = "change_account"

@@ -38,6 +38,8 @@ class Reconciliation(Base):
         Index("ix_reconciliations_leased", "lease_until", postgresql_where=text("lease_until IS NOT NULL"),
               sqlite_where=text("lease_until IS NOT NULL")),
         Index("ix_reconciliations_state", "state", "id"),
+        Index("ix_reconciliations_unconfirmed", "id", postgresql_where=text("reconciled_at IS NULL"),
+              sqlite_where=text("reconciled_at IS NULL")),
         # What the overview counts, answered from the index alone.
         Index("ix_reconciliations_failures", "last_error", "last_code", "state", "last_http_status", "last_failed_at",
               postgresql_where=text("last_error IS NOT NULL"), sqlite_where=text("last_error IS NOT NULL")),

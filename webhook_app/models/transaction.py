@@ -1,11 +1,11 @@
-"""Transactions: what Proof's API has confirmed, and the history of its status. Finance reads nothing else."""
+"""Transactions: what Proof's API has confirmed, and the history of it. Finance reads nothing else."""
 
 from __future__ import annotations
 
 from datetime import datetime
 from decimal import Decimal
 
-from sqlalchemy import ForeignKey, String, UniqueConstraint
+from sqlalchemy import ForeignKey, Index, String, UniqueConstraint, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from webhook_app.db.types import BigId
@@ -13,12 +13,12 @@ from webhook_app.domain.status import Status
 from webhook_app.models.declarative import Base, one_of
 
 
-class Transaction(Base):
-    __tablename__ = "transactions"
-    __table_args__ = (one_of("status", Status, "status"),)
+class ConfirmedValues:
+    """What Proof confirms of a transaction, and its place in lists."""
 
-    merchant_transaction_id: Mapped[str] = mapped_column(String(128), primary_key=True)
-    partner_user_id: Mapped[str | None] = mapped_column(String(128), index=True)
+    position: Mapped[int | None] = mapped_column(BigId)
+    """The id of its reconciliation: lists are ordered by when we first heard of a transaction. Set by a trigger."""
+    partner_user_id: Mapped[str | None] = mapped_column(String(128))
     type: Mapped[str] = mapped_column(String(32))
     status: Mapped[str] = mapped_column(String(16))
     currency: Mapped[str] = mapped_column(String(32))
@@ -26,10 +26,54 @@ class Transaction(Base):
     crypto_amount: Mapped[Decimal | None]
     fiat_currency: Mapped[str | None] = mapped_column(String(32))
     fiat_amount: Mapped[Decimal | None]
-    created_at: Mapped[datetime] = mapped_column(index=True)
-    updated_at: Mapped[datetime] = mapped_column(index=True)
+    created_at: Mapped[datetime]
+    updated_at: Mapped[datetime]
+
+
+class Transaction(ConfirmedValues, Base):
+    __tablename__ = "transactions"
+    __table_args__ = (
+        one_of("status", Status, "status"),
+        # A list is filtered by one of these and ordered by the other, both from one index.
+        *(
+            Index(f"ix_transactions_{column}_position", column, "position")
+            for column in (
+                *("status", "type", "currency", "network", "fiat_currency", "partner_user_id"),
+                *("created_at", "updated_at"),
+            )
+        ),
+        Index("ix_transactions_position", "position"),
+        Index("ix_transactions_under_way", "created_at", postgresql_where=text("status IN ('pending', 'processing')"),
+              sqlite_where=text("status IN ('pending', 'processing')")),
+    )  # fmt: skip
+
+    merchant_transaction_id: Mapped[str] = mapped_column(String(128), primary_key=True)
     confirmed_at: Mapped[datetime]
     """When Proof's API last said so."""
+
+
+class TransactionVersion(ConfirmedValues, Base):
+    """What was confirmed of a transaction from `recorded_at` until `superseded_at`, None for what still is.
+
+    Triggers on `transactions` write these rows (migration 0005), so that whoever changes a transaction, by whatever
+    way, leaves its former version behind.
+    """
+
+    __tablename__ = "transaction_versions"
+    __table_args__ = (
+        Index("ix_transaction_versions_merchant_transaction_id_recorded_at", "merchant_transaction_id", "recorded_at"),
+        Index("ix_transaction_versions_created_at_position", "created_at", "position"),
+        Index("ix_transaction_versions_position", "position"),
+        Index("uq_transaction_versions_current", "merchant_transaction_id", unique=True,
+              postgresql_where=text("superseded_at IS NULL"), sqlite_where=text("superseded_at IS NULL")),
+    )  # fmt: skip
+
+    id: Mapped[int] = mapped_column(BigId, primary_key=True)
+    merchant_transaction_id: Mapped[str] = mapped_column(
+        ForeignKey("transactions.merchant_transaction_id", ondelete="CASCADE")
+    )
+    recorded_at: Mapped[datetime]
+    superseded_at: Mapped[datetime | None]
 
 
 class StatusChangeRecord(Base):

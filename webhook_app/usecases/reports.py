@@ -3,22 +3,36 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, exists, false, func, select
-from sqlalchemy.orm import InstrumentedAttribute, Session, defer
+from sqlalchemy import Select, func, select
+from sqlalchemy.orm import Session, defer
 
 from webhook_app.db.database import Database
 from webhook_app.models import Anomaly, Attempt, Event, Receipt, Reconciliation, StatusChangeRecord, Transaction
 from webhook_app.models.reconciliation import OPEN_STATES, State
+from webhook_app.models.transaction import ConfirmedValues
+from webhook_app.usecases.freshness import Freshness, count_unsettled
 from webhook_app.usecases.gatekeeping import read_gate
+from webhook_app.usecases.transaction_filter import (
+    PAUSED,
+    AnySelect,
+    Place,
+    Source,
+    TransactionFilter,
+    find_places,
+    is_confirmed_of,
+)
 
-#: Shown for an open reconciliation while all calls to Proof are paused.
-PAUSED = "paused"
+#: What Proof confirms, by the name of its column.
+CONFIRMED = (
+    *("partner_user_id", "type", "status", "currency", "network"),
+    *("crypto_amount", "fiat_currency", "fiat_amount", "created_at", "updated_at"),
+)
 
 #: The newest of one transaction that are reported; SQL has them all.
 _MOST_ATTEMPTS = 100
@@ -71,8 +85,11 @@ class TransactionReport:
     fiat_amount: Decimal | None
     created_at: datetime | None
     updated_at: datetime | None
+    confirmed_at: datetime | None
+    """When Proof last confirmed it; as of a past moment, since when what was confirmed then had been."""
     reported_status: str | None
-    reconciliation: ReconciliationReport
+    reconciliation: ReconciliationReport | None
+    """The present one: None, like events and anomalies, as of a past moment."""
     anomalies: Sequence[Anomaly]
     history: Sequence[StatusChangeRecord]
     events: Sequence[EventReport]
@@ -81,34 +98,17 @@ class TransactionReport:
 
 
 @dataclass(frozen=True)
-class TransactionFilter:
-    """What a list is narrowed to; None means any. `*_from` is inclusive, `*_to` exclusive."""
-
-    status: str | None = None
-    type: str | None = None
-    currency: str | None = None
-    network: str | None = None
-    fiat_currency: str | None = None
-    partner_user_id: str | None = None
-    state: str | None = None
-    anomaly: str | None = None
-    created_from: datetime | None = None
-    created_to: datetime | None = None
-    updated_from: datetime | None = None
-    updated_to: datetime | None = None
-
-
-@dataclass(frozen=True)
 class TransactionPage:
     items: Sequence[TransactionReport]
-    next_before_id: int | None
-    """Where the next page begins; None on the last one."""
+    next_after: Place | None
+    """Behind which the next page begins; None on the last one."""
+    freshness: Freshness
 
 
 def report_transaction(database: Database, merchant_transaction_id: str) -> TransactionReport | None:
     """All that is known of one transaction; None when no event ever named it."""
     with database.read() as session:
-        query = _joined().where(Reconciliation.merchant_transaction_id == merchant_transaction_id)
+        query = _joined(Transaction).where(Reconciliation.merchant_transaction_id == merchant_transaction_id)
         rows = session.execute(query).all()
         if not rows:
             return None
@@ -117,65 +117,26 @@ def report_transaction(database: Database, merchant_transaction_id: str) -> Tran
 
 
 def list_transactions(
-    database: Database, wanted: TransactionFilter, limit: int, before_id: int | None = None
+    database: Database, wanted: TransactionFilter, limit: int, after: Place | None = None
 ) -> TransactionPage:
-    """Newest first, by when we first heard of them, so that a page stays where it is while rows change."""
+    """Newest first, by when we first heard of them (of a `created` range by Proof's time), so that a page stays where
+    it is while transactions change."""
     with database.read() as session:
-        query = _joined().where(*_conditions(wanted, is_paused=read_gate(session).is_paused))
-        if before_id is not None:
-            query = query.where(Reconciliation.id < before_id)
-        rows = session.execute(query.order_by(Reconciliation.id.desc()).limit(limit + 1)).all()
-        page = rows[:limit]
-        next_before_id = page[-1][0].id if len(rows) > limit else None
-        return TransactionPage(_report(session, page), next_before_id)
+        is_paused = read_gate(session).is_paused
+        places = find_places(session, wanted, limit + 1, after, is_paused=is_paused)
+        freshness = count_unsettled(session, wanted, is_paused=is_paused)
+        page = [place.position for place in places[:limit]]
+        found = {
+            row[0].id: row
+            for row in session.execute(_joined(wanted.source, wanted.as_of).where(Reconciliation.id.in_(page)))
+        }
+        rows = [found[position] for position in page if position in found]
+        items = _report(session, rows) if wanted.as_of is None else _report_past(session, rows, wanted.as_of)
+        return TransactionPage(items, places[limit - 1] if len(places) > limit else None, freshness)
 
 
-def _joined() -> Select[Reconciliation, Transaction]:
-    return select(Reconciliation, Transaction).outerjoin(
-        Transaction, Transaction.merchant_transaction_id == Reconciliation.merchant_transaction_id
-    )
-
-
-def _conditions(wanted: TransactionFilter, *, is_paused: bool) -> Iterable[ColumnElement[bool]]:
-    for column in (
-        Transaction.status,
-        Transaction.type,
-        Transaction.currency,
-        Transaction.network,
-        Transaction.fiat_currency,
-        Transaction.partner_user_id,
-    ):
-        value = getattr(wanted, column.key)
-        if value is not None:
-            yield column == value
-    yield from _between(Transaction.created_at, wanted.created_from, wanted.created_to)
-    yield from _between(Transaction.updated_at, wanted.updated_from, wanted.updated_to)
-    if wanted.state is not None:
-        yield _in_state(wanted.state, is_paused=is_paused)
-    if wanted.anomaly is not None:
-        yield exists().where(
-            Anomaly.merchant_transaction_id == Reconciliation.merchant_transaction_id,
-            Anomaly.kind == wanted.anomaly,
-            Anomaly.resolved_at.is_(None),
-        )
-
-
-def _between(
-    column: InstrumentedAttribute[datetime], start: datetime | None, end: datetime | None
-) -> Iterable[ColumnElement[bool]]:
-    if start is not None:
-        yield column >= start
-    if end is not None:
-        yield column < end
-
-
-def _in_state(state: str, *, is_paused: bool) -> ColumnElement[bool]:
-    """While all calls are paused, every open reconciliation is `paused` and none is pending, retrying or watching."""
-    if state == PAUSED:
-        return Reconciliation.state.in_(OPEN_STATES) if is_paused else false()
-    if is_paused and state in OPEN_STATES:
-        return false()
-    return Reconciliation.state == state
+def _joined(source: Source, as_of: datetime | None = None) -> AnySelect:
+    return select(Reconciliation, source).outerjoin(source, is_confirmed_of(source, as_of))
 
 
 def _report(session: Session, rows: Sequence[Any]) -> list[TransactionReport]:
@@ -188,33 +149,51 @@ def _report(session: Session, rows: Sequence[Any]) -> list[TransactionReport]:
         .where(Anomaly.merchant_transaction_id.in_(ids), Anomaly.resolved_at.is_(None))
         .order_by(Anomaly.id),
     )
-    history = _grouped(
+    history = _history(session, ids)
+    return [
+        TransactionReport(
+            merchant_transaction_id=(mtid := reconciliation.merchant_transaction_id),
+            **_confirmed(transaction),
+            confirmed_at=reconciliation.reconciled_at,
+            reported_status=_latest_status(events[mtid]),
+            reconciliation=report_reconciliation(reconciliation, is_paused=is_paused),
+            anomalies=anomalies[mtid],
+            history=history[mtid],
+            events=events[mtid],
+        )
+        for reconciliation, transaction in rows
+    ]
+
+
+def _report_past(session: Session, rows: Sequence[Any], as_of: datetime) -> list[TransactionReport]:
+    """What has a history and nothing else, so that the same moment has the same answer for ever."""
+    history = _history(session, [reconciliation.merchant_transaction_id for reconciliation, _ in rows])
+    return [
+        TransactionReport(
+            merchant_transaction_id=(mtid := reconciliation.merchant_transaction_id),
+            **_confirmed(version),
+            confirmed_at=version and version.recorded_at,
+            reported_status=None,
+            reconciliation=None,
+            anomalies=(),
+            history=[change for change in history[mtid] if change.recorded_at <= as_of],
+            events=(),
+        )
+        for reconciliation, version in rows
+    ]
+
+
+def _confirmed(values: ConfirmedValues | None) -> dict[str, Any]:
+    return {name: values and getattr(values, name) for name in CONFIRMED}
+
+
+def _history(session: Session, ids: Sequence[str]) -> Mapping[str, list[StatusChangeRecord]]:
+    return _grouped(
         session,
         select(StatusChangeRecord)
         .where(StatusChangeRecord.merchant_transaction_id.in_(ids))
         .order_by(StatusChangeRecord.updated_at, StatusChangeRecord.id),
     )
-    return [
-        TransactionReport(
-            merchant_transaction_id=reconciliation.merchant_transaction_id,
-            partner_user_id=transaction and transaction.partner_user_id,
-            type=transaction and transaction.type,
-            status=transaction and transaction.status,
-            currency=transaction and transaction.currency,
-            network=transaction and transaction.network,
-            crypto_amount=transaction and transaction.crypto_amount,
-            fiat_currency=transaction and transaction.fiat_currency,
-            fiat_amount=transaction and transaction.fiat_amount,
-            created_at=transaction and transaction.created_at,
-            updated_at=transaction and transaction.updated_at,
-            reported_status=_latest_status(events[reconciliation.merchant_transaction_id]),
-            reconciliation=report_reconciliation(reconciliation, is_paused=is_paused),
-            anomalies=anomalies[reconciliation.merchant_transaction_id],
-            history=history[reconciliation.merchant_transaction_id],
-            events=events[reconciliation.merchant_transaction_id],
-        )
-        for reconciliation, transaction in rows
-    ]
 
 
 def report_reconciliation(row: Reconciliation, *, is_paused: bool) -> ReconciliationReport:

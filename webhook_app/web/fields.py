@@ -11,6 +11,7 @@ from marshmallow import ValidationError, fields
 
 from webhook_app.domain.money import format_amount
 from webhook_app.domain.text import storable
+from webhook_app.domain.time_zones import read_zone
 from webhook_app.domain.timestamps import format_timestamp, parse_timestamp
 
 
@@ -42,3 +43,15 @@ class Term(fields.String):
         if not text or text != storable(text, 128):
             raise ValidationError("Must be 1 to 128 characters, none of them a control character.")
         return text
+
+
+class TimeZone(fields.String):
+    """The IANA name of a time zone."""
+
+    def _deserialize(self, value: Any, attr: str | None, data: Mapping[str, Any] | None, **kwargs: Any) -> str:
+        name: str = super()._deserialize(value, attr, data, **kwargs)
+        try:
+            read_zone(name)
+        except ValueError:
+            raise ValidationError("Must be a time zone's name, such as Europe/Paris or UTC.") from None
+        return name

@@ -5,23 +5,28 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from marshmallow import RAISE, Schema, ValidationError, fields, post_load, validate, validates_schema
+from marshmallow import RAISE, Schema, ValidationError, post_load, validate, validates_schema
+from webargs import fields
 
 from webhook_app.domain.status import Status
+from webhook_app.domain.time_zones import read_zone
 from webhook_app.models.anomaly import AnomalyKind
 from webhook_app.models.reconciliation import State
-from webhook_app.usecases.reports import PAUSED, TransactionFilter
-from webhook_app.web.fields import Amount, Moment, Term
+from webhook_app.usecases.summary import DayOf, Dimension, Grouping
+from webhook_app.usecases.transaction_filter import ANY_ANOMALY, PAUSED, TransactionFilter
+from webhook_app.web.fields import Amount, Moment, Term, TimeZone
+from webhook_app.web.requests import get_services
 
 MAX_LIMIT = 200
 
 
-class TransactionQuerySchema(Schema):
-    """Filters and paging of the list."""
+class TransactionFilterSchema(Schema):
+    """What transactions are narrowed to. `*_from` is inclusive, `*_to` exclusive."""
 
     class Meta:
         unknown = RAISE
 
+    q = Term(metadata={"description": "The id or a part of it, whatever its case; or a partner user, exactly."})
     status = fields.String(validate=validate.OneOf([str(status) for status in Status]))
     type = fields.String(validate=validate.OneOf(["buy", "sell"]))
     currency = Term()
@@ -29,13 +34,20 @@ class TransactionQuerySchema(Schema):
     fiat_currency = Term()
     partner_user_id = Term()
     state = fields.String(validate=validate.OneOf([*map(str, State), PAUSED]))
-    anomaly = fields.String(validate=validate.OneOf([str(kind) for kind in AnomalyKind]))
+    anomaly = fields.String(
+        validate=validate.OneOf([ANY_ANOMALY, *(str(kind) for kind in AnomalyKind)]),
+        metadata={"description": "Has an unresolved anomaly of that kind."},
+    )
     created_from = Moment()
     created_to = Moment()
     updated_from = Moment()
     updated_to = Moment()
-    limit = fields.Integer(load_default=50, validate=validate.Range(1, MAX_LIMIT))
-    cursor = fields.String()
+    as_of = Moment(
+        metadata={
+            "description": "Answers with what was confirmed at that moment, a past one; the same for ever. "
+            "Goes with neither state nor anomaly."
+        }
+    )
 
     @validates_schema
     def _check_ranges(self, data: Mapping[str, Any], **_: Any) -> None:
@@ -44,10 +56,50 @@ class TransactionQuerySchema(Schema):
             if start and end and start >= end:
                 raise ValidationError(f"Must be before {name}_to.", f"{name}_from")
 
+    @validates_schema
+    def _check_as_of(self, data: Mapping[str, Any], **_: Any) -> None:
+        if "as_of" not in data:
+            return
+        if data["as_of"] > get_services().clock():
+            raise ValidationError("Must not be in the future: what will be confirmed then is not known.", "as_of")
+        for name in ("state", "anomaly"):
+            if name in data:
+                raise ValidationError("Cannot be combined with as_of: it is known of the present alone.", name)
+
+
+class TransactionQuerySchema(TransactionFilterSchema):
+    """Filters and paging of the list."""
+
+    limit = fields.Integer(load_default=50, validate=validate.Range(1, MAX_LIMIT))
+    cursor = fields.String()
+
     @post_load
     def _to_filter(self, data: dict[str, Any], **_: Any) -> dict[str, Any]:
         limit, cursor = data.pop("limit"), data.pop("cursor", None)
         return {"limit": limit, "cursor": cursor, "wanted": TransactionFilter(**data)}
+
+
+class SummaryQuerySchema(TransactionFilterSchema):
+    """Filters and grouping of the summary."""
+
+    by = fields.DelimitedList(
+        fields.String(validate=validate.OneOf([str(dimension) for dimension in Dimension])),
+        load_default=list(Dimension),
+        validate=validate.Length(1),
+        metadata={"description": "What is grouped by, separated by commas."},
+    )
+    day_of = fields.String(
+        load_default=DayOf.CREATED,
+        validate=validate.OneOf([str(moment) for moment in DayOf]),
+        metadata={"description": "The day of which moment: created_at, or updated_at, when the status began."},
+    )
+    tz = TimeZone(load_default="UTC", metadata={"description": "Where days begin: a time zone's IANA name."})
+
+    @post_load
+    def _to_order(self, data: dict[str, Any], **_: Any) -> dict[str, Any]:
+        by, day_of, zone = data.pop("by"), data.pop("day_of"), data.pop("tz")
+        grouping = Grouping(tuple(dict.fromkeys(map(Dimension, by))), read_zone(zone), DayOf(day_of))
+        return {"grouping": grouping, "wanted": TransactionFilter(**data)}
 
 
 class LastErrorSchema(Schema):
@@ -71,6 +123,9 @@ class AnomalySchema(Schema):
     kind = fields.String()
     at = Moment(attribute="detected_at")
     detail = fields.String()
+    acknowledged_at = Moment(allow_none=True)
+    acknowledged_by = fields.String(allow_none=True)
+    note = fields.String(allow_none=True)
 
 
 class StatusChangeSchema(Schema):
@@ -105,7 +160,9 @@ class AttemptSchema(Schema):
 
 
 class TransactionSchema(Schema):
-    """Confirmed values are null before Proof's API confirmed them; amounts are strings."""
+    """Confirmed values are null before Proof's API confirmed them; amounts are strings. As of a past moment there are
+    confirmed values and history alone: `reconciliation` and `reported_status` are null, `events` and `anomalies` empty.
+    """
 
     merchant_transaction_id = fields.String()
     partner_user_id = fields.String(allow_none=True)
@@ -118,8 +175,9 @@ class TransactionSchema(Schema):
     fiat_amount = Amount(allow_none=True)
     created_at = Moment(allow_none=True)
     updated_at = Moment(allow_none=True)
+    confirmed_at = Moment(allow_none=True)
     reported_status = fields.String(allow_none=True)
-    reconciliation = fields.Nested(ReconciliationSchema)
+    reconciliation = fields.Nested(ReconciliationSchema, allow_none=True)
     anomalies = fields.List(fields.Nested(AnomalySchema))
     history = fields.List(fields.Nested(StatusChangeSchema))
     events = fields.List(fields.Nested(EventSchema))
@@ -129,6 +187,43 @@ class TransactionDetailSchema(TransactionSchema):
     attempts = fields.List(fields.Nested(AttemptSchema))
 
 
+class FreshnessSchema(Schema):
+    """Transactions in the filter whose state at Proof may be another than the one told here. A count that has reached
+    `most_counted` may be larger. Null where it says nothing: what was confirmed at a past moment cannot get stale."""
+
+    pending = fields.Integer(allow_none=True)
+    failed = fields.Integer(allow_none=True)
+    unconfirmed = fields.Integer(allow_none=True)
+    most_counted = fields.Integer()
+
+
 class TransactionPageSchema(Schema):
     items = fields.List(fields.Nested(TransactionSchema))
     next_cursor = fields.String(allow_none=True)
+    freshness = fields.Nested(FreshnessSchema)
+
+
+class SummaryRowSchema(Schema):
+    """One group. What is not grouped by is null, and so is a sum over more than one currency."""
+
+    day = fields.String(allow_none=True)
+    type = fields.String(allow_none=True)
+    status = fields.String(allow_none=True)
+    currency = fields.String(allow_none=True)
+    network = fields.String(allow_none=True)
+    fiat_currency = fields.String(allow_none=True)
+    count = fields.Integer()
+    crypto_amount = Amount(allow_none=True)
+    fiat_amount = Amount(allow_none=True)
+
+
+class SummarySchema(Schema):
+    """Confirmed transactions alone, in groups; those that wait for Proof's word are counted in `freshness`."""
+
+    by = fields.List(fields.String())
+    day_of = fields.String()
+    tz = fields.String()
+    count = fields.Integer()
+    last_confirmed_at = Moment(allow_none=True)
+    items = fields.List(fields.Nested(SummaryRowSchema))
+    freshness = fields.Nested(FreshnessSchema)

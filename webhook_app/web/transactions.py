@@ -8,9 +8,10 @@ from flask_smorest import Blueprint
 from marshmallow import RAISE
 
 from webhook_app.domain.text import is_usable_id
-from webhook_app.usecases.reports import TransactionFilter, TransactionReport, list_transactions, report_transaction
+from webhook_app.usecases.reports import TransactionReport, list_transactions, report_transaction
+from webhook_app.usecases.transaction_filter import TransactionFilter
 from webhook_app.web.auth import READERS, token_auth
-from webhook_app.web.cursors import make_cursor, read_cursor
+from webhook_app.web.cursors import make_place_cursor, read_place_cursor
 from webhook_app.web.errors import ApiError
 from webhook_app.web.requests import get_services
 from webhook_app.web.schemas import TransactionDetailSchema, TransactionPageSchema, TransactionQuerySchema
@@ -29,8 +30,11 @@ transactions_blueprint = Blueprint(
 def list_all(query: dict[str, Any]) -> dict[str, Any]:
     """Transactions, newest first, in pages."""
     wanted: TransactionFilter = query["wanted"]
-    page = list_transactions(get_services().database, wanted, query["limit"], read_cursor(_LISTING, query["cursor"]))
-    return {"items": page.items, "next_cursor": make_cursor(_LISTING, page.next_before_id)}
+    described = wanted.described()
+    after = read_place_cursor(_LISTING, described, query["cursor"])
+    page = list_transactions(get_services().database, wanted, query["limit"], after)
+    next_cursor = make_place_cursor(_LISTING, described, page.next_after)
+    return {"items": page.items, "next_cursor": next_cursor, "freshness": page.freshness}
 
 
 @transactions_blueprint.get("/<merchant_transaction_id>")
