@@ -15,6 +15,7 @@ from webhook_app.config import ConfigurationError, load_settings
 from webhook_app.logs import configure_logging
 from webhook_app.services import Services, open_services
 from webhook_app.web.deliveries import deliveries_blueprint
+from webhook_app.web.discrepancies import discrepancies_blueprint
 from webhook_app.web.errors import from_http_exception, register_error_handlers
 from webhook_app.web.health import health_blueprint
 from webhook_app.web.pages import register_pages
@@ -68,6 +69,7 @@ def create_app(services: Services) -> Flask:
     api = _Api(app)
     api.register_blueprint(transactions_blueprint)
     api.register_blueprint(summary_blueprint)
+    api.register_blueprint(discrepancies_blueprint)
     api.register_blueprint(deliveries_blueprint)
     register_pages(app, settings)
     mount_rq_dashboard(app, services)

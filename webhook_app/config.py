@@ -65,6 +65,7 @@ class Settings:
     budget: Budget
     limits: Limits
     cadence: Cadence
+    pending_alert_after: float
     log_format: str
     log_level: str
 
@@ -130,6 +131,7 @@ def load_settings(environ: Mapping[str, str]) -> Settings:
             longest_probe_seconds=values["PROBE_CAP"],
         ),
         cadence=Cadence(shortest_seconds=values["POLL_SHORTEST"], longest_seconds=values["POLL_LONGEST"]),
+        pending_alert_after=values["PENDING_ALERT_AFTER"],
         log_format=values["LOG_FORMAT"],
         log_level=values["LOG_LEVEL"],
     )
@@ -296,6 +298,12 @@ VARIABLES: tuple[Variable, ...] = (
     Variable("POLL_SHORTEST", "5", "seconds between two looks at a transaction that moves", number_reader(0.05, 3600)),
     Variable(
         "POLL_LONGEST", "3600", "seconds between two looks at one that has stood for days", number_reader(0.05, 86400)
+    ),
+    Variable(
+        "PENDING_ALERT_AFTER",
+        "86400",
+        "seconds after which a transaction that is not terminal, or not confirmed at all, is a discrepancy",
+        number_reader(1, 31_536_000),
     ),
     Variable(
         "SANDBOX_PORT",

@@ -19,6 +19,7 @@ from webhook_app.adapters.queueing import MOST_DISPATCHED, MOST_SHOWN, Shown
 from webhook_app.logs import get_logger
 from webhook_app.services import Services
 from webhook_app.usecases.clock_jump import follow_clock
+from webhook_app.usecases.overdue import note_overdue
 from webhook_app.usecases.reconcile import Reconciler
 from webhook_app.usecases.replay_release import release_replays
 from webhook_app.usecases.sweep import (
@@ -71,6 +72,9 @@ def run_once(services: Services) -> None:
         log.warning("worker died, taken back", id=merchant_transaction_id)
     beat(services.database, CLOCK, now)
     release_replays(services.database, now)
+    overdue = note_overdue(services.database, now, timedelta(seconds=services.settings.pending_alert_after))
+    if overdue:
+        log.warning("pending for too long", new=overdue)
     work = find_work(services.database, now, MOST_DISPATCHED)
     if work.fast_is_due:
         services.queues.wake()

@@ -5,38 +5,76 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
-from sqlalchemy import or_, select, update
+from sqlalchemy import case, null, or_, select, update
 from sqlalchemy.orm import Session, defer
 
 from webhook_app.db.upsert import insert_into
 from webhook_app.domain.money import format_amount
 from webhook_app.domain.status import Status, StatusChange, Step, classify_step
+from webhook_app.domain.text import storable
 from webhook_app.domain.timestamps import format_timestamp
-from webhook_app.models import Anomaly, Event, Transaction
+from webhook_app.models import Anomaly, Event, Reconciliation, Transaction
 from webhook_app.models.anomaly import AnomalyKind
 
 #: Anybody can post events, so a flood of forged ones must not make comparing them expensive.
 _MOST_EVENTS_COMPARED = 100
 _MOST_ANOMALIES_REVIEWED = 500
 
+#: Kinds whose fingerprint is the id of the event that disagrees.
+_OF_EVENTS = (AnomalyKind.STATUS_MISMATCH, AnomalyKind.AMOUNT_MISMATCH)
+#: Kinds that are over once Proof confirms the transaction at all.
+_OF_UNCONFIRMED = (AnomalyKind.UNKNOWN_TO_PROOF, AnomalyKind.RECONCILIATION_FAILED)
+
 
 def note_anomaly(
     session: Session, merchant_transaction_id: str, kind: AnomalyKind, *, fingerprint: str, detail: str, now: datetime
 ) -> None:
-    """Records the anomaly unless it was; one that had been resolved and is seen again is open again."""
+    """Records the anomaly unless it was. One that had been resolved, or that changes, is open again: whoever had
+    acknowledged it had not seen this."""
     statement = insert_into(session, Anomaly).values(
         merchant_transaction_id=merchant_transaction_id,
         kind=kind,
         fingerprint=fingerprint,
-        detail=detail,
+        detail=storable(detail, 500),
         detected_at=now,
     )
+    was_resolved = Anomaly.resolved_at.is_not(None)
+    has_changed = or_(was_resolved, Anomaly.detail != statement.excluded.detail)
     session.execute(
         statement.on_conflict_do_update(
             index_elements=[Anomaly.merchant_transaction_id, Anomaly.kind, Anomaly.fingerprint],
-            set_={"detail": statement.excluded.detail, "resolved_at": None},
+            set_={
+                "detail": statement.excluded.detail,
+                "resolved_at": None,
+                "opened_at": case((was_resolved, now), else_=Anomaly.opened_at),
+                "revision": case((has_changed, Anomaly.revision + 1), else_=Anomaly.revision),
+                **{
+                    column.key: case((has_changed, null()), else_=column)
+                    for column in (Anomaly.acknowledged_at, Anomaly.acknowledged_by, Anomaly.note)
+                },
+            },
         )
     )
+
+
+def note_failure(session: Session, row: Reconciliation, *, is_unknown: bool, now: datetime) -> None:
+    """Notes that the reconciliation gave up, with `row`'s last error; `is_unknown`: for Proof does not know the id."""
+    if is_unknown:
+        reported = session.execute(
+            select(Event.status, Event.updated_at)
+            .where(Event.merchant_transaction_id == row.merchant_transaction_id)
+            .order_by(Event.id.desc())
+            .limit(1)
+        ).first()
+        claim = f"{reported[0]} of {format_timestamp(reported[1]) or 'no usable time'}" if reported else "an id"
+        kind, fingerprint = AnomalyKind.UNKNOWN_TO_PROOF, "404"
+        detail = f"reported {claim}, but Proof's API does not know the transaction: possibly forged"
+    else:
+        kind, fingerprint = AnomalyKind.RECONCILIATION_FAILED, "failed"
+        name = "/".join(filter(None, (row.last_error, row.last_code)))
+        answered = f"HTTP {row.last_http_status} {name}" if row.last_http_status else name
+        detail = f"gave up at {format_timestamp(now)} after {row.attempts} attempts, the last one: {answered}"
+    note_anomaly(session, row.merchant_transaction_id, kind, fingerprint=fingerprint, detail=detail, now=now)
 
 
 def compare_with_events(
@@ -101,12 +139,13 @@ def _could_have_led_to(event: Event, transaction: Transaction) -> bool:
 
 
 def _resolve_explained(session: Session, transaction: Transaction, now: datetime) -> None:
-    """Closes the mismatches of events that the confirmed transaction has meanwhile caught up with, oldest first."""
+    """Closes what a confirmation explains, oldest first: mismatches of events that the transaction has caught up with,
+    that it was unknown or could not be reconciled, and that it had been pending for too long in another status."""
     open_ones = session.execute(
         select(Anomaly.id, Anomaly.kind, Anomaly.fingerprint)
         .where(
             Anomaly.merchant_transaction_id == transaction.merchant_transaction_id,
-            Anomaly.kind.in_((AnomalyKind.STATUS_MISMATCH, AnomalyKind.AMOUNT_MISMATCH)),
+            Anomaly.kind.in_((*_OF_EVENTS, *_OF_UNCONFIRMED, AnomalyKind.PENDING_TOO_LONG)),
             Anomaly.resolved_at.is_(None),
         )
         .order_by(Anomaly.id)
@@ -114,15 +153,18 @@ def _resolve_explained(session: Session, transaction: Transaction, now: datetime
     ).all()
     if not open_ones:
         return
-    ids = {int(fingerprint) for _, _, fingerprint in open_ones}
+    ids = {int(fingerprint) for _, kind, fingerprint in open_ones if kind in _OF_EVENTS}
     events = {
         event.id: event for event in session.scalars(select(Event).where(Event.id.in_(ids)).options(defer(Event.body)))
     }
-    explained = [
-        anomaly_id
-        for anomaly_id, kind, fingerprint in open_ones
-        if _is_explained(events.get(int(fingerprint)), AnomalyKind(kind), transaction)
-    ]
+    explained = []
+    for anomaly_id, kind, fingerprint in open_ones:
+        if kind in _OF_EVENTS:
+            is_explained = _is_explained(events.get(int(fingerprint)), AnomalyKind(kind), transaction)
+        else:
+            is_explained = kind in _OF_UNCONFIRMED or fingerprint != transaction.status
+        if is_explained:
+            explained.append(anomaly_id)
     if explained:
         session.execute(update(Anomaly).where(Anomaly.id.in_(explained)).values(resolved_at=now))
 

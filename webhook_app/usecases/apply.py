@@ -19,10 +19,9 @@ from webhook_app.domain.polling import Cadence, next_check_at
 from webhook_app.domain.retry_policy import Action, Blame, Budget, Spent, Verdict, decide, rule_for
 from webhook_app.domain.status import FINAL, TERMINAL, Status
 from webhook_app.models import Attempt, Reconciliation, Transaction
-from webhook_app.models.anomaly import AnomalyKind
 from webhook_app.models.event import Delivery
 from webhook_app.models.reconciliation import State
-from webhook_app.usecases.anomalies import compare_with_events, note_anomaly
+from webhook_app.usecases.anomalies import compare_with_events, note_failure
 from webhook_app.usecases.claim import Claim
 from webhook_app.usecases.confirm import confirm_transaction
 from webhook_app.usecases.gatekeeping import lock_gate, read_gate, store_gate
@@ -202,15 +201,8 @@ def _apply_failure(
     if row.state in (State.RETRYING, State.FAILED):
         delivery = Delivery.FAILED if row.state == State.FAILED else Delivery.RETRYING
         move_unsettled_events(session, row.merchant_transaction_id, delivery)
-    if failure.http_status == 404 and row.state == State.FAILED:
-        note_anomaly(
-            session,
-            row.merchant_transaction_id,
-            AnomalyKind.UNKNOWN_TO_PROOF,
-            fingerprint="404",
-            detail="an event came for an id that Proof's API does not know: possibly forged",
-            now=now,
-        )
+    if row.state == State.FAILED:
+        note_failure(session, row, is_unknown=failure.http_status == 404, now=now)
     session.add(
         Attempt(
             reconciliation_id=row.id,

@@ -14,6 +14,7 @@ from webhook_app.domain.failures import Failure
 from webhook_app.models import Attempt, Heartbeat, Reconciliation
 from webhook_app.models.event import Delivery
 from webhook_app.models.reconciliation import State
+from webhook_app.usecases.anomalies import note_failure
 from webhook_app.usecases.claim import Lane, is_due
 from webhook_app.usecases.gatekeeping import read_gate
 from webhook_app.usecases.settle import move_unsettled_events
@@ -141,6 +142,7 @@ def _take_back(session: Session, row: Reconciliation, now: datetime) -> None:
     if row.crashes >= MOST_CRASHES:
         row.state, row.next_attempt_at = State.FAILED, None
         delivery, decision = Delivery.FAILED, f"gave up: {row.crashes} workers died with it"
+        note_failure(session, row, is_unknown=False, now=now)
     else:
         row.state, row.next_attempt_at = State.RETRYING, now
         delivery, decision = Delivery.RETRYING, "taken back from a worker that died; tried alone"
