@@ -7,10 +7,12 @@ import statistics
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 from urllib.parse import urlencode
 
 from benchmarks.seed import created_at, partner_user, transaction_id
 from benchmarks.servers import Site
+from webhook_app.domain.timestamps import format_timestamp
 
 LIST = "/api/v1/transactions"
 
@@ -66,12 +68,17 @@ def _questions(site: Site) -> dict[str, str]:
     size = site.size
     middle = size // 2
 
-    def asked(**query: str) -> str:
+    def asked(**query: str | None) -> str:
         return f"{LIST}?{urlencode(query)}"
 
     month = {
         "created_from": f"{created_at(middle, size):%Y-%m}-01",
         "created_to": f"{created_at(middle, size):%Y-%m}-28",
+    }
+    # As long as thirty transactions take.
+    short_time = {
+        "updated_from": format_timestamp(created_at(middle, size) + timedelta(minutes=4)),
+        "updated_to": format_timestamp(created_at(middle + 30, size) + timedelta(minutes=4)),
     }
     deep = site.get(asked(limit="200")).json()["next_cursor"]
     for _ in range(5):
@@ -88,10 +95,7 @@ def _questions(site: Site) -> dict[str, str]:
         "filtered: discrepancies": asked(anomaly="amount_mismatch"),
         "filtered: created in a month": asked(**month),
         "filtered: created in a month, and status": asked(**month, status="failed"),
-        "filtered: updated on a day": asked(
-            updated_from=f"{created_at(middle, size):%Y-%m-%d}",
-            updated_to=f"{created_at(middle, size):%Y-%m-%d}T00:30:00",
-        ),
+        "filtered: updated in a short time": asked(**short_time),
         "filtered: status and currency": asked(status="completed", currency="BTC", type="sell"),
         "as of a year ago": asked(as_of="2025-10-31"),
     }

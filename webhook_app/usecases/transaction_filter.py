@@ -59,11 +59,6 @@ class TransactionFilter:
         asked = (*_EXACT, "created_from", "created_to", "updated_from", "updated_to")
         return any(getattr(self, name) is not None for name in asked)
 
-    @property
-    def is_ordered_by_creation(self) -> bool:
-        """Lists go by when we first heard of a transaction, but those of a range by Proof's `created_at`."""
-        return self.created_from is not None or self.created_to is not None
-
     def described(self) -> dict[str, str]:
         """What was asked for, as text."""
         return {
@@ -78,31 +73,32 @@ class Place:
     """Where a transaction stands in a list; neither part changes while transactions do."""
 
     position: int
-    created_at: datetime | None = None
-    """Only in lists that are ordered by it."""
+    moment: datetime | None = None
+    """None in the list of all, which goes by position alone."""
 
 
 def find_places(
     session: Session, wanted: TransactionFilter, limit: int, after: Place | None, *, is_paused: bool
 ) -> Sequence[Place]:
-    """The next `limit` transactions of the list, newest first."""
+    """The next `limit` transactions of the list, newest first: by Proof's `created_at` where confirmed values are asked
+    for, else by when we first heard of them. Each order, with each filter, is that of one index."""
     source = wanted.source
-    position = source.position if wanted.asks_for_confirmed else Reconciliation.id
-    if wanted.is_ordered_by_creation:
-        query: AnySelect = select(position, source.created_at).order_by(source.created_at.desc(), position.desc())
-        if after is not None:
-            query = query.where(tuple_(source.created_at, position) < (after.created_at, after.position))
+    query: AnySelect
+    if wanted.asks_for_confirmed:
+        moment, position = source.created_at, source.position
+        query = narrow_confirmed(select(position, moment), wanted, is_paused=is_paused)
     else:
-        query = select(position, null()).order_by(position.desc())
+        moment, position = Reconciliation.created_at, Reconciliation.id
+        query = narrow_heard_of(select(position, moment), wanted, is_paused=is_paused)
+    if wanted.asks_for_confirmed or wanted.as_of is not None:
+        query = query.order_by(moment.desc(), position.desc())
+        if after is not None:
+            query = query.where(tuple_(moment, position) < (after.moment, after.position))
+    else:
+        query = query.with_only_columns(position, null()).order_by(position.desc())
         if after is not None:
             query = query.where(position < after.position)
-    if wanted.asks_for_confirmed:
-        query = narrow_confirmed(query, wanted, is_paused=is_paused)
-    else:
-        query = narrow_heard_of(query, wanted, is_paused=is_paused)
-        if wanted.as_of is not None:
-            query = query.where(Reconciliation.created_at <= wanted.as_of)
-    return [Place(position, created_at) for position, created_at in session.execute(query.limit(limit))]
+    return [Place(position, moment) for position, moment in session.execute(query.limit(limit))]
 
 
 def narrow_confirmed(query: AnySelect, wanted: TransactionFilter, *, is_paused: bool) -> AnySelect:
@@ -122,12 +118,15 @@ def narrow_confirmed(query: AnySelect, wanted: TransactionFilter, *, is_paused: 
 def narrow_heard_of(query: AnySelect, wanted: TransactionFilter, *, is_paused: bool) -> AnySelect:
     """`query`, which selects from reconciliations, narrowed likewise; confirmed or not, where that is not asked for."""
     source = wanted.source
+    confirmed = select(source.merchant_transaction_id).where(is_confirmed_of(source, wanted.as_of))
+    if wanted.as_of is not None:
+        query = query.where(Reconciliation.created_at <= wanted.as_of)
     if wanted.asks_for_confirmed:
-        query = query.join(source, is_confirmed_of(source, wanted.as_of)).where(*confirmed_conditions(wanted))
-    elif wanted.q is not None:
-        query = query.outerjoin(source, is_confirmed_of(source, wanted.as_of))
+        # Not joined: SQLite would begin with the transactions, of which there are more.
+        query = query.where(confirmed.where(*confirmed_conditions(wanted)).exists())
     if wanted.q is not None:
-        query = query.where(or_(is_part_of(wanted.q, Reconciliation), source.partner_user_id == wanted.q))
+        is_users = confirmed.where(source.partner_user_id == wanted.q).exists()
+        query = query.where(or_(is_part_of(wanted.q, Reconciliation), is_users))
     return narrow_work(query, wanted, is_paused=is_paused)
 
 
