@@ -23,6 +23,7 @@ from webhook_app.web.pages.overview import overview_blueprint
 from webhook_app.web.requests import bind_services
 from webhook_app.web.reserve import keep_reserve
 from webhook_app.web.rq import mount_rq_dashboard
+from webhook_app.web.streaming import limit_files
 from webhook_app.web.summary import summary_blueprint
 from webhook_app.web.transactions import transactions_blueprint
 from webhook_app.web.webhooks import webhooks_blueprint
@@ -63,6 +64,7 @@ def create_app(services: Services) -> Flask:
         app.wsgi_app = wsgi  # type: ignore[method-assign]  # Flask's documented way to add middleware
     bind_services(app, services)
     keep_reserve(app, _MOST_OTHERS)
+    limit_files(app)
     app.register_blueprint(webhooks_blueprint)
     app.register_blueprint(health_blueprint)
     app.register_blueprint(overview_blueprint)
