@@ -1,4 +1,4 @@
-"""The API's JSON, as marshmallow schemas: what it checks, what it answers, and, later, what OpenAPI says of both."""
+"""The API's JSON, as marshmallow schemas: what it checks, what it answers, and what OpenAPI says of both."""
 
 from __future__ import annotations
 
@@ -9,9 +9,10 @@ from marshmallow import RAISE, Schema, ValidationError, fields, post_load, valid
 
 from webhook_app.domain.status import Status
 from webhook_app.models.anomaly import AnomalyKind
+from webhook_app.models.event import Channel, Delivery
 from webhook_app.models.reconciliation import State
 from webhook_app.usecases.reports import PAUSED, TransactionFilter
-from webhook_app.web.fields import Amount, Moment, Term
+from webhook_app.web.fields import Amount, Choice, Moment, Term
 
 MAX_LIMIT = 200
 
@@ -22,14 +23,14 @@ class TransactionQuerySchema(Schema):
     class Meta:
         unknown = RAISE
 
-    status = fields.String(validate=validate.OneOf([str(status) for status in Status]))
-    type = fields.String(validate=validate.OneOf(["buy", "sell"]))
+    status = Choice(Status)
+    type = Choice(["buy", "sell"])
     currency = Term()
     network = Term()
     fiat_currency = Term()
     partner_user_id = Term()
-    state = fields.String(validate=validate.OneOf([*map(str, State), PAUSED]))
-    anomaly = fields.String(validate=validate.OneOf([str(kind) for kind in AnomalyKind]))
+    state = Choice([*State, PAUSED])
+    anomaly = Choice(AnomalyKind)
     created_from = Moment()
     created_to = Moment()
     updated_from = Moment()
@@ -53,14 +54,14 @@ class TransactionQuerySchema(Schema):
 class LastErrorSchema(Schema):
     http_status = fields.Integer(allow_none=True)
     error = fields.String()
-    code = fields.String()
-    message = fields.String()
+    code = fields.String(allow_none=True)
+    message = fields.String(allow_none=True)
     request_id = fields.String(allow_none=True)
-    at = Moment()
+    at = Moment(allow_none=True)
 
 
 class ReconciliationSchema(Schema):
-    state = fields.String()
+    state = Choice([*State, PAUSED])
     attempts = fields.Integer()
     next_attempt_at = Moment(allow_none=True)
     reconciled_at = Moment(allow_none=True)
@@ -68,32 +69,32 @@ class ReconciliationSchema(Schema):
 
 
 class AnomalySchema(Schema):
-    kind = fields.String()
+    kind = Choice(AnomalyKind)
     at = Moment(attribute="detected_at")
     detail = fields.String()
 
 
 class StatusChangeSchema(Schema):
-    status = fields.String()
+    status = Choice(Status)
     updated_at = Moment()
     recorded_at = Moment()
 
 
 class EventSchema(Schema):
     id = fields.Integer()
-    channel = fields.String()
+    channel = Choice(Channel)
     status = fields.String()
     updated_at = Moment(allow_none=True)
     received_at = Moment()
     receipts = fields.Integer()
-    delivery = fields.String()
+    delivery = Choice(Delivery)
     warnings = fields.List(fields.String())
 
 
 class AttemptSchema(Schema):
     started_at = Moment()
     finished_at = Moment()
-    status = fields.String(allow_none=True)
+    status = Choice(Status, allow_none=True)
     http_status = fields.Integer(allow_none=True)
     error = fields.String(allow_none=True)
     code = fields.String(allow_none=True)
@@ -110,7 +111,7 @@ class TransactionSchema(Schema):
     merchant_transaction_id = fields.String()
     partner_user_id = fields.String(allow_none=True)
     type = fields.String(allow_none=True)
-    status = fields.String(allow_none=True)
+    status = Choice(Status, allow_none=True)
     currency = fields.String(allow_none=True)
     network = fields.String(allow_none=True)
     crypto_amount = Amount(allow_none=True)
