@@ -16,6 +16,7 @@ from webhook_app.web.page_headers import register_page_headers
 from webhook_app.web.pages.account import account_blueprint
 from webhook_app.web.pages.audit import audit_blueprint
 from webhook_app.web.pages.deliveries import delivery_pages_blueprint
+from webhook_app.web.pages.docs import docs_blueprint
 from webhook_app.web.pages.people import people_blueprint
 from webhook_app.web.pages.rejections import rejections_blueprint
 from webhook_app.web.pages.replays import replays_blueprint
@@ -58,6 +59,7 @@ def register_pages(app: Flask, settings: Settings) -> None:
         delivery_pages_blueprint,
         replays_blueprint,
         rejections_blueprint,
+        docs_blueprint,
     ):
         app.register_blueprint(blueprint)
 
