@@ -13,10 +13,11 @@ from rq.job import Job
 from rq.registry import FailedJobRegistry, ScheduledJobRegistry
 from rq.serializers import JSONSerializer
 from sqlalchemy import insert, update
+from structlog.testing import capture_logs
 
 from tests.conftest import FakeClock
 from tests.servers import RedisServer, wait_for
-from tests.work import report, row
+from tests.work import report, row, shown
 from webhook_app.adapters.queueing import MOST_DISPATCHED, MOST_SHOWN, Queues, connect_redis
 from webhook_app.domain.retry_policy import Blame
 from webhook_app.domain.status import Status
@@ -234,3 +235,13 @@ def _pause(services: Services, clock: FakeClock) -> None:
             session,
             replace(lock_gate(session), blame=Blame.UPSTREAM, paused_at=clock(), next_probe_at=clock()),
         )
+
+
+def test_clock_notes_what_is_pending_for_too_long(services: Services, clock: FakeClock) -> None:
+    report(services.database, "a", clock())
+    run_once(services)
+    clock.advance(services.settings.pending_alert_after + 1)
+    with capture_logs() as logs:
+        run_once(services)
+    assert {"event": "pending for too long", "new": 1, "log_level": "warning"} in logs
+    assert [anomaly.kind for anomaly in shown(services.database, "a").anomalies] == ["pending_too_long"]
