@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from typing import Any, Generic, TypeVar
 
 from marshmallow import Schema, ValidationError
+from werkzeug.datastructures import MultiDict
 
 from webhook_app.domain.timestamps import format_timestamp
 
@@ -31,19 +31,22 @@ class FilterForm(Generic[Wanted]):
 
     @property
     def wrong_fields(self) -> str:
-        return ", ".join(self.labels.get(name, name) for name in self.problems)
+        return ", ".join(self.labels[name] for name in self.problems if name in self.labels)
+
+    @property
+    def unknown(self) -> list[str]:
+        """Names in the address that are no fields."""
+        return [name for name in self.problems if name not in self.labels]
 
     def moment(self, name: str) -> str:
         """A moment as a browser's date and time field takes it; what was typed where that is no moment."""
-        written = format_timestamp(getattr(self.wanted, name))
-        return self.typed.get(name, "") if written is None else written.removesuffix("Z").removesuffix(":00")
+        written = format_timestamp(getattr(self.wanted, name)) or self.typed.get(name, "")
+        return written.removesuffix("Z").removesuffix(":00")
 
-    def is_day(self, name: str) -> bool:
-        """Whether a browser's date field can hold it: nothing, or a midnight in UTC."""
-        moment: datetime | None = getattr(self.wanted, name)
-        if moment is None:
-            return name not in self.typed
-        return moment.astimezone(UTC).time() == datetime.min.time()
+    def day(self, name: str) -> str | None:
+        """The same for a browser's date field; None where that cannot hold it, for it has a time of day."""
+        text = self.moment(name).removesuffix("T00:00")
+        return text if len(text) in (0, 10) else None
 
 
 def clean(values: Mapping[str, str], names: Mapping[str, str]) -> dict[str, str]:
@@ -58,3 +61,9 @@ def check(schema: Schema, typed: Mapping[str, str]) -> tuple[dict[str, Any], dic
     except ValidationError as error:
         messages = error.messages if isinstance(error.messages, dict) else {}
         return {}, {name: " ".join(map(str, texts)) for name, texts in messages.items()}
+
+
+def find_strange(values: MultiDict[str, str], names: Mapping[str, str]) -> dict[str, str]:
+    """What is wrong with an address besides the values: a name that is no field, or one that is given twice."""
+    strange = {name: "There is no such filter." for name in values if name not in names and name != "cursor"}
+    return strange | {name: "Given more than once." for name, texts in values.lists() if len(texts) > 1}
