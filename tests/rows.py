@@ -100,7 +100,8 @@ def confirm(
 ) -> int:
     """A reconciliation in that state and the transaction with these confirmed values; the reconciliation's id."""
     row = {"merchant_transaction_id": merchant_transaction_id, "confirmed_at": confirmed_at}
-    position = hear_of(database, merchant_transaction_id, state, reconciled_at=confirmed_at)
+    heard_at = min(confirmed_at, START)
+    position = hear_of(database, merchant_transaction_id, state, created_at=heard_at, reconciled_at=confirmed_at)
     with database.write() as session:
         session.execute(insert(Transaction).values(TRANSACTION | row | values))
     return position

@@ -34,7 +34,7 @@ CHOICES = {
     "type": [("buy", "buy"), ("sell", "sell")],
     "state": [(state, state) for state in (*State, PAUSED)],
     "anomaly": [(ANY_ANOMALY, "any kind"), *((kind, words.name) for kind, words in KINDS.items())],
-    "day_of": [(DayOf.CREATED, "created"), (DayOf.UPDATED, "updated: its status began")],
+    "day_of": [(DayOf.UPDATED, "updated: its status began")],  # created is what it is without
 }
 
 #: Files that the list can be had as, and what each is for.
