@@ -58,7 +58,7 @@ def test_list_says_what_where_since_when_and_what_to_do(
         "All open 2 open",
         "Changed after it was final 1 open none acknowledged",
         "Impossible step 0 open",
-        "fiat_amount 100.00 became 98.50",
+        "Fiat_amount 100.00 became 98.50",
         "98.50 EUR",
         "Book nothing and pay nothing out.",
         "20 minutes ago",

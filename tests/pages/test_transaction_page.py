@@ -41,7 +41,7 @@ def test_everything_of_a_reconciled_transaction(
         "Reported: completed by webhook",
         "Proof confirmed: completed",
         "First confirmed values Partner user",
-        "Reported amount differs open reported fiat_amount 99.00, but Proof confirms 100.00",
+        "Reported amount differs open Reported fiat_amount 99.00, but Proof confirms 100.00",
         "Ask Proof's support why they differ",
         "Discrepancy: Reported amount differs",
     ):
