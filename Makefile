@@ -53,6 +53,10 @@ check: lint  ## all checks: lint, then the tests
 chaos: $(VENV)/.dev  ## kills, freezes and floods everything on both databases, under 10 minutes (CHAOS_SEED=n repeats)
 	@exec $(BIN)/python -m tests.chaos $(CHAOS_ARGS)
 
+.PHONY: bench
+bench: $(VENV)/.dev  ## measures reading and exports at a million transactions, about 15 minutes (BENCH_ARGS=--small tries it)
+	@exec $(BIN)/python -m benchmarks $(BENCH_ARGS)
+
 .PHONY: clean
 clean:  ## removes the virtual environment and the tools' caches; never the data in var/
 	@rm -rf $(VENV) build *.egg-info .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis

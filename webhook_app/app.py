@@ -5,24 +5,23 @@ from __future__ import annotations
 import os
 from typing import Any
 
-from flask import Flask, Response
-from flask_smorest import Api
-from werkzeug.exceptions import HTTPException
+from flask import Flask
 from werkzeug.middleware.proxy_fix import ProxyFix
 
-from webhook_app import __version__
 from webhook_app.config import ConfigurationError, load_settings
 from webhook_app.logs import configure_logging
 from webhook_app.services import Services, open_services
 from webhook_app.web.deliveries import deliveries_blueprint
 from webhook_app.web.discrepancies import discrepancies_blueprint
-from webhook_app.web.errors import from_http_exception, register_error_handlers
+from webhook_app.web.errors import register_error_handlers
 from webhook_app.web.health import health_blueprint
+from webhook_app.web.openapi import DocumentedApi
 from webhook_app.web.pages import register_pages
 from webhook_app.web.pages.overview import overview_blueprint
 from webhook_app.web.requests import bind_services
 from webhook_app.web.reserve import keep_reserve
 from webhook_app.web.rq import mount_rq_dashboard
+from webhook_app.web.streaming import limit_files
 from webhook_app.web.summary import summary_blueprint
 from webhook_app.web.transactions import transactions_blueprint
 from webhook_app.web.webhooks import webhooks_blueprint
@@ -31,13 +30,6 @@ from webhook_app.web.webhooks import webhooks_blueprint
 REQUEST_THREADS = 16
 #: How many of them may hold a request that is not a webhook.
 _MOST_OTHERS = 12
-
-
-class _Api(Api):  # type: ignore[misc]  # flask-smorest is not typed
-    """flask-smorest with errors in our shape; overriding this method is how it is meant to be done."""
-
-    def handle_http_exception(self, error: HTTPException) -> Response:
-        return from_http_exception(error)
 
 
 def create_app(services: Services) -> Flask:
@@ -51,22 +43,18 @@ def create_app(services: Services) -> Flask:
     app = Flask(__name__, template_folder="web/templates", static_folder="web/static")
     app.secret_key = settings.secret_key
     app.json.sort_keys = False  # type: ignore[attr-defined]  # the default provider has it, its base class has not
-    app.config.update(
-        API_TITLE="webhook-app",
-        API_VERSION=__version__,
-        OPENAPI_VERSION="3.1.0",
-        MAX_CONTENT_LENGTH=1024 * 1024,
-    )
+    app.config["MAX_CONTENT_LENGTH"] = 1024 * 1024
     hops = settings.trusted_proxy_hops
     if hops:
         wsgi: Any = ProxyFix(app.wsgi_app, x_for=hops, x_proto=hops, x_host=hops)
         app.wsgi_app = wsgi  # type: ignore[method-assign]  # Flask's documented way to add middleware
     bind_services(app, services)
     keep_reserve(app, _MOST_OTHERS)
+    limit_files(app)
     app.register_blueprint(webhooks_blueprint)
     app.register_blueprint(health_blueprint)
     app.register_blueprint(overview_blueprint)
-    api = _Api(app)
+    api = DocumentedApi(app, settings)
     api.register_blueprint(transactions_blueprint)
     api.register_blueprint(summary_blueprint)
     api.register_blueprint(discrepancies_blueprint)

@@ -16,7 +16,7 @@ from webhook_app import __version__
 from webhook_app.app import create_app
 from webhook_app.config import ConfigurationError, Settings, load_settings
 from webhook_app.db.database import Database
-from webhook_app.db.migrate import upgrade
+from webhook_app.db_command import db
 from webhook_app.domain.text import storable
 from webhook_app.logs import configure_logging
 from webhook_app.models.system import Role
@@ -124,19 +124,6 @@ def sandbox() -> None:
 
 
 @cli.group()
-def db() -> None:
-    """The database schema."""
-
-
-@db.command("upgrade")
-def db_upgrade() -> None:
-    """Bring the schema up to date."""
-    settings = _start("db")
-    upgrade(settings.database_url)
-    click.echo("The schema is up to date.")
-
-
-@cli.group()
 def tokens() -> None:
     """API tokens."""
 
@@ -152,6 +139,7 @@ def tokens_create(name: str, role: str) -> None:
     click.echo(token)
 
 
+cli.add_command(db)
 cli.add_command(users)
 cli.add_command(replay)
 

@@ -37,8 +37,8 @@ NEW_KINDS = ["pending_too_long", "reconciliation_failed", "terminal_changed"]
 ACTIONS = ["cancel_replay", "change_account", "create_account", "create_token", "log_in", "replay"]
 NEW_ACTIONS = ["acknowledge", "reopen"]
 
-#: Lists are filtered by one of these and ordered by `position`, each from one index.
-FILTERS = ("status", "type", "currency", "network", "fiat_currency", "partner_user_id", "created_at", "updated_at")
+#: Lists are filtered by one of these and ordered by `created_at`, each from one index.
+FILTERS = ("status", "type", "currency", "network", "fiat_currency", "partner_user_id")
 
 VIEWS = {
     "finance_transactions": """
@@ -105,12 +105,13 @@ def downgrade() -> None:
         op.execute("DROP FUNCTION record_transaction_version()")
     op.drop_table("transaction_versions")
     op.drop_index("ix_reconciliations_unconfirmed", "reconciliations")
+    op.drop_index("ix_reconciliations_created_at", "reconciliations")
     op.drop_index("ix_transactions_under_way", "transactions")
     op.drop_index("ix_transactions_position", "transactions")
-    for column in FILTERS:
-        op.drop_index(f"ix_transactions_{column}_position", "transactions")
+    for column in (*FILTERS, "created_at"):
+        op.drop_index(f"ix_transactions_{column}", "transactions")
     op.drop_column("transactions", "position")
-    for column in ("partner_user_id", "created_at", "updated_at"):
+    for column in ("partner_user_id", "created_at"):
         op.create_index(f"ix_transactions_{column}", "transactions", [column])
     op.drop_index("ix_anomalies_unresolved", "anomalies")
     op.execute(sa.text("DELETE FROM anomalies WHERE kind IN :kinds").bindparams(_among("kinds", NEW_KINDS)))
@@ -144,10 +145,11 @@ def _add_positions() -> None:
         "UPDATE transactions SET position = (SELECT r.id FROM reconciliations r "
         "WHERE r.merchant_transaction_id = transactions.merchant_transaction_id)"
     )
-    for column in ("partner_user_id", "created_at", "updated_at"):
+    for column in ("partner_user_id", "created_at"):
         op.drop_index(f"ix_transactions_{column}", "transactions")
     for column in FILTERS:
-        op.create_index(f"ix_transactions_{column}_position", "transactions", [column, "position"])
+        op.create_index(f"ix_transactions_{column}", "transactions", [column, "created_at", "position"])
+    op.create_index("ix_transactions_created_at", "transactions", ["created_at", "position"])
     op.create_index("ix_transactions_position", "transactions", ["position"])
     is_under_way = sa.text("status IN ('pending', 'processing')")
     op.create_index(
@@ -157,6 +159,7 @@ def _add_positions() -> None:
         postgresql_where=is_under_way,
         sqlite_where=is_under_way,
     )
+    op.create_index("ix_reconciliations_created_at", "reconciliations", ["created_at", "id"])
     is_unconfirmed = sa.text("reconciled_at IS NULL")
     op.create_index(
         "ix_reconciliations_unconfirmed",
@@ -206,7 +209,7 @@ def _add_versions() -> None:
         "transaction_versions",
         ["merchant_transaction_id", "recorded_at"],
     )
-    op.create_index("ix_transaction_versions_created_at_position", "transaction_versions", ["created_at", "position"])
+    op.create_index("ix_transaction_versions_created_at", "transaction_versions", ["created_at", "position"])
     op.create_index("ix_transaction_versions_position", "transaction_versions", ["position"])
     is_current = sa.text("superseded_at IS NULL")
     op.create_index(

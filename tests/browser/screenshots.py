@@ -33,6 +33,7 @@ PAGES = [
     ("account", Role.FINANCE, "/account"),
     ("audit", Role.ADMIN, "/audit"),
     ("audit-empty", Role.ADMIN, "/audit?actor=nobody"),
+    ("docs", None, "/docs"),
     ("forbidden", Role.FINANCE, "/audit"),
     ("not-found", Role.ADMIN, "/nothing-here"),
 ]
@@ -149,7 +150,7 @@ def _take(page: Page, name: str, path: str, button: str | None = None) -> None:
         page.goto(path)
         if button:
             page.get_by_role("button", name=button).click()
-        if path.startswith(("/rq/", "/transactions")):
+        if path.startswith(("/rq/", "/docs", "/transactions")):
             page.wait_for_load_state("networkidle")
         page.screenshot(path=FOLDER / f"{name}-{width}.png", full_page=True)
 

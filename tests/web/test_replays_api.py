@@ -204,3 +204,13 @@ def test_unknown_replay_is_a_404(api: Api) -> None:
             assert answer.status_code == 404
             assert answer.json["error"] == "not_found"
     assert api.get("/api/v1/replays/one").status_code == 404
+
+
+def test_id_is_a_whole_number_however_it_is_written(api: Api) -> None:
+    for ids, status in (([2.0], 200), ([2.5], 400), (["2"], 400), ([True], 400), ([1e300], 400)):
+        assert api.post(PATH, ids=ids, dry_run=True).status_code == status, ids
+
+
+def test_body_that_is_too_large_is_refused(api: Api) -> None:
+    answer = api.post(PATH, ids=[1], reason="x" * 1024 * 1024)
+    assert (answer.status_code, answer.json["error"], answer.json["code"]) == (413, "invalid_request", "too_large")

@@ -10,7 +10,7 @@ from urllib.parse import quote
 
 import pytest
 from flask.testing import FlaskClient
-from sqlalchemy import insert
+from sqlalchemy import insert, update
 
 from tests.conftest import START
 from tests.db.test_constraints import ATTEMPT, EVENT, RECONCILIATION, TRANSACTION
@@ -238,7 +238,7 @@ def test_pages_stay_where_they_are_while_rows_come(finance: FlaskClient, databas
 
 @pytest.mark.parametrize("name", ["status", "type", "state", "anomaly", "currency", "network", "fiat_currency",
                                   "partner_user_id", "limit", "cursor", "created_from", "created_to", "updated_from",
-                                  "updated_to"])  # fmt: skip
+                                  "updated_to", "q", "as_of"])  # fmt: skip
 def test_hostile_value_is_a_400_that_names_the_field_or_finds_nothing(
     finance_on_sqlite_and_postgresql: list[FlaskClient], name: str
 ) -> None:
@@ -304,6 +304,9 @@ def finance_on_sqlite_and_postgresql(request: pytest.FixtureRequest, tmp_path_fa
         ("created_from=2026-02-30", "created_from"),
         ("created_from=2026-04-02&created_to=2026-04-01", "created_from"),
         ("updated_from=2026-04-01&updated_to=2026-04-01", "updated_from"),
+        ("as_of=2099-01-01", "as_of"),
+        ("as_of=2026-04-01&state=failed", "state"),
+        ("as_of=2026-04-01&anomaly=any", "anomaly"),
         ("cursor=x", "cursor"),
         ("cursor=MQ.AAAA", "cursor"),
     ],
@@ -332,3 +335,82 @@ def test_tampered_cursor_is_refused(finance: FlaskClient, database: Database) ->
         cursor.swapcase(),
     ):
         assert finance.get(f"{URL}?cursor={tampered}").status_code == 400
+
+
+def test_search_finds_an_id_a_part_of_one_and_a_partner_user(finance: FlaskClient, database: Database) -> None:
+    put(database, "Order-1", partner_user_id="user-7")
+    put(database, "order-10", status="completed")
+    put(database, "user-7.x", state="pending")
+    put(database, "100%_a", partner_user_id="Order-1")
+    wanted = {
+        "q=Order-1": ["100%_a", "order-10", "Order-1"],
+        "q=order-10": ["order-10"],
+        "q=RDER-1": ["order-10", "Order-1"],
+        "q=user-7": ["user-7.x", "Order-1"],
+        "q=user": ["user-7.x"],
+        "q=%25_": ["100%_a"],
+        "q=%25": ["100%_a"],
+        "q=_": ["100%_a"],
+        "q=order&status=completed": ["order-10"],
+        "q=nothing": [],
+    }
+    assert {query: ids(finance, query) for query in wanted} == wanted
+
+
+def test_answer_says_how_many_of_the_filter_wait_for_proofs_word(finance: FlaskClient, database: Database) -> None:
+    confirmed = {"reconciled_at": START}
+    put(database, "a", status="completed")
+    put(database, "b", status="failed", state="retrying")
+    put(database, "c", status="completed", state="failed")
+    put(database, "d", status="processing", state="watching")
+    put(database, "e", state="pending")
+    with database.write() as session:
+        session.execute(update(Reconciliation).where(Reconciliation.merchant_transaction_id != "e").values(confirmed))
+
+    def freshness(query: str) -> tuple[object, ...]:
+        told = finance.get(f"{URL}?{query}").json["freshness"]
+        return told["pending"], told["failed"], told["unconfirmed"]
+
+    assert freshness("") == (2, 1, 1)
+    assert freshness("status=completed") == (0, 1, 1)
+    assert freshness("status=failed") == (1, 0, 1)
+    assert freshness("state=failed") == (0, 1, 0)
+    assert freshness("q=b") == (1, 0, 0)
+    assert freshness("as_of=2026-04-01") == (None, None, None)
+    with database.write() as session:
+        session.get_one(Upstream, 1).paused_at = START
+    assert freshness("") == (3, 1, 1)
+
+
+def test_each_transaction_says_when_it_was_last_confirmed(finance: FlaskClient, database: Database) -> None:
+    put(database, "a", status="completed")
+    with database.write() as session:
+        session.execute(update(Reconciliation).values(reconciled_at=START))
+    assert finance.get(URL).json["items"][0]["confirmed_at"] == "2026-04-01T12:00:00Z"
+    assert finance.get(f"{URL}/a").json["confirmed_at"] == "2026-04-01T12:00:00Z"
+
+
+def test_pages_of_a_range_go_by_creation_and_stay_where_they_are(finance: FlaskClient, database: Database) -> None:
+    hours = [5, 3, 3, 9, 1, 3, 7]
+    for number, hour in enumerate(hours):
+        put(database, f"id-{number}", created_at=START + timedelta(hours=hour))
+    seen, query = [], "limit=2&created_from=2026-04-01"
+    while True:
+        page = finance.get(f"{URL}?{query}").json
+        seen += [item["merchant_transaction_id"] for item in page["items"]]
+        put(database, f"new-{len(seen)}", created_at=START + timedelta(hours=20))
+        if page["next_cursor"] is None:
+            break
+        query = f"limit=2&created_from=2026-04-01&cursor={page['next_cursor']}"
+    expected = sorted(range(7), key=lambda number: (hours[number], number), reverse=True)
+    assert seen == [f"id-{number}" for number in expected]
+
+
+def test_cursor_is_good_for_its_own_filter_alone(finance: FlaskClient, database: Database) -> None:
+    for name in "abc":
+        put(database, name, status="completed")
+    cursor = finance.get(f"{URL}?limit=1&status=completed").json["next_cursor"]
+    assert ids(finance, f"status=completed&cursor={cursor}") == ["b", "a"]
+    for other in ("", "status=failed&", "status=completed&created_from=2026-04-01&"):
+        answer = finance.get(f"{URL}?{other}cursor={cursor}")
+        assert (answer.status_code, list(answer.json["fields"])) == (400, ["cursor"])

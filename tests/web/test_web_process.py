@@ -3,24 +3,15 @@
 from __future__ import annotations
 
 import json
-import os
-import signal
-import socket
-import subprocess
-import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import pytest
-import urllib3
 from sqlalchemy import func, select
 
 from tests.events import DOCUMENTED_ID, webhook
-from tests.servers import wait_for
-from webhook_app.config import VARIABLES
+from tests.web.web_process import WebProcess, web_process
 from webhook_app.db.database import Database
 from webhook_app.models import Event, Receipt, Reconciliation, Rejection
 from webhook_app.models.system import Role
@@ -33,68 +24,20 @@ PATH = f"/webhooks/proof/{SECRET}"
 COPIES = 200
 
 
-@dataclass
-class WebProcess:
-    url: str
-    port: int
-    log: Path
-    http: urllib3.PoolManager
-
-    def post(self, body: bytes | Iterator[bytes], path: str = PATH, **options: Any) -> urllib3.BaseHTTPResponse:
-        return self.http.request("POST", self.url + path, body=body, **options)
-
-    def raw(self, request: bytes) -> bytes:
-        """What it answers to these very bytes."""
-        with socket.create_connection(("127.0.0.1", self.port), 10) as connection:
-            connection.sendall(request)
-            connection.shutdown(socket.SHUT_WR)
-            answer = b""
-            while part := connection.recv(65536):
-                answer += part
-            return answer
-
-
 @pytest.fixture
 def process(database_url: str, tmp_path: Path) -> Iterator[WebProcess]:
-    """`webhook-app web` on a free port, while Redis is dead."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    ours = {variable.name for variable in VARIABLES}
-    environment = {name: value for name, value in os.environ.items() if name not in ours} | {
+    """`webhook-app web` while Redis is dead."""
+    variables = {
         "DATABASE_URL": database_url,
         "REDIS_URL": "redis://127.0.0.1:1/0",
-        "SECRET_KEY": "a secret key for tests alone",
-        "PORT": str(port),
-        "WEBHOOK_APP_DATA_DIR": str(tmp_path / "var"),
         "PROOF_WEBHOOK_SECRETS": SECRET,
         "PROOF_WEBHOOK_ALLOWED_IPS": "127.0.0.1",
         "LOG_FORMAT": "json",
         "LOG_LEVEL": "debug",
         "INGEST_BUDGET": "20",
     }
-    log = tmp_path / "log"
-    with log.open("wb") as output:
-        started = subprocess.Popen(
-            [sys.executable, "-m", "webhook_app.cli", "web"], env=environment, stdout=output, stderr=output
-        )
-    http = urllib3.PoolManager(maxsize=32, retries=False, timeout=30)
-    web = WebProcess(f"http://127.0.0.1:{port}", port, log, http)
-
-    def is_up() -> bool:
-        assert started.poll() is None, log.read_text()
-        try:
-            return http.request("GET", f"{web.url}/healthz").status == 200
-        except urllib3.exceptions.HTTPError:
-            return False
-
-    try:
-        wait_for(is_up, "web answers")
+    with web_process(tmp_path, variables) as web:
         yield web
-    finally:
-        http.clear()
-        started.send_signal(signal.SIGTERM)
-        started.wait(20)
 
 
 def test_web_process(process: WebProcess, database_url: str) -> None:
@@ -115,7 +58,7 @@ def test_web_process(process: WebProcess, database_url: str) -> None:
 def _many_copies_at_once_are_one_event(process: WebProcess, database: Database) -> None:
     body = json.dumps(webhook(private="very private")).encode()
     with ThreadPoolExecutor(32) as threads:
-        answers = list(threads.map(lambda _: process.post(body), range(COPIES)))
+        answers = list(threads.map(lambda _: process.post(body, PATH), range(COPIES)))
     assert sorted(answer.status for answer in answers) == [200] * (COPIES - 1) + [202]
     assert len({answer.json()["event_id"] for answer in answers}) == 1
     with database.read() as session:
@@ -129,11 +72,11 @@ def _many_copies_at_once_are_one_event(process: WebProcess, database: Database) 
 
 def _odd_transfers_are_answered_in_shape(process: WebProcess, database: Database) -> None:
     good = json.dumps(webhook(merchant_transaction_id="chunked")).encode()
-    chunked = process.post(iter([good[:50], good[50:]]), chunked=True)
+    chunked = process.post(iter([good[:50], good[50:]]), PATH, chunked=True)
     assert chunked.status == 202
     refused = {
-        413: [process.post(b" " * (MAX_BODY + 1)), process.post(iter([b" " * 50_000] * 2), chunked=True)],
-        400: [process.post(b""), process.post(b"\xff"), process.post(iter([b"{"]), chunked=True)],
+        413: [process.post(b" " * (MAX_BODY + 1), PATH), process.post(iter([b" " * 50_000] * 2), PATH, chunked=True)],
+        400: [process.post(b"", PATH), process.post(b"\xff", PATH), process.post(iter([b"{"]), PATH, chunked=True)],
         404: [process.post(good, "/webhooks/proof"), process.post(good, "/nothing")],
         405: [process.http.request("GET", process.url + PATH)],
     }

@@ -38,6 +38,7 @@ class Reconciliation(Base):
         Index("ix_reconciliations_leased", "lease_until", postgresql_where=text("lease_until IS NOT NULL"),
               sqlite_where=text("lease_until IS NOT NULL")),
         Index("ix_reconciliations_state", "state", "id"),
+        Index("ix_reconciliations_created_at", "created_at", "id"),
         Index("ix_reconciliations_unconfirmed", "id", postgresql_where=text("reconciled_at IS NULL"),
               sqlite_where=text("reconciled_at IS NULL")),
         # What the overview counts, answered from the index alone.

@@ -34,14 +34,13 @@ class Transaction(ConfirmedValues, Base):
     __tablename__ = "transactions"
     __table_args__ = (
         one_of("status", Status, "status"),
-        # A list is filtered by one of these and ordered by the other, both from one index.
+        # A list is filtered by one of these and ordered by the other two, all from one index.
         *(
-            Index(f"ix_transactions_{column}_position", column, "position")
-            for column in (
-                *("status", "type", "currency", "network", "fiat_currency", "partner_user_id"),
-                *("created_at", "updated_at"),
-            )
+            Index(f"ix_transactions_{column}", column, "created_at", "position")
+            for column in ("status", "type", "currency", "network", "fiat_currency", "partner_user_id")
         ),
+        Index("ix_transactions_created_at", "created_at", "position"),
+        Index("ix_transactions_updated_at", "updated_at"),
         Index("ix_transactions_position", "position"),
         Index("ix_transactions_under_way", "created_at", postgresql_where=text("status IN ('pending', 'processing')"),
               sqlite_where=text("status IN ('pending', 'processing')")),
@@ -62,7 +61,7 @@ class TransactionVersion(ConfirmedValues, Base):
     __tablename__ = "transaction_versions"
     __table_args__ = (
         Index("ix_transaction_versions_merchant_transaction_id_recorded_at", "merchant_transaction_id", "recorded_at"),
-        Index("ix_transaction_versions_created_at_position", "created_at", "position"),
+        Index("ix_transaction_versions_created_at", "created_at", "position"),
         Index("ix_transaction_versions_position", "position"),
         Index("uq_transaction_versions_current", "merchant_transaction_id", unique=True,
               postgresql_where=text("superseded_at IS NULL"), sqlite_where=text("superseded_at IS NULL")),

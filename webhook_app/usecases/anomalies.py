@@ -73,7 +73,8 @@ def note_failure(session: Session, row: Reconciliation, *, is_unknown: bool, now
         kind, fingerprint = AnomalyKind.RECONCILIATION_FAILED, "failed"
         name = "/".join(filter(None, (row.last_error, row.last_code)))
         answered = f"HTTP {row.last_http_status} {name}" if row.last_http_status else name
-        detail = f"gave up at {format_timestamp(now)} after {row.attempts} attempts, the last one: {answered}"
+        attempts = "1 attempt" if row.attempts == 1 else f"{row.attempts} attempts"
+        detail = f"gave up at {format_timestamp(now)} after {attempts}, the last one: {answered}"
     note_anomaly(session, row.merchant_transaction_id, kind, fingerprint=fingerprint, detail=detail, now=now)
 
 

@@ -7,12 +7,12 @@ from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, and_, false, null, or_, select, tuple_
+from sqlalchemy import ColumnElement, Select, and_, false, func, null, or_, select, tuple_
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from webhook_app.domain.timestamps import format_timestamp
 from webhook_app.models import Anomaly, Reconciliation, Transaction, TransactionVersion
-from webhook_app.models.reconciliation import OPEN_STATES
+from webhook_app.models.reconciliation import OPEN_STATES, State
 
 #: Shown for an open reconciliation while all calls to Proof are paused.
 PAUSED = "paused"
@@ -60,9 +60,10 @@ class TransactionFilter:
         return any(getattr(self, name) is not None for name in asked)
 
     @property
-    def is_ordered_by_creation(self) -> bool:
-        """Lists go by when we first heard of a transaction, but those of a range by Proof's `created_at`."""
-        return self.created_from is not None or self.created_to is not None
+    def begins_with_confirmed(self) -> bool:
+        """Whether the list begins with the confirmed transactions: not where the filter asks for work that is not
+        done, or for anomalies, of which there are few."""
+        return self.asks_for_confirmed and self.anomaly is None and self.state in (None, State.SUCCEEDED)
 
     def described(self) -> dict[str, str]:
         """What was asked for, as text."""
@@ -78,31 +79,32 @@ class Place:
     """Where a transaction stands in a list; neither part changes while transactions do."""
 
     position: int
-    created_at: datetime | None = None
-    """Only in lists that are ordered by it."""
+    moment: datetime | None = None
+    """None in the list of all, which goes by position alone."""
 
 
 def find_places(
     session: Session, wanted: TransactionFilter, limit: int, after: Place | None, *, is_paused: bool
 ) -> Sequence[Place]:
-    """The next `limit` transactions of the list, newest first."""
+    """The next `limit` transactions of the list, newest first: by Proof's `created_at` where it begins with what is
+    confirmed, else by when we first heard of them. Each order, with each filter, is that of one index."""
     source = wanted.source
-    position = source.position if wanted.asks_for_confirmed else Reconciliation.id
-    if wanted.is_ordered_by_creation:
-        query: AnySelect = select(position, source.created_at).order_by(source.created_at.desc(), position.desc())
-        if after is not None:
-            query = query.where(tuple_(source.created_at, position) < (after.created_at, after.position))
+    query: AnySelect
+    if wanted.begins_with_confirmed:
+        moment, position = source.created_at, source.position
+        query = narrow_confirmed(select(position, moment), wanted, is_paused=is_paused)
     else:
-        query = select(position, null()).order_by(position.desc())
+        moment, position = Reconciliation.created_at, Reconciliation.id
+        query = narrow_heard_of(select(position, moment), wanted, is_paused=is_paused)
+    if wanted.begins_with_confirmed or wanted.as_of is not None:
+        query = query.order_by(moment.desc(), position.desc())
+        if after is not None:
+            query = query.where(tuple_(moment, position) < (after.moment, after.position))
+    else:
+        query = query.with_only_columns(position, null()).order_by(position.desc())
         if after is not None:
             query = query.where(position < after.position)
-    if wanted.asks_for_confirmed:
-        query = narrow_confirmed(query, wanted, is_paused=is_paused)
-    else:
-        query = narrow_heard_of(query, wanted, is_paused=is_paused)
-        if wanted.as_of is not None:
-            query = query.where(Reconciliation.created_at <= wanted.as_of)
-    return [Place(position, created_at) for position, created_at in session.execute(query.limit(limit))]
+    return [Place(position, moment) for position, moment in session.execute(query.limit(limit))]
 
 
 def narrow_confirmed(query: AnySelect, wanted: TransactionFilter, *, is_paused: bool) -> AnySelect:
@@ -122,12 +124,15 @@ def narrow_confirmed(query: AnySelect, wanted: TransactionFilter, *, is_paused: 
 def narrow_heard_of(query: AnySelect, wanted: TransactionFilter, *, is_paused: bool) -> AnySelect:
     """`query`, which selects from reconciliations, narrowed likewise; confirmed or not, where that is not asked for."""
     source = wanted.source
+    if wanted.as_of is not None:
+        query = query.where(Reconciliation.created_at <= wanted.as_of)
     if wanted.asks_for_confirmed:
-        query = query.join(source, is_confirmed_of(source, wanted.as_of)).where(*confirmed_conditions(wanted))
-    elif wanted.q is not None:
-        query = query.outerjoin(source, is_confirmed_of(source, wanted.as_of))
+        # Not joined: SQLite would begin with the transactions, of which there are more.
+        confirmed = select(source.merchant_transaction_id).where(is_confirmed_of(source, wanted.as_of))
+        query = query.where(confirmed.where(*confirmed_conditions(wanted)).exists())
     if wanted.q is not None:
-        query = query.where(or_(is_part_of(wanted.q, Reconciliation), source.partner_user_id == wanted.q))
+        of_user = select(source.position).where(source.partner_user_id == wanted.q, *held_at(source, wanted.as_of))
+        query = query.where(or_(is_part_of(wanted.q, Reconciliation), Reconciliation.id.in_(of_user)))
     return narrow_work(query, wanted, is_paused=is_paused)
 
 
@@ -165,7 +170,7 @@ def confirmed_conditions(wanted: TransactionFilter) -> Iterator[ColumnElement[bo
 
 def is_part_of(q: str, table: Source | type[Reconciliation]) -> ColumnElement[bool]:
     """Whether `q` is a part of the transaction's id, whatever its case; ids are ASCII."""
-    return table.merchant_transaction_id.icontains(q, autoescape=True)
+    return func.lower(table.merchant_transaction_id).contains(q.lower(), autoescape=True)
 
 
 def in_state(state: str, *, is_paused: bool) -> ColumnElement[bool]:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+from typing import Any
+
 from flask import request
 from flask_httpauth import HTTPTokenAuth
 
@@ -10,7 +13,31 @@ from webhook_app.usecases.tokens import Caller, find_caller
 from webhook_app.web.errors import ApiError
 from webhook_app.web.requests import get_services
 
-token_auth = HTTPTokenAuth(scheme="Bearer")
+
+class _BearerTokens(HTTPTokenAuth):  # type: ignore[misc]  # Flask-HTTPAuth is not typed
+    """Notes on each view that it protects who may call it, so that the OpenAPI document can tell."""
+
+    def login_required(self, f: Any = None, role: Any = None, optional: bool | None = None) -> Any:
+        def protect(view: Callable[..., Any]) -> Callable[..., Any]:
+            protected: Callable[..., Any] = super(_BearerTokens, self).login_required(role=role, optional=optional)(
+                view
+            )
+            roles = [role] if isinstance(role, str) else role
+            setattr(protected, _ROLES, tuple(map(str, roles or Role)))
+            return protected
+
+        return protect(f) if f else protect
+
+
+def allowed_roles(view: Callable[..., Any]) -> Sequence[str]:
+    """The roles that may call this view; empty for one that anybody may call."""
+    roles: Sequence[str] = getattr(view, _ROLES, ())
+    return roles
+
+
+_ROLES = "_allowed_roles"
+
+token_auth = _BearerTokens(scheme="Bearer")
 
 #: Roles that may read transactions.
 READERS = [str(Role.FINANCE), str(Role.ADMIN)]

@@ -33,7 +33,7 @@ def make_place_cursor(listing: str, described: Mapping[str, str], place: Place |
     """The cursor of a page behind `place`, good for this filter alone; None where there is no further page."""
     if place is None:
         return None
-    return str(_serializer(listing).dumps([_digest(described), place.position, format_timestamp(place.created_at)]))
+    return str(_serializer(listing).dumps([_digest(described), place.position, format_timestamp(place.moment)]))
 
 
 def read_place_cursor(listing: str, described: Mapping[str, str], cursor: str | None) -> Place | None:

@@ -54,7 +54,7 @@ def list_all(query: dict[str, Any]) -> dict[str, Any]:
 @deliveries_blueprint.arguments(ReplayOrderSchema)
 @deliveries_blueprint.response(200, OrderedSchema)
 def replay(order: dict[str, Any]) -> Ordered:
-    """Sends deliveries round again; with `dry_run`, only says which."""
+    """Sends deliveries round again; as a dry run, only says which."""
     services = get_services()
     try:
         if order["dry_run"]:
@@ -85,6 +85,7 @@ def show_replay(replay_id: int) -> Progress:
 @deliveries_blueprint.post("/replays/<int:replay_id>/cancel")
 @token_auth.login_required(role=_ADMINS)
 @deliveries_blueprint.response(200, ProgressSchema)
+@deliveries_blueprint.alt_response(409, response="Conflict")
 def cancel(replay_id: int) -> Progress:
     """Stops a replay: what it has not released yet stays failed."""
     services = get_services()

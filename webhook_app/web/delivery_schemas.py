@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, ClassVar
 
 from marshmallow import RAISE, Schema, ValidationError, fields, post_load, validate, validates_schema
 
-from webhook_app.models.event import Delivery
+from webhook_app.models.event import Channel, Delivery
 from webhook_app.usecases.deliveries import DeliveryFilter
 from webhook_app.usecases.replay import DEFAULT_PER_SECOND, MOST_IDS, Selection
-from webhook_app.web.fields import Moment, Term
+from webhook_app.web.fields import Choice, Moment, Term, WholeNumber
 from webhook_app.web.schemas import MAX_LIMIT, LastErrorSchema
 
 #: SQL's ids are 64 bits wide.
-_EventId = fields.Integer(strict=True, validate=validate.Range(1, 2**63 - 1))
+_EventId = WholeNumber(validate.Range(1, 2**63 - 1))
 
 
 class DeliveryFilterSchema(Schema):
@@ -23,7 +23,10 @@ class DeliveryFilterSchema(Schema):
     class Meta:
         unknown = RAISE
 
-    state = fields.String(validate=validate.OneOf([str(state) for state in Delivery]))
+    #: In a body, where there is no paging: all that match would be all there are.
+    json_schema: ClassVar[Mapping[str, Any]] = {"minProperties": 1}
+
+    state = Choice(Delivery)
     error = Term()
     code = Term()
     merchant_transaction_id = Term()
@@ -55,6 +58,15 @@ class ReplayOrderSchema(Schema):
     class Meta:
         unknown = RAISE
 
+    #: `_check_selection`, as JSON Schema puts it.
+    json_schema: ClassVar[Mapping[str, Any]] = {
+        "oneOf": [{"required": ["ids"]}, {"required": ["filter"]}],
+        "anyOf": [
+            {"required": ["dry_run"], "properties": {"dry_run": {"const": True}}},
+            {"required": ["reason"], "properties": {"reason": {"pattern": r"\S"}}},
+        ],
+    }
+
     ids = fields.List(_EventId, validate=validate.Length(1, MOST_IDS))
     filter = fields.Nested(DeliveryFilterSchema)
     reason = fields.String(validate=validate.Length(1, 500), metadata={"description": "Required unless dry_run."})
@@ -84,11 +96,11 @@ class DeliverySchema(Schema):
 
     id = fields.Integer()
     merchant_transaction_id = fields.String()
-    channel = fields.String()
+    channel = Choice(Channel)
     status = fields.String()
     updated_at = Moment(allow_none=True)
     received_at = Moment()
-    state = fields.String()
+    state = Choice(Delivery)
     settled_at = Moment(allow_none=True)
     warnings = fields.List(fields.String())
     attempts = fields.Integer()

@@ -57,6 +57,7 @@ def list_all(query: dict[str, Any]) -> dict[str, Any]:
 @token_auth.login_required(role=READERS)
 @discrepancies_blueprint.arguments(AcknowledgementSchema)
 @discrepancies_blueprint.response(200, DiscrepancySchema)
+@discrepancies_blueprint.alt_response(409, response="Conflict")
 def acknowledge_one(order: dict[str, Any], discrepancy_id: int) -> Discrepancy:
     """Notes that a person has looked at it. 409 where it is not open, or has changed since it was seen."""
     services = get_services()
@@ -74,6 +75,7 @@ def acknowledge_one(order: dict[str, Any], discrepancy_id: int) -> Discrepancy:
 @token_auth.login_required(role=READERS)
 @discrepancies_blueprint.arguments(ReopeningSchema)
 @discrepancies_blueprint.response(200, DiscrepancySchema)
+@discrepancies_blueprint.alt_response(409, response="Conflict")
 def reopen_one(order: dict[str, Any], discrepancy_id: int) -> Discrepancy:
     """Takes an acknowledgement back. 409 where it is not acknowledged."""
     services = get_services()

@@ -7,13 +7,19 @@ from typing import Any
 
 from marshmallow import RAISE, Schema, ValidationError, fields, post_load, validate, validates_schema
 
+from webhook_app.domain.status import Status
 from webhook_app.models.anomaly import AnomalyKind
 from webhook_app.usecases.discrepancies import DiscrepancyFilter, DiscrepancyState
-from webhook_app.web.fields import Amount, Moment, Term
+from webhook_app.web.fields import Amount, Choice, Moment, Term, WholeNumber
 from webhook_app.web.schemas import MAX_LIMIT
 
 #: As a filter: open, acknowledged and resolved ones alike.
 ALL = "all"
+
+_SAYS_SOMETHING = [
+    validate.Length(1, 500),
+    validate.Regexp(r"[\s\S]*\S", error="Must say something."),
+]
 
 
 class DiscrepancyFilterSchema(Schema):
@@ -22,11 +28,8 @@ class DiscrepancyFilterSchema(Schema):
     class Meta:
         unknown = RAISE
 
-    kind = fields.String(validate=validate.OneOf([str(kind) for kind in AnomalyKind]))
-    state = fields.String(
-        load_default=str(DiscrepancyState.OPEN),
-        validate=validate.OneOf([*(str(state) for state in DiscrepancyState), ALL]),
-    )
+    kind = Choice(AnomalyKind)
+    state = Choice([*DiscrepancyState, ALL], load_default=str(DiscrepancyState.OPEN))
     merchant_transaction_id = Term()
     opened_from = Moment()
     opened_to = Moment(metadata={"description": "Older than that."})
@@ -61,15 +64,15 @@ class AcknowledgementSchema(Schema):
     class Meta:
         unknown = RAISE
 
-    note = fields.String(required=True, validate=validate.Length(1, 500))
-    revision = fields.Integer(strict=True, validate=validate.Range(1, 2**31 - 1))
+    note = fields.String(required=True, validate=_SAYS_SOMETHING)
+    revision = WholeNumber(validate.Range(1, 2**31 - 1))
 
 
 class ReopeningSchema(Schema):
     class Meta:
         unknown = RAISE
 
-    reason = fields.String(required=True, validate=validate.Length(1, 500))
+    reason = fields.String(required=True, validate=_SAYS_SOMETHING)
 
 
 class DiscrepancySchema(Schema):
@@ -77,8 +80,8 @@ class DiscrepancySchema(Schema):
 
     id = fields.Integer()
     merchant_transaction_id = fields.String()
-    kind = fields.String()
-    state = fields.String()
+    kind = Choice(AnomalyKind)
+    state = Choice(DiscrepancyState)
     detail = fields.String()
     revision = fields.Integer()
     detected_at = Moment()
@@ -87,7 +90,7 @@ class DiscrepancySchema(Schema):
     acknowledged_by = fields.String(allow_none=True)
     note = fields.String(allow_none=True)
     resolved_at = Moment(allow_none=True)
-    status = fields.String(allow_none=True)
+    status = Choice(Status, allow_none=True)
     currency = fields.String(allow_none=True)
     crypto_amount = Amount(allow_none=True)
     fiat_currency = fields.String(allow_none=True)
@@ -95,7 +98,7 @@ class DiscrepancySchema(Schema):
 
 
 class DiscrepancyCountSchema(Schema):
-    kind = fields.String()
+    kind = Choice(AnomalyKind)
     open = fields.Integer()
     acknowledged = fields.Integer()
 

@@ -18,7 +18,7 @@ from webhook_app.domain.timestamps import parse_timestamp
 from webhook_app.usecases.ingest import ReportedEvent
 from webhook_app.web.errors import ApiError
 
-_MAX_STATUS = 64
+MAX_STATUS = 64
 _MAX_WARNINGS = 20
 
 
@@ -37,7 +37,7 @@ class _UsableStatus(fields.String):
     default_error_messages = {"invalid": "Must be a text of 1 to 64 characters."}  # noqa: RUF012 - as above
 
     def _deserialize(self, value: Any, attr: str | None, data: Mapping[str, Any] | None, **kwargs: Any) -> str:
-        if not isinstance(value, str) or not value.strip() or value != storable(value, _MAX_STATUS):
+        if not isinstance(value, str) or not value.strip() or value != storable(value, MAX_STATUS):
             raise self.make_error("invalid")
         return value
 

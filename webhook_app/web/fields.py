@@ -1,13 +1,13 @@
-"""Fields of the API's JSON and queries that marshmallow does not have: moments, exact amounts, terms to look for."""
+"""Fields of the API's JSON and queries that marshmallow does not have: moments, amounts, whole numbers, terms."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
-from marshmallow import ValidationError, fields
+from marshmallow import ValidationError, fields, validate
 
 from webhook_app.domain.money import format_amount
 from webhook_app.domain.text import storable
@@ -33,6 +33,24 @@ class Amount(fields.Field[Decimal]):
 
     def _serialize(self, value: Decimal | None, attr: str | None, obj: Any, **kwargs: Any) -> str | None:
         return format_amount(value)
+
+
+class WholeNumber(fields.Integer):
+    """An integer as JSON Schema has it: `2.0` is one, `2.5` and `"2"` are none."""
+
+    def __init__(self, validator: validate.Range) -> None:
+        super().__init__(strict=True, validate=validator)
+
+    def _validated(self, value: Any) -> int:
+        return super()._validated(int(value) if isinstance(value, float) and value.is_integer() else value)
+
+
+class Choice(fields.String):
+    """One of these words."""
+
+    def __init__(self, choices: Iterable[str], *, description: str | None = None, **kwargs: Any) -> None:
+        metadata = {"description": description} if description else {}
+        super().__init__(validate=validate.OneOf([str(choice) for choice in choices]), metadata=metadata, **kwargs)
 
 
 class Term(fields.String):

@@ -7,7 +7,7 @@ enough of those, and no thread would be left to put an event into the spool.
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from flask import Flask, current_app, g, request
@@ -36,6 +36,12 @@ def beside_webhooks() -> Iterator[bool]:
     finally:
         if is_ours:
             _slots().release()
+
+
+def keep_slot() -> Callable[[], None]:
+    """For an answer that is made while it is sent, when its request has been torn down and its thread is not free yet:
+    the slot stays taken until the returned function is called, which must be once."""
+    return _slots().release if g.pop("holds_slot", False) else lambda: None
 
 
 def _enter() -> None:

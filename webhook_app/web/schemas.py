@@ -1,4 +1,4 @@
-"""The API's JSON, as marshmallow schemas: what it checks, what it answers, and, later, what OpenAPI says of both."""
+"""The API's JSON, as marshmallow schemas: what it checks, what it answers, and what OpenAPI says of both."""
 
 from __future__ import annotations
 
@@ -11,10 +11,11 @@ from webargs import fields
 from webhook_app.domain.status import Status
 from webhook_app.domain.time_zones import read_zone
 from webhook_app.models.anomaly import AnomalyKind
+from webhook_app.models.event import Channel, Delivery
 from webhook_app.models.reconciliation import State
 from webhook_app.usecases.summary import DayOf, Dimension, Grouping
 from webhook_app.usecases.transaction_filter import ANY_ANOMALY, PAUSED, TransactionFilter
-from webhook_app.web.fields import Amount, Moment, Term, TimeZone
+from webhook_app.web.fields import Amount, Choice, Moment, Term, TimeZone
 from webhook_app.web.requests import get_services
 
 MAX_LIMIT = 200
@@ -27,17 +28,14 @@ class TransactionFilterSchema(Schema):
         unknown = RAISE
 
     q = Term(metadata={"description": "The id or a part of it, whatever its case; or a partner user, exactly."})
-    status = fields.String(validate=validate.OneOf([str(status) for status in Status]))
-    type = fields.String(validate=validate.OneOf(["buy", "sell"]))
+    status = Choice(Status)
+    type = Choice(["buy", "sell"])
     currency = Term()
     network = Term()
     fiat_currency = Term()
     partner_user_id = Term()
-    state = fields.String(validate=validate.OneOf([*map(str, State), PAUSED]))
-    anomaly = fields.String(
-        validate=validate.OneOf([ANY_ANOMALY, *(str(kind) for kind in AnomalyKind)]),
-        metadata={"description": "Has an unresolved anomaly of that kind."},
-    )
+    state = Choice([*State, PAUSED])
+    anomaly = Choice([ANY_ANOMALY, *AnomalyKind], description="Has an unresolved anomaly of that kind.")
     created_from = Moment()
     created_to = Moment()
     updated_from = Moment()
@@ -83,21 +81,20 @@ class SummaryQuerySchema(TransactionFilterSchema):
     """Filters and grouping of the summary."""
 
     by = fields.DelimitedList(
-        fields.String(validate=validate.OneOf([str(dimension) for dimension in Dimension])),
-        load_default=list(Dimension),
+        Choice(Dimension),
         validate=validate.Length(1),
-        metadata={"description": "What is grouped by, separated by commas."},
+        metadata={"description": "What is grouped by, separated by commas; all of it unless some are named."},
     )
-    day_of = fields.String(
-        load_default=DayOf.CREATED,
-        validate=validate.OneOf([str(moment) for moment in DayOf]),
-        metadata={"description": "The day of which moment: created_at, or updated_at, when the status began."},
+    day_of = Choice(
+        DayOf,
+        load_default=str(DayOf.CREATED),
+        description="The day of which moment: created_at, or updated_at, when the status began.",
     )
     tz = TimeZone(load_default="UTC", metadata={"description": "Where days begin: a time zone's IANA name."})
 
     @post_load
     def _to_order(self, data: dict[str, Any], **_: Any) -> dict[str, Any]:
-        by, day_of, zone = data.pop("by"), data.pop("day_of"), data.pop("tz")
+        by, day_of, zone = data.pop("by", Dimension), data.pop("day_of"), data.pop("tz")
         grouping = Grouping(tuple(dict.fromkeys(map(Dimension, by))), read_zone(zone), DayOf(day_of))
         return {"grouping": grouping, "wanted": TransactionFilter(**data)}
 
@@ -105,14 +102,14 @@ class SummaryQuerySchema(TransactionFilterSchema):
 class LastErrorSchema(Schema):
     http_status = fields.Integer(allow_none=True)
     error = fields.String()
-    code = fields.String()
-    message = fields.String()
+    code = fields.String(allow_none=True)
+    message = fields.String(allow_none=True)
     request_id = fields.String(allow_none=True)
-    at = Moment()
+    at = Moment(allow_none=True)
 
 
 class ReconciliationSchema(Schema):
-    state = fields.String()
+    state = Choice([*State, PAUSED])
     attempts = fields.Integer()
     next_attempt_at = Moment(allow_none=True)
     reconciled_at = Moment(allow_none=True)
@@ -120,7 +117,7 @@ class ReconciliationSchema(Schema):
 
 
 class AnomalySchema(Schema):
-    kind = fields.String()
+    kind = Choice(AnomalyKind)
     at = Moment(attribute="detected_at")
     detail = fields.String()
     acknowledged_at = Moment(allow_none=True)
@@ -129,26 +126,26 @@ class AnomalySchema(Schema):
 
 
 class StatusChangeSchema(Schema):
-    status = fields.String()
+    status = Choice(Status)
     updated_at = Moment()
     recorded_at = Moment()
 
 
 class EventSchema(Schema):
     id = fields.Integer()
-    channel = fields.String()
+    channel = Choice(Channel)
     status = fields.String()
     updated_at = Moment(allow_none=True)
     received_at = Moment()
     receipts = fields.Integer()
-    delivery = fields.String()
+    delivery = Choice(Delivery)
     warnings = fields.List(fields.String())
 
 
 class AttemptSchema(Schema):
     started_at = Moment()
     finished_at = Moment()
-    status = fields.String(allow_none=True)
+    status = Choice(Status, allow_none=True)
     http_status = fields.Integer(allow_none=True)
     error = fields.String(allow_none=True)
     code = fields.String(allow_none=True)
@@ -167,7 +164,7 @@ class TransactionSchema(Schema):
     merchant_transaction_id = fields.String()
     partner_user_id = fields.String(allow_none=True)
     type = fields.String(allow_none=True)
-    status = fields.String(allow_none=True)
+    status = Choice(Status, allow_none=True)
     currency = fields.String(allow_none=True)
     network = fields.String(allow_none=True)
     crypto_amount = Amount(allow_none=True)
@@ -206,9 +203,9 @@ class TransactionPageSchema(Schema):
 class SummaryRowSchema(Schema):
     """One group. What is not grouped by is null, and so is a sum over more than one currency."""
 
-    day = fields.String(allow_none=True)
+    day = fields.String(allow_none=True, metadata={"format": "date"})
     type = fields.String(allow_none=True)
-    status = fields.String(allow_none=True)
+    status = Choice(Status, allow_none=True)
     currency = fields.String(allow_none=True)
     network = fields.String(allow_none=True)
     fiat_currency = fields.String(allow_none=True)
@@ -220,8 +217,8 @@ class SummaryRowSchema(Schema):
 class SummarySchema(Schema):
     """Confirmed transactions alone, in groups; those that wait for Proof's word are counted in `freshness`."""
 
-    by = fields.List(fields.String())
-    day_of = fields.String()
+    by = fields.List(Choice(Dimension))
+    day_of = Choice(DayOf)
     tz = fields.String()
     count = fields.Integer()
     last_confirmed_at = Moment(allow_none=True)

@@ -18,6 +18,7 @@ from webhook_app.web.pages.account import account_blueprint
 from webhook_app.web.pages.audit import audit_blueprint
 from webhook_app.web.pages.deliveries import delivery_pages_blueprint
 from webhook_app.web.pages.discrepancies import discrepancy_pages_blueprint
+from webhook_app.web.pages.docs import docs_blueprint
 from webhook_app.web.pages.people import people_blueprint
 from webhook_app.web.pages.rejections import rejections_blueprint
 from webhook_app.web.pages.replays import replays_blueprint
@@ -68,6 +69,7 @@ def register_pages(app: Flask, settings: Settings) -> None:
         transaction_totals_blueprint,
         transaction_page_blueprint,
         discrepancy_pages_blueprint,
+        docs_blueprint,
     ):
         app.register_blueprint(blueprint)
 

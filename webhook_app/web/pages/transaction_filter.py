@@ -7,8 +7,6 @@ from dataclasses import dataclass
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from marshmallow import validate
-from webargs import fields
 from werkzeug.datastructures import MultiDict
 
 from webhook_app.domain.time_zones import read_zone
@@ -16,7 +14,7 @@ from webhook_app.usecases.summary import DayOf
 from webhook_app.usecases.transaction_filter import Place, TransactionFilter
 from webhook_app.web.cursors import read_place_cursor
 from webhook_app.web.errors import ApiError
-from webhook_app.web.fields import Term, TimeZone
+from webhook_app.web.fields import Choice, Term, TimeZone
 from webhook_app.web.pages.filter_form import LOST, FilterForm, check, clean, find_strange
 from webhook_app.web.schemas import TransactionFilterSchema
 
@@ -49,7 +47,7 @@ class TransactionFormSchema(TransactionFilterSchema):
     """The filter, and how the totals divide it into days."""
 
     tz = TimeZone(load_default="UTC")
-    day_of = fields.String(load_default=str(DayOf.CREATED), validate=validate.OneOf([str(one) for one in DayOf]))
+    day_of = Choice(DayOf, load_default=str(DayOf.CREATED))
     volume_in = Term()
 
 

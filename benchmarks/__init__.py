@@ -1,0 +1,1 @@
+"""Benchmarks: how long and how much, beside something to compare with. `make bench` runs them."""

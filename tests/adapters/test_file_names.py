@@ -1,0 +1,52 @@
+"""File names: what is in the file, in characters that are safe everywhere."""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime, timedelta, timezone
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from webhook_app.adapters.table_files import file_name
+
+AT = datetime(2026, 11, 23, 18, 56, tzinfo=UTC)
+
+
+def test_name_says_what_by_which_filter_and_when() -> None:
+    described = {"status": "completed", "currency": "USDT", "created_from": "2026-04-01"}
+    assert file_name("transactions", described, AT, "csv") == (
+        "transactions_status-completed_currency-USDT_created-from-2026-04-01_20261123T185600Z.csv"
+    )
+
+
+def test_time_is_utc() -> None:
+    berlin = AT.astimezone(timezone(timedelta(hours=1)))
+    assert file_name("transactions", {}, berlin, "xlsx") == "transactions_20261123T185600Z.xlsx"
+
+
+def test_what_is_not_safe_becomes_a_dash() -> None:
+    described = {"id": '../../etc/"passwd"\r\nX: y', "from": "2026-04-01T10:00:00+02:00", "name": "Zürich"}
+    assert file_name("a b", described, AT, "csv") == (
+        "a-b_id-etc-passwd-X-y_from-2026-04-01T10-00-00-02-00_name-Z-rich_20261123T185600Z.csv"
+    )
+
+
+def test_filter_without_a_safe_character_is_still_named() -> None:
+    assert file_name("", {"customer": "東京", "": "x"}, AT, "") == "file_customer-set_filter-x_20261123T185600Z.bin"
+
+
+def test_filters_without_room_are_said_to_exist() -> None:
+    name = file_name("transactions", {f"filter_{number}": "v" * 40 for number in range(9)}, AT, "ndjson")
+    assert name.startswith("transactions_filter-0-vvv")
+    assert name.endswith("_and-more_20261123T185600Z.ndjson")
+
+
+@given(st.text(), st.dictionaries(st.text(), st.text()), st.text())
+def test_any_name_is_safe(stem: str, described: dict[str, str], extension: str) -> None:
+    name = file_name(stem, described, AT, extension)
+    assert re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", name)
+    assert len(name) <= 150
+    assert ".." not in name
+    assert all(name.rpartition(".")[0].split("_"))
+    assert "20261123T185600Z." in name

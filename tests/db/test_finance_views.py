@@ -1,0 +1,170 @@
+"""The views for BI tools: what they tell, that they stay as they are, and a role that reads them and nothing else."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from decimal import Decimal
+from pathlib import Path
+
+import psycopg
+import pytest
+from click.testing import CliRunner
+from sqlalchemy import inspect, text
+
+from tests.answers import NOT_FOUND, POLICY, answer, claim, confirm, confirmed
+from tests.conftest import FakeClock
+from tests.people import SHELL
+from tests.servers import PostgresServer
+from tests.work import report
+from webhook_app.cli import cli
+from webhook_app.db.database import Database
+from webhook_app.db.finance_views import FINANCE_VIEWS, grant_statements
+from webhook_app.domain.retry_policy import Budget
+from webhook_app.domain.status import Status
+from webhook_app.usecases.discrepancies import acknowledge, find_discrepancies
+
+#: Reports are built on these names: a column may be added at the end, none renamed or taken away.
+COLUMNS = {
+    "finance_transactions": [
+        *("merchant_transaction_id", "partner_user_id", "type", "status", "currency", "network", "crypto_amount"),
+        *("fiat_currency", "fiat_amount", "created_at", "updated_at", "confirmed_at", "reconciliation_state"),
+        *("first_heard_at", "last_error", "last_code", "last_request_id", "last_failed_at", "discrepancies"),
+    ],
+    "finance_transaction_versions": [
+        *("merchant_transaction_id", "partner_user_id", "type", "status", "currency", "network", "crypto_amount"),
+        *("fiat_currency", "fiat_amount", "created_at", "updated_at", "recorded_at", "superseded_at"),
+    ],
+    "finance_status_changes": ["id", "merchant_transaction_id", "status", "updated_at", "recorded_at"],
+    "finance_discrepancies": [
+        *("id", "merchant_transaction_id", "kind", "detail", "detected_at", "opened_at", "state", "acknowledged_at"),
+        *("acknowledged_by", "note", "resolved_at"),
+    ],
+}
+
+FORBIDDEN = [
+    "UPDATE finance_transactions SET status = 'completed'",
+    "DELETE FROM finance_status_changes",
+    "INSERT INTO finance_status_changes VALUES (1, 'a', 'failed', now(), now())",
+    "UPDATE transactions SET status = 'completed'",
+    "DELETE FROM transactions",
+    "TRUNCATE transactions",
+    "SELECT * FROM transactions",
+    "SELECT * FROM accounts",
+    "SELECT * FROM api_tokens",
+    "SELECT * FROM events",
+    "CREATE TABLE mine (x int)",
+    "DROP VIEW finance_transactions",
+]
+
+
+@pytest.fixture
+def told(database: Database, clock: FakeClock) -> Database:
+    """Two confirmed transactions, one of them changed since, and one that Proof does not know, acknowledged."""
+    confirm(database, clock, confirmed(Status.PROCESSING, clock(), id="a", crypto_amount=None), id="a")
+    clock.advance(60)
+    confirm(database, clock, confirmed(Status.COMPLETED, clock(), id="a", crypto_amount="0.000000000000000001"), id="a")
+    confirm(database, clock, confirmed(Status.FAILED, clock(), id="b"), id="b")
+    report(database, "forged", clock(), updated_at=clock())
+    gives_up = type(POLICY)(Budget(attempts=1), POLICY.limits, POLICY.cadence)
+    answer(database, clock, claim(database, clock, "forged"), NOT_FOUND, gives_up)
+    (found,) = find_discrepancies(database, "forged")
+    acknowledge(database, found.id, "not ours", SHELL, clock())
+    return database
+
+
+def test_views_have_the_columns_that_reports_are_built_on(database: Database) -> None:
+    inspector = inspect(database.engine)
+    assert set(inspector.get_view_names()) == set(FINANCE_VIEWS) == set(COLUMNS)
+    for view, columns in COLUMNS.items():
+        assert [column["name"] for column in inspector.get_columns(view)] == columns
+
+
+def test_views_tell_what_is_confirmed_what_was_and_what_does_not_fit(told: Database) -> None:
+    with told.read() as session:
+        transactions = session.execute(
+            text("SELECT * FROM finance_transactions ORDER BY merchant_transaction_id")
+        ).mappings()
+        found = {row["merchant_transaction_id"]: row for row in transactions}
+        assert [
+            tuple(row[name] for name in ("status", "reconciliation_state", "discrepancies")) for row in found.values()
+        ] == [
+            ("completed", "succeeded", 0),
+            ("failed", "succeeded", 0),
+            (None, "failed", 1),
+        ]
+        assert Decimal(found["a"]["crypto_amount"]) == Decimal("0.000000000000000001")
+        assert found["forged"]["last_request_id"] == "r-404"
+        versions = session.execute(
+            text("SELECT status, superseded_at IS NULL FROM finance_transaction_versions"
+                 " WHERE merchant_transaction_id = 'a' ORDER BY recorded_at")
+        ).all()  # fmt: skip
+        assert [tuple(row) for row in versions] == [("processing", False), ("completed", True)]
+        changes = session.execute(
+            text("SELECT status FROM finance_status_changes WHERE merchant_transaction_id = 'a' ORDER BY updated_at")
+        )
+        assert list(changes.scalars()) == ["processing", "completed"]
+        discrepancy = session.execute(text("SELECT * FROM finance_discrepancies")).mappings().one()
+        assert {name: discrepancy[name] for name in ("kind", "state", "acknowledged_by", "note")} == {
+            **{"kind": "unknown_to_proof", "state": "acknowledged"},
+            **{"acknowledged_by": "tester", "note": "not ours"},
+        }
+
+
+#: No right to it; a view that cannot be written by anybody; no writing in this transaction at all.
+_REFUSALS = (
+    psycopg.errors.InsufficientPrivilege,
+    psycopg.errors.ObjectNotInPrerequisiteState,
+    psycopg.errors.ReadOnlySqlTransaction,
+)
+
+on_postgresql = pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
+
+
+@pytest.fixture
+def bi(postgres: PostgresServer) -> Iterator[str]:
+    """A PostgreSQL role that may log in, with a name that needs quoting."""
+    with psycopg.connect(postgres.plain_url("postgres"), autocommit=True) as connection:
+        connection.execute('CREATE ROLE "bi ""2026"": x" LOGIN')
+    yield 'bi "2026": x'
+    with psycopg.connect(postgres.plain_url("postgres"), autocommit=True) as connection:
+        connection.execute('DROP ROLE "bi ""2026"": x"')
+
+
+@pytest.fixture
+def as_bi(told: Database, database_url: str, bi: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[psycopg.Connection]:
+    """Logged in as that role, after `webhook-app db grants`."""
+    monkeypatch.setenv("DATABASE_URL", database_url)
+    result = CliRunner().invoke(cli, ["db", "grants", bi, "--apply"])
+    assert result.exit_code == 0, result.output
+    plain = database_url.replace("postgresql+psycopg://", "postgresql://", 1)
+    with psycopg.connect(plain, user=bi, autocommit=True) as connection:
+        yield connection
+    with told.write() as session:
+        session.connection().exec_driver_sql('DROP OWNED BY "bi ""2026"": x"')
+
+
+@on_postgresql
+def test_role_reads_every_view_and_is_refused_everything_else(as_bi: psycopg.Connection) -> None:
+    for view in FINANCE_VIEWS:
+        assert as_bi.execute(f"SELECT count(*) FROM {view}".encode()).fetchone() is not None
+    assert as_bi.execute("SELECT sum(fiat_amount) FROM finance_transactions").fetchone() == (Decimal("5.00"),)
+    for statement in FORBIDDEN:
+        with pytest.raises(_REFUSALS):
+            as_bi.execute(statement.encode())
+    as_bi.execute("SET default_transaction_read_only = off")
+    for statement in FORBIDDEN:
+        with pytest.raises(_REFUSALS[:2]):
+            as_bi.execute(statement.encode())
+
+
+def test_grants_are_printed_for_who_runs_them_by_hand() -> None:
+    result = CliRunner().invoke(cli, ["db", "grants", "bi"])
+    assert result.exit_code == 0
+    assert result.output.splitlines() == [f"{statement};" for statement in grant_statements("bi")]
+    assert 'GRANT SELECT ON "public"."finance_transactions"' in result.output
+
+
+def test_grants_cannot_be_applied_where_there_are_no_roles(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DATABASE_URL", f"sqlite:///{tmp_path / 'a.sqlite3'}")
+    result = CliRunner().invoke(cli, ["db", "grants", "bi", "--apply"])
+    assert (result.exit_code, "SQLite has no roles" in result.output) == (2, True)
