@@ -118,6 +118,7 @@ FINANCE_PAGES = [
     ("transactions-as-of", "/transactions?as_of=2026-03-20T00:00:00Z&tz=Europe/Paris&day_of=updated"),
     ("transactions-wrong", "/transactions?created_from=2026-04-02&created_to=2026-04-01&tz=Paris&frm=1"),
     ("transactions-none", "/transactions?q=nothing-like-this"),
+    ("transaction-totals", "/transaction-totals?fiat_currency=EUR&created_from=2026-03-30"),
     ("transactions-odd", "/transactions?anomaly=any"),
     ("transaction", "/transactions/{story}"),
     ("transaction-failed", "/transactions/{failed}"),
