@@ -36,7 +36,7 @@ LABELS = {
     "as_of": "As of",
 }
 #: What the totals and plots are asked for beside it.
-OF_TOTALS = {"tz": "Days of time zone", "day_of": "Day on which it was", "volume_in": "Volume in"}
+OF_TOTALS = {"tz": "Time zone", "day_of": "By the day it was", "volume_in": "Volume in"}
 _UTC = ZoneInfo("UTC")
 
 #: Fields that are in sight; the others are behind "More filters".
