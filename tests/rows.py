@@ -11,10 +11,10 @@ from rq.serializers import JSONSerializer
 from sqlalchemy import insert, update
 
 from tests.conftest import START
-from tests.db.test_constraints import ATTEMPT, EVENT, RECONCILIATION
+from tests.db.test_constraints import ANOMALY, ATTEMPT, EVENT, RECONCILIATION, TRANSACTION
 from webhook_app.adapters.queueing import FAST_QUEUE, SLOW_QUEUE
 from webhook_app.db.database import Database
-from webhook_app.models import Attempt, Event, Reconciliation, Upstream
+from webhook_app.models import Anomaly, Attempt, Event, Reconciliation, Transaction, Upstream
 from webhook_app.services import Services
 from webhook_app.usecases.sweep import CLOCK, beat
 
@@ -76,6 +76,43 @@ def attempt(database: Database, reconciliation_id: int, finished_at: datetime, *
                 ATTEMPT | {"reconciliation_id": reconciliation_id, "finished_at": finished_at} | changes
             )
         )
+
+
+def hear_of(database: Database, merchant_transaction_id: str, state: str = "succeeded", **changes: Any) -> int:
+    """A reconciliation in that state, of which nothing is confirmed; its id."""
+    is_done = state in ("succeeded", "failed")
+    row = {"merchant_transaction_id": merchant_transaction_id, "state": state}
+    with database.write() as session:
+        inserted = session.execute(
+            insert(Reconciliation)
+            .values(RECONCILIATION | row | {"next_attempt_at": None if is_done else START} | changes)
+            .returning(Reconciliation.id)
+        )
+        return int(inserted.scalar_one())
+
+
+def confirm(
+    database: Database,
+    merchant_transaction_id: str,
+    state: str = "succeeded",
+    confirmed_at: datetime = START,
+    **values: Any,
+) -> int:
+    """A reconciliation in that state and the transaction with these confirmed values; the reconciliation's id."""
+    row = {"merchant_transaction_id": merchant_transaction_id, "confirmed_at": confirmed_at}
+    heard_at = min(confirmed_at, START)
+    position = hear_of(database, merchant_transaction_id, state, created_at=heard_at, reconciled_at=confirmed_at)
+    with database.write() as session:
+        session.execute(insert(Transaction).values(TRANSACTION | row | values))
+    return position
+
+
+def note(database: Database, merchant_transaction_id: str, kind: str, **changes: Any) -> int:
+    """An anomaly of that kind; its id."""
+    row = {"merchant_transaction_id": merchant_transaction_id, "kind": kind, "detail": "reported x, confirmed y"}
+    with database.write() as session:
+        inserted = session.execute(insert(Anomaly).values(ANOMALY | row | changes).returning(Anomaly.id))
+        return int(inserted.scalar_one())
 
 
 def pause(database: Database, blame: str, paused_at: datetime, **changes: Any) -> None:

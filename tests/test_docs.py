@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from webhook_app.domain.retry_policy import TABLE, Budget, Rule
+from webhook_app.web.discrepancy_words import KINDS
 
 DOCS = Path(__file__).parents[1] / "docs"
 
@@ -28,3 +29,10 @@ def test_retry_policy_page_states_the_defaults() -> None:
     assert f"| longest wait | {budget.cap_seconds:.0f} s | `RETRY_CAP` |" in page
     assert f"up to {budget.base_seconds:.0f} s | `RETRY_BASE` |" in page
     assert f"pauses not counted | {budget.age_seconds / 3600:.0f} h | `RETRY_MAX_AGE` |" in page
+
+
+@pytest.mark.parametrize("kind", KINDS, ids=str)
+def test_finance_page_has_every_kind_of_discrepancy(kind: str) -> None:
+    words = KINDS[kind]
+    row = f"| {words.name} | `{kind}` | {words.meaning} | {words.advice} |"
+    assert row in (DOCS / "finance.md").read_text().splitlines()

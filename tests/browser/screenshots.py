@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Page
 
+from tests.browser import finance_states
 from tests.browser.admin_states import fill
 from tests.browser.conftest import NARROW, WIDE
 from tests.browser.overview_states import STATES
@@ -110,6 +111,39 @@ def test_pictures_of_the_admins_pages(
         _take(page, name, path.format(**known), button)
 
 
+#: Finance's pages; `{}` holds an id.
+FINANCE_PAGES = [
+    ("transactions", "/transactions"),
+    ("transactions-filtered", "/transactions?status=completed&fiat_currency=EUR&created_from=2026-03-10"),
+    ("transactions-as-of", "/transactions?as_of=2026-03-20T00:00:00Z&tz=Europe/Paris&day_of=updated"),
+    ("transactions-wrong", "/transactions?created_from=2026-04-02&created_to=2026-04-01&tz=Paris&frm=1"),
+    ("transactions-none", "/transactions?q=nothing-like-this"),
+    ("transaction-totals", "/transaction-totals?fiat_currency=EUR&created_from=2026-03-30"),
+    ("transactions-odd", "/transactions?anomaly=any"),
+    ("transaction", "/transactions/{story}"),
+    ("transaction-failed", "/transactions/{failed}"),
+    ("transaction-unconfirmed", "/transactions/{unconfirmed}"),
+    ("transaction-long", "/transactions/{long}"),
+    ("transaction-unknown", "/transactions/nothing"),
+    ("discrepancies", "/discrepancies"),
+    ("discrepancies-kind", "/discrepancies?kind=terminal_changed&state=acknowledged"),
+    ("discrepancies-none", "/discrepancies?kind=stale_answer"),
+    ("discrepancy", "/discrepancies/{amount_mismatch}"),
+]
+
+
+def test_pictures_of_finances_pages(
+    page: Page, services: Services, clock: FakeClock, log_in_as: Callable[[str, Role], None]
+) -> None:
+    log_in_as("ada.lovelace", Role.FINANCE)
+    _take(page, "transactions-empty", "/transactions")
+    _take(page, "discrepancies-empty", "/discrepancies")
+    known = finance_states.fill(services, clock)
+    _take(page, "finance-lands", "/")
+    for name, path in FINANCE_PAGES:
+        _take(page, name, path.format(**known))
+
+
 def _take(page: Page, name: str, path: str, button: str | None = None) -> None:
     FOLDER.mkdir(exist_ok=True)
     for width in (WIDE, NARROW):
@@ -117,7 +151,7 @@ def _take(page: Page, name: str, path: str, button: str | None = None) -> None:
         page.goto(path)
         if button:
             page.get_by_role("button", name=button).click()
-        if path.startswith(("/rq/", "/docs")):
+        if path.startswith(("/rq/", "/docs", "/transactions")):
             page.wait_for_load_state("networkidle")
         page.screenshot(path=FOLDER / f"{name}-{width}.png", full_page=True)
 

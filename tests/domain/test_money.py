@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from webhook_app.domain.money import MAX_INTEGER_DIGITS, MAX_SCALE, format_amount, parse_amount
+from webhook_app.domain.money import MAX_INTEGER_DIGITS, MAX_SCALE, add_amounts, format_amount, parse_amount
 
 
 @pytest.mark.parametrize(
@@ -78,3 +78,11 @@ def test_anything_is_an_amount_or_a_value_error(value: object) -> None:
     assert set(written) <= set("0123456789.")
     assert len(written) <= MAX_INTEGER_DIGITS + MAX_SCALE + 2
     assert parse_amount(written) == amount
+
+
+def test_amounts_are_added_to_the_last_digit() -> None:
+    huge, tiny = Decimal("9" * MAX_INTEGER_DIGITS), Decimal(1).scaleb(-MAX_SCALE)
+    assert format_amount(add_amounts(huge, tiny)) == "9" * MAX_INTEGER_DIGITS + "." + "0" * (MAX_SCALE - 1) + "1"
+    assert format_amount(add_amounts(Decimal("1.10"), Decimal("2"))) == "3.10"
+    assert add_amounts(None, tiny) == add_amounts(tiny, None) == tiny
+    assert add_amounts(None, None) is None

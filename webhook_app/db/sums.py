@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from decimal import Context, Decimal, Inexact
+from decimal import Decimal
 from typing import Any
 
 from sqlalchemy import ColumnElement
@@ -11,10 +11,7 @@ from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.functions import GenericFunction
 
 from webhook_app.db.types import ExactDecimal
-from webhook_app.domain.money import MAX_INTEGER_DIGITS, MAX_SCALE
-
-#: Enough for every sum of 10^40 amounts; one that did not fit would be an error, never rounded.
-_CONTEXT = Context(prec=MAX_INTEGER_DIGITS + MAX_SCALE + 40, traps=[Inexact])
+from webhook_app.domain.money import add_amounts, format_amount
 
 
 class exact_sum(GenericFunction[Decimal | None]):
@@ -40,7 +37,7 @@ class ExactSum:
 
     def step(self, amount: str | None) -> None:
         if amount is not None:
-            self._total = Decimal(amount) if self._total is None else _CONTEXT.add(self._total, Decimal(amount))
+            self._total = add_amounts(self._total, Decimal(amount))
 
     def finalize(self) -> str | None:
-        return None if self._total is None else format(self._total, "f")
+        return format_amount(self._total)

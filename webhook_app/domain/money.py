@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from decimal import Decimal, InvalidOperation
+from decimal import Context, Decimal, Inexact, InvalidOperation
 
 #: Digits before and after the point that an amount may have; no currency comes near.
 MAX_INTEGER_DIGITS = 40
 MAX_SCALE = 40
+
+#: Enough for every sum of 10^40 amounts; one that did not fit would be an error, never rounded. Python's own context
+#: rounds to 28 digits.
+_CONTEXT = Context(prec=MAX_INTEGER_DIGITS + MAX_SCALE + 40, traps=[Inexact])
 
 
 def parse_amount(value: object) -> Decimal | None:
@@ -38,3 +42,10 @@ def parse_amount(value: object) -> Decimal | None:
 def format_amount(amount: Decimal | None) -> str | None:
     """Plain notation, never an exponent: `0E-8` is `0.00000000`."""
     return None if amount is None else format(amount, "f")
+
+
+def add_amounts(total: Decimal | None, amount: Decimal | None) -> Decimal | None:
+    """Their exact sum, with the larger scale; None where neither is known."""
+    if total is None or amount is None:
+        return amount if total is None else total
+    return _CONTEXT.add(total, amount)

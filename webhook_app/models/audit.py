@@ -6,7 +6,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import JSON, String
+from sqlalchemy import JSON, Index, String
 from sqlalchemy.orm import Mapped, mapped_column
 
 from webhook_app.db.types import BigId
@@ -26,7 +26,7 @@ class AuditAction(StrEnum):
 
 class AuditEntry(Base):
     __tablename__ = "audit_log"
-    __table_args__ = (one_of("action", AuditAction, "action"),)
+    __table_args__ = (one_of("action", AuditAction, "action"), Index("ix_audit_log_subject_id", "subject", "id"))
 
     id: Mapped[int] = mapped_column(BigId, primary_key=True)
     at: Mapped[datetime]

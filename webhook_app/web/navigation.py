@@ -23,6 +23,7 @@ class Item:
 ITEMS = (
     Item("Overview", "/", ACCOUNT_ROLES),
     Item("Transactions", "/transactions", ACCOUNT_ROLES),
+    Item("Discrepancies", "/discrepancies", ACCOUNT_ROLES),
     Item("Deliveries", "/deliveries"),
     Item("Rejected", "/rejections"),
     Item("Audit", "/audit"),

@@ -25,6 +25,8 @@ _KINDS = {
     "processing": "busy",
     "watching": "busy",
     "running": "busy",
+    "open": "warn",
+    "resolved": "good",
 }
 
 

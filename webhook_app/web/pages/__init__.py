@@ -11,15 +11,20 @@ from flask_wtf.csrf import CSRFProtect
 from webhook_app import __version__
 from webhook_app.config import ConfigurationError, Settings
 from webhook_app.web.audience import is_program_path
+from webhook_app.web.discrepancy_words import register_discrepancy_words
 from webhook_app.web.navigation import menu
 from webhook_app.web.page_headers import register_page_headers
 from webhook_app.web.pages.account import account_blueprint
 from webhook_app.web.pages.audit import audit_blueprint
 from webhook_app.web.pages.deliveries import delivery_pages_blueprint
+from webhook_app.web.pages.discrepancies import discrepancy_pages_blueprint
 from webhook_app.web.pages.docs import docs_blueprint
 from webhook_app.web.pages.people import people_blueprint
 from webhook_app.web.pages.rejections import rejections_blueprint
 from webhook_app.web.pages.replays import replays_blueprint
+from webhook_app.web.pages.transaction import transaction_page_blueprint
+from webhook_app.web.pages.transaction_totals import transaction_totals_blueprint
+from webhook_app.web.pages.transactions import transaction_pages_blueprint
 from webhook_app.web.people import is_signed_on_by_proxy, person_shown, register_people
 from webhook_app.web.throttle import register_throttle
 from webhook_app.web.wording import register_wording
@@ -50,6 +55,7 @@ def register_pages(app: Flask, settings: Settings) -> None:
     app.before_request(protect_forms)
     register_throttle(app, settings.redis_url)
     register_wording(app)
+    register_discrepancy_words(app)
     register_page_headers(app)
     app.context_processor(_layout)
     for blueprint in (
@@ -59,6 +65,10 @@ def register_pages(app: Flask, settings: Settings) -> None:
         delivery_pages_blueprint,
         replays_blueprint,
         rejections_blueprint,
+        transaction_pages_blueprint,
+        transaction_totals_blueprint,
+        transaction_page_blueprint,
+        discrepancy_pages_blueprint,
         docs_blueprint,
     ):
         app.register_blueprint(blueprint)

@@ -22,6 +22,8 @@ PER_PAGE = 50
 ACTIONS = {
     AuditAction.REPLAY: "replay",
     AuditAction.CANCEL_REPLAY: "cancel a replay",
+    AuditAction.ACKNOWLEDGE: "acknowledge a discrepancy",
+    AuditAction.REOPEN: "reopen a discrepancy",
     AuditAction.LOG_IN: "log in",
     AuditAction.CREATE_ACCOUNT: "create an account",
     AuditAction.CHANGE_ACCOUNT: "change an account",

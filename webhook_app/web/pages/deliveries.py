@@ -10,7 +10,7 @@ from webhook_app.usecases.deliveries import DeliveryPage, DeliveryStory, list_de
 from webhook_app.usecases.replay import Selection, preview_replay
 from webhook_app.web.cursors import make_cursor
 from webhook_app.web.errors import ApiError
-from webhook_app.web.pages.delivery_filter import LABELS, read_filter, read_position
+from webhook_app.web.pages.delivery_filter import read_filter, read_position
 from webhook_app.web.pages.story import advise, pretty_body, tell_steps
 from webhook_app.web.people import roles_required
 from webhook_app.web.requests import get_services
@@ -34,8 +34,7 @@ def show_all() -> tuple[str, int]:
     html = render_template(
         "pages/deliveries.html",
         form=form,
-        labels=LABELS,
-        states=list(Delivery),
+        states=[(state, state) for state in Delivery],
         lost=lost,
         page=page,
         next_cursor=make_cursor(_LISTING, page.next_before_id),

@@ -18,7 +18,7 @@ from webhook_app.web.audience import wants_page
 from webhook_app.web.errors import DATABASE_UNAVAILABLE, RETRY_AFTER
 from webhook_app.web.index import service_index
 from webhook_app.web.overview.parts import check_parts, check_parts_without_sql
-from webhook_app.web.overview.plots import plot_failures, plot_flow
+from webhook_app.web.overview.plots import list_numbers, plot_failures, plot_flow
 from webhook_app.web.overview.verdict import judge, judge_without_sql
 from webhook_app.web.people import current_person, refuse_others
 from webhook_app.web.requests import get_services
@@ -91,7 +91,7 @@ def _told(services: Services, overview: Overview) -> Mapping[str, Any]:
         "most_groups": MOST_GROUPS,
         "most_pairs": MOST_PAIRS,
         "spans": [
-            (name, activity, [plot_flow(activity), plot_failures(activity)])
+            (name, list_numbers(activity), [plot_flow(activity), plot_failures(activity)])
             for name, activity in (("Last hour", overview.hour), ("Last day", overview.day))
         ],
     }

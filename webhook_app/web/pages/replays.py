@@ -12,6 +12,7 @@ from werkzeug.wrappers import Response
 from webhook_app.models import Replay
 from webhook_app.models.system import Role
 from webhook_app.usecases.audit import Actor
+from webhook_app.usecases.deliveries import DeliveryFilter
 from webhook_app.usecases.replay import (
     DEFAULT_PER_SECOND,
     Ordered,
@@ -25,7 +26,8 @@ from webhook_app.usecases.replay_reports import Progress, list_items, list_repla
 from webhook_app.web.cursors import make_cursor
 from webhook_app.web.errors import ApiError
 from webhook_app.web.pages.deliveries import find_story, render_story
-from webhook_app.web.pages.delivery_filter import LABELS, FilterForm, read_filter, read_position
+from webhook_app.web.pages.delivery_filter import LABELS, read_filter, read_position
+from webhook_app.web.pages.filter_form import FilterForm
 from webhook_app.web.people import current_person, roles_required
 from webhook_app.web.requests import get_services
 
@@ -44,7 +46,7 @@ class _Order:
     """What the form asks for, as it was typed, and what is wrong with it by field."""
 
     selection: Selection
-    form: FilterForm
+    form: FilterForm[DeliveryFilter]
     reason: str
     per_second: float
     problems: dict[str, str]

@@ -1,4 +1,4 @@
-// Deliveries and replays in the browser: choosing all rows, forms that are sent once, pages that follow a replay.
+// Deliveries and replays in the browser: choosing all rows, pages that follow a replay.
 // Everything works without it too.
 "use strict";
 
@@ -13,19 +13,6 @@ for (const form of document.querySelectorAll("[data-choose]")) {
     all.indeterminate = chosen > 0 && chosen < boxes.length;
   });
 }
-
-for (const form of document.querySelectorAll("form[data-once]")) {
-  form.addEventListener("submit", (event) => {
-    if (form.dataset.sent) {
-      event.preventDefault();
-    }
-    form.dataset.sent = "yes";
-  });
-}
-// Back in the history, a form may be sent again.
-window.addEventListener("pageshow", () => {
-  document.querySelectorAll("form[data-once]").forEach((form) => delete form.dataset.sent);
-});
 
 // Puts the parts of a newer copy of this page in place of those here, but never under the reader's hands.
 function renew(page) {

@@ -1,4 +1,4 @@
-// What pages do in the browser: copy buttons. Everything else works without scripts.
+// What pages do in the browser: copy buttons, forms that are sent once. Everything else works without scripts.
 "use strict";
 
 function announce(text) {
@@ -30,4 +30,17 @@ document.addEventListener("click", (event) => {
   if (button) {
     copy(button);
   }
+});
+
+for (const form of document.querySelectorAll("form[data-once]")) {
+  form.addEventListener("submit", (event) => {
+    if (form.dataset.sent) {
+      event.preventDefault();
+    }
+    form.dataset.sent = "yes";
+  });
+}
+// Back in the history, a form may be sent again.
+window.addEventListener("pageshow", () => {
+  document.querySelectorAll("form[data-once]").forEach((form) => delete form.dataset.sent);
 });
