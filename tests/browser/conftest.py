@@ -44,7 +44,9 @@ def browser() -> Iterator[Browser]:
 @pytest.fixture
 def page(browser: Browser, live_server: LiveServer) -> Iterator[Page]:
     """An empty page in a browser of its own. A script's error or a refused script or style fails the test."""
-    context = browser.new_context(base_url=live_server.url, viewport={"width": WIDE, "height": 800})
+    context = browser.new_context(
+        base_url=live_server.url, viewport={"width": WIDE, "height": 800}, reduced_motion="reduce"
+    )
     context.set_default_timeout(15_000)
     page = context.new_page()
     faults: list[str] = []

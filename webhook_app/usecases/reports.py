@@ -37,6 +37,7 @@ CONFIRMED = (
 #: The newest of one transaction that are reported; SQL has them all.
 _MOST_ATTEMPTS = 100
 _MOST_EVENTS = 100
+_MOST_ANOMALIES = 100
 
 
 @dataclass(frozen=True)
@@ -143,12 +144,7 @@ def _report(session: Session, rows: Sequence[Any]) -> list[TransactionReport]:
     ids = [reconciliation.merchant_transaction_id for reconciliation, _ in rows]
     is_paused = read_gate(session).is_paused
     events = _events(session, ids)
-    anomalies = _grouped(
-        session,
-        select(Anomaly)
-        .where(Anomaly.merchant_transaction_id.in_(ids), Anomaly.resolved_at.is_(None))
-        .order_by(Anomaly.id),
-    )
+    anomalies = _anomalies(session, ids)
     history = _history(session, ids)
     return [
         TransactionReport(
@@ -248,6 +244,18 @@ def _events(session: Session, ids: Sequence[str]) -> Mapping[str, list[EventRepo
             )
         )
     return grouped
+
+
+def _anomalies(session: Session, ids: Sequence[str]) -> Mapping[str, list[Anomaly]]:
+    """Unresolved ones, oldest first; forged events may have made any number of them."""
+    rank = func.row_number().over(partition_by=Anomaly.merchant_transaction_id, order_by=Anomaly.id.desc())
+    newest = (
+        select(Anomaly.id, rank.label("rank"))
+        .where(Anomaly.merchant_transaction_id.in_(ids), Anomaly.resolved_at.is_(None))
+        .subquery()
+    )
+    query = select(Anomaly).join(newest, (newest.c.id == Anomaly.id) & (newest.c.rank <= _MOST_ANOMALIES))
+    return _grouped(session, query.order_by(Anomaly.id))
 
 
 def _latest_status(events: Sequence[EventReport]) -> str | None:
