@@ -55,6 +55,7 @@ def measure_scans(long: Site) -> Sequence[tuple[str, float]]:
         "summary by status and currency": "/api/v1/summary?by=status,currency,fiat_currency",
         "summary as of a year ago": f"/api/v1/summary?{urlencode({'as_of': '2025-10-31'})}",
         "search for a part of an id that nobody has": f"{LIST}?q=nobody-has-this",
+        "page: totals and plots, which come after the list": "/transaction-totals",
     }
     found = []
     for what, path in questions.items():
@@ -98,4 +99,8 @@ def _questions(site: Site) -> dict[str, str]:
         "filtered: updated in a short time": asked(**short_time),
         "filtered: status and currency": asked(status="completed", currency="BTC", type="sell"),
         "as of a year ago": asked(as_of="2025-10-31"),
+        "page: the list": "/transactions",
+        "page: filtered": f"/transactions?{urlencode({'status': 'failed', **month})}",
+        "page: one transaction": f"/transactions/{transaction_id(middle)}",
+        "page: discrepancies": "/discrepancies",
     }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import socket
 import subprocess
 import sys
@@ -21,9 +22,13 @@ from webhook_app.config import VARIABLES
 from webhook_app.db.database import Database
 from webhook_app.db.migrate import upgrade
 from webhook_app.models.system import Role
+from webhook_app.usecases.accounts import create_account
+from webhook_app.usecases.audit import Actor
 from webhook_app.usecases.tokens import create_token
 
 ENGINES = ("sqlite", "postgresql")
+
+_PASSWORD = "correct horse battery"
 
 
 @dataclass
@@ -37,10 +42,13 @@ class Site:
     token: str
     process: subprocess.Popen[bytes]
     http: urllib3.PoolManager
+    cookie: str = ""
 
     def get(self, path: str) -> urllib3.BaseHTTPResponse:
-        """The whole answer, 200."""
-        answer = self.http.request("GET", self.url + path, headers={"Authorization": f"Bearer {self.token}"})
+        """The whole answer, 200: to the API's token, or on the pages to who is logged in."""
+        is_program = path.startswith("/api/")
+        headers = {"Authorization": f"Bearer {self.token}"} if is_program else _as_browser(self.cookie)
+        answer = self.http.request("GET", self.url + path, headers=headers, redirect=False)
         if answer.status != 200:
             raise RuntimeError(f"{path}: {answer.status} {answer.data[:500]!r}")
         return answer
@@ -111,12 +119,14 @@ def _serve(folder: Path, engine: str, size: int, database_url: str, redis_url: s
     }
     database = Database(database_url, pool_size=1)
     token = create_token(database, "bench", Role.FINANCE, END)
+    create_account(database, "bench", _PASSWORD, Role.FINANCE, Actor("bench", "shell"), END)
     database.close()
     process = subprocess.Popen([sys.executable, "-m", "webhook_app.cli", "web"], env=environment)
     http = urllib3.PoolManager(retries=False, timeout=120)
     try:
         site = Site(engine, size, database_url, f"http://127.0.0.1:{port}", token, process, http)
         _await(site)
+        site.cookie = _log_in(site)
         yield site
     finally:
         process.terminate()
@@ -133,3 +143,30 @@ def _await(site: Site) -> None:
         except urllib3.exceptions.HTTPError:
             time.sleep(0.1)
     raise RuntimeError("the web process does not serve")
+
+
+def _log_in(site: Site) -> str:
+    """The cookie of a session."""
+    form = site.http.request("GET", f"{site.url}/login", headers=_as_browser(""))
+    token = re.search(rb'name="csrf_token"[^>]* value="([^"]+)"', form.data)
+    if token is None:
+        raise RuntimeError("the log-in has no form")
+    answer = site.http.request(
+        "POST",
+        f"{site.url}/login",
+        fields={"name": "bench", "password": _PASSWORD, "csrf_token": token[1].decode()},
+        encode_multipart=False,
+        headers=_as_browser(_cookie_of(form)),
+        redirect=False,
+    )
+    if answer.status != 303:
+        raise RuntimeError(f"the log-in answers {answer.status}")
+    return _cookie_of(answer)
+
+
+def _cookie_of(answer: urllib3.BaseHTTPResponse) -> str:
+    return answer.headers["Set-Cookie"].partition(";")[0]
+
+
+def _as_browser(cookie: str) -> dict[str, str]:
+    return {"Accept": "text/html", "User-Agent": "bench", "Cookie": cookie}

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 from flask import Flask
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page, ViewportSize, sync_playwright
 
 from tests.browser.live_server import LiveServer
 from tests.conftest import FakeClock
@@ -44,9 +44,9 @@ def browser() -> Iterator[Browser]:
 @pytest.fixture
 def page(browser: Browser, live_server: LiveServer) -> Iterator[Page]:
     """An empty page in a browser of its own. A script's error or a refused script or style fails the test."""
-    context = browser.new_context(
-        base_url=live_server.url, viewport={"width": WIDE, "height": 800}, reduced_motion="reduce"
-    )
+    viewport = ViewportSize(width=WIDE, height=800)
+    # Without transitions: a colour half-way has too little contrast.
+    context = browser.new_context(base_url=live_server.url, viewport=viewport, reduced_motion="reduce")
     context.set_default_timeout(15_000)
     page = context.new_page()
     faults: list[str] = []
