@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from typing import Any
 
 from sqlalchemy import func, select
@@ -51,7 +51,7 @@ def export_file(database: Database, wanted: TransactionFilter, file_format: File
     return write_table(file_format, export_columns(wanted), export_rows(database, wanted))
 
 
-def export_rows(database: Database, wanted: TransactionFilter, batch: int = BATCH) -> Iterator[Sequence[object]]:
+def export_rows(database: Database, wanted: TransactionFilter, batch: int = BATCH) -> Generator[Sequence[object]]:
     """Values in the order of `export_columns`, rows in the order of the list. None for what is not confirmed.
 
     Each transaction comes at most once, and none that is first heard of meanwhile. One that changes meanwhile is told

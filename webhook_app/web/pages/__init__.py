@@ -20,6 +20,7 @@ from webhook_app.web.pages.docs import docs_blueprint
 from webhook_app.web.pages.people import people_blueprint
 from webhook_app.web.pages.rejections import rejections_blueprint
 from webhook_app.web.pages.replays import replays_blueprint
+from webhook_app.web.pages.transaction_files import transaction_files_blueprint
 from webhook_app.web.people import is_signed_on_by_proxy, person_shown, register_people
 from webhook_app.web.throttle import register_throttle
 from webhook_app.web.wording import register_wording
@@ -60,6 +61,7 @@ def register_pages(app: Flask, settings: Settings) -> None:
         replays_blueprint,
         rejections_blueprint,
         docs_blueprint,
+        transaction_files_blueprint,
     ):
         app.register_blueprint(blueprint)
 
