@@ -14,6 +14,7 @@ from webhook_app.services import Services, open_services
 from webhook_app.web.deliveries import deliveries_blueprint
 from webhook_app.web.discrepancies import discrepancies_blueprint
 from webhook_app.web.errors import register_error_handlers
+from webhook_app.web.exports import exports_blueprint
 from webhook_app.web.health import health_blueprint
 from webhook_app.web.openapi import DocumentedApi
 from webhook_app.web.pages import register_pages
@@ -56,6 +57,7 @@ def create_app(services: Services) -> Flask:
     app.register_blueprint(overview_blueprint)
     api = DocumentedApi(app, settings)
     api.register_blueprint(transactions_blueprint)
+    api.register_blueprint(exports_blueprint)
     api.register_blueprint(summary_blueprint)
     api.register_blueprint(discrepancies_blueprint)
     api.register_blueprint(deliveries_blueprint)

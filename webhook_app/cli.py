@@ -18,6 +18,7 @@ from webhook_app.config import ConfigurationError, Settings, load_settings
 from webhook_app.db.database import Database
 from webhook_app.db_command import db
 from webhook_app.domain.text import storable
+from webhook_app.export_command import export
 from webhook_app.logs import configure_logging
 from webhook_app.models.system import Role
 from webhook_app.replay_command import replay
@@ -142,6 +143,7 @@ def tokens_create(name: str, role: str) -> None:
 cli.add_command(db)
 cli.add_command(users)
 cli.add_command(replay)
+cli.add_command(export)
 
 
 @cli.command()

@@ -8,18 +8,16 @@ import sys
 import time
 from collections.abc import Callable
 from contextlib import closing
-from datetime import datetime
 from typing import Any
 
 import click
 
 from webhook_app.config import load_settings
 from webhook_app.db.database import Database
-from webhook_app.domain.text import storable
-from webhook_app.domain.timestamps import parse_timestamp
 from webhook_app.logs import configure_logging
 from webhook_app.models.event import Delivery
 from webhook_app.services import utc_now
+from webhook_app.shell_options import Moment, check_term
 from webhook_app.usecases.deliveries import DeliveryFilter
 from webhook_app.usecases.replay import (
     DEFAULT_PER_SECOND,
@@ -39,29 +37,15 @@ _PATIENCE = 30.0
 _MOST_LISTED = 10
 
 
-class _Moment(click.ParamType[datetime]):
-    name = "moment"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> datetime:
-        try:
-            return parse_timestamp(f"{value}T00:00:00Z" if len(str(value)) == 10 else value)
-        except ValueError:
-            self.fail(f"{value!r} is no date or ISO 8601 timestamp, such as 2026-04-01T10:00:00Z.", param, ctx)
-
-
-def _term(_context: click.Context, _parameter: click.Parameter, text: str | None) -> str | None:
-    if text is not None and (not text or text != storable(text, 128)):
-        raise click.BadParameter("must be 1 to 128 characters, none of them a control character.")
-    return text
-
-
 @click.command()
 @click.option("--state", type=click.Choice([str(state) for state in Delivery]), help="Usually failed.")
-@click.option("--error", callback=_term, help="Of the last failure, such as upstream_error.")
-@click.option("--code", callback=_term, help="Of the last failure, such as provider_error.")
-@click.option("--id", "merchant_transaction_id", callback=_term, metavar="MTID", help="The merchant_transaction_id.")
-@click.option("--received-from", type=_Moment(), help="Received at that moment or later.")
-@click.option("--received-to", type=_Moment(), help="Received before that moment.")
+@click.option("--error", callback=check_term, help="Of the last failure, such as upstream_error.")
+@click.option("--code", callback=check_term, help="Of the last failure, such as provider_error.")
+@click.option(
+    "--id", "merchant_transaction_id", callback=check_term, metavar="MTID", help="The merchant_transaction_id."
+)
+@click.option("--received-from", type=Moment(), help="Received at that moment or later.")
+@click.option("--received-to", type=Moment(), help="Received before that moment.")
 @click.option(
     "--delivery", "ids", type=click.IntRange(1, 2**63 - 1), multiple=True, help="A delivery's id; repeatable."
 )

@@ -21,7 +21,7 @@ CONNECT_TIMEOUT = 3
 
 
 class Database:
-    """One database. `read()` and `write()` give a session in a transaction of its own.
+    """One database. `read()`, `snapshot()` and `write()` give a session in a transaction of its own.
 
     On SQLite a write takes the lock when it begins: a transaction that reads first and writes later could otherwise be
     refused half-way, whatever the busy time-out.
@@ -30,6 +30,9 @@ class Database:
     def __init__(self, url: str, *, pool_size: int = 8) -> None:
         self.engine = _create_engine(url, pool_size)
         self._read = sessionmaker(self.engine, expire_on_commit=False)
+        # A transaction of SQLite sees one state of the database by itself.
+        isolated = self.engine if self.is_sqlite else self.engine.execution_options(isolation_level="REPEATABLE READ")
+        self._snapshot = sessionmaker(isolated, expire_on_commit=False)
         self._write = sessionmaker(self.engine.execution_options(begins_writing=True), expire_on_commit=False)
 
     @property
@@ -40,6 +43,12 @@ class Database:
     def read(self) -> Iterator[Session]:
         """A session that only reads; its transaction is rolled back at the end."""
         with self._read() as session:
+            yield session
+
+    @contextmanager
+    def snapshot(self) -> Iterator[Session]:
+        """The same for several statements that must see the same."""
+        with self._snapshot() as session:
             yield session
 
     @contextmanager

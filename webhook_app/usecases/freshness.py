@@ -7,8 +7,10 @@ from dataclasses import dataclass
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
+from webhook_app.db.database import Database
 from webhook_app.models import Reconciliation, TransactionVersion
 from webhook_app.models.reconciliation import OPEN_STATES, State
+from webhook_app.usecases.gatekeeping import read_gate
 from webhook_app.usecases.transaction_filter import (
     AnySelect,
     TransactionFilter,
@@ -36,6 +38,14 @@ class Freshness:
     """Never confirmed, so that it is not known whether they belong here."""
     most_counted: int = MOST_COUNTED
     """A count that has reached this may be larger in truth."""
+
+
+def read_freshness(database: Database, wanted: TransactionFilter) -> Freshness:
+    """Of the present, or of what was confirmed at the moment that is asked for."""
+    with database.read() as session:
+        if wanted.as_of is not None:
+            return count_unconfirmed_then(session, wanted)
+        return count_unsettled(session, wanted, is_paused=read_gate(session).is_paused)
 
 
 def count_unsettled(session: Session, wanted: TransactionFilter, *, is_paused: bool) -> Freshness:

@@ -18,13 +18,13 @@ from webhook_app.models.reconciliation import OPEN_STATES, State
 from webhook_app.models.transaction import ConfirmedValues
 from webhook_app.usecases.freshness import Freshness, count_unsettled
 from webhook_app.usecases.gatekeeping import read_gate
+from webhook_app.usecases.places import find_places
 from webhook_app.usecases.transaction_filter import (
     PAUSED,
     AnySelect,
     Place,
     Source,
     TransactionFilter,
-    find_places,
     is_confirmed_of,
 )
 

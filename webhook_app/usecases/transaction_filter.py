@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, and_, false, func, null, or_, select, tuple_
-from sqlalchemy.orm import InstrumentedAttribute, Session
+from sqlalchemy import ColumnElement, Select, and_, false, func, or_, select
+from sqlalchemy.orm import InstrumentedAttribute
 
+from webhook_app.db.planning import unindexed
 from webhook_app.domain.timestamps import format_timestamp
 from webhook_app.models import Anomaly, Reconciliation, Transaction, TransactionVersion
 from webhook_app.models.reconciliation import OPEN_STATES, State
@@ -83,65 +84,50 @@ class Place:
     """None in the list of all, which goes by position alone."""
 
 
-def find_places(
-    session: Session, wanted: TransactionFilter, limit: int, after: Place | None, *, is_paused: bool
-) -> Sequence[Place]:
-    """The next `limit` transactions of the list, newest first: by Proof's `created_at` where it begins with what is
-    confirmed, else by when we first heard of them. Each order, with each filter, is that of one index."""
-    source = wanted.source
-    query: AnySelect
-    if wanted.begins_with_confirmed:
-        moment, position = source.created_at, source.position
-        query = narrow_confirmed(select(position, moment), wanted, is_paused=is_paused)
-    else:
-        moment, position = Reconciliation.created_at, Reconciliation.id
-        query = narrow_heard_of(select(position, moment), wanted, is_paused=is_paused)
-    if wanted.begins_with_confirmed or wanted.as_of is not None:
-        query = query.order_by(moment.desc(), position.desc())
-        if after is not None:
-            query = query.where(tuple_(moment, position) < (after.moment, after.position))
-    else:
-        query = query.with_only_columns(position, null()).order_by(position.desc())
-        if after is not None:
-            query = query.where(position < after.position)
-    return [Place(position, moment) for position, moment in session.execute(query.limit(limit))]
-
-
-def narrow_confirmed(query: AnySelect, wanted: TransactionFilter, *, is_paused: bool) -> AnySelect:
+def narrow_confirmed(
+    query: AnySelect, wanted: TransactionFilter, *, is_paused: bool, is_walk: bool = False
+) -> AnySelect:
     """`query`, which selects from `wanted.source`, narrowed to the confirmed transactions in the filter."""
     source = wanted.source
-    query = query.select_from(source).where(*held_at(source, wanted.as_of), *confirmed_conditions(wanted))
+    conditions = confirmed_conditions(wanted, is_walk=is_walk)
+    query = query.select_from(source).where(*held_at(source, wanted.as_of), *conditions)
     if wanted.q is not None:
         query = query.where(or_(is_part_of(wanted.q, source), source.partner_user_id == wanted.q))
     if wanted.anomaly is not None:
         query = query.where(has_anomaly(source, wanted.anomaly))
     if wanted.state is not None:
-        query = query.join(Reconciliation, Reconciliation.id == source.position)
+        # Nearly all have succeeded: to begin with those, as SQLite would, is to sort them all.
+        position = unindexed(source.position) if wanted.state == State.SUCCEEDED else source.position
+        query = query.join(Reconciliation, Reconciliation.id == position)
         query = query.where(in_state(wanted.state, is_paused=is_paused))
     return query
 
 
-def narrow_heard_of(query: AnySelect, wanted: TransactionFilter, *, is_paused: bool) -> AnySelect:
+def narrow_heard_of(
+    query: AnySelect, wanted: TransactionFilter, *, is_paused: bool, is_walk: bool = False
+) -> AnySelect:
     """`query`, which selects from reconciliations, narrowed likewise; confirmed or not, where that is not asked for."""
     source = wanted.source
-    if wanted.as_of is not None:
-        query = query.where(Reconciliation.created_at <= wanted.as_of)
+    confirmed = select(source.merchant_transaction_id).where(is_confirmed_of(source, wanted.as_of))
     if wanted.asks_for_confirmed:
         # Not joined: SQLite would begin with the transactions, of which there are more.
-        confirmed = select(source.merchant_transaction_id).where(is_confirmed_of(source, wanted.as_of))
         query = query.where(confirmed.where(*confirmed_conditions(wanted)).exists())
     if wanted.q is not None:
         of_user = select(source.position).where(source.partner_user_id == wanted.q, *held_at(source, wanted.as_of))
-        query = query.where(or_(is_part_of(wanted.q, Reconciliation), Reconciliation.id.in_(of_user)))
-    return narrow_work(query, wanted, is_paused=is_paused)
+        is_users: ColumnElement[bool] = Reconciliation.id.in_(of_user)
+        if is_walk:
+            # A value of each, instead of a set that would be collected anew for each part of the list.
+            is_users = confirmed.with_only_columns(source.partner_user_id).scalar_subquery() == wanted.q
+        query = query.where(or_(is_part_of(wanted.q, Reconciliation), is_users))
+    return narrow_work(query, wanted, is_paused=is_paused, is_walk=is_walk)
 
 
-def narrow_work(query: AnySelect, wanted: TransactionFilter, *, is_paused: bool) -> AnySelect:
+def narrow_work(query: AnySelect, wanted: TransactionFilter, *, is_paused: bool, is_walk: bool = False) -> AnySelect:
     """`query`, which selects from reconciliations, narrowed by what is no confirmed value: state and anomaly."""
     if wanted.anomaly is not None:
-        query = query.where(has_anomaly(Reconciliation, wanted.anomaly))
+        query = query.where(has_anomaly(Reconciliation, wanted.anomaly, is_walk=is_walk))
     if wanted.state is not None:
-        query = query.where(in_state(wanted.state, is_paused=is_paused))
+        query = query.where(in_state(wanted.state, is_paused=is_paused, is_walk=is_walk))
     return query
 
 
@@ -157,7 +143,7 @@ def held_at(source: Source, as_of: datetime | None) -> Iterator[ColumnElement[bo
         yield or_(source.superseded_at.is_(None), source.superseded_at > as_of)
 
 
-def confirmed_conditions(wanted: TransactionFilter) -> Iterator[ColumnElement[bool]]:
+def confirmed_conditions(wanted: TransactionFilter, *, is_walk: bool = False) -> Iterator[ColumnElement[bool]]:
     """What the filter asks of single confirmed values."""
     source = wanted.source
     for name in _EXACT:
@@ -165,7 +151,8 @@ def confirmed_conditions(wanted: TransactionFilter) -> Iterator[ColumnElement[bo
         if value is not None:
             yield getattr(source, name) == value
     yield from _between(source.created_at, wanted.created_from, wanted.created_to)
-    yield from _between(source.updated_at, wanted.updated_from, wanted.updated_to)
+    updated_at = unindexed(source.updated_at) if is_walk else source.updated_at
+    yield from _between(updated_at, wanted.updated_from, wanted.updated_to)
 
 
 def is_part_of(q: str, table: Source | type[Reconciliation]) -> ColumnElement[bool]:
@@ -173,25 +160,28 @@ def is_part_of(q: str, table: Source | type[Reconciliation]) -> ColumnElement[bo
     return func.lower(table.merchant_transaction_id).contains(q.lower(), autoescape=True)
 
 
-def in_state(state: str, *, is_paused: bool) -> ColumnElement[bool]:
+def in_state(state: str, *, is_paused: bool, is_walk: bool = False) -> ColumnElement[bool]:
     """While all calls are paused, every open reconciliation is `paused` and none is pending, retrying or watching."""
     if state == PAUSED:
-        return Reconciliation.state.in_(OPEN_STATES) if is_paused else false()
+        column = unindexed(Reconciliation.state) if is_walk else Reconciliation.state
+        return column.in_(OPEN_STATES) if is_paused else false()
     if is_paused and state in OPEN_STATES:
         return false()
     return Reconciliation.state == state
 
 
-def has_anomaly(table: Source | type[Reconciliation], kind: str) -> ColumnElement[bool]:
+def has_anomaly(table: Source | type[Reconciliation], kind: str, *, is_walk: bool = False) -> ColumnElement[bool]:
     """Whether the transaction has an unresolved anomaly of that kind."""
     found = select(Anomaly.merchant_transaction_id).where(Anomaly.resolved_at.is_(None))
     if kind != ANY_ANOMALY:
         found = found.where(Anomaly.kind == kind)
+    if is_walk:
+        return found.where(Anomaly.merchant_transaction_id == table.merchant_transaction_id).exists()
     return table.merchant_transaction_id.in_(found)
 
 
 def _between(
-    column: InstrumentedAttribute[datetime], start: datetime | None, end: datetime | None
+    column: ColumnElement[datetime] | InstrumentedAttribute[datetime], start: datetime | None, end: datetime | None
 ) -> Iterator[ColumnElement[bool]]:
     if start is not None:
         yield column >= start

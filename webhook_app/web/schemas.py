@@ -13,6 +13,7 @@ from webhook_app.domain.time_zones import read_zone
 from webhook_app.models.anomaly import AnomalyKind
 from webhook_app.models.event import Channel, Delivery
 from webhook_app.models.reconciliation import State
+from webhook_app.usecases.contradictions import find_contradictions
 from webhook_app.usecases.summary import DayOf, Dimension, Grouping
 from webhook_app.usecases.transaction_filter import ANY_ANOMALY, PAUSED, TransactionFilter
 from webhook_app.web.fields import Amount, Choice, Moment, Term, TimeZone
@@ -48,21 +49,10 @@ class TransactionFilterSchema(Schema):
     )
 
     @validates_schema
-    def _check_ranges(self, data: Mapping[str, Any], **_: Any) -> None:
-        for name in ("created", "updated"):
-            start, end = data.get(f"{name}_from"), data.get(f"{name}_to")
-            if start and end and start >= end:
-                raise ValidationError(f"Must be before {name}_to.", f"{name}_from")
-
-    @validates_schema
-    def _check_as_of(self, data: Mapping[str, Any], **_: Any) -> None:
-        if "as_of" not in data:
-            return
-        if data["as_of"] > get_services().clock():
-            raise ValidationError("Must not be in the future: what will be confirmed then is not known.", "as_of")
-        for name in ("state", "anomaly"):
-            if name in data:
-                raise ValidationError("Cannot be combined with as_of: it is known of the present alone.", name)
+    def _check_together(self, data: Mapping[str, Any], **_: Any) -> None:
+        problems = {name: [problem] for name, problem in find_contradictions(data, get_services().clock())}
+        if problems:
+            raise ValidationError(problems)
 
 
 class TransactionQuerySchema(TransactionFilterSchema):

@@ -23,6 +23,7 @@ from webhook_app.web.pages.people import people_blueprint
 from webhook_app.web.pages.rejections import rejections_blueprint
 from webhook_app.web.pages.replays import replays_blueprint
 from webhook_app.web.pages.transaction import transaction_page_blueprint
+from webhook_app.web.pages.transaction_files import transaction_files_blueprint
 from webhook_app.web.pages.transaction_totals import transaction_totals_blueprint
 from webhook_app.web.pages.transactions import transaction_pages_blueprint
 from webhook_app.web.people import is_signed_on_by_proxy, person_shown, register_people
@@ -70,6 +71,7 @@ def register_pages(app: Flask, settings: Settings) -> None:
         transaction_page_blueprint,
         discrepancy_pages_blueprint,
         docs_blueprint,
+        transaction_files_blueprint,
     ):
         app.register_blueprint(blueprint)
 

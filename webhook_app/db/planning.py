@@ -1,0 +1,43 @@
+"""Words with the engines' planners, for who takes a whole list part by part: along one index, sorting nothing."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy import ColumnElement, func, select
+from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.orm import InstrumentedAttribute, Session
+from sqlalchemy.sql.compiler import SQLCompiler
+from sqlalchemy.sql.functions import FunctionElement
+
+
+def go_along_index(session: Session) -> None:
+    """Until the transaction ends, PostgreSQL looks up row by row what it might otherwise sort, hash or merge as a whole
+    for each part anew. SQLite has no such words: see `unindexed`."""
+    if session.get_bind().dialect.name == "postgresql":
+        # `jit`: what it estimates may look dear enough to make machine code for, which takes longer than a part.
+        words = ("enable_sort", "enable_hashjoin", "enable_mergejoin", "jit")
+        session.execute(select(*(func.set_config(word, "off", True) for word in words)))
+
+
+class unindexed(FunctionElement[Any]):
+    """The column itself. SQLite looks nothing up in an index that has a unary plus (sqlite.org/optoverview.html,
+    "Disqualifying WHERE-clause terms"); it has no statistics, and would take a wrong one. PostgreSQL has them."""
+
+    inherit_cache = True
+
+    def __init__(self, column: InstrumentedAttribute[Any]) -> None:
+        super().__init__(column)
+        self.type = column.type
+
+
+@compiles(unindexed)
+def _elsewhere(element: unindexed, compiler: SQLCompiler, **kwargs: Any) -> str:
+    (column,) = element.clauses
+    assert isinstance(column, ColumnElement)
+    return compiler.process(column, **kwargs)
+
+
+@compiles(unindexed, "sqlite")
+def _on_sqlite(element: unindexed, compiler: SQLCompiler, **kwargs: Any) -> str:
+    return f"+{_elsewhere(element, compiler, **kwargs)}"

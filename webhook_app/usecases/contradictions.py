@@ -1,0 +1,23 @@
+"""What a filter cannot ask for, whoever asks: values that are right one by one and make no sense together."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from datetime import datetime
+from typing import Any
+
+
+def find_contradictions(wanted: Mapping[str, Any], now: datetime) -> Iterator[tuple[str, str]]:
+    """The names of such values in a TransactionFilter's fields, each with what is wrong with it."""
+    for name in ("created", "updated"):
+        start, end = wanted.get(f"{name}_from"), wanted.get(f"{name}_to")
+        if start and end and start >= end:
+            yield f"{name}_from", f"Must be before {name}_to."
+    as_of = wanted.get("as_of")
+    if as_of is None:
+        return
+    if as_of > now:
+        yield "as_of", "Must not be in the future: what will be confirmed then is not known."
+    for name in ("state", "anomaly"):
+        if wanted.get(name) is not None:
+            yield name, "Cannot be combined with as_of: it is known of the present alone."
