@@ -81,6 +81,19 @@ def test_read_leaves_nothing_behind(database: Database) -> None:
         assert session.scalar(select(func.count()).select_from(Heartbeat)) == 0
 
 
+def test_snapshot_sees_one_state_whatever_is_committed_meanwhile(database: Database) -> None:
+    with database.snapshot() as session:
+        before = session.scalar(select(Upstream.probes))
+        with database.write() as other:
+            other.execute(update(Upstream).values(probes=Upstream.probes + 1))
+        assert session.scalar(select(Upstream.probes)) == before
+    # What is returned to the pool is no longer isolated like this.
+    with database.read() as session:
+        assert session.scalar(select(Upstream.probes)) != before
+        if not database.is_sqlite:
+            assert session.scalar(text("SHOW transaction_isolation")) == "read committed"
+
+
 def test_concurrent_read_then_write_is_never_refused(database: Database) -> None:
     """On SQLite a transaction that reads first and writes later is refused half-way, unless it locks when it begins."""
     together = threading.Barrier(4)
