@@ -15,6 +15,7 @@ from webhook_app.adapters.table_files import FileFormat, file_name, write_table
 from webhook_app.config import load_settings
 from webhook_app.db.database import Database
 from webhook_app.domain.timestamps import format_timestamp
+from webhook_app.interrupts import Interrupts, held_interrupts
 from webhook_app.logs import configure_logging
 from webhook_app.services import utc_now
 from webhook_app.shell_options import filter_options, make_filter
@@ -56,9 +57,11 @@ def export(file_format: str, output: Path | None, force: bool, **given: Any) -> 
     configure_logging(settings.log_format, settings.log_level, "export")
     with closing(Database(settings.database_url, pool_size=1)) as database:
         try:
-            freshness = read_freshness(database, wanted)
-            with _open(target) as file:
-                rows = _write(database, wanted, FileFormat(file_format), file)
+            with held_interrupts() as interrupts:
+                freshness = read_freshness(database, wanted)
+                with _open(target) as file:
+                    rows = _write(database, wanted, FileFormat(file_format), file, interrupts)
+                    interrupts.check()
         except KeyboardInterrupt:
             click.echo("\nInterrupted: the file is not complete, and was not kept.", err=True)
             sys.exit(_INTERRUPTED)
@@ -109,28 +112,34 @@ def _stdout() -> Iterator[BinaryIO]:
         raise
 
 
-def _write(database: Database, wanted: TransactionFilter, file_format: FileFormat, file: BinaryIO) -> int:
+def _write(
+    database: Database, wanted: TransactionFilter, file_format: FileFormat, file: BinaryIO, interrupts: Interrupts
+) -> int:
     """How many rows were written; shows how far it is on a terminal."""
     is_shown = sys.stderr.isatty()
     length = count_rows(database, wanted) if is_shown else 0
     with click.progressbar(
         length=length, label="rows", show_pos=True, hidden=not is_shown, file=sys.stderr, update_min_steps=_STEP
     ) as bar:
-        rows = _Counted(export_rows(database, wanted), bar.update)
+        rows = _Counted(export_rows(database, wanted), bar.update, interrupts)
         for chunk in write_table(file_format, export_columns(wanted), rows):
             file.write(chunk)
     return rows.count
 
 
 class _Counted(Iterator[Sequence[object]]):
-    """Rows that are counted as they go by."""
+    """Rows that are counted as they go by, and end where somebody interrupts."""
 
-    def __init__(self, rows: Generator[Sequence[object]], advance: Callable[[int], object]) -> None:
+    def __init__(
+        self, rows: Generator[Sequence[object]], advance: Callable[[int], object], interrupts: Interrupts
+    ) -> None:
         self.count = 0
+        self._interrupts = interrupts
         self._rows = rows
         self._advance = advance
 
     def __next__(self) -> Sequence[object]:
+        self._interrupts.check()
         row = next(self._rows)
         self.count += 1
         self._advance(1)

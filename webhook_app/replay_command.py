@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import os
 import sys
-import time
 from collections.abc import Callable
 from contextlib import closing
 from typing import Any
@@ -14,6 +13,7 @@ import click
 
 from webhook_app.config import load_settings
 from webhook_app.db.database import Database
+from webhook_app.interrupts import held_interrupts
 from webhook_app.logs import configure_logging
 from webhook_app.models.event import Delivery
 from webhook_app.services import utc_now
@@ -127,11 +127,12 @@ def _confirm(preview: Ordered, per_second: float, yes: bool) -> None:
 def _watch(database: Database, replay_id: int, *, wait: bool) -> int:
     """Until all is settled, where that is wanted; the exit code."""
     try:
-        progress = _report(database, replay_id)
-        click.echo(f"Replay {replay_id} is ordered: {_counted(progress.replay.matched, 'transaction', '', 's')}.")
-        if not wait:
-            return 0
-        progress = _follow(database, replay_id, time.sleep)
+        with held_interrupts() as interrupts:
+            progress = _report(database, replay_id)
+            click.echo(f"Replay {replay_id} is ordered: {_counted(progress.replay.matched, 'transaction', '', 's')}.")
+            if not wait:
+                return 0
+            progress = _follow(database, replay_id, interrupts.wait)
     except KeyboardInterrupt:
         click.echo(
             f"\nNo longer watched; replay {replay_id} goes on. To cancel what is not released yet: its page, "

@@ -51,13 +51,18 @@ def started(
     running = Running(folder)
     with running.stdout_path.open("w") as stdout, running.stderr_path.open("w") as stderr:
         running.process = subprocess.Popen(
-            argv, env=dict(env), cwd=REPOSITORY, stdin=stdin, stdout=stdout, stderr=stderr
+            argv, env=dict(env), cwd=REPOSITORY, stdin=stdin, stdout=stdout, stderr=stderr, preexec_fn=_heed_hangup
         )
     try:
         yield running
     finally:
         running.process.kill()
         running.process.wait()
+
+
+def _heed_hangup() -> None:
+    """Under nohup children would be born with SIGHUP ignored, which ours respect."""
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 
 class Running:
