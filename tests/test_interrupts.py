@@ -10,27 +10,23 @@ import pytest
 from webhook_app.interrupts import held_interrupts
 
 
-def test_interrupt_is_held_back_until_somebody_looks() -> None:
-    reached = False
-    with pytest.raises(KeyboardInterrupt), held_interrupts() as interrupts:
+def interrupt(times: int, reached: list[int], *, looks: bool) -> None:
+    with held_interrupts() as interrupts:
         interrupts.check()
-        os.kill(os.getpid(), signal.SIGINT)
-        reached = True
-        interrupts.check()
-    assert reached
-
-
-def test_interrupt_that_nobody_looked_for_is_raised_at_the_end() -> None:
-    with pytest.raises(KeyboardInterrupt), held_interrupts():
-        os.kill(os.getpid(), signal.SIGINT)
-
-
-def test_second_interrupt_is_not_held_back() -> None:
-    former = signal.getsignal(signal.SIGINT)
-    reached = []
-    with pytest.raises(KeyboardInterrupt), held_interrupts():
-        for number in range(3):
+        for number in range(times):
             os.kill(os.getpid(), signal.SIGINT)
             reached.append(number)
+        if looks:
+            interrupts.check()
+            reached.append(-1)
+
+
+@pytest.mark.parametrize(
+    ("times", "looks"), [(1, True), (1, False), (3, True)], ids=["at a look", "at the end", "the second one at once"]
+)
+def test_first_interrupt_is_held_back_and_none_is_lost(times: int, looks: bool) -> None:
+    former, reached = signal.getsignal(signal.SIGINT), list[int]()
+    with pytest.raises(KeyboardInterrupt):
+        interrupt(times, reached, looks=looks)
     assert reached == [0]
     assert signal.getsignal(signal.SIGINT) == former
