@@ -65,7 +65,7 @@ def test_file_is_named_after_filter_and_moment(
     wanted = TransactionFilter(q="id-2", status="completed")
     assert (folder / name).read_bytes() == b"".join(export_file(database, wanted, file_format))
     assert done.stdout == f"4 rows in {name}.\n"
-    assert done.stderr == "Waiting for Proof's word: 0 being reconciled, 2 failed, 2 never confirmed.\n"
+    assert done.stderr == "Waiting for Proof's word: 2 being reconciled, 2 failed, 2 never confirmed.\n"
     assert (folder / name).stat().st_mode & 0o777 == 0o666 & ~current_umask()
 
 

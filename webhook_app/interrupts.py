@@ -36,11 +36,16 @@ class Interrupts:
 
 @contextmanager
 def held_interrupts() -> Iterator[Interrupts]:
-    """For the main thread. One that came in the block and met no `check` is raised at its end."""
+    """For the main thread. One that came in the block and met no `check` is raised at its end. SIGTERM, and SIGHUP of a
+    terminal that is closed, mean the same, but for whoever was told to ignore them."""
     interrupts = Interrupts()
-    former = signal.signal(signal.SIGINT, interrupts.on_signal)
+    former = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
+    heeded = [number for number, handler in former.items() if handler is not signal.SIG_IGN]
+    for number in heeded:
+        signal.signal(number, interrupts.on_signal)
     try:
         yield interrupts
         interrupts.check()
     finally:
-        signal.signal(signal.SIGINT, former)
+        for number in heeded:
+            signal.signal(number, former[number])

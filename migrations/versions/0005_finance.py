@@ -222,20 +222,28 @@ def _add_versions() -> None:
     )
 
 
-def _new_version(position: str) -> str:
+def _new_version(position: str, recorded_at: str) -> str:
     columns = ", ".join(VALUES)
     new = ", ".join(f"NEW.{name}" for name in VALUES)
     return (
         f"INSERT INTO transaction_versions (merchant_transaction_id, position, {columns}, recorded_at) "
-        f"VALUES (NEW.merchant_transaction_id, {position}, {new}, NEW.confirmed_at);"
+        f"VALUES (NEW.merchant_transaction_id, {position}, {new}, {recorded_at});"
     )
 
 
 _POSITION = "(SELECT r.id FROM reconciliations r WHERE r.merchant_transaction_id = NEW.merchant_transaction_id)"
-_END_VERSION = (
-    "UPDATE transaction_versions SET superseded_at = NEW.confirmed_at "
-    "WHERE merchant_transaction_id = NEW.merchant_transaction_id AND superseded_at IS NULL;"
+#: A clock that was set back, or the one of another host, must not make two versions of one transaction overlap.
+_LATEST = (
+    "(SELECT max(v.superseded_at) FROM transaction_versions v"
+    " WHERE v.merchant_transaction_id = NEW.merchant_transaction_id)"
 )
+
+
+def _end_version(greatest: str) -> str:
+    return (
+        f"UPDATE transaction_versions SET superseded_at = {greatest}(NEW.confirmed_at, recorded_at) "
+        "WHERE merchant_transaction_id = NEW.merchant_transaction_id AND superseded_at IS NULL;"
+    )
 
 
 def _make_sqlite_triggers() -> None:
@@ -246,12 +254,12 @@ def _make_sqlite_triggers() -> None:
     )
     op.execute(
         "CREATE TRIGGER transactions_first_version AFTER INSERT ON transactions BEGIN "
-        f"{_new_version(f'coalesce(NEW.position, {_POSITION})')} END"
+        f"{_new_version(f'coalesce(NEW.position, {_POSITION})', 'NEW.confirmed_at')} END"
     )
     differs = " OR ".join(f"OLD.{name} IS NOT NEW.{name}" for name in VALUES)
     op.execute(
         f"CREATE TRIGGER transactions_later_version AFTER UPDATE OF {', '.join(VALUES)} ON transactions "
-        f"WHEN {differs} BEGIN {_END_VERSION} {_new_version('NEW.position')} END"
+        f"WHEN {differs} BEGIN {_end_version('max')} {_new_version('NEW.position', _LATEST)} END"
     )
 
 
@@ -266,7 +274,8 @@ def _make_postgresql_triggers() -> None:
     )
     op.execute(
         "CREATE FUNCTION record_transaction_version() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN "
-        f"IF TG_OP = 'UPDATE' THEN {_END_VERSION} END IF; {_new_version('NEW.position')} RETURN NULL; END $$"
+        f"IF TG_OP = 'UPDATE' THEN {_end_version('greatest')} END IF; "
+        f"{_new_version('NEW.position', f'coalesce({_LATEST}, NEW.confirmed_at)')} RETURN NULL; END $$"
     )
     op.execute(
         "CREATE TRIGGER transactions_first_version AFTER INSERT ON transactions FOR EACH ROW "

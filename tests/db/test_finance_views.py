@@ -18,7 +18,7 @@ from tests.servers import PostgresServer
 from tests.work import report
 from webhook_app.cli import cli
 from webhook_app.db.database import Database
-from webhook_app.db.finance_views import FINANCE_VIEWS, grant_statements
+from webhook_app.db.finance_views import FINANCE_VIEWS, grant_statements, lock_statement
 from webhook_app.domain.retry_policy import Budget
 from webhook_app.domain.status import Status
 from webhook_app.usecases.discrepancies import acknowledge, find_discrepancies
@@ -157,11 +157,13 @@ def test_role_reads_every_view_and_is_refused_everything_else(as_bi: psycopg.Con
             as_bi.execute(statement.encode())
 
 
-def test_grants_are_printed_for_who_runs_them_by_hand() -> None:
-    result = CliRunner().invoke(cli, ["db", "grants", "bi"])
-    assert result.exit_code == 0
-    assert result.output.splitlines() == [f"{statement};" for statement in grant_statements("bi")]
-    assert 'GRANT SELECT ON "public"."finance_transactions"' in result.output
+def test_grants_are_printed_for_who_runs_them_by_hand(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DATABASE_URL", "postgresql://nobody@127.0.0.1:1/payments")
+    result = CliRunner().invoke(cli, ["db", "grants", "bi", "--schema", "pay"])
+    assert result.exit_code == 0, result.output
+    statements = [*grant_statements("bi", "payments", "pay"), lock_statement("bi")]
+    assert result.output.splitlines() == [f"{statement};" for statement in statements]
+    assert 'GRANT SELECT ON "pay"."finance_transactions"' in result.output
 
 
 def test_grants_cannot_be_applied_where_there_are_no_roles(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

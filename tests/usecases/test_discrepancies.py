@@ -15,6 +15,7 @@ from tests.work import report, shown
 from webhook_app.db.database import Database
 from webhook_app.domain.retry_policy import Budget
 from webhook_app.domain.status import Status
+from webhook_app.usecases import anomalies
 from webhook_app.usecases.audit import AuditFilter, list_entries
 from webhook_app.usecases.discrepancies import (
     Discrepancy,
@@ -129,12 +130,12 @@ def test_acknowledged_mismatch_that_changes_is_open_again(database: Database, cl
 def test_pending_too_long_is_noted_once_a_status_and_resolved_by_the_next(database: Database, clock: FakeClock) -> None:
     confirm(database, clock, confirmed(Status.PENDING, clock()))
     assert note_overdue(database, clock(), DAY) == 0
-    clock.advance(86_400)
+    clock.advance(86_401)
     assert note_overdue(database, clock(), DAY) == 1
     clock.advance(60)
     assert note_overdue(database, clock(), DAY) == 0
     found = only(database, "pending_too_long")
-    assert found.detail == "still pending, though created at 2026-04-01T11:55:00Z"
+    assert found.detail == "still pending, as it has been since 2026-04-01T12:00:00Z"
     acknowledge(database, found.id, "the user takes his time", SHELL, clock())
     clock.advance(60)
     assert note_overdue(database, clock(), DAY) == 0
@@ -142,6 +143,8 @@ def test_pending_too_long_is_noted_once_a_status_and_resolved_by_the_next(databa
     confirm(database, clock, replace(confirmed(Status.PROCESSING, clock()), created_at=created))
     assert find_discrepancies(database, "t") == []
     clock.advance(60)
+    assert note_overdue(database, clock(), DAY) == 0  # it has only just begun
+    clock.advance(86_400)
     assert note_overdue(database, clock(), DAY) == 1
     assert only(database, "pending_too_long").state == "open"
     confirm(database, clock, confirmed(Status.COMPLETED, clock()))
@@ -255,3 +258,17 @@ def test_resolved_one_that_comes_back_is_open_again_and_young(database: Database
         *(first.id, "open", first.detected_at),
         clock(),
     )
+
+
+def test_flood_of_forged_mismatches_keeps_nothing_else_open(
+    database: Database, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(anomalies, "_MOST_ANOMALIES_REVIEWED", 2)
+    confirm(database, clock, confirmed(Status.PROCESSING, clock()))
+    for number in range(3):
+        report(database, "t", clock(), status="completed", updated_at=clock() + timedelta(days=9000 + number))
+    confirm(database, clock, confirmed(Status.PROCESSING, clock()))
+    clock.advance(86_401)
+    assert note_overdue(database, clock(), DAY) == 1
+    confirm(database, clock, confirmed(Status.COMPLETED, clock()))
+    assert "pending_too_long" not in [one.kind for one in find_discrepancies(database, "t")]

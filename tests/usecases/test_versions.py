@@ -18,6 +18,7 @@ from webhook_app.adapters.proof import Confirmed
 from webhook_app.db.database import Database
 from webhook_app.domain.status import Status
 from webhook_app.models import Anomaly, Attempt, Event, Reconciliation, Transaction, TransactionVersion
+from webhook_app.usecases.discrepancies import find_discrepancies
 from webhook_app.usecases.reports import CONFIRMED, list_transactions
 from webhook_app.usecases.summary import Grouping, summarise
 from webhook_app.usecases.transaction_filter import TransactionFilter
@@ -69,12 +70,13 @@ def test_each_change_of_a_confirmed_value_is_a_version_and_a_repetition_is_none(
     assert {one.position for one in versions(database)} == {place}
 
 
-def test_equal_amount_written_otherwise_is_no_version(database: Database, clock: FakeClock) -> None:
+def test_amount_whose_scale_alone_changes_is_a_version(database: Database, clock: FakeClock) -> None:
     answer = confirmed(Status.COMPLETED, clock(), crypto_amount="1.5")
     confirm(database, clock, answer)
     clock.advance(1)
     confirm(database, clock, replace(answer, crypto_amount=Decimal("1.50")))
-    assert [str(one.crypto_amount) for one in versions(database)] == ["1.5"]
+    assert [str(one.crypto_amount) for one in versions(database)] == ["1.5", "1.50"]
+    assert find_discrepancies(database, "t") == []
 
 
 def test_whoever_changes_a_transaction_leaves_its_former_version_behind(database: Database, clock: FakeClock) -> None:
@@ -95,8 +97,7 @@ def test_as_of_a_moment_tells_what_was_confirmed_then(database: Database, clock:
     clock.advance(60)
     confirm(database, clock, confirmed(Status.COMPLETED, clock(), crypto_amount="3"))
     assert [item.merchant_transaction_id for item in list_at(database, began - timedelta(seconds=1))] == []
-    (unconfirmed,) = list_at(database, began)
-    assert (unconfirmed.status, unconfirmed.history) == (None, [])
+    assert list_at(database, began) == []
     (processing,) = list_at(database, began + timedelta(seconds=119))
     assert (processing.status, processing.crypto_amount, len(processing.history)) == ("processing", None, 1)
     assert processing.confirmed_at == began + timedelta(seconds=60)
@@ -140,6 +141,31 @@ def test_closed_month_is_told_the_same_whatever_happens_afterwards(database: Dat
     assert tell() == before
     now = summarise(database, replace(wanted, as_of=None), Grouping())
     assert now.rows != before[0]
+
+
+def test_clock_that_is_set_back_makes_no_two_versions_overlap(database: Database, clock: FakeClock) -> None:
+    began = clock()
+    answer = confirmed(Status.COMPLETED, began - timedelta(hours=1), fiat_amount="100")
+    for second, amount in ((0, "100"), (100, "101"), (95, "102"), (90, "103")):
+        clock.now = began + timedelta(seconds=second)
+        confirm(database, clock, replace(answer, fiat_amount=Decimal(amount)))
+    spans = [(one.recorded_at - began, one.superseded_at and one.superseded_at - began) for one in versions(database)]
+    seconds = [(begin.total_seconds(), end and end.total_seconds()) for begin, end in spans]
+    assert seconds == [(0, 100), (100, 100), (100, 100), (100, None)]
+    for second in (0, 92, 97, 100, 101):
+        moment = began + timedelta(seconds=second)
+        assert summarise(database, TransactionFilter(as_of=moment), Grouping()).count == 1
+        assert len(list_at(database, moment, type="buy")) == 1
+
+
+def test_event_that_the_spool_hands_over_late_changes_no_moment_of_the_past(
+    database: Database, clock: FakeClock
+) -> None:
+    confirm(database, clock, confirmed(Status.COMPLETED, clock()))
+    clock.advance(1800)
+    assert [one.merchant_transaction_id for one in list_at(database, clock())] == ["t"]
+    report(database, "late", clock() - timedelta(seconds=1700))
+    assert [one.merchant_transaction_id for one in list_at(database, clock())] == ["t"]
 
 
 _STEP = st.tuples(

@@ -13,18 +13,22 @@ FINANCE_VIEWS = (
 )
 
 
-def grant_statements(role: str, schema: str = "public") -> list[str]:
-    """What lets the PostgreSQL role `role` read the views and nothing else, in the database they are run in.
+def grant_statements(role: str, database: str, schema: str) -> list[str]:
+    """What lets the PostgreSQL role `role` read the views and nothing else.
 
-    A view reads with its owner's rights, so the role needs none on the tables. That it begins read-only transactions is
-    a second lock: it could set that back, and would still lack the right to write.
+    A view reads with its owner's rights, so the role needs none on the tables.
     """
     name, place = Identifier(role), Identifier(schema)
     views = SQL(", ").join(Identifier(schema, view) for view in FINANCE_VIEWS)
     statements: list[Composable] = [
-        SQL("REVOKE ALL ON ALL TABLES IN SCHEMA {} FROM {}").format(place, name),
+        SQL("GRANT CONNECT ON DATABASE {} TO {}").format(Identifier(database), name),
         SQL("GRANT USAGE ON SCHEMA {} TO {}").format(place, name),
         SQL("GRANT SELECT ON {} TO {}").format(views, name),
-        SQL("ALTER ROLE {} SET default_transaction_read_only = on").format(name),
     ]
     return [statement.as_string() for statement in statements]
+
+
+def lock_statement(role: str) -> str:
+    """A second lock, for who may alter roles: its transactions are read-only. It could set that back, and would still
+    lack the right to write."""
+    return SQL("ALTER ROLE {} SET default_transaction_read_only = on").format(Identifier(role)).as_string()

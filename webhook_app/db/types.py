@@ -30,6 +30,10 @@ class ExactDecimal(TypeDecorator[Decimal]):
     def process_result_value(self, value: Any, dialect: Dialect) -> Decimal | None:
         return None if value is None else Decimal(value)
 
+    def compare_values(self, x: Decimal | None, y: Decimal | None) -> bool:
+        """Whether there is nothing to write: 2.5 and 2.50 are one amount, written differently."""
+        return format_amount(x) == format_amount(y)
+
 
 class UtcDateTime(TypeDecorator[datetime]):
     """An aware UTC datetime in and out; a naive one is a programming error and raises ValueError."""

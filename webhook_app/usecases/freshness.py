@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
@@ -25,7 +25,7 @@ MOST_COUNTED = 10_000
 
 @dataclass(frozen=True)
 class Freshness:
-    """Transactions in a filter whose present state at Proof may be another than the one that is told.
+    """Transactions in a filter, or that may come to be in it, whose state at Proof may be another than the one told.
 
     As of a past moment, `pending` and `failed` are None: what was confirmed then cannot get stale.
     """
@@ -49,10 +49,17 @@ def read_freshness(database: Database, wanted: TransactionFilter) -> Freshness:
 
 
 def count_unsettled(session: Session, wanted: TransactionFilter, *, is_paused: bool) -> Freshness:
-    """Counts up to MOST_COUNTED of each. As of a past moment nothing is counted: see `count_unconfirmed_then`."""
+    """Counts up to MOST_COUNTED of each: those in the filter, and those that Proof's next word may bring into it.
+
+    As of a past moment nothing is counted: see `count_unconfirmed_then`.
+    """
     if wanted.as_of is not None:
         return Freshness(None, None, None)
-    in_filter = narrow_heard_of(select(Reconciliation.id), wanted, is_paused=is_paused)
+    # What waits may get another status, and a later `updated_at`: only an upper bound can exclude it.
+    may_be = replace(wanted, status=None, updated_from=None)
+    in_filter = narrow_heard_of(select(Reconciliation.id), may_be, is_paused=is_paused)
+    if wanted.asks_for_confirmed:
+        in_filter = in_filter.where(Reconciliation.reconciled_at.is_not(None))  # the others are counted below
     never_confirmed = select(Reconciliation.id).where(Reconciliation.reconciled_at.is_(None))
     if wanted.q is not None:
         never_confirmed = never_confirmed.where(is_part_of(wanted.q, Reconciliation))

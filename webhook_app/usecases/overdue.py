@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, bindparam, literal, select
+from sqlalchemy import ColumnElement, bindparam, literal, select, true
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from webhook_app.db.database import Database
@@ -38,19 +38,30 @@ def note_overdue(database: Database, now: datetime, after: timedelta) -> int:
     """
     if not _takes_turn(database, now):
         return 0
+    before = now - after
     with database.read() as session:
-        found = [*_find_under_way(session, now - after), *_find_unconfirmed(session, now - after)]
-    if found:
-        with database.write() as session:
-            for merchant_transaction_id, status, since in found:
-                note_anomaly(
-                    session,
-                    merchant_transaction_id,
-                    AnomalyKind.PENDING_TOO_LONG,
-                    fingerprint=status,
-                    detail=_describe(status, since),
-                    now=now,
-                )
+        found = [*_find_under_way(session, before), *_find_unconfirmed(session, before)]
+    if not found:
+        return 0
+    with database.write() as session:
+        # Whoever confirms one of them holds its reconciliation: what is noted is what is so once that is ours.
+        ids = [merchant_transaction_id for merchant_transaction_id, _, _ in found]
+        session.execute(
+            select(Reconciliation.id)
+            .where(Reconciliation.merchant_transaction_id.in_(ids))
+            .order_by(Reconciliation.id)
+            .with_for_update()
+        )
+        found = [*_find_under_way(session, before, ids), *_find_unconfirmed(session, before, ids)]
+        for merchant_transaction_id, status, since in found:
+            note_anomaly(
+                session,
+                merchant_transaction_id,
+                AnomalyKind.PENDING_TOO_LONG,
+                fingerprint=status,
+                detail=_describe(status, since),
+                now=now,
+            )
     return len(found)
 
 
@@ -72,13 +83,17 @@ def _takes_turn(database: Database, now: datetime) -> bool:
         return taken.first() is not None
 
 
-def _find_under_way(session: Session, before: datetime) -> Sequence[tuple[str, str, datetime]]:
+def _find_under_way(
+    session: Session, before: datetime, ids: Sequence[str] | None = None
+) -> Sequence[tuple[str, str, datetime]]:
     rows = session.execute(
-        select(Transaction.merchant_transaction_id, Transaction.status, Transaction.created_at)
+        select(Transaction.merchant_transaction_id, Transaction.status, Transaction.updated_at)
         .where(
             # Written out, as the index over these alone is.
             Transaction.status.in_(bindparam("under_way", _UNDER_WAY, expanding=True, literal_execute=True)),
             Transaction.created_at < before,
+            Transaction.updated_at < before,
+            true() if ids is None else Transaction.merchant_transaction_id.in_(ids),
             ~_is_noted(Transaction.merchant_transaction_id, Transaction.status),
         )
         .order_by(Transaction.created_at)
@@ -87,7 +102,9 @@ def _find_under_way(session: Session, before: datetime) -> Sequence[tuple[str, s
     return [(merchant_transaction_id, status, since) for merchant_transaction_id, status, since in rows]
 
 
-def _find_unconfirmed(session: Session, before: datetime) -> Sequence[tuple[str, str, datetime]]:
+def _find_unconfirmed(
+    session: Session, before: datetime, ids: Sequence[str] | None = None
+) -> Sequence[tuple[str, str, datetime]]:
     """Those that gave up have an anomaly that says more."""
     rows = session.execute(
         select(Reconciliation.merchant_transaction_id, Reconciliation.created_at)
@@ -95,6 +112,7 @@ def _find_unconfirmed(session: Session, before: datetime) -> Sequence[tuple[str,
             Reconciliation.reconciled_at.is_(None),
             Reconciliation.state != State.FAILED,
             Reconciliation.created_at < before,
+            true() if ids is None else Reconciliation.merchant_transaction_id.in_(ids),
             ~_is_noted(Reconciliation.merchant_transaction_id, literal(_UNCONFIRMED)),
         )
         .order_by(Reconciliation.id)
@@ -121,4 +139,4 @@ def _is_noted(
 def _describe(status: str, since: datetime) -> str:
     if status == _UNCONFIRMED:
         return f"heard of at {format_timestamp(since)}, and not confirmed by Proof since"
-    return f"still {status}, though created at {format_timestamp(since)}"
+    return f"still {status}, as it has been since {format_timestamp(since)}"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from datetime import timedelta
 
 from sqlalchemy import func, null, select, tuple_
 from sqlalchemy.orm import Session
@@ -17,6 +18,9 @@ from webhook_app.usecases.transaction_filter import (
     narrow_confirmed,
     narrow_heard_of,
 )
+
+#: What was confirmed at a moment had been heard of by then, but for clocks that differ: this much is looked through.
+_MOST_SKEW = timedelta(days=1)
 
 
 def find_places(
@@ -47,7 +51,7 @@ def find_places(
         moment, position = Reconciliation.created_at, Reconciliation.id
         query = narrow_heard_of(select(position, moment), wanted, is_paused=is_paused, is_walk=is_walk)
         if wanted.as_of is not None and after is None:  # likewise
-            query = query.where(moment <= wanted.as_of)
+            query = query.where(moment <= wanted.as_of + _MOST_SKEW)
     if wanted.begins_with_confirmed or wanted.as_of is not None:
         query = query.order_by(moment.desc(), position.desc())
         if after is not None:
@@ -66,6 +70,4 @@ def count_places(session: Session, wanted: TransactionFilter, *, is_paused: bool
         query = narrow_confirmed(query, wanted, is_paused=is_paused)
     else:
         query = narrow_heard_of(query.select_from(Reconciliation), wanted, is_paused=is_paused)
-        if wanted.as_of is not None:
-            query = query.where(Reconciliation.created_at <= wanted.as_of)
     return session.scalar(query) or 0

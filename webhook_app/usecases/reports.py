@@ -122,7 +122,7 @@ def list_transactions(
 ) -> TransactionPage:
     """Newest first, by when we first heard of them (of a `created` range by Proof's time), so that a page stays where
     it is while transactions change."""
-    with database.read() as session:
+    with database.snapshot() as session:
         is_paused = read_gate(session).is_paused
         places = find_places(session, wanted, limit + 1, after, is_paused=is_paused)
         freshness = count_unsettled(session, wanted, is_paused=is_paused)

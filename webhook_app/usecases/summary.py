@@ -89,7 +89,7 @@ class TooManyGroups(Exception):
 
 def summarise(database: Database, wanted: TransactionFilter, grouping: Grouping) -> Summary:
     """Groups in the order of their values, None last. Raises TooManyGroups."""
-    with database.read() as session:
+    with database.snapshot() as session:
         is_paused = read_gate(session).is_paused
         source = wanted.source
         groups = [_group(session, wanted, grouping, dimension) for dimension in grouping.by]

@@ -109,7 +109,7 @@ def narrow_heard_of(
     """`query`, which selects from reconciliations, narrowed likewise; confirmed or not, where that is not asked for."""
     source = wanted.source
     confirmed = select(source.merchant_transaction_id).where(is_confirmed_of(source, wanted.as_of))
-    if wanted.asks_for_confirmed:
+    if wanted.asks_for_confirmed or wanted.as_of is not None:
         # Not joined: SQLite would begin with the transactions, of which there are more.
         query = query.where(confirmed.where(*confirmed_conditions(wanted)).exists())
     if wanted.q is not None:

@@ -62,7 +62,8 @@ def stream_file(chunks: Iterator[bytes], media_type: str, filename: str) -> Resp
         else:
             _take_place(held)
             held.callback(keep_slot())
-            body = _Body(chunks, _first(chunks), held.pop_all(), connections_of(request.environ))
+            first, connections = _first(chunks), connections_of(request.environ)
+            body = _Body(chunks, first, held.pop_all(), connections)
     response = Response(body, content_type=media_type)
     response.headers["Content-Disposition"] = f'attachment; filename="{filename}"'
     response.headers["Cache-Control"] = "no-store"

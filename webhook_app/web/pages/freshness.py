@@ -29,7 +29,9 @@ def _tell(freshness: Freshness, wanted: TransactionFilter, *, is_paused: bool) -
         waiting.append(f"{_count(freshness, freshness.failed)} {_has(freshness.failed)} failed to be reconciled")
     if waiting:
         total = (freshness.pending or 0) + (freshness.failed or 0)
-        yield f"{', '.join(waiting)}: what is shown of {'it' if total == 1 else 'them'} may be out of date."
+        told = f"{', '.join(waiting)}: what is shown of {'it' if total == 1 else 'them'} may be out of date"
+        may_come = wanted.status is not None or wanted.updated_from is not None
+        yield f"{told}, or may come to belong here." if may_come else f"{told}."
     if freshness.unconfirmed:
         count, was = _count(freshness, freshness.unconfirmed), "was" if freshness.unconfirmed == 1 else "were"
         if wanted.asks_for_confirmed:
