@@ -35,7 +35,7 @@ def total(database: Database, values: list[Decimal | None]) -> Decimal | None:
         return session.scalar(select(exact_sum(Transaction.crypto_amount)))
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(values=st.lists(st.none() | amounts, max_size=12))
 def test_sum_equals_pythons_decimal_to_the_last_digit(database: Database, values: list[Decimal | None]) -> None:
     expected = None

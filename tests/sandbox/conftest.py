@@ -70,11 +70,11 @@ class Receiver:
             protocol_version = "HTTP/1.1"
 
             def do_POST(self) -> None:
-                body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+                # Kept before it is answered: the sandbox is still once it has the answer.
+                receiver.bodies.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
                 self.send_response(receiver.answer)
                 self.send_header("Content-Length", "0")
                 self.end_headers()
-                receiver.bodies.append(body)
 
             def log_message(self, *_: Any) -> None:
                 pass

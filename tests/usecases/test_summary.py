@@ -55,7 +55,7 @@ _ROWS = st.fixed_dictionaries(
 )
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     rows=st.lists(_ROWS, max_size=10), zone=st.sampled_from(["UTC", "Europe/Paris", "Pacific/Apia", "Asia/Kathmandu"])
 )

@@ -176,7 +176,7 @@ _STEP = st.tuples(
 )
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(steps=st.lists(_STEP, max_size=12))
 def test_every_moment_of_any_history_is_told_as_it_was(database: Database, steps: list[Any]) -> None:
     with database.write() as session:
