@@ -27,7 +27,7 @@ from webhook_app.usecases.tokens import create_token
 CHECKS = Path(__file__).with_name("openapi_checks.py")
 
 #: For each operation and phase; enough to meet each branch, few enough to be quick. More of them found no more.
-EXAMPLES = 12
+EXAMPLES = 8
 
 
 @pytest.fixture
