@@ -17,14 +17,14 @@ import psutil
 import urllib3
 
 from benchmarks.seed import END, seed_postgresql, seed_sqlite
-from tests.servers import PostgresServer, RedisServer
+from tests.support.servers import PostgresServer, RedisServer
 from webhook_app.config import VARIABLES
 from webhook_app.db.database import Database
 from webhook_app.db.migrate import upgrade
-from webhook_app.models.system import Role
-from webhook_app.usecases.accounts import create_account
+from webhook_app.models.role import Role
+from webhook_app.usecases.access.accounts import create_account
+from webhook_app.usecases.access.tokens import create_token
 from webhook_app.usecases.audit import Actor
-from webhook_app.usecases.tokens import create_token
 
 ENGINES = ("sqlite", "postgresql")
 

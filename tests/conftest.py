@@ -8,8 +8,7 @@ import random
 import shutil
 import tempfile
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -17,24 +16,21 @@ import structlog
 from flask import Flask
 from flask.testing import FlaskClient
 
-from tests.people import BROWSER, PASSWORD, SHELL, log_in
-from tests.servers import PostgresDatabases, PostgresServer, RedisServer
+from tests.support.clock import FakeClock
+from tests.support.people import BROWSER, PASSWORD, SHELL, log_in
+from tests.support.servers import PostgresDatabases, PostgresServer, RedisServer
 from webhook_app.adapters.proof import ProofClient
 from webhook_app.app import create_app
 from webhook_app.config import Settings, load_settings
 from webhook_app.db.database import Database
 from webhook_app.db.migrate import upgrade
-from webhook_app.models.system import Role
+from webhook_app.models.role import Role
 from webhook_app.sandbox.server import Sandbox, SandboxSettings
 from webhook_app.services import Services, open_reconciler, open_services
-from webhook_app.usecases import passwords
-from webhook_app.usecases.accounts import create_account
-from webhook_app.usecases.reconcile import Reconciler
-from webhook_app.usecases.tokens import create_token
-
-#: A moment after the one of Proof's documented example.
-START = datetime(2026, 4, 1, 12, 0, tzinfo=UTC)
-
+from webhook_app.usecases.access import passwords
+from webhook_app.usecases.access.accounts import create_account
+from webhook_app.usecases.access.tokens import create_token
+from webhook_app.usecases.reconcile.reconciler import Reconciler
 
 #: Where there is room in memory, databases are there: nobody's power is cut in a test, and a disk's fsync is slow.
 _MEMORY = Path("/dev/shm")
@@ -139,19 +135,6 @@ def redis_url(redis_server: RedisServer) -> str:
 def sandbox() -> Iterator[Sandbox]:
     with Sandbox(SandboxSettings(tokens=("test-token",), seed=1)) as sandbox:
         yield sandbox
-
-
-@dataclass
-class FakeClock:
-    """A clock that stands still until it is moved."""
-
-    now: datetime = START
-
-    def __call__(self) -> datetime:
-        return self.now
-
-    def advance(self, seconds: float) -> None:
-        self.now += timedelta(seconds=seconds)
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from webhook_app.domain.retry_policy import TABLE, Budget, Rule
-from webhook_app.web.discrepancy_words import KINDS
+from webhook_app.web.finance.discrepancy_words import KINDS
 
 DOCS = Path(__file__).parents[1] / "docs"
 

@@ -11,21 +11,21 @@ from werkzeug.middleware.proxy_fix import ProxyFix
 from webhook_app.config import ConfigurationError, load_settings
 from webhook_app.logs import configure_logging
 from webhook_app.services import Services, open_services
-from webhook_app.web.deliveries import deliveries_blueprint
-from webhook_app.web.discrepancies import discrepancies_blueprint
 from webhook_app.web.errors import register_error_handlers
-from webhook_app.web.exports import exports_blueprint
-from webhook_app.web.health import health_blueprint
-from webhook_app.web.openapi import DocumentedApi
+from webhook_app.web.finance.discrepancies import discrepancies_blueprint
+from webhook_app.web.finance.exports import exports_blueprint
+from webhook_app.web.finance.summary import summary_blueprint
+from webhook_app.web.finance.transactions import transactions_blueprint
+from webhook_app.web.monitor.health import health_blueprint
+from webhook_app.web.monitor.pages.overview import overview_blueprint
+from webhook_app.web.openapi.document import DocumentedApi
 from webhook_app.web.pages import register_pages
-from webhook_app.web.pages.overview import overview_blueprint
+from webhook_app.web.receive.webhooks import webhooks_blueprint
+from webhook_app.web.redeliver.deliveries import deliveries_blueprint
+from webhook_app.web.redeliver.rq import mount_rq_dashboard
 from webhook_app.web.requests import bind_services
 from webhook_app.web.reserve import keep_reserve
-from webhook_app.web.rq import mount_rq_dashboard
 from webhook_app.web.streaming import limit_files
-from webhook_app.web.summary import summary_blueprint
-from webhook_app.web.transactions import transactions_blueprint
-from webhook_app.web.webhooks import webhooks_blueprint
 
 #: Request threads of one web process; each may hold one database connection.
 REQUEST_THREADS = 16

@@ -12,9 +12,9 @@ from webhook_app.adapters.queueing import Queues, Waker, connect_redis
 from webhook_app.adapters.spool import Spool
 from webhook_app.config import ConfigurationError, Settings
 from webhook_app.db.database import Database
-from webhook_app.usecases.apply import Policy
-from webhook_app.usecases.intake import Intake
-from webhook_app.usecases.reconcile import Reconciler
+from webhook_app.usecases.receive.intake import Intake
+from webhook_app.usecases.reconcile.apply import Policy
+from webhook_app.usecases.reconcile.reconciler import Reconciler
 
 Clock = Callable[[], datetime]
 

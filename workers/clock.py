@@ -18,19 +18,12 @@ from sqlalchemy.exc import SQLAlchemyError
 from webhook_app.adapters.queueing import MOST_DISPATCHED, MOST_SHOWN, Shown
 from webhook_app.logs import get_logger
 from webhook_app.services import Services
-from webhook_app.usecases.clock_jump import follow_clock
-from webhook_app.usecases.overdue import note_overdue
-from webhook_app.usecases.reconcile import Reconciler
-from webhook_app.usecases.replay_release import release_replays
-from webhook_app.usecases.sweep import (
-    CLOCK,
-    Waiting,
-    beat,
-    find_failed,
-    find_retrying,
-    find_work,
-    recover_lost_claims,
-)
+from webhook_app.usecases.heartbeats import CLOCK, beat
+from webhook_app.usecases.reconcile.clock_jump import follow_clock
+from webhook_app.usecases.reconcile.overdue import note_overdue
+from webhook_app.usecases.reconcile.reconciler import Reconciler
+from webhook_app.usecases.reconcile.sweep import Waiting, find_failed, find_retrying, find_work, recover_lost_claims
+from webhook_app.usecases.redeliver.replay_release import release_replays
 
 log = get_logger()
 

@@ -8,7 +8,7 @@ from functools import lru_cache
 
 from webhook_app.config import load_settings
 from webhook_app.services import Services, open_reconciler, open_services
-from webhook_app.usecases.reconcile import Reconciler
+from webhook_app.usecases.reconcile.reconciler import Reconciler
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from rq import get_current_job
 from webhook_app.adapters.queueing import SHOWS_FAILED
 from webhook_app.logs import get_logger
 from webhook_app.usecases.audit import Actor
-from webhook_app.usecases.replay import replay_from_rq
+from webhook_app.usecases.redeliver.replay import replay_from_rq
 from workers.context import worker_context
 
 log = get_logger()

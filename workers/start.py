@@ -16,7 +16,7 @@ from rq.worker.base import BaseWorker
 import workers.jobs  # noqa: F401 - loaded here, so that not each child of the slow lane loads it anew
 from webhook_app.adapters.queueing import FAST_QUEUE, SLOW_QUEUE, connect_redis
 from webhook_app.logs import get_logger
-from webhook_app.usecases.claim import Lane
+from webhook_app.usecases.reconcile.claim import Lane
 
 log = get_logger()
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tests.adapters.hostile_server import HostileServer, Script
+from tests.support.hostile_server import HostileServer, Script
 from webhook_app.adapters.proof import ProofClient
 
 DATA = Path(__file__).parent.parent / "data"

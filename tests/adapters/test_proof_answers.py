@@ -13,7 +13,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tests.adapters.hostile_server import HostileServer, Line, Request
+from tests.support.hostile_server import HostileServer, Line, Request
 from webhook_app.adapters.proof import Confirmed, ProofClient, Session
 from webhook_app.adapters.proof_answers import read_request_id, read_retry_after
 from webhook_app.domain.failures import Failure

@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from tests.adapters.hostile_server import HostileServer, Line, Request
+from tests.support.hostile_server import HostileServer, Line, Request
 from webhook_app import __version__
 from webhook_app.adapters.proof import Confirmed, ProofClient, Session
 from webhook_app.domain.failures import Failure

@@ -10,15 +10,15 @@ from axe_playwright_python.sync_playwright import Axe
 from flask import Flask
 from playwright.sync_api import Browser, Page, ViewportSize, sync_playwright
 
-from tests.browser.live_server import LiveServer
-from tests.conftest import FakeClock
-from tests.people import PASSWORD, SHELL
+from tests.support.clock import FakeClock
+from tests.support.live_server import LiveServer
+from tests.support.people import PASSWORD, SHELL
+from tests.support.widths import NARROW, WIDE
 from webhook_app.db.database import Database
-from webhook_app.models.system import Role
-from webhook_app.usecases.accounts import create_account
+from webhook_app.models.role import Role
+from webhook_app.usecases.access.accounts import create_account
 
 #: The widths that pages are looked at.
-WIDE, NARROW = 1280, 390
 
 
 @pytest.fixture

@@ -11,19 +11,19 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Page
 
-from tests.browser import finance_states
-from tests.browser.admin_states import fill
-from tests.browser.conftest import NARROW, WIDE
-from tests.browser.overview_states import STATES
-from tests.conftest import FakeClock
-from tests.people import SHELL
+from tests.support import finance_states
+from tests.support.admin_states import fill
+from tests.support.clock import FakeClock
+from tests.support.overview_states import STATES
+from tests.support.people import SHELL
+from tests.support.widths import NARROW, WIDE
 from webhook_app.db.database import Database
-from webhook_app.models.system import Role
+from webhook_app.models.role import Role
 from webhook_app.sandbox.server import Sandbox
 from webhook_app.services import Services
-from webhook_app.usecases.accounts import create_account, set_role
-from webhook_app.usecases.reconcile import Reconciler
-from webhook_app.usecases.tokens import create_token
+from webhook_app.usecases.access.accounts import create_account, set_role
+from webhook_app.usecases.access.tokens import create_token
+from webhook_app.usecases.reconcile.reconciler import Reconciler
 
 FOLDER = Path(__file__).parents[2] / "screenshots"
 

@@ -9,9 +9,9 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Locator, Page, Request, expect
 
-from tests.browser.conftest import NARROW, WIDE
-from tests.browser.live_server import LiveServer
-from tests.web.test_transactions import put
+from tests.support.live_server import LiveServer
+from tests.support.rows import put
+from tests.support.widths import NARROW, WIDE
 from webhook_app.db.database import Database
 
 

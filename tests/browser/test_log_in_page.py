@@ -6,11 +6,11 @@ from collections.abc import Callable
 
 from playwright.sync_api import Page, expect
 
-from tests.conftest import FakeClock
-from tests.people import PASSWORD, SHELL
+from tests.support.clock import FakeClock
+from tests.support.people import PASSWORD, SHELL
 from webhook_app.db.database import Database
-from webhook_app.models.system import Role
-from webhook_app.usecases.accounts import create_account, set_role
+from webhook_app.models.role import Role
+from webhook_app.usecases.access.accounts import create_account, set_role
 
 LogIn = Callable[[str, Role], None]
 

@@ -10,14 +10,14 @@ import pytest
 from flask import Flask
 from playwright.sync_api import Page, Route, expect
 
-from tests.browser.overview_states import STATES
-from tests.conftest import FakeClock
-from tests.people import SHELL
-from tests.rows import WALLET, make_well, seed
+from tests.support.clock import FakeClock
+from tests.support.overview_states import STATES
+from tests.support.people import SHELL
+from tests.support.rows import WALLET, make_well, seed
 from webhook_app.db.database import Database
-from webhook_app.models.system import Role
+from webhook_app.models.role import Role
 from webhook_app.services import Services
-from webhook_app.usecases.accounts import set_role
+from webhook_app.usecases.access.accounts import set_role
 
 LogIn = Callable[[str, Role], None]
 

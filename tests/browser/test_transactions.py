@@ -6,13 +6,13 @@ from collections.abc import Callable
 
 from playwright.sync_api import Page, Route, expect
 
-from tests.browser import finance_states
-from tests.browser.conftest import NARROW
-from tests.conftest import FakeClock
-from tests.rows import confirm
+from tests.support import finance_states
+from tests.support.clock import FakeClock
+from tests.support.rows import confirm
+from tests.support.widths import NARROW
 from webhook_app.db.database import Database
-from webhook_app.models.anomaly import AnomalyKind
-from webhook_app.models.system import Role
+from webhook_app.models.discrepancy import AnomalyKind
+from webhook_app.models.role import Role
 from webhook_app.services import Services
 
 LogIn = Callable[[str, Role], None]

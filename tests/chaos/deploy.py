@@ -14,7 +14,7 @@ from webhook_app.domain.status import Status
 from webhook_app.domain.timestamps import parse_timestamp
 from webhook_app.models import Attempt
 from webhook_app.sandbox.faults import Order
-from webhook_app.usecases.sweep import WORKER_DIED
+from webhook_app.usecases.reconcile.sweep import WORKER_DIED
 
 #: Seconds that a process has after SIGTERM; `webhook-app run` gives it as many.
 GRACE = 10.0

@@ -9,7 +9,7 @@ from typing import Protocol
 
 import psycopg
 
-from tests.servers import PostgresServer
+from tests.support.servers import PostgresServer
 from webhook_app.db.migrate import upgrade
 
 

@@ -14,7 +14,7 @@ from webhook_app.domain.status import Status
 from webhook_app.models import Event, Reconciliation, StatusChangeRecord, Upstream
 from webhook_app.models.event import Delivery
 from webhook_app.models.reconciliation import State
-from webhook_app.usecases.ingest import ReportedEvent, Request, ingest_events
+from webhook_app.usecases.receive.ingest import ReportedEvent, Request, ingest_events
 
 #: Calls per second that are allowed, high, so that the backlog drains within the run.
 _RATE = 1000

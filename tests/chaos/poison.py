@@ -13,7 +13,7 @@ from webhook_app.domain.status import Status
 from webhook_app.domain.timestamps import parse_timestamp
 from webhook_app.models.reconciliation import State
 from webhook_app.sandbox.faults import Order
-from webhook_app.usecases.sweep import MOST_CRASHES, WORKER_DIED
+from webhook_app.usecases.reconcile.sweep import MOST_CRASHES, WORKER_DIED
 
 #: What is expected at most: the others wait for no poison, but for a worker that was killed with them in hand.
 _LIMIT = 60.0

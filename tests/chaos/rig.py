@@ -20,7 +20,7 @@ import urllib3
 
 from tests.chaos.engines import ENGINES, Engine
 from tests.chaos.keeper import Keeper
-from tests.servers import RedisServer
+from tests.support.servers import RedisServer
 from webhook_app.db.database import Database
 from webhook_app.sandbox.control import SandboxControl
 from webhook_app.sandbox.server import Sandbox, SandboxSettings

@@ -24,16 +24,16 @@ class Boundary:
 
 
 _QUEUES = "webhook_app.adapters.queueing:Queues"
-_RECONCILE = "webhook_app.usecases.reconcile"
-_APPLY = "webhook_app.usecases.apply"
+_RECONCILE = "webhook_app.usecases.reconcile.reconciler"
+_APPLY = "webhook_app.usecases.reconcile.apply"
 _FETCH = "webhook_app.adapters.proof:ProofClient.get_transaction"
 _SPOOL = "webhook_app.adapters.spool:Spool"
 
 #: In the order of an event's life.
 BOUNDARIES: dict[str, Boundary] = {
-    "body read": Boundary("web", "webhook_app.web.webhooks:parse_event"),
-    "rows written": Boundary("web", "webhook_app.usecases.ingest:request_reconciliations"),
-    "committed": Boundary("web", "webhook_app.usecases.intake:ingest_events"),
+    "body read": Boundary("web", "webhook_app.web.receive.webhooks:parse_event"),
+    "rows written": Boundary("web", "webhook_app.usecases.receive.ingest:request_reconciliations"),
+    "committed": Boundary("web", "webhook_app.usecases.receive.intake:ingest_events"),
     "answered": Boundary("web", f"{_QUEUES}.wake", before=True),
     "wake-up noted": Boundary("web", "rq:Queue.enqueue", before=True),
     "woken": Boundary("web", f"{_QUEUES}.wake"),
@@ -51,7 +51,7 @@ BOUNDARIES: dict[str, Boundary] = {
     "spool written": Boundary("web", "os:fsync", before=True),
     "spool fsynced": Boundary("web", f"{_SPOOL}.append"),
     "spool rotated": Boundary("web", f"{_SPOOL}._take_turn", only_if_true=True),
-    "spool ingested": Boundary("web", "webhook_app.usecases.intake:Intake._ingest_spooled"),
+    "spool ingested": Boundary("web", "webhook_app.usecases.receive.intake:Intake._ingest_spooled"),
     "spool unlinked": Boundary("web", f"{_SPOOL}.drain", only_if_true=True),
     "clock swept": Boundary("clock", "workers.clock:recover_lost_claims"),
     "clock found work": Boundary("clock", "workers.clock:find_work"),

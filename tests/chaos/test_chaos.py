@@ -10,7 +10,7 @@ import pytest
 
 from tests.chaos.dying import resolve
 from tests.chaos.steps import BOUNDARIES
-from tests.run.processes import REPOSITORY
+from tests.support.processes import REPOSITORY
 
 
 @pytest.mark.parametrize("step", BOUNDARIES)

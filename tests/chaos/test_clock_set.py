@@ -7,15 +7,15 @@ from datetime import timedelta
 import pytest
 from sqlalchemy import select, update
 
-from tests.conftest import FakeClock
-from tests.work import report
+from tests.support.clock import FakeClock
+from tests.support.work import report
 from webhook_app.db.database import Database
 from webhook_app.domain.gate import Limits
 from webhook_app.models import Reconciliation
 from webhook_app.models.reconciliation import State
-from webhook_app.usecases.claim import claim_due
-from webhook_app.usecases.clock_jump import follow_clock
-from webhook_app.usecases.sweep import find_work, recover_lost_claims
+from webhook_app.usecases.reconcile.claim import claim_due
+from webhook_app.usecases.reconcile.clock_jump import follow_clock
+from webhook_app.usecases.reconcile.sweep import find_work, recover_lost_claims
 
 UPTIME = timedelta(hours=9)
 RETRIES = 20

@@ -16,11 +16,11 @@ import psycopg
 import pytest
 from sqlalchemy import func, select, update
 
-from tests.conftest import FakeClock
-from tests.events import webhook
-from tests.run.processes import is_gone, started
-from tests.servers import PostgresServer, wait_for
-from tests.work import report
+from tests.support.clock import FakeClock
+from tests.support.events import webhook
+from tests.support.processes import is_gone, started
+from tests.support.servers import PostgresServer, wait_for
+from tests.support.work import report
 from webhook_app.app import create_app, create_app_from_environment
 from webhook_app.config import load_settings
 from webhook_app.db.database import Database
@@ -29,7 +29,7 @@ from webhook_app.domain.gate import Limits
 from webhook_app.models import Event, Reconciliation
 from webhook_app.models.reconciliation import State
 from webhook_app.services import Services, open_services
-from webhook_app.usecases.claim import OVERDUE, claim_due
+from webhook_app.usecases.reconcile.claim import OVERDUE, claim_due
 from webhook_app.web.requests import get_services
 
 NOBODY_LISTENS = "postgresql://u:p@127.0.0.1:1/d"
@@ -114,7 +114,7 @@ def test_requests_that_wait_for_sql_leave_threads_to_webhooks(
         inside.release()
         go.wait(30)
 
-    monkeypatch.setattr("webhook_app.web.health.CHECKS", {"sql": stand_still})
+    monkeypatch.setattr("webhook_app.web.monitor.health.CHECKS", {"sql": stand_still})
     waiting = [threading.Thread(target=lambda: client.test_client().get("/readyz")) for _ in range(12)]
     for thread in waiting:
         thread.start()

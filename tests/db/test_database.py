@@ -10,7 +10,7 @@ import pytest
 from sqlalchemy import func, insert, select, text, update
 from sqlalchemy.exc import OperationalError, SQLAlchemyError
 
-from tests.conftest import START
+from tests.support.clock import START
 from webhook_app.db.database import LOCK_TIMEOUT, Database
 from webhook_app.models import Heartbeat, Upstream
 

@@ -11,17 +11,17 @@ import pytest
 from click.testing import CliRunner
 from sqlalchemy import inspect, text
 
-from tests.answers import NOT_FOUND, POLICY, answer, claim, confirm, confirmed
-from tests.conftest import FakeClock
-from tests.people import SHELL
-from tests.servers import PostgresServer
-from tests.work import report
+from tests.support.answers import NOT_FOUND, POLICY, answer, claim, confirm, confirmed
+from tests.support.clock import FakeClock
+from tests.support.people import SHELL
+from tests.support.servers import PostgresServer
+from tests.support.work import report
 from webhook_app.cli import cli
 from webhook_app.db.database import Database
 from webhook_app.db.finance_views import FINANCE_VIEWS, grant_statements, lock_statement
 from webhook_app.domain.retry_policy import Budget
 from webhook_app.domain.status import Status
-from webhook_app.usecases.discrepancies import acknowledge, find_discrepancies
+from webhook_app.usecases.finance.discrepancies import acknowledge, find_discrepancies
 
 #: Reports are built on these names: a column may be added at the end, none renamed or taken away.
 COLUMNS = {

@@ -12,8 +12,8 @@ from alembic import command
 from sqlalchemy import func, insert, inspect, select, text
 from sqlalchemy.exc import SQLAlchemyError
 
-from tests.conftest import START
-from tests.db.test_constraints import EVENT, RECEIPT, RECONCILIATION, TRANSACTION
+from tests.support.clock import START
+from tests.support.example_rows import EVENT, RECEIPT, RECONCILIATION, TRANSACTION
 from webhook_app.db.database import Database
 from webhook_app.db.migrate import alembic_config, current_revision, downgrade, head_revision, upgrade
 from webhook_app.models import Base, Event, Heartbeat, Receipt, Reconciliation, Transaction, Upstream

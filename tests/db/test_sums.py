@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import delete, insert, select
 
-from tests.db.test_constraints import TRANSACTION
+from tests.support.example_rows import TRANSACTION
 from webhook_app.db.database import Database
 from webhook_app.db.sums import exact_sum
 from webhook_app.domain.money import format_amount, parse_amount

@@ -15,7 +15,7 @@ import psutil
 import pytest
 import redis
 
-from tests.run.processes import wait_until
+from tests.support.processes import wait_until
 from webhook_app.run import redis_server
 from webhook_app.run.redis_server import (
     LONGEST_SOCKET_PATH,

@@ -18,7 +18,7 @@ from typing import Any
 import psutil
 import pytest
 
-from tests.run.processes import REPOSITORY, Running, is_gone, read, started, wait_until
+from tests.support.processes import REPOSITORY, Running, is_gone, read, started, wait_until
 from webhook_app.config import load_settings
 from webhook_app.run.ports import free_port
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.run.processes import is_gone, pids_in, python, read, started, wait_until
+from tests.support.processes import is_gone, pids_in, python, read, started, wait_until
 from webhook_app.run.supervisor import Child, StartFailed, Supervisor, describe_exit, restart_wait
 
 SLEEP = "import time; time.sleep(600)"

@@ -14,15 +14,15 @@ from typing import Any
 
 import pytest
 
-from tests.browser.admin_states import fill
-from tests.conftest import FakeClock
-from tests.web.web_process import WebProcess, web_process
-from webhook_app.models.system import Role
+from tests.support.admin_states import fill
+from tests.support.clock import FakeClock
+from tests.support.web_process import WebProcess, web_process
+from webhook_app.models.role import Role
 from webhook_app.sandbox.server import Sandbox
 from webhook_app.services import Services, utc_now
-from webhook_app.usecases.reconcile import Reconciler
-from webhook_app.usecases.sweep import CLOCK, beat
-from webhook_app.usecases.tokens import create_token
+from webhook_app.usecases.access.tokens import create_token
+from webhook_app.usecases.heartbeats import CLOCK, beat
+from webhook_app.usecases.reconcile.reconciler import Reconciler
 
 CHECKS = Path(__file__).with_name("openapi_checks.py")
 

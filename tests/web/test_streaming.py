@@ -21,8 +21,8 @@ from flask import Flask, Response
 from flask.testing import FlaskClient
 from sqlalchemy.exc import OperationalError
 
-from tests.servers import wait_for
-from tests.web.file_server import CHUNK, SECRET
+from tests.support.file_server import CHUNK, SECRET
+from tests.support.servers import wait_for
 from webhook_app.app import create_app
 from webhook_app.config import load_settings
 from webhook_app.services import open_services
@@ -231,7 +231,7 @@ def serving(folder: Path, stall: str) -> Iterator[Server]:
     with socket.socket() as unused:
         unused.bind(("127.0.0.1", 0))
         server = Server(unused.getsockname()[1], folder / "log")
-    command = [sys.executable, "-m", "tests.web.file_server", str(server.port), str(folder)]
+    command = [sys.executable, "-m", "tests.support.file_server", str(server.port), str(folder)]
     environment = os.environ | {"FILE_SERVER_STALL": stall, "PYTHONPATH": str(Path(__file__).parents[2])}
     with server.log.open("wb") as output:
         started = subprocess.Popen(command, env=environment, stdout=output, stderr=output)

@@ -10,14 +10,14 @@ from pathlib import Path
 import pytest
 from sqlalchemy import func, select
 
-from tests.events import DOCUMENTED_ID, webhook
-from tests.web.web_process import WebProcess, web_process
+from tests.support.events import DOCUMENTED_ID, webhook
+from tests.support.web_process import WebProcess, web_process
 from webhook_app.db.database import Database
 from webhook_app.models import Event, Receipt, Reconciliation, Rejection
-from webhook_app.models.system import Role
+from webhook_app.models.role import Role
 from webhook_app.services import utc_now
-from webhook_app.usecases.tokens import create_token
-from webhook_app.web.webhooks import MAX_BODY
+from webhook_app.usecases.access.tokens import create_token
+from webhook_app.web.receive.webhooks import MAX_BODY
 
 SECRET = "a-secret-in-the-path"
 PATH = f"/webhooks/proof/{SECRET}"

@@ -15,9 +15,9 @@ from rq.serializers import JSONSerializer
 from sqlalchemy import insert, update
 from structlog.testing import capture_logs
 
-from tests.conftest import FakeClock
-from tests.servers import RedisServer, wait_for
-from tests.work import report, row, shown
+from tests.support.clock import FakeClock
+from tests.support.servers import RedisServer, wait_for
+from tests.support.work import report, row, shown
 from webhook_app.adapters.queueing import MOST_DISPATCHED, MOST_SHOWN, Queues, connect_redis
 from webhook_app.domain.retry_policy import Blame
 from webhook_app.domain.status import Status
@@ -25,9 +25,9 @@ from webhook_app.models import Heartbeat, Reconciliation
 from webhook_app.models.reconciliation import State
 from webhook_app.sandbox.server import Sandbox
 from webhook_app.services import Services, utc_now
-from webhook_app.usecases.claim import claim_due
-from webhook_app.usecases.gatekeeping import lock_gate, store_gate
-from webhook_app.usecases.reconcile import Reconciler
+from webhook_app.usecases.reconcile.claim import claim_due
+from webhook_app.usecases.reconcile.reconciler import Reconciler
+from webhook_app.usecases.reconcile.stored_gate import lock_gate, store_gate
 from workers.clock import run_clock, run_once
 
 LEASE = timedelta(seconds=20)

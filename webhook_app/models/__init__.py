@@ -1,15 +1,17 @@
 """The tables. Importing this package loads them all into `Base.metadata`."""
 
 from webhook_app.models.account import Account
-from webhook_app.models.anomaly import Anomaly
+from webhook_app.models.api_token import ApiToken
 from webhook_app.models.attempt import Attempt
 from webhook_app.models.audit import AuditEntry
 from webhook_app.models.declarative import Base
+from webhook_app.models.discrepancy import Anomaly
 from webhook_app.models.event import Event, Receipt
+from webhook_app.models.gate import Upstream
+from webhook_app.models.heartbeat import Heartbeat
 from webhook_app.models.reconciliation import Reconciliation
 from webhook_app.models.rejection import Rejection
 from webhook_app.models.replay import Replay, ReplayItem
-from webhook_app.models.system import ApiToken, Heartbeat, Upstream
 from webhook_app.models.transaction import StatusChangeRecord, Transaction, TransactionVersion
 
 __all__ = [

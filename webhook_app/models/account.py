@@ -9,7 +9,7 @@ from sqlalchemy.orm import Mapped, mapped_column
 
 from webhook_app.db.types import BigId
 from webhook_app.models.declarative import Base, one_of
-from webhook_app.models.system import Role
+from webhook_app.models.role import Role
 
 #: A person's roles; `service` is for programs, which have tokens.
 ACCOUNT_ROLES = (Role.ADMIN, Role.FINANCE)

@@ -11,8 +11,8 @@ from sqlalchemy.exc import SQLAlchemyError
 from webhook_app.config import ConfigurationError, Settings, describe_settings
 from webhook_app.domain.failures import Failure
 from webhook_app.domain.retry_policy import Action, rule_for
+from webhook_app.readiness import CHECKS, NotReady
 from webhook_app.services import Services, open_reconciler, open_services
-from webhook_app.web.health import CHECKS, NotReady
 
 #: Not a transaction of anybody: Proof answers 404 to a caller whose token and address it accepts.
 _PROBE_ID = "webhook-app-doctor"

@@ -16,8 +16,8 @@ from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from werkzeug.exceptions import HTTPException
 
 from webhook_app.logs import get_logger
-from webhook_app.web.audience import wants_page
-from webhook_app.web.page_errors import error_page
+from webhook_app.web.content_negotiation import wants_page
+from webhook_app.web.layout.error_page import error_page
 
 log = get_logger()
 

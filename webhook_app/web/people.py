@@ -14,8 +14,8 @@ from flask.sessions import SecureCookieSessionInterface
 from flask_login import LoginManager, UserMixin, current_user, login_user, logout_user
 from werkzeug.wrappers import Response
 
-from webhook_app.models.system import Role
-from webhook_app.usecases.accounts import Person, find_person, find_person_by_name
+from webhook_app.models.role import Role
+from webhook_app.usecases.access.accounts import Person, find_person, find_person_by_name
 from webhook_app.web.errors import DATABASE_UNAVAILABLE, ApiError
 from webhook_app.web.local_path import local_path
 from webhook_app.web.requests import get_services

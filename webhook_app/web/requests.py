@@ -5,14 +5,9 @@ from __future__ import annotations
 import uuid
 
 import structlog
-from flask import Flask, Response, current_app, g, request
+from flask import Flask, Response, current_app, g
 
-from webhook_app.domain.text import storable
 from webhook_app.services import Services
-from webhook_app.usecases.ingest import Request
-
-#: Request headers that are kept with an event: enough to find the sender's log line, no credentials.
-_KEPT_HEADERS = ("User-Agent", "Content-Type", "X-Request-Id", "X-Forwarded-For", "Date", "Traceparent")
 
 _EXTENSION = "webhook-app"
 
@@ -26,12 +21,6 @@ def bind_services(app: Flask, services: Services) -> None:
 def get_services() -> Services:
     services: Services = current_app.extensions[_EXTENSION]
     return services
-
-
-def describe_request() -> Request:
-    """When the present request came, from where, with which headers worth keeping."""
-    headers = {name: storable(request.headers[name], 500) for name in _KEPT_HEADERS if name in request.headers}
-    return Request(get_services().clock(), request.remote_addr and storable(request.remote_addr, 64), headers)
 
 
 def _name_request() -> None:

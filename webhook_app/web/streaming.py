@@ -12,7 +12,7 @@ from contextlib import ExitStack
 from flask import Flask, Response, current_app, request
 
 from webhook_app.logs import get_logger
-from webhook_app.web.connections import MOST_IN_SERVER, Connections, connections_of
+from webhook_app.web.abort_connection import MOST_IN_SERVER, Connections, connections_of
 from webhook_app.web.errors import ApiError
 from webhook_app.web.reserve import keep_slot
 

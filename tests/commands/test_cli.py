@@ -1,0 +1,188 @@
+"""`webhook-app` as an operator runs it: a real process, its words and its exit code."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+from sqlalchemy import select, text
+from webhook_app.models.system import ApiToken
+
+from tests.support.clock import START
+from webhook_app.cli import cli
+from webhook_app.config import VARIABLES
+from webhook_app.db.database import Database
+from webhook_app.sandbox.server import Sandbox
+from webhook_app.usecases.access.tokens import find_caller
+from webhook_app.usecases.heartbeats import beat
+
+DEAD_REDIS = "redis://127.0.0.1:1/0"
+OURS = tuple(variable.name for variable in VARIABLES)
+
+
+def run(*words: str, **variables: str) -> subprocess.CompletedProcess[str]:
+    environment: Mapping[str, str] = {name: value for name, value in os.environ.items() if name not in OURS}
+    return subprocess.run(
+        [sys.executable, "-m", "webhook_app.cli", *words],
+        env={**environment, **variables},
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=False,
+    )
+
+
+def test_wrong_variable_is_one_sentence_and_exit_2(tmp_path: Path) -> None:
+    done = run("db", "upgrade", DATABASE_URL="mysql://user:hunter2@host/db", WEBHOOK_APP_DATA_DIR=str(tmp_path))
+    assert done.returncode == 2
+    assert done.stdout == ""
+    assert done.stderr.splitlines() == [
+        "webhook-app: DATABASE_URL is 'mysql://user:***@host/db', but it must be the URL of a PostgreSQL database or "
+        "of an SQLite file."
+    ]
+
+
+def test_web_without_what_it_needs_says_what_to_set(tmp_path: Path) -> None:
+    done = run("web", WEBHOOK_APP_DATA_DIR=str(tmp_path))
+    assert done.returncode == 2
+    assert done.stderr.startswith("webhook-app: ")
+    assert "Traceback" not in done.stderr
+    assert "REDIS_URL" in done.stderr or "SECRET_KEY" in done.stderr
+
+
+def test_upgrade_and_token_from_an_empty_folder(tmp_path: Path) -> None:
+    variables = {"WEBHOOK_APP_DATA_DIR": str(tmp_path / "var"), "LOG_FORMAT": "json"}
+    for _ in range(2):
+        upgraded = run("db", "upgrade", **variables)
+        assert (upgraded.returncode, upgraded.stdout) == (0, "The schema is up to date.\n")
+    made = run("tokens", "create", "ledger", "--role", "finance", **variables)
+    assert made.returncode == 0
+    token = made.stdout.splitlines()[-1]
+    assert len(token) == 43
+    assert token not in made.stderr
+    database = Database(f"sqlite:///{tmp_path / 'var' / 'webhook-app.sqlite3'}")
+    caller = find_caller(database, token)
+    assert caller is not None
+    assert (caller.name, caller.role) == ("ledger", "finance")
+    database.close()
+
+
+def test_token_in_an_empty_database_is_one_sentence_and_exit_1(tmp_path: Path) -> None:
+    done = run("tokens", "create", "a", "--role", "finance", WEBHOOK_APP_DATA_DIR=str(tmp_path))
+    assert done.returncode == 1
+    assert done.stderr.startswith("webhook-app: the database cannot do that: ")
+    assert "doctor" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_database_out_of_reach_is_one_sentence_and_exit_1() -> None:
+    done = run("db", "upgrade", DATABASE_URL="postgresql://u:hunter2@127.0.0.1:1/d")
+    assert done.returncode == 1
+    assert "hunter2" not in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_data_folder_that_cannot_be_made_is_one_sentence_and_exit_1(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    done = run("db", "upgrade", WEBHOOK_APP_DATA_DIR=str(tmp_path / "file"))
+    assert done.returncode == 1
+    assert "Traceback" not in done.stderr
+    assert str(tmp_path / "file") in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["tokens", "create", "a", "--role", "root"], "'root' is not one of 'finance', 'service', 'admin'"),
+        (["tokens", "create", "a"], "--role"),
+        (["tokens", "create", " ", "--role", "admin"], "1 to 128 characters"),
+        (["tokens", "create", "a" * 129, "--role", "admin"], "1 to 128 characters"),
+        (["tokens", "create", "a\nb\x07", "--role", "admin"], "1 to 128 characters"),
+        (["worker", "--lane", "middle"], "'middle' is not one of"),
+        (["nonsense"], "No such command"),
+    ],
+)
+def test_wrong_word_is_told(words: list[str], told: str) -> None:
+    done = CliRunner().invoke(cli, words)
+    assert done.exit_code == 2
+    assert told in done.output
+
+
+@pytest.mark.parametrize(
+    "words",
+    [[], ["run"], ["web"], ["worker"], ["clock"], ["sandbox"], ["db", "upgrade"], ["tokens", "create"], ["doctor"]],
+    ids=" ".join,
+)
+def test_every_command_says_what_it_does(words: list[str]) -> None:
+    done = CliRunner().invoke(cli, [*words, "--help"])
+    assert done.exit_code == 0
+    assert len(done.output.splitlines()) > 4
+    assert "Usage: " in done.output
+
+
+def test_doctor_is_content_when_all_is_well(
+    database_url: str, redis_url: str, sandbox: Sandbox, tmp_path: Path
+) -> None:
+    database = Database(database_url)
+    beat(database, "clock", datetime.now(UTC))
+    database.close()
+    done = run("doctor", **_variables(database_url, redis_url, sandbox, tmp_path))
+    assert done.returncode == 0, done.stdout + done.stderr
+    lines = done.stdout.splitlines()
+    assert [line for line in lines if not line.startswith("  ")] == [
+        *("✓ sql", "✓ redis", "✓ migrations", "✓ clock", "✓ proof")
+    ]
+    assert "  PROOF_CLIENT_TOKEN = (set)" in lines
+    assert "  PORT = 8000 (default)" in lines
+    assert "test-token" not in done.stdout + done.stderr
+
+
+def test_doctor_says_what_is_wrong_and_what_to_do(sandbox: Sandbox, tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path / 'empty.sqlite3'}"
+    variables = _variables(url, DEAD_REDIS, sandbox, tmp_path) | {"PROOF_CLIENT_TOKEN": "an-old-token"}
+    done = run("doctor", **variables)
+    assert done.returncode == 1
+    told = {line.split(":")[0]: line for line in done.stdout.splitlines() if not line.startswith("  ")}
+    assert "✓ sql" in told
+    assert "cannot be reached" in told["✗ redis"]
+    assert "webhook-app db upgrade" in told["✗ migrations"]
+    assert "✗ clock" in told
+    assert "invalid_token" in told["✗ proof"]
+    assert "request id" in told["✗ proof"]
+    assert "an-old-token" not in done.stdout + done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_doctor_finds_what_is_not_set(tmp_path: Path) -> None:
+    done = run("doctor", WEBHOOK_APP_DATA_DIR=str(tmp_path))
+    assert done.returncode == 1
+    assert "✗ configuration: REDIS_URL is not set" in done.stdout
+
+
+def test_doctor_finds_a_clock_that_stopped(database_url: str, redis_url: str, sandbox: Sandbox, tmp_path: Path) -> None:
+    database = Database(database_url)
+    beat(database, "clock", START)
+    with database.read() as session:
+        assert session.scalars(select(ApiToken)).all() == []
+        session.execute(text("SELECT 1"))
+    database.close()
+    done = run("doctor", **_variables(database_url, redis_url, sandbox, tmp_path))
+    assert done.returncode == 1
+    assert "✗ clock: the clock has not been heard of since 2026-04-01" in done.stdout
+
+
+def _variables(database_url: str, redis_url: str, sandbox: Sandbox, folder: Path) -> dict[str, str]:
+    return {
+        "DATABASE_URL": database_url,
+        "REDIS_URL": redis_url,
+        "PROOF_API_URL": sandbox.url,
+        "PROOF_CLIENT_TOKEN": "test-token",
+        "SECRET_KEY": "a secret key for tests alone",
+        "WEBHOOK_APP_DATA_DIR": str(folder / "var"),
+    }

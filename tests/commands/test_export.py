@@ -1,0 +1,219 @@
+"""`webhook-app export`: the same files from a shell, whole or not at all."""
+
+from __future__ import annotations
+
+import os
+import pty
+import re
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+from sqlalchemy import text
+
+from tests.support.ledger import FILTERS, fill, fill_long
+from tests.support.servers import wait_for
+from webhook_app.adapters.table_files import FileFormat
+from webhook_app.cli import cli
+from webhook_app.db.database import Database
+from webhook_app.domain.timestamps import format_timestamp
+from webhook_app.usecases.finance.export import export_file
+from webhook_app.usecases.finance.transaction_filter import TransactionFilter
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    folder = tmp_path / "here"
+    folder.mkdir()
+    monkeypatch.chdir(folder)
+    return folder
+
+
+@pytest.fixture
+def shell(database_url: str, folder: Path) -> CliRunner:
+    return CliRunner(env={"DATABASE_URL": database_url, "LOG_LEVEL": "error"})
+
+
+def run(shell: CliRunner, *arguments: str) -> Result:
+    return shell.invoke(cli, ["export", *arguments])
+
+
+def process(database: Database, *arguments: str) -> subprocess.Popen[bytes]:
+    command = [sys.executable, "-m", "webhook_app.cli", "export", *arguments]
+    here = str(Path(__file__).parents[1])
+    environ = os.environ | {"DATABASE_URL": database.engine.url.render_as_string(False), "PYTHONPATH": here}
+    return subprocess.Popen(command, env=environ, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+
+
+def names(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())
+
+
+@pytest.mark.parametrize("file_format", list(FileFormat))
+def test_file_is_named_after_filter_and_moment(
+    shell: CliRunner, database: Database, folder: Path, file_format: FileFormat
+) -> None:
+    fill(database, 60)
+    done = run(shell, "--format", str(file_format), "--status", "completed", "--q", "id-2")
+    assert done.exit_code == 0, done.output
+    (name,) = names(folder)
+    assert re.fullmatch(rf"transactions_q-id-2_status-completed_\d{{8}}T\d{{6}}Z\.{file_format}", name)
+    wanted = TransactionFilter(q="id-2", status="completed")
+    assert (folder / name).read_bytes() == b"".join(export_file(database, wanted, file_format))
+    assert done.stdout == f"4 rows in {name}.\n"
+    assert done.stderr == "Waiting for Proof's word: 2 being reconciled, 2 failed, 2 never confirmed.\n"
+    assert (folder / name).stat().st_mode & 0o777 == 0o666 & ~current_umask()
+
+
+def current_umask() -> int:
+    umask = os.umask(0)
+    os.umask(umask)
+    return umask
+
+
+def options(given: dict[str, object]) -> Iterator[str]:
+    for name, value in given.items():
+        yield f"--{name.replace('_', '-')}"
+        yield str(value if isinstance(value, str) else format_timestamp(value))  # type: ignore[arg-type]
+
+
+def test_every_filter_is_an_option(shell: CliRunner, database: Database) -> None:
+    fill(database, 60)
+    for given in FILTERS:
+        done = run(shell, "--format", "csv", "--output", "-", *options(given))
+        assert done.exit_code == 0, done.output
+        wanted = TransactionFilter(**given)
+        assert done.stdout_bytes == b"".join(export_file(database, wanted, FileFormat.CSV)), given
+        count, what = re.fullmatch(r"(\d+) rows? in -\.\n(.*)\n", done.stderr, re.DOTALL).groups()  # type: ignore[union-attr]
+        assert int(count) < 61
+        assert ("not confirmed yet then" in what) == ("as_of" in given)
+
+
+def test_file_that_is_there_is_kept_without_force(shell: CliRunner, database: Database, folder: Path) -> None:
+    fill(database, 10)
+    target = folder / "a.csv"
+    target.write_text("precious")
+    done = run(shell, "--format", "csv", "--output", "a.csv")
+    assert done.exit_code == 2
+    assert "--force" in done.output
+    assert target.read_text() == "precious"
+    done = run(shell, "--format", "csv", "--output", "a.csv", "--force")
+    assert (done.exit_code, done.stdout) == (0, "10 rows in a.csv.\n")
+    assert target.read_bytes().count(b"merchant_transaction_id") == 1
+    assert names(folder) == ["a.csv"]
+
+
+def test_link_keeps_leading_where_it_led(shell: CliRunner, database: Database, folder: Path) -> None:
+    fill(database, 10)
+    (folder / "real.csv").write_text("old")
+    (folder / "link.csv").symlink_to("real.csv")
+    assert run(shell, "--format", "csv", "--output", "link.csv", "--force").exit_code == 0
+    assert (folder / "link.csv").is_symlink()
+    assert (folder / "real.csv").read_text().startswith("merchant_transaction_id")
+
+
+SENSELESS = [
+    ([], "--format"),
+    (["--format", "pdf"], "--format"),
+    (["--format", "csv", "--status", "paid"], "--status"),
+    (["--format", "csv", "--q", ""], "--q"),
+    (["--format", "csv", "--partner-user-id", "\x00"], "--partner-user-id"),
+    (["--format", "csv", "--currency", "x" * 129], "--currency"),
+    (["--format", "csv", "--created-from", "yesterday"], "--created-from"),
+    (["--format", "csv", "--created-from", "2026-04-02", "--created-to", "2026-04-01"], "--created-from"),
+    (["--format", "csv", "--updated-from", "2026-04-02", "--updated-to", "2026-04-02"], "--updated-from"),
+    (["--format", "csv", "--as-of", "2999-01-01"], "--as-of"),
+    (["--format", "csv", "--as-of", "2026-04-01", "--state", "failed"], "--state"),
+    (["--format", "csv", "--as-of", "2026-04-01", "--anomaly", "any"], "--anomaly"),
+    (["--format", "csv", "--limit", "3"], "--limit"),
+    (["--format", "csv", "--output", "/dev/null", "--force"], "--output"),
+    (["--format", "csv", "--output", ".", "--force"], "--output"),
+]
+
+
+def test_command_that_makes_no_sense_names_what(shell: CliRunner, folder: Path) -> None:
+    for arguments, named in SENSELESS:
+        done = run(shell, *arguments)
+        assert done.exit_code == 2, arguments
+        assert named in done.output, arguments
+        assert "Traceback" not in done.output
+    assert names(folder) == []
+
+
+def test_terminal_shows_how_far_it_is_and_a_pipe_gets_the_file_alone(database: Database, folder: Path) -> None:
+    fill(database, 40)
+    command = [sys.executable, "-m", "webhook_app.cli", "export", "--format", "ndjson", "--output", "-"]
+    environ = os.environ | {"DATABASE_URL": database.engine.url.render_as_string(False), "TERM": "xterm"}
+    environ["PYTHONPATH"] = str(Path(__file__).parents[1])
+    ours, theirs = pty.openpty()
+    with subprocess.Popen(command, env=environ, stdout=subprocess.PIPE, stderr=theirs) as started:
+        os.close(theirs)
+        content, _ = started.communicate(timeout=60)
+        shown = os.read(ours, 65_536).decode()
+    os.close(ours)
+    assert started.returncode == 0
+    assert content == b"".join(export_file(database, TransactionFilter(), FileFormat.NDJSON))
+    assert "40/40" in shown
+    assert "40 rows in -." in shown
+    assert "Waiting for Proof's word" in shown
+
+
+def test_closed_pipe_ends_it_quietly(database: Database, folder: Path) -> None:
+    fill_long(database, 20_000)
+    with process(database, "--format", "ndjson", "--output", "-") as started:
+        assert started.stdout is not None
+        assert started.stderr is not None
+        assert started.stdout.readline().startswith(b'{"merchant_transaction_id":"long-20000"')
+        started.stdout.close()
+        said = started.stderr.read()
+    assert (started.returncode, said) == (141, b"")
+
+
+def test_interrupted_export_leaves_nothing(database: Database, folder: Path) -> None:
+    fill_long(database, 100_000)
+    target = folder / "all.xlsx"
+    target.write_text("the one of last month")
+    with process(database, "--format", "xlsx", "--output", str(target), "--force") as started:
+        wait_for(lambda: [name for name in names(folder) if name.endswith(".part")], "it has begun")
+        started.send_signal(signal.SIGINT)
+        _, said = started.communicate(timeout=60)
+    assert started.returncode == 130, said
+    assert said == b"\nInterrupted: the file is not complete, and was not kept.\n"
+    assert names(folder) == ["all.xlsx"]
+    assert target.read_text() == "the one of last month"
+
+
+def test_database_that_fails_half_way_leaves_nothing_either(database: Database, folder: Path) -> None:
+    fill_long(database, 60_000)
+    with process(database, "--format", "csv", "--output", str(folder / "all.csv")) as started:
+        wait_for(lambda: names(folder), "it has begun")
+        with database.write() as session:
+            session.execute(text("ALTER TABLE reconciliations RENAME TO gone"))
+        out, said = started.communicate(timeout=60)
+    assert (started.returncode, out) == (1, b""), said
+    assert said.startswith(b"webhook-app: the database cannot do that: ")
+    assert b"Traceback" not in said
+    assert names(folder) == []
+
+
+def test_database_without_a_schema_is_one_sentence(tmp_path: Path, folder: Path) -> None:
+    database = Database(f"sqlite:///{tmp_path}/empty.sqlite3")
+    with process(database, "--format", "csv") as started:
+        _, said = started.communicate(timeout=60)
+    assert started.returncode == 1
+    assert said.startswith(b"webhook-app: the database cannot do that: ")
+    assert len(said.splitlines()) == 1
+    assert names(folder) == []
+
+
+def test_folder_that_is_not_there_is_one_sentence(sqlite_template: Path, folder: Path) -> None:
+    with process(
+        Database(f"sqlite:///{sqlite_template}"), "--format", "csv", "--output", "no/such/folder/a.csv"
+    ) as started:
+        _, said = started.communicate(timeout=60)
+    assert started.returncode == 1
+    assert re.fullmatch(rb"webhook-app: .*No such file or directory.*\n", said)

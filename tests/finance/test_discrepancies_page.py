@@ -1,0 +1,190 @@
+"""`/discrepancies`: counted, filtered, acknowledged with a note, opened again; by finance and admins."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from decimal import Decimal
+
+from flask.testing import FlaskClient
+from werkzeug.test import TestResponse
+
+from tests.support.clock import START, FakeClock
+from tests.support.page_text import EVIL, ids, in_words
+from tests.support.people import BROWSER, csrf_token
+from tests.support.rows import confirm, note
+from webhook_app.db.database import Database
+from webhook_app.models.discrepancy import AnomalyKind
+from webhook_app.usecases.audit import Actor
+from webhook_app.usecases.finance.discrepancies import Discrepancy, acknowledge, find_discrepancy
+from webhook_app.usecases.reconcile.discrepancies import note_anomaly
+from webhook_app.web.finance.discrepancy_words import KINDS
+
+LIST = "/discrepancies"
+
+
+def send(client: FlaskClient, path: str, **form: str) -> TestResponse:
+    return client.post(
+        path,
+        data={
+            **form,
+            "csrf_token": csrf_token(client, "/account" if client.get("/account").status_code == 200 else "/login"),
+        },
+        headers=BROWSER,
+    )
+
+
+def held(database: Database, discrepancy_id: int) -> Discrepancy:
+    found = find_discrepancy(database, discrepancy_id)
+    assert found is not None
+    return found
+
+
+def test_each_kind_has_words() -> None:
+    assert set(KINDS) == set(AnomalyKind)
+    for words in KINDS.values():
+        assert words.meaning.endswith(".")
+        assert words.advice.endswith(".")
+
+
+def test_list_says_what_where_since_when_and_what_to_do(
+    finance_client: FlaskClient, database: Database, clock: FakeClock
+) -> None:
+    confirm(database, "a", status="completed", fiat_currency="EUR", fiat_amount=Decimal("98.50"))
+    note(database, "a", "terminal_changed", detail="fiat_amount 100.00 became 98.50")
+    note(database, "b", "unknown_to_proof")
+    clock.advance(1200)
+    words = in_words(finance_client.get(LIST).text)
+    for shown in (
+        "All open 2 open",
+        "Changed after it was final 1 open none acknowledged",
+        "Impossible step 0 open",
+        "Fiat_amount 100.00 became 98.50",
+        "98.50 EUR",
+        "Book nothing and pay nothing out.",
+        "20 minutes ago",
+        "not confirmed",
+    ):
+        assert shown in words
+
+
+def test_filters(finance_client: FlaskClient, database: Database, clock: FakeClock) -> None:
+    assert "Nothing is open." in finance_client.get(LIST).text
+    old = note(database, "a", "stale_answer", detected_at=START - timedelta(days=9))
+    note(database, "b", "stale_answer")
+    note(database, "c", "impossible_step", acknowledged_at=START, acknowledged_by="ada", note="seen")
+    note(database, "d", "impossible_step", resolved_at=START)
+    for query, found in [
+        ("", ["b", "a"]),
+        ("kind=stale_answer", ["b", "a"]),
+        ("kind=impossible_step", []),
+        ("state=acknowledged", ["c"]),
+        ("state=resolved", ["d"]),
+        ("state=all", ["d", "c", "b", "a"]),
+        ("merchant_transaction_id=a", ["a"]),
+        ("opened_to=2026-03-30", ["a"]),
+        ("opened_from=2026-03-30", ["b"]),
+    ]:
+        page = finance_client.get(f"{LIST}?{query}")
+        assert page.status_code == 200
+        assert ids(page.text) == found, query
+    assert "Proof's API answered with an older state" in in_words(finance_client.get(f"{LIST}?kind=stale_answer").text)
+    assert ids(finance_client.get(f"{LIST}/{old}").text) == ["a"]
+
+
+def test_filter_that_makes_no_sense_is_a_400_that_names_the_field(
+    finance_client: FlaskClient, database: Database
+) -> None:
+    note(database, "a", "stale_answer")
+    for query, name in [
+        ("kind=odd", "Kind"),
+        ("state=closed", "State"),
+        ("merchant_transaction_id=%00", "Transaction id"),
+        ("opened_from=yesterday", "Opened from"),
+        ("opened_to=2026-13-01", "Opened before"),
+        ("opened_from=2026-04-02&opened_to=2026-04-01", "Opened from"),
+        ("kind=stale_answer&kind=stale_answer", "Kind"),
+        ("age=9", "age"),
+    ]:
+        page = finance_client.get(f"{LIST}?{query}")
+        assert page.status_code == 400, query
+        assert name in in_words(page.text).partition("makes no sense")[2], query
+        assert ids(page.text) == [], query
+    for name in ("kind", "state", "merchant_transaction_id", "opened_from", "opened_to", "cursor", EVIL):
+        page = finance_client.get(LIST, query_string={name: EVIL})
+        assert page.status_code == (200 if name == "merchant_transaction_id" else 400), name
+        assert "<img src=x" not in page.text
+    assert finance_client.get(f"{LIST}?cursor=MQ.forged").status_code == 400
+    for number in (0, 99, 2**63, 10**30):
+        assert finance_client.get(f"{LIST}/{number}").status_code == 404
+
+
+def test_pages_follow_each_other(finance_client: FlaskClient, database: Database) -> None:
+    for number in range(52):
+        note(database, f"a{number}", "stale_answer")
+    first = finance_client.get(f"{LIST}?kind=stale_answer").text
+    link = first.rpartition('" rel="next"')[0].rpartition('href="')[2].replace("&amp;", "&")
+    assert len(ids(first)) == 50
+    assert ids(finance_client.get(link).text) == ["a1", "a0"]
+
+
+def test_acknowledged_with_a_note_by_a_person_and_reopened(
+    finance_client: FlaskClient, admin_client: FlaskClient, database: Database, clock: FakeClock
+) -> None:
+    found = note(database, "a", "amount_mismatch")
+    back = f"{LIST}?kind=amount_mismatch"
+    answer = send(finance_client, f"{LIST}/{found}/acknowledge", note=" asked\r\nProof ", revision="1", back=back)
+    assert (answer.status_code, answer.location) == (303, back)
+    assert "Acknowledged: “Reported amount differs” of a." in finance_client.get(back).text
+    seen = held(database, found)
+    assert (seen.state, seen.note, seen.acknowledged_by) == ("acknowledged", "asked\nProof", "fin")
+    audit = in_words(admin_client.get("/audit").text)
+    assert "acknowledge a discrepancy" in audit
+    answer = send(admin_client, f"{LIST}/{found}/reopen", reason="not yet", back="https://evil.example/")
+    assert (answer.status_code, answer.location) == (303, "/")
+    assert held(database, found).state == "open"
+    assert "reopen a discrepancy" in in_words(admin_client.get("/audit").text)
+    with database.write() as session:
+        note_anomaly(session, "a", AnomalyKind.AMOUNT_MISMATCH, fingerprint="", detail="another", now=START)
+    assert held(database, found).state == "open"
+
+
+def test_refusal_keeps_what_was_typed(finance_client: FlaskClient, database: Database) -> None:
+    found = note(database, "a", "amount_mismatch", revision=2)
+    path, back = f"{LIST}/{found}/acknowledge", f"{LIST}?kind=amount_mismatch"
+    for form, status, says in [
+        ({"note": f"typed {EVIL}", "revision": "1"}, 409, "It has changed meanwhile, and now says: reported x"),
+        ({"note": "typed", "revision": ""}, 400, "This form was incomplete"),
+        ({"note": "typed", "revision": EVIL}, 400, "This form was incomplete"),
+        ({"note": " ", "revision": "2"}, 400, "Say in 1 to 500 characters what was found"),
+        ({"note": "typed" * 101, "revision": "2"}, 400, "Say in 1 to 500 characters"),
+    ]:
+        answer = send(finance_client, path, back=back, **form)
+        assert answer.status_code == status, form
+        assert says in in_words(answer.text), form
+        assert form["note"].strip() in in_words(answer.text) or form["note"] == " ", form
+        assert "<img src=x" not in answer.text
+        assert f'name="back" value="{back}"' in answer.text
+        assert 'name="revision" value="2"' in answer.text
+    assert held(database, found).state == "open"
+    acknowledge(database, found, "I was faster", Actor("ada", "page"), START)
+    answer = send(finance_client, path, note="typed too late", revision="2", back=back)
+    assert answer.status_code == 409
+    assert "ada has acknowledged it already" in in_words(answer.text)
+    assert "You had written: “typed too late”" in in_words(answer.text)
+    answer = send(finance_client, f"{LIST}/{found}/reopen", reason="", back=back)
+    assert answer.status_code == 400
+    assert send(finance_client, f"{LIST}/{found}/reopen", reason="why", back=back).status_code == 303
+    again = send(finance_client, f"{LIST}/{found}/reopen", reason="why not", back=back)
+    assert again.status_code == 409
+    assert "It is open, not acknowledged." in in_words(again.text)
+    assert send(finance_client, f"{LIST}/999/acknowledge", note="x", revision="1").status_code == 404
+
+
+def test_form_without_its_token_changes_nothing(
+    client: FlaskClient, finance_client: FlaskClient, database: Database
+) -> None:
+    found = note(database, "a", "amount_mismatch")
+    form = {"note": "forged", "revision": "1"}
+    assert finance_client.post(f"{LIST}/{found}/acknowledge", data=form, headers=BROWSER).status_code == 400
+    assert send(client, f"{LIST}/{found}/acknowledge", **form).status_code == 303
+    assert held(database, found).state == "open"

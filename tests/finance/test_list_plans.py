@@ -1,0 +1,86 @@
+"""Finance's lists cost the same however long the history: each filter finds its rows, in their order, in an index."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from sqlalchemy import event
+
+from benchmarks.seed import created_at, partner_user, seed_postgresql, seed_sqlite
+from webhook_app.db.database import Database
+from webhook_app.usecases.finance.reports import list_transactions
+from webhook_app.usecases.finance.transaction_filter import TransactionFilter
+
+SIZE = 6000
+MIDDLE = created_at(SIZE // 2, SIZE)
+MONTH = {"created_from": MIDDLE, "created_to": MIDDLE + timedelta(days=30)}
+
+WANTED: dict[str, dict[str, Any]] = {
+    "everything": {},
+    "a status": {"status": "completed"},
+    "a status that few have": {"status": "processing"},
+    "a currency that few have": {"currency": "XRP"},
+    "a partner user": {"partner_user_id": partner_user(SIZE // 2, SIZE)},
+    "a month": MONTH,
+    "a month and a status": MONTH | {"status": "failed"},
+    "a month and a partner user": MONTH | {"partner_user_id": partner_user(SIZE // 2, SIZE)},
+    "several": {"status": "completed", "currency": "BTC", "type": "sell"},
+    "failed to reconcile": {"state": "failed"},
+    "failed to reconcile, with a status": {"state": "failed", "status": "completed"},
+    "a discrepancy": {"anomaly": "amount_mismatch"},
+    "a discrepancy, with a status": {"anomaly": "any", "status": "completed"},
+    "as of a moment": {"as_of": MIDDLE},
+    "a month as of its end": MONTH | {"as_of": MIDDLE + timedelta(days=31)},
+}
+
+
+@pytest.fixture
+def seeded(database: Database, database_url: str) -> Database:
+    if database.is_sqlite:
+        seed_sqlite(database_url.removeprefix("sqlite:///"), SIZE)
+    else:
+        seed_postgresql(database_url.replace("postgresql+psycopg://", "postgresql://", 1), SIZE)
+    return database
+
+
+@contextmanager
+def plans(database: Database) -> Iterator[list[tuple[str, str]]]:
+    """Each SELECT of the block with its plan."""
+    found: list[tuple[str, str]] = []
+    is_explaining = False
+
+    def explain(connection: Any, _cursor: Any, statement: str, parameters: Any, *_: Any) -> None:
+        nonlocal is_explaining
+        if is_explaining or not statement.startswith("SELECT"):
+            return
+        is_explaining = True
+        word = "EXPLAIN QUERY PLAN" if database.is_sqlite else "EXPLAIN"
+        lines = connection.exec_driver_sql(f"{word} {statement}", parameters)
+        found.append((statement, "\n".join(str(line[-1]) for line in lines)))
+        is_explaining = False
+
+    event.listen(database.engine, "before_cursor_execute", explain)
+    yield found
+    event.remove(database.engine, "before_cursor_execute", explain)
+
+
+def test_every_filter_is_answered_from_an_index(seeded: Database) -> None:
+    for what, wanted in WANTED.items():
+        with plans(seeded) as found:
+            page = list_transactions(seeded, TransactionFilter(**wanted), 20)
+        assert page.items, what
+        places = [plan for statement, plan in found if "DESC" in statement.partition("ORDER BY")[2]][:1]
+        # Of so few rows PostgreSQL may well count by reading them all.
+        counts = [plan for statement, plan in found if seeded.is_sqlite and statement.startswith("SELECT count")]
+        assert places, what
+        for plan in (*places, *counts):
+            for table in ("reconciliations", "transactions", "transaction_versions"):
+                assert f"Seq Scan on {table}" not in plan, (what, plan)
+                # On SQLite reconciliations are themselves in the list's order.
+                assert table == "reconciliations" or f"SCAN {table}\n" not in f"{plan}\n", (what, plan)
+        if seeded.is_sqlite and "discrepancy" not in what:
+            assert "TEMP B-TREE" not in places[0], (what, places[0])

@@ -1,0 +1,242 @@
+"""`/transactions` and `/transaction-totals`: what finance sees of many transactions."""
+
+from __future__ import annotations
+
+import re
+from datetime import timedelta
+from decimal import Decimal
+
+import pytest
+from flask.testing import FlaskClient
+
+from tests.support.clock import START, FakeClock
+from tests.support.page_text import EVIL, ids, in_words
+from tests.support.people import BROWSER
+from tests.support.rows import confirm, hear_of, note, pause
+from webhook_app.db.database import Database
+
+LIST, TOTALS = "/transactions", "/transaction-totals"
+EUR = {"fiat_currency": "EUR", "fiat_amount": Decimal("100.00"), "status": "completed"}
+
+
+def test_list_shows_what_is_confirmed_and_how_fresh_it_is(
+    finance_client: FlaskClient, database: Database, clock: FakeClock
+) -> None:
+    crypto = Decimal("0.031415926535897932")
+    confirm(database, "a-1", type="buy", currency="ETH", crypto_amount=crypto, **EUR)
+    confirm(database, "b-2", "retrying", type="sell", status="pending")
+    hear_of(database, "c-3", "failed")
+    note(database, "a-1", "status_mismatch")
+    note(database, "a-1", "stale_answer", acknowledged_at=START, acknowledged_by="fin", note="seen")
+    clock.advance(180)
+    page = finance_client.get(LIST).text
+    assert ids(page) == ["c-3", "b-2", "a-1"]
+    assert "0.031415926535897932 ETH" in in_words(page)
+    assert "100.00 EUR" in in_words(page)
+    assert '<time datetime="2026-04-01T12:00:00Z" title="2026-04-01 12:00:00 UTC">3 minutes ago</time>' in page
+    words = in_words(page)
+    assert "not confirmed" in words
+    assert "reconciliation retrying" in words
+    assert "Reported status differs" in words
+    assert "Older answer from Proof, acknowledged" in words
+    assert "1 is being reconciled, 1 has failed to be reconciled: what is shown of them may be out of date." in words
+    assert "1 was never confirmed: of it only what was reported is known." in words
+    words = in_words(finance_client.get(f"{LIST}?status=completed").text)
+    assert "1 more was never confirmed and may belong here." in words
+    pause(database, "upstream", START)
+    assert "Calls to Proof are paused" in in_words(finance_client.get(LIST).text)
+
+
+def test_nothing_that_waits_is_said_too(finance_client: FlaskClient, database: Database) -> None:
+    assert "No transaction yet." in finance_client.get(LIST).text
+    confirm(database, "a")
+    assert "Up to date: none of these waits for Proof's word" in in_words(finance_client.get(LIST).text)
+    assert "No transaction is like that." in finance_client.get(f"{LIST}?q=b").text
+
+
+def test_filters_narrow_and_stay_in_the_form(finance_client: FlaskClient, database: Database) -> None:
+    confirm(database, "Order-1", "failed", currency="BTC", network="BTC", partner_user_id="u-1", type="sell", **EUR)
+    confirm(database, "order-2", created_at=START - timedelta(days=9), updated_at=START - timedelta(days=8))
+    note(database, "order-2", "pending_too_long")
+    for query, found in [
+        ("q=DER-1", ["Order-1"]),
+        ("q=u-1", ["Order-1"]),
+        ("q=order", ["order-2", "Order-1"]),
+        ("status=pending", ["order-2"]),
+        ("type=sell", ["Order-1"]),
+        ("currency=BTC", ["Order-1"]),
+        ("network=BTC", ["Order-1"]),
+        ("fiat_currency=EUR", ["Order-1"]),
+        ("partner_user_id=u-1", ["Order-1"]),
+        ("state=failed", ["Order-1"]),
+        ("anomaly=any", ["order-2"]),
+        ("anomaly=pending_too_long", ["order-2"]),
+        ("created_from=2026-03-30", ["Order-1"]),
+        ("created_to=2026-03-30", ["order-2"]),
+        ("updated_from=2026-03-30T10:00:00Z", ["Order-1"]),
+        ("updated_to=2026-03-30", ["order-2"]),
+        ("currency=nothing", []),
+        ("status=&q=+u-1+&type=", ["Order-1"]),
+    ]:
+        page = finance_client.get(f"{LIST}?{query}")
+        assert page.status_code == 200, query
+        assert ids(page.text) == found, query
+        assert "Show all" in page.text, query
+    page = finance_client.get(
+        f"{LIST}?q=u-1&currency=BTC&created_from=2026-03-30&updated_from=2026-03-30T10:00:00Z"
+    ).text
+    for shown in (
+        'name="q" value="u-1"',
+        'name="currency" value="BTC"',
+        'type="date" id="created_from" name="created_from" value="2026-03-30"',
+        'type="datetime-local" step="1" id="updated_from" name="updated_from" value="2026-03-30T10:00"',
+        '<details class="more-filters" open>',
+        f'data-totals="{TOTALS}?q=u-1&amp;created_from=2026-03-30&amp;currency=BTC',
+    ):
+        assert shown in page
+    assert '<details class="more-filters">' in finance_client.get(f"{LIST}?q=u-1").text
+
+
+def test_pages_follow_each_other_within_the_filter(finance_client: FlaskClient, database: Database) -> None:
+    for number in range(53):
+        confirm(database, f"many-{number}", status="completed")
+    first = finance_client.get(f"{LIST}?status=completed&created_from=2026-01-01")
+    found = re.search(r'href="([^"]*cursor=[^"]*)"[^>]*>Older', first.text)
+    assert found
+    second = finance_client.get(found[1].replace("&amp;", "&"))
+    assert [len(ids(first.text)), len(ids(second.text))] == [50, 3]
+    assert not set(ids(first.text)) & set(ids(second.text))
+    elsewhere = finance_client.get(found[1].replace("&amp;", "&").replace("completed", "failed"))
+    assert elsewhere.status_code == 400
+    assert "cut or changed" in elsewhere.text
+
+
+SENSELESS = [
+    ("status=gone", "Status"),
+    ("type=swap", "Type"),
+    ("state=gone", "Reconciliation"),
+    ("anomaly=gone", "Discrepancy"),
+    ("created_from=yesterday", "Created from"),
+    ("created_from=2026-04-02&created_to=2026-04-01", "Created from"),
+    ("updated_from=2026-04-02&updated_to=2026-04-02", "Updated from"),
+    ("updated_to=2026-02-30", "Updated before"),
+    ("created_to=99999-01-01", "Created before"),
+    ("q=%00", "Search"),
+    (f"currency={'x' * 129}", "Currency"),
+    ("network=%01", "Network"),
+    ("fiat_currency=%7f", "Fiat currency"),
+    ("partner_user_id=%1b", "Partner user"),
+    ("as_of=2026-04-02", "As of"),
+    ("as_of=2026-03-01&state=failed", "Reconciliation"),
+    ("as_of=2026-03-01&anomaly=any", "Discrepancy"),
+    ("tz=Paris", "Time zone"),
+    ("day_of=settled", "By the day it was"),
+    ("volume_in=%00", "Volume in"),
+    ("status=failed&status=completed", "Status"),
+    ("stauts=failed", "stauts"),
+    ("limit=1000000000", "limit"),
+]
+
+
+def test_filter_that_makes_no_sense_is_a_400_that_names_the_field(
+    finance_client: FlaskClient, database: Database
+) -> None:
+    confirm(database, "a")
+    for path in (LIST, TOTALS):
+        for query, name in SENSELESS:
+            page = finance_client.get(f"{path}?{query}")
+            assert page.status_code == 400, query
+            text = in_words(page.text)
+            assert "This filter makes no sense" in text, query
+            assert name in text.partition("This filter makes no sense")[2], query
+            assert ids(page.text) == [], query
+    for cursor in ("x", "MQ.forged", "%00", EVIL):
+        assert finance_client.get(LIST, query_string={"cursor": cursor}).status_code == 400
+    kept = finance_client.get(f"{LIST}?status=gone&created_from=2026-04-01").text
+    assert 'type="date" id="created_from" name="created_from" value="2026-04-01"' in kept
+
+
+FIELDS = ["q", "status", "type", "currency", "network", "fiat_currency", "partner_user_id", "state", "anomaly"]
+FIELDS += ["created_from", "created_to", "updated_from", "updated_to", "as_of", "tz", "day_of", "volume_in", "cursor"]
+
+
+def test_html_and_sql_in_any_field_are_text(finance_client: FlaskClient, database: Database) -> None:
+    confirm(database, "a", partner_user_id=EVIL, currency="<b>X</b>", fiat_currency=EVIL[:32], network=EVIL[:64])
+    note(database, "a", "amount_mismatch", detail=EVIL)
+    for path in (LIST, TOTALS):
+        for name in [*FIELDS, EVIL]:
+            page = finance_client.get(path, query_string={name: EVIL})
+            assert page.status_code in (200, 400), name
+            assert "<img" not in page.text.replace('<img src="/static/icon.svg"', ""), name
+            assert "<b>X" not in page.text
+        assert finance_client.get(path).status_code == 200
+    found = finance_client.get(LIST, query_string={"partner_user_id": EVIL})
+    assert ids(found.text) == ["a"]
+    assert finance_client.get(TOTALS, query_string={"volume_in": EVIL[:32]}).status_code == 200
+
+
+def test_as_of_a_moment_leaves_out_what_belongs_to_the_present(
+    finance_client: FlaskClient, database: Database, clock: FakeClock
+) -> None:
+    confirm(database, "a", "retrying", confirmed_at=START - timedelta(days=2), **EUR)
+    confirm(database, "b", "failed")
+    note(database, "a", "status_mismatch")
+    page = finance_client.get(f"{LIST}?as_of=2026-03-31T00:00:00Z").text
+    words = in_words(page)
+    assert "As of 2026-03-31 00:00:00 UTC." in words
+    assert "Confirmed since" in words
+    assert 'class="look' not in page
+    assert "being reconciled" not in words
+    assert "100.00 EUR" in words
+    totals = in_words(finance_client.get(f"{TOTALS}?as_of=2026-03-31T00:00:00Z").text)
+    assert "1 confirmed transaction" in totals
+
+
+def test_totals_are_exact_by_currency_and_status(finance_client: FlaskClient, database: Database) -> None:
+    tiny, huge = Decimal("0.000000000000000001"), Decimal("12345678901234567890123456789.5")
+    for number, (status, amount) in enumerate([("completed", huge), ("completed", tiny), ("failed", tiny)]):
+        created = START - timedelta(days=number)
+        confirm(database, f"a{number}", status=status, fiat_currency="EUR", fiat_amount=amount, created_at=created)
+    confirm(database, "b", status="completed", fiat_currency="USD", fiat_amount=Decimal("1.10"), crypto_amount=tiny)
+    hear_of(database, "c", "failed")
+    page = finance_client.get(TOTALS)
+    words = in_words(page.text)
+    assert "4 confirmed transactions , the last of them confirmed just now" in words
+    assert "1 was never confirmed" in words
+    assert "12345678901234567890123456789.500000000000000001 2" in words
+    assert "12345678901234567890123456789.500000000000000002 3" in words
+    assert "1.10 1" in words
+    assert "Volume in EUR" in words
+    assert 'href="?volume_in=USD#totals"' in page.text
+    assert "<title>2026-04-01: 12345678901234567890123456789.5 EUR completed, 0 not completed</title>" in page.text
+    assert "<title>2026-03-30: 1 failed</title>" in page.text
+    assert '<th scope="row">2026-03-31</th><td class="number">0.000000000000000001</td>' in page.text
+    in_usd = finance_client.get(f"{TOTALS}?volume_in=USD&tz=Pacific/Auckland").text
+    assert "<title>2026-04-02: 1.10 USD completed, 0 not completed</title>" in in_usd
+    assert "days begin at midnight in Pacific/Auckland" in in_usd
+    assert "none in this time" in finance_client.get(f"{TOTALS}?volume_in=XXX").text
+
+
+@pytest.mark.parametrize(("days", "unit"), [(119, "day"), (800, "week"), (3000, "month"), (9000, "year")])
+def test_long_times_are_put_into_fewer_periods(
+    days: int, unit: str, finance_client: FlaskClient, database: Database
+) -> None:
+    for ago in (0, days):
+        confirm(database, f"a{ago}", crypto_amount=Decimal(ago + 1), created_at=START - timedelta(days=ago))
+    page = finance_client.get(TOTALS).text
+    assert f"USDT per {unit}" in page
+    assert 2 <= page.count('class="plot-hit"') / 2 <= 120
+
+
+def test_totals_of_nothing(finance_client: FlaskClient) -> None:
+    words = in_words(finance_client.get(TOTALS).text)
+    assert "0 confirmed transactions" in words
+    assert "Fiat amounts" not in words
+
+
+def test_who_may_look(client: FlaskClient, finance_client: FlaskClient, admin_client: FlaskClient) -> None:
+    for path in (LIST, TOTALS, "/discrepancies"):
+        assert client.get(path, headers=BROWSER).status_code == 303
+        assert finance_client.get(path).status_code == 200
+        assert admin_client.get(path).status_code == 200
+    assert ">Discrepancies</a>" in finance_client.get("/").text

@@ -1,0 +1,274 @@
+"""Discrepancies: noted, resolved, acknowledged by a person, and open again when they change."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import timedelta
+from decimal import Decimal
+
+import pytest
+
+from tests.support.answers import DB_ERROR, NOT_FOUND, POLICY, answer, claim, confirm, confirmed
+from tests.support.clock import FakeClock
+from tests.support.people import SHELL
+from tests.support.work import report, shown
+from webhook_app.db.database import Database
+from webhook_app.domain.retry_policy import Budget
+from webhook_app.domain.status import Status
+from webhook_app.usecases.audit import AuditFilter, list_entries
+from webhook_app.usecases.finance.discrepancies import (
+    Discrepancy,
+    DiscrepancyFilter,
+    DiscrepancyRefused,
+    acknowledge,
+    count_discrepancies,
+    find_discrepancies,
+    list_discrepancies,
+    reopen,
+)
+from webhook_app.usecases.reconcile.overdue import note_overdue
+from webhook_app.usecases.reconcile.reconciler import discrepancies as anomalies
+
+DAY = timedelta(days=1)
+GIVES_UP = replace(POLICY, budget=Budget(attempts=1))
+
+
+def only(database: Database, kind: str) -> Discrepancy:
+    (found,) = (one for one in find_discrepancies(database, "t") if one.kind == kind)
+    return found
+
+
+def fail(database: Database, clock: FakeClock) -> None:
+    report(database, "t", clock(), updated_at=clock())
+    answer(database, clock, claim(database, clock), DB_ERROR, GIVES_UP)
+
+
+def test_reconciliation_that_gave_up_is_one_until_it_is_confirmed(database: Database, clock: FakeClock) -> None:
+    fail(database, clock)
+    found = only(database, "reconciliation_failed")
+    assert found.detail == (
+        "gave up at 2026-04-01T12:00:00Z after 1 attempt, the last one: HTTP 500 internal_error/db_error"
+    )
+    assert (found.state, found.status, found.opened_at) == ("open", None, clock())
+    confirm(database, clock, confirmed(Status.COMPLETED, clock()))
+    assert find_discrepancies(database, "t") == []
+
+
+def test_failing_again_after_an_acknowledgement_opens_it_again(database: Database, clock: FakeClock) -> None:
+    fail(database, clock)
+    first = only(database, "reconciliation_failed")
+    acknowledge(database, first.id, "asked Proof", SHELL, clock())
+    clock.advance(60)
+    fail(database, clock)
+    again = only(database, "reconciliation_failed")
+    assert (again.id, again.state, again.note, again.acknowledged_by) == (first.id, "open", None, None)
+    assert again.revision == first.revision + 1
+    assert again.opened_at == first.opened_at
+
+
+def test_transaction_that_proof_does_not_know_is_told_apart_from_one_that_failed(
+    database: Database, clock: FakeClock
+) -> None:
+    report(database, "t", clock(), status="completed", updated_at=clock())
+    answer(database, clock, claim(database, clock), NOT_FOUND, GIVES_UP)
+    assert [one.kind for one in find_discrepancies(database, "t")] == ["unknown_to_proof"]
+    assert only(database, "unknown_to_proof").detail == (
+        "reported completed of 2026-04-01T12:00:00Z, but Proof's API does not know the transaction: possibly forged"
+    )
+    confirm(database, clock, confirmed(Status.COMPLETED, clock()))
+    assert find_discrepancies(database, "t") == []
+
+
+def test_new_claim_about_an_unknown_transaction_opens_it_again(database: Database, clock: FakeClock) -> None:
+    for status in ("pending", "completed"):
+        clock.advance(60)
+        report(database, "t", clock(), status=status, updated_at=clock())
+        answer(database, clock, claim(database, clock), NOT_FOUND, GIVES_UP)
+        found = only(database, "unknown_to_proof")
+        assert found.state == "open"
+        acknowledge(database, found.id, "forged", SHELL, clock())
+
+
+@pytest.mark.parametrize("change", [{"status": Status.FAILED}, {"crypto_amount": Decimal("3")}, {"network": None}])
+def test_change_of_what_was_terminal_is_one(database: Database, clock: FakeClock, change: dict[str, object]) -> None:
+    first = confirmed(Status.COMPLETED, clock())
+    confirm(database, clock, first)
+    clock.advance(60)
+    confirm(database, clock, first)
+    assert find_discrepancies(database, "t") == []
+    later = clock() if "status" in change else first.updated_at
+    confirm(database, clock, replace(first, updated_at=later, **change))  # type: ignore[arg-type]
+    found = only(database, "terminal_changed")
+    assert found.detail.startswith("Proof had confirmed completed of 2026-04-01T12:00:00Z; then ")
+    assert next(iter(change)) in found.detail
+    assert shown(database, "t").status == (change.get("status") or "completed")
+
+
+def test_change_of_what_was_not_terminal_is_none(database: Database, clock: FakeClock) -> None:
+    first = confirmed(Status.PROCESSING, clock(), crypto_amount=None)
+    confirm(database, clock, first)
+    clock.advance(1)
+    confirm(database, clock, replace(first, crypto_amount=Decimal(1)))
+    clock.advance(1)
+    confirm(database, clock, confirmed(Status.COMPLETED, clock()))
+    assert find_discrepancies(database, "t") == []
+
+
+def test_acknowledged_mismatch_that_changes_is_open_again(database: Database, clock: FakeClock) -> None:
+    at = clock() + timedelta(hours=1)
+    report(database, "t", clock(), status="completed", updated_at=at)
+    confirm(database, clock, confirmed(Status.PENDING, clock()))
+    first = only(database, "status_mismatch")
+    acknowledge(database, first.id, "Proof lags behind", SHELL, clock())
+    confirm(database, clock, confirmed(Status.PENDING, clock()))
+    assert only(database, "status_mismatch").state == "acknowledged"
+    clock.advance(60)
+    confirm(database, clock, confirmed(Status.PROCESSING, clock()))
+    assert only(database, "status_mismatch").state == "open"
+
+
+def test_pending_too_long_is_noted_once_a_status_and_resolved_by_the_next(database: Database, clock: FakeClock) -> None:
+    confirm(database, clock, confirmed(Status.PENDING, clock()))
+    assert note_overdue(database, clock(), DAY) == 0
+    clock.advance(86_401)
+    assert note_overdue(database, clock(), DAY) == 1
+    clock.advance(60)
+    assert note_overdue(database, clock(), DAY) == 0
+    found = only(database, "pending_too_long")
+    assert found.detail == "still pending, as it has been since 2026-04-01T12:00:00Z"
+    acknowledge(database, found.id, "the user takes his time", SHELL, clock())
+    clock.advance(60)
+    assert note_overdue(database, clock(), DAY) == 0
+    created = confirmed(Status.PENDING, clock() - timedelta(days=2)).created_at
+    confirm(database, clock, replace(confirmed(Status.PROCESSING, clock()), created_at=created))
+    assert find_discrepancies(database, "t") == []
+    clock.advance(60)
+    assert note_overdue(database, clock(), DAY) == 0  # it has only just begun
+    clock.advance(86_400)
+    assert note_overdue(database, clock(), DAY) == 1
+    assert only(database, "pending_too_long").state == "open"
+    confirm(database, clock, confirmed(Status.COMPLETED, clock()))
+    assert find_discrepancies(database, "t") == []
+
+
+def test_what_was_never_confirmed_is_pending_too_long_as_well(database: Database, clock: FakeClock) -> None:
+    report(database, "t", clock())
+    clock.advance(86_401)
+    assert note_overdue(database, clock(), DAY) == 1
+    assert only(database, "pending_too_long").detail == (
+        "heard of at 2026-04-01T12:00:00Z, and not confirmed by Proof since"
+    )
+    confirm(database, clock, confirmed(Status.COMPLETED, clock()))
+    assert find_discrepancies(database, "t") == []
+
+
+def test_of_several_clocks_one_looks_each_minute(database: Database, clock: FakeClock) -> None:
+    report(database, "a", clock())
+    clock.advance(86_401)
+    assert note_overdue(database, clock(), DAY) == 1
+    report(database, "b", clock() - 2 * DAY)
+    clock.advance(59)
+    assert note_overdue(database, clock(), DAY) == 0
+    clock.advance(1)
+    assert note_overdue(database, clock(), DAY) == 1
+
+
+def test_acknowledgement_says_who_when_and_why_and_stands_in_the_audit_log(
+    database: Database, clock: FakeClock
+) -> None:
+    fail(database, clock)
+    clock.advance(60)
+    held = acknowledge(database, only(database, "reconciliation_failed").id, "  asked Proof ", SHELL, clock())
+    assert (held.state, held.acknowledged_by, held.acknowledged_at, held.note) == (
+        *("acknowledged", "tester", clock()),
+        "asked Proof",
+    )
+    assert shown(database, "t").anomalies[0].note == "asked Proof"
+    reopen(database, held.id, "not that one", SHELL, clock())
+    assert only(database, "reconciliation_failed").state == "open"
+    told = [
+        (entry.action, entry.actor, entry.subject, entry.reason)
+        for entry in list_entries(database, AuditFilter(), 10).entries
+    ]
+    assert told == [("reopen", "tester", "t", "not that one"), ("acknowledge", "tester", "t", "asked Proof")]
+
+
+def test_what_was_not_seen_cannot_be_acknowledged(database: Database, clock: FakeClock) -> None:
+    fail(database, clock)
+    seen = only(database, "reconciliation_failed")
+    clock.advance(60)
+    fail(database, clock)
+    with pytest.raises(DiscrepancyRefused, match="has changed meanwhile, and now says: gave up at 2026-04-01T12:01"):
+        acknowledge(database, seen.id, "seen", SHELL, clock(), seen.revision)
+    acknowledge(database, seen.id, "seen", SHELL, clock(), seen.revision + 1)
+    with pytest.raises(DiscrepancyRefused, match="tester has acknowledged it already: “seen”"):
+        acknowledge(database, seen.id, "again", SHELL, clock())
+    confirm(database, clock, confirmed(Status.COMPLETED, clock()))
+    with pytest.raises(DiscrepancyRefused, match="resolved already"):
+        acknowledge(database, seen.id, "late", SHELL, clock())
+    with pytest.raises(DiscrepancyRefused, match="resolved, not acknowledged"):
+        reopen(database, seen.id, "late", SHELL, clock())
+    with pytest.raises(LookupError):
+        acknowledge(database, 4711, "what", SHELL, clock())
+    for blank in ("", " \n"):
+        with pytest.raises(DiscrepancyRefused):
+            acknowledge(database, seen.id, blank, SHELL, clock())
+
+
+def test_list_and_counts_go_by_kind_state_age_and_transaction(database: Database, clock: FakeClock) -> None:
+    fail(database, clock)
+    first = only(database, "reconciliation_failed")
+    clock.advance(3600)
+    report(database, "u", clock(), updated_at=clock())
+    answer(database, clock, claim(database, clock, "u"), NOT_FOUND, GIVES_UP)
+    acknowledge(database, first.id, "known", SHELL, clock())
+
+    def ids(**wanted: object) -> list[str]:
+        found = list_discrepancies(database, DiscrepancyFilter(**wanted), 10)  # type: ignore[arg-type]
+        return [one.merchant_transaction_id for one in found.items]
+
+    assert ids() == ["u", "t"]
+    assert ids(state="open") == ["u"]
+    assert ids(state="acknowledged") == ["t"]
+    assert ids(state="resolved") == []
+    assert ids(kind="reconciliation_failed") == ["t"]
+    assert ids(merchant_transaction_id="u") == ["u"]
+    assert ids(opened_to=clock()) == ["t"]
+    assert ids(opened_from=clock()) == ["u"]
+    counts = {count.kind: (count.open, count.acknowledged) for count in count_discrepancies(database)}
+    assert len(counts) == 8
+    assert {kind: count for kind, count in counts.items() if count != (0, 0)} == {
+        "reconciliation_failed": (0, 1),
+        "unknown_to_proof": (1, 0),
+    }
+    page = list_discrepancies(database, DiscrepancyFilter(), 1)
+    assert page.next_before_id is not None
+    rest = list_discrepancies(database, DiscrepancyFilter(), 1, page.next_before_id)
+    assert ([one.merchant_transaction_id for one in rest.items], rest.next_before_id) == (["t"], None)
+
+
+def test_resolved_one_that_comes_back_is_open_again_and_young(database: Database, clock: FakeClock) -> None:
+    fail(database, clock)
+    first = only(database, "reconciliation_failed")
+    confirm(database, clock, confirmed(Status.PENDING, clock()))
+    clock.advance(3600)
+    fail(database, clock)
+    again = only(database, "reconciliation_failed")
+    assert (again.id, again.state, again.detected_at, again.opened_at) == (
+        *(first.id, "open", first.detected_at),
+        clock(),
+    )
+
+
+def test_flood_of_forged_mismatches_keeps_nothing_else_open(
+    database: Database, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(anomalies, "_MOST_ANOMALIES_REVIEWED", 2)
+    confirm(database, clock, confirmed(Status.PROCESSING, clock()))
+    for number in range(3):
+        report(database, "t", clock(), status="completed", updated_at=clock() + timedelta(days=9000 + number))
+    confirm(database, clock, confirmed(Status.PROCESSING, clock()))
+    clock.advance(86_401)
+    assert note_overdue(database, clock(), DAY) == 1
+    confirm(database, clock, confirmed(Status.COMPLETED, clock()))
+    assert "pending_too_long" not in [one.kind for one in find_discrepancies(database, "t")]

@@ -1,0 +1,76 @@
+"""A day in the admin's room, for pictures and for axe: deliveries in every state, a replay, rejected requests."""
+
+from __future__ import annotations
+
+from tests.support.clock import FakeClock
+from tests.support.events import DOCUMENTED_ID
+from tests.support.failures import ingest
+from tests.support.work import work_once
+from webhook_app.sandbox.server import Sandbox
+from webhook_app.services import Services
+from webhook_app.usecases.audit import Actor
+from webhook_app.usecases.receive.ingest import Request
+from webhook_app.usecases.receive.rejections import keep_rejection
+from webhook_app.usecases.reconcile.reconciler import Reconciler
+from webhook_app.usecases.redeliver.deliveries import DeliveryFilter
+from webhook_app.usecases.redeliver.replay import Selection, order_replay
+from workers.clock import run_once
+
+LONG_ID = "0b9f2c1e-7a44-4a52-9d0c-6d1d1c9d2f10"
+
+
+def fill(services: Services, reconciler: Reconciler, sandbox: Sandbox, clock: FakeClock) -> dict[str, int]:
+    """Returns the ids of what the pages are about, by name."""
+    known = {"failed": ingest(services, LONG_ID)}
+    for number in range(8):
+        ingest(services, f"order-2026-04-01-{number:04d}")
+    work_once(reconciler, clock())
+    clock.advance(1400)
+    known["succeeded"] = ingest(services, DOCUMENTED_ID)
+    sandbox.control.create("widget-7431")
+    sandbox.control.inject(*["provider_error"] * 9, transaction="widget-7431")
+    known["retrying"] = ingest(services, "widget-7431", currency="USDC", network="POLYGON")
+    work_once(reconciler, clock())
+    for seconds in (2, 5, 9):
+        clock.advance(seconds)
+        work_once(reconciler, clock())
+    clock.advance(300)
+    ingest(services, LONG_ID)
+    ordered = order_replay(
+        services.database, Selection((known["failed"],)), Actor("grace.hopper", "page"), "Proof says it exists", clock()
+    )
+    work_once(reconciler, clock())
+    clock.advance(40)
+    known["settled_replay"] = ordered.replay_id or 0
+    running = order_replay(
+        services.database,
+        Selection(wanted=DeliveryFilter(state="failed", error="not_found")),
+        Actor("j.smith@example.com", "api"),
+        "Proof restored its database after an outage; ticket PRF-2231",
+        clock(),
+        per_second=2,
+    )
+    known["running_replay"] = running.replay_id or 0
+    work_once(reconciler, clock())
+    clock.advance(25)
+    known["pending"] = ingest(services, "just-came-in")
+    run_once(services)
+    _reject(
+        services, "decode_error", "The body is no JSON object.", 400, b'<?xml version="1.0"?><status>completed</status>'
+    )
+    _reject(services, "forbidden_address", "203.0.113.9 is not allowed to send webhooks.", 403, b"")
+    _reject(services, "too_large", "The body is larger than 1 MiB.", 413, b'{"merchant_transaction_id": "' + b"x" * 900)
+    return known
+
+
+def _reject(services: Services, code: str, message: str, http_status: int, body: bytes) -> None:
+    keep_rejection(
+        services.database,
+        Request(services.clock(), "203.0.113.9", {"User-Agent": "curl/8.5.0", "Content-Type": "application/xml"}),
+        http_status=http_status,
+        error="forbidden" if http_status == 403 else "invalid_request",
+        code=code,
+        message=message,
+        body=body,
+        body_size=2_300_000 if http_status == 413 else len(body),
+    )

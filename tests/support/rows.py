@@ -1,0 +1,144 @@
+"""Rows as the service writes them, put in directly: for pages and reports of states that take long to come about."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from redis import Redis
+from rq import Queue, SimpleWorker
+from rq.serializers import JSONSerializer
+from sqlalchemy import insert, update
+
+from tests.support.clock import START
+from tests.support.example_rows import ANOMALY, ATTEMPT, EVENT, RECONCILIATION, TRANSACTION
+from webhook_app.adapters.queueing import FAST_QUEUE, SLOW_QUEUE
+from webhook_app.db.database import Database
+from webhook_app.models import Anomaly, Attempt, Event, Reconciliation, Transaction, Upstream
+from webhook_app.services import Services
+from webhook_app.usecases.heartbeats import CLOCK, beat
+
+WALLET = (400, "wallet_not_supported", "wallet_not_supported")
+CURRENCY = (400, "invalid_request", "currency_not_allowed")
+
+
+def seed(
+    database: Database,
+    merchant_transaction_id: str,
+    delivery: str = "pending",
+    *,
+    failure: tuple[int | None, str, str | None] | None = None,
+    received_at: datetime = START,
+    settled_at: datetime | None = None,
+    failed_at: datetime = START,
+    state: str | None = None,
+    **event: Any,
+) -> int:
+    """An event and its reconciliation, as they stand in that state; the reconciliation's id."""
+    http_status, error, code = failure or (None, None, None)
+    state = state or delivery
+    with database.write() as session:
+        session.execute(
+            insert(Event).values(
+                EVENT
+                | {
+                    "merchant_transaction_id": merchant_transaction_id,
+                    "delivery": delivery,
+                    "received_at": received_at,
+                    "settled_at": settled_at,
+                }
+                | event
+            )
+        )
+        inserted = session.execute(
+            insert(Reconciliation)
+            .values(
+                RECONCILIATION
+                | {
+                    "merchant_transaction_id": merchant_transaction_id,
+                    "state": state,
+                    "next_attempt_at": None if state in ("failed", "succeeded") else START,
+                    "last_http_status": http_status,
+                    "last_error": error,
+                    "last_code": code,
+                    "last_failed_at": failed_at if error else None,
+                }
+            )
+            .returning(Reconciliation.id)
+        )
+        return int(inserted.scalar_one())
+
+
+def attempt(database: Database, reconciliation_id: int, finished_at: datetime, **changes: Any) -> None:
+    with database.write() as session:
+        session.execute(
+            insert(Attempt).values(
+                ATTEMPT | {"reconciliation_id": reconciliation_id, "finished_at": finished_at} | changes
+            )
+        )
+
+
+def hear_of(database: Database, merchant_transaction_id: str, state: str = "succeeded", **changes: Any) -> int:
+    """A reconciliation in that state, of which nothing is confirmed; its id."""
+    is_done = state in ("succeeded", "failed")
+    row = {"merchant_transaction_id": merchant_transaction_id, "state": state}
+    with database.write() as session:
+        inserted = session.execute(
+            insert(Reconciliation)
+            .values(RECONCILIATION | row | {"next_attempt_at": None if is_done else START} | changes)
+            .returning(Reconciliation.id)
+        )
+        return int(inserted.scalar_one())
+
+
+def confirm(
+    database: Database,
+    merchant_transaction_id: str,
+    state: str = "succeeded",
+    confirmed_at: datetime = START,
+    **values: Any,
+) -> int:
+    """A reconciliation in that state and the transaction with these confirmed values; the reconciliation's id."""
+    row = {"merchant_transaction_id": merchant_transaction_id, "confirmed_at": confirmed_at}
+    heard_at = min(confirmed_at, START)
+    position = hear_of(database, merchant_transaction_id, state, created_at=heard_at, reconciled_at=confirmed_at)
+    with database.write() as session:
+        session.execute(insert(Transaction).values(TRANSACTION | row | values))
+    return position
+
+
+def note(database: Database, merchant_transaction_id: str, kind: str, **changes: Any) -> int:
+    """An anomaly of that kind; its id."""
+    row = {"merchant_transaction_id": merchant_transaction_id, "kind": kind, "detail": "reported x, confirmed y"}
+    with database.write() as session:
+        inserted = session.execute(insert(Anomaly).values(ANOMALY | row | changes).returning(Anomaly.id))
+        return int(inserted.scalar_one())
+
+
+def pause(database: Database, blame: str, paused_at: datetime, **changes: Any) -> None:
+    """Pauses all calls to Proof, as that failure would have."""
+    with database.write() as session:
+        session.execute(update(Upstream).values(blame=blame, paused_at=paused_at, **changes))
+
+
+def start_workers(redis: Redis, *queues: str) -> None:
+    """Registers a worker for each queue with RQ, as one that has just started does."""
+    for queue in queues:
+        worker = SimpleWorker([Queue(queue, connection=redis)], connection=redis, serializer=JSONSerializer)
+        worker.register_birth()
+
+
+def make_well(services: Services) -> None:
+    """The clock has just beaten, and each lane has a worker."""
+    beat(services.database, CLOCK, services.clock())
+    start_workers(services.queues.redis, FAST_QUEUE, SLOW_QUEUE)
+
+
+def put(database: Database, name: str, *, state: str = "succeeded", **confirmed: Any) -> None:
+    """A reconciliation, and the confirmed transaction where something is confirmed of it."""
+    due = START if state in ("pending", "retrying", "watching") else None
+    row = RECONCILIATION | {"merchant_transaction_id": name, "state": state, "next_attempt_at": due}
+    with database.write() as session:
+        session.execute(insert(Reconciliation).values(**row))
+        if confirmed:
+            session.execute(insert(Transaction).values(**(TRANSACTION | {"merchant_transaction_id": name} | confirmed)))

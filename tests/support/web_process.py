@@ -1,0 +1,77 @@
+"""`webhook-app web` as a real process: granian on a free port, whatever the test's environment says."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import urllib3
+
+from tests.support.servers import wait_for
+from webhook_app.config import VARIABLES
+
+
+@dataclass
+class WebProcess:
+    url: str
+    port: int
+    log: Path
+    http: urllib3.PoolManager
+
+    def post(self, body: bytes | Iterator[bytes], path: str, **options: Any) -> urllib3.BaseHTTPResponse:
+        return self.http.request("POST", self.url + path, body=body, **options)
+
+    def raw(self, request: bytes) -> bytes:
+        """What it answers to these very bytes."""
+        with socket.create_connection(("127.0.0.1", self.port), 10) as connection:
+            connection.sendall(request)
+            connection.shutdown(socket.SHUT_WR)
+            answer = b""
+            while part := connection.recv(65536):
+                answer += part
+            return answer
+
+
+@contextmanager
+def web_process(folder: Path, variables: Mapping[str, str]) -> Iterator[WebProcess]:
+    """The process with these variables, and with its data and log in `folder`, until the end of the block."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    ours = {variable.name for variable in VARIABLES}
+    environment = {name: value for name, value in os.environ.items() if name not in ours} | {
+        "SECRET_KEY": "a secret key for tests alone",
+        "PORT": str(port),
+        "WEBHOOK_APP_DATA_DIR": str(folder / "var"),
+        **variables,
+    }
+    log = folder / "log"
+    with log.open("wb") as output:
+        started = subprocess.Popen(
+            [sys.executable, "-m", "webhook_app.cli", "web"], env=environment, stdout=output, stderr=output
+        )
+    http = urllib3.PoolManager(maxsize=32, retries=False, timeout=30)
+    web = WebProcess(f"http://127.0.0.1:{port}", port, log, http)
+
+    def is_up() -> bool:
+        assert started.poll() is None, log.read_text()
+        try:
+            return http.request("GET", f"{web.url}/healthz").status == 200
+        except urllib3.exceptions.HTTPError:
+            return False
+
+    try:
+        wait_for(is_up, "web answers")
+        yield web
+    finally:
+        http.clear()
+        started.send_signal(signal.SIGTERM)
+        started.wait(20)

@@ -1,0 +1,1 @@
+"""The commands of `webhook-app`, one module a group."""

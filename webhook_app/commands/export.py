@@ -1,0 +1,162 @@
+"""`webhook-app export`: the same files as over HTTP, from a shell."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import click
+
+from webhook_app.adapters.table_files import FileFormat, file_name, write_table
+from webhook_app.commands.interrupts import Interrupts, held_interrupts
+from webhook_app.commands.options import filter_options, make_filter
+from webhook_app.config import load_settings
+from webhook_app.db.database import Database
+from webhook_app.domain.timestamps import format_timestamp
+from webhook_app.logs import configure_logging
+from webhook_app.services import utc_now
+from webhook_app.usecases.finance.export import count_rows, export_columns, export_rows
+from webhook_app.usecases.finance.freshness import Freshness, read_freshness
+from webhook_app.usecases.finance.transaction_filter import TransactionFilter
+
+#: Rows between two looks of the progress bar at the time.
+_STEP = 500
+
+#: As a shell tells of an interrupt, and of a pipe that nobody reads: 128 and the signal's number.
+_INTERRUPTED = 130
+_PIPE_CLOSED = 141
+
+_STDOUT = Path("-")
+
+
+@click.command()
+@click.option("--format", "file_format", type=click.Choice([str(one) for one in FileFormat]), required=True)
+@click.option(
+    "--output",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="The file, or - for standard output. Without it, a name that says which filter and when, in this folder.",
+)
+@click.option("--force", is_flag=True, help="Overwrite the file if it is there.")
+@filter_options
+def export(file_format: str, output: Path | None, force: bool, **given: Any) -> None:
+    """Write transactions to a file.
+
+    Amounts are texts, exact to the digit. The file appears when it is complete. Exit codes: 0 done, 1 failed, 2 the
+    command makes no sense, 130 interrupted.
+    """
+    now = utc_now()
+    wanted = make_filter(given, now)
+    target = output or Path(file_name("transactions", wanted.described(), now, file_format))
+    if target != _STDOUT:
+        _check_target(target, force)
+    settings = load_settings(os.environ)
+    configure_logging(settings.log_format, settings.log_level, "export")
+    with closing(Database(settings.database_url, pool_size=1)) as database:
+        try:
+            with held_interrupts() as interrupts:
+                freshness = read_freshness(database, wanted)
+                with _open(target) as file:
+                    rows = _write(database, wanted, FileFormat(file_format), file, interrupts)
+                    interrupts.check()
+        except KeyboardInterrupt:
+            click.echo("\nInterrupted: the file is not complete, and was not kept.", err=True)
+            sys.exit(_INTERRUPTED)
+        except BrokenPipeError:
+            sys.exit(_PIPE_CLOSED)
+    click.echo(f"{rows:,} {'row' if rows == 1 else 'rows'} in {target}.", err=target == _STDOUT)
+    click.echo(_tell(freshness, wanted), err=True)
+
+
+def _check_target(target: Path, force: bool) -> None:
+    """Raises click.BadParameter."""
+    if target.exists() and not target.is_file():
+        raise click.BadParameter(
+            f"{target} is no regular file; `--output -` writes to a pipe.", param_hint="'--output'"
+        )
+    if target.exists() and not force:
+        raise click.BadParameter(f"{target} is there already; --force overwrites it.", param_hint="'--output'")
+
+
+@contextmanager
+def _open(target: Path) -> Iterator[BinaryIO]:
+    """Where the file goes; at the end of the block it is there under its name, and after an error it is not."""
+    if target == _STDOUT:
+        with _stdout() as stdout:
+            yield stdout
+        return
+    target = target.resolve()  # of a link, what it leads to is replaced
+    unfinished = target.with_name(f".{target.name}.{os.getpid()}.part")
+    try:
+        with unfinished.open("xb") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        unfinished.replace(target)
+    finally:
+        unfinished.unlink(missing_ok=True)
+
+
+@contextmanager
+def _stdout() -> Iterator[BinaryIO]:
+    stdout = sys.stdout.buffer
+    try:
+        yield stdout
+        stdout.flush()
+    except BrokenPipeError:
+        # Python would try once more to flush it at its end, and complain.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stdout.fileno())
+        raise
+
+
+def _write(
+    database: Database, wanted: TransactionFilter, file_format: FileFormat, file: BinaryIO, interrupts: Interrupts
+) -> int:
+    """How many rows were written; shows how far it is on a terminal."""
+    is_shown = sys.stderr.isatty()
+    length = count_rows(database, wanted) if is_shown else 0
+    with click.progressbar(
+        length=length, label="rows", show_pos=True, hidden=not is_shown, file=sys.stderr, update_min_steps=_STEP
+    ) as bar:
+        rows = _Counted(export_rows(database, wanted), bar.update, interrupts)
+        for chunk in write_table(file_format, export_columns(wanted), rows):
+            file.write(chunk)
+    return rows.count
+
+
+class _Counted(Iterator[Sequence[object]]):
+    """Rows that are counted as they go by, and end where somebody interrupts."""
+
+    def __init__(
+        self, rows: Generator[Sequence[object]], advance: Callable[[int], object], interrupts: Interrupts
+    ) -> None:
+        self.count = 0
+        self._interrupts = interrupts
+        self._rows = rows
+        self._advance = advance
+
+    def __next__(self) -> Sequence[object]:
+        self._interrupts.check()
+        row = next(self._rows)
+        self.count += 1
+        self._advance(1)
+        return row
+
+    def close(self) -> None:
+        self._rows.close()
+
+
+def _tell(freshness: Freshness, wanted: TransactionFilter) -> str:
+    """How fresh it is, in one sentence."""
+    unconfirmed = _counted(freshness, freshness.unconfirmed)
+    if wanted.as_of is not None:
+        return f"Heard of by {format_timestamp(wanted.as_of)} and not confirmed yet then: {unconfirmed}."
+    pending, failed = (_counted(freshness, count) for count in (freshness.pending, freshness.failed))
+    return f"Waiting for Proof's word: {pending} being reconciled, {failed} failed, {unconfirmed} never confirmed."
+
+
+def _counted(freshness: Freshness, count: int | None) -> str:
+    return f"{count or 0:,}{' or more' if (count or 0) >= freshness.most_counted else ''}"

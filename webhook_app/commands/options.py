@@ -1,0 +1,84 @@
+"""What commands share: how a process starts, timestamps and terms checked as over HTTP, the filter of transactions."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from datetime import datetime
+from typing import Any, TypeVar
+
+import click
+
+from webhook_app.config import Settings, load_settings
+from webhook_app.domain.status import Status
+from webhook_app.domain.text import storable
+from webhook_app.domain.timestamps import parse_timestamp
+from webhook_app.logs import configure_logging
+from webhook_app.models.discrepancy import AnomalyKind
+from webhook_app.models.reconciliation import State
+from webhook_app.usecases.finance.cross_field_validation import find_contradictions
+from webhook_app.usecases.finance.transaction_filter import ANY_ANOMALY, TransactionFilter
+from webhook_app.usecases.reconcile.report import PAUSED
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+
+class Moment(click.ParamType[datetime]):
+    name = "moment"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> datetime:
+        try:
+            return parse_timestamp(f"{value}T00:00:00Z" if len(str(value)) == 10 else value)
+        except ValueError:
+            self.fail(f"{value!r} is no date or ISO 8601 timestamp, such as 2026-04-01T10:00:00Z.", param, ctx)
+
+
+def start_process(name: str) -> Settings:
+    """The settings from the environment; log lines are set up and carry `name`. Raises ConfigurationError."""
+    settings = load_settings(os.environ)
+    configure_logging(settings.log_format, settings.log_level, name)
+    return settings
+
+
+def check_term(_context: click.Context, _parameter: click.Parameter, text: str | None) -> str | None:
+    if text is not None and (not text or text != storable(text, 128)):
+        raise click.BadParameter("must be 1 to 128 characters, none of them a control character.")
+    return text
+
+
+def filter_options(command: Command) -> Command:
+    """The fields of a TransactionFilter as options; `make_filter` takes what they give."""
+    for option in reversed(_FILTER_OPTIONS):
+        command = option(command)
+    return command
+
+
+def make_filter(given: dict[str, Any], now: datetime) -> TransactionFilter:
+    """Raises click.BadParameter, which names the option, for values that make no sense together."""
+    for name, problem in find_contradictions(given, now):
+        raise click.BadParameter(problem, param_hint=f"'--{name.replace('_', '-')}'")
+    return TransactionFilter(**given)
+
+
+def _choice(values: Sequence[str]) -> click.Choice[str]:
+    return click.Choice([str(value) for value in values])
+
+
+_FILTER_OPTIONS: Sequence[Callable[[Any], Any]] = (
+    click.option("--q", callback=check_term, help="The id or a part of it; or a partner user, exactly."),
+    click.option("--status", type=_choice(list(Status))),
+    click.option("--type", type=_choice(["buy", "sell"])),
+    click.option("--currency", callback=check_term),
+    click.option("--network", callback=check_term),
+    click.option("--fiat-currency", callback=check_term),
+    click.option("--partner-user-id", callback=check_term),
+    click.option("--state", type=_choice([*State, PAUSED]), help="Of the reconciliation."),
+    click.option(
+        "--anomaly", type=_choice([ANY_ANOMALY, *AnomalyKind]), help="Has an unresolved discrepancy of that kind."
+    ),
+    click.option("--created-from", type=Moment(), help="Created at that moment or later, as Proof says."),
+    click.option("--created-to", type=Moment(), help="Created before that moment."),
+    click.option("--updated-from", type=Moment(), help="In its status since that moment or later."),
+    click.option("--updated-to", type=Moment(), help="In its status since before that moment."),
+    click.option("--as-of", type=Moment(), help="What was confirmed at that moment; the same for ever."),
+)

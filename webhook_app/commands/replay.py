@@ -1,0 +1,180 @@
+"""`webhook-app replay`: the same replay as on the page and over HTTP, from a shell."""
+
+from __future__ import annotations
+
+import math
+import os
+import sys
+from collections.abc import Callable
+from contextlib import closing
+from typing import Any
+
+import click
+
+from webhook_app.commands.interrupts import held_interrupts
+from webhook_app.commands.options import Moment, check_term
+from webhook_app.commands.users import shell_actor
+from webhook_app.config import load_settings
+from webhook_app.db.database import Database
+from webhook_app.logs import configure_logging
+from webhook_app.models.event import Delivery
+from webhook_app.services import utc_now
+from webhook_app.usecases.redeliver.deliveries import DeliveryFilter
+from webhook_app.usecases.redeliver.replay import (
+    DEFAULT_PER_SECOND,
+    Ordered,
+    ReplayRefused,
+    Selection,
+    order_replay,
+    preview_replay,
+)
+from webhook_app.usecases.redeliver.replay_reports import Progress, report_progress
+
+#: Seconds between two looks at a replay that runs, and without any movement before that is said.
+_LOOK_EVERY = 0.5
+_PATIENCE = 30.0
+#: Reasons for not replaying that are printed one by one.
+_MOST_LISTED = 10
+
+
+@click.command()
+@click.option("--state", type=click.Choice([str(state) for state in Delivery]), help="Usually failed.")
+@click.option("--error", callback=check_term, help="Of the last failure, such as upstream_error.")
+@click.option("--code", callback=check_term, help="Of the last failure, such as provider_error.")
+@click.option(
+    "--id", "merchant_transaction_id", callback=check_term, metavar="MTID", help="The merchant_transaction_id."
+)
+@click.option("--received-from", type=Moment(), help="Received at that moment or later.")
+@click.option("--received-to", type=Moment(), help="Received before that moment.")
+@click.option(
+    "--delivery", "ids", type=click.IntRange(1, 2**63 - 1), multiple=True, help="A delivery's id; repeatable."
+)
+@click.option("--reason", help="Why; it goes into the audit log. Not needed with --dry-run.")
+@click.option("--dry-run", is_flag=True, help="Only say what would be replayed.")
+@click.option(
+    "--per-second",
+    type=click.FloatRange(1, 1000),
+    default=DEFAULT_PER_SECOND,
+    show_default=True,
+    help="Released per second, so that Proof is not flooded.",
+)
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@click.option("--wait/--no-wait", default=True, show_default=True, help="Stay until every outcome is known.")
+def replay(
+    ids: tuple[int, ...], reason: str | None, dry_run: bool, per_second: float, yes: bool, wait: bool, **wanted: Any
+) -> None:
+    """Send deliveries round again, with a full retry budget.
+
+    Name them one by one (--delivery) or by a filter. Exit codes: 0 done, 1 some failed again or could not be replayed,
+    2 the command makes no sense, 130 no longer watched (the replay goes on).
+    """
+    if math.isnan(per_second):  # it passes every range
+        raise click.BadParameter("must be a number.", param_hint="'--per-second'")
+    if not dry_run and not (reason or "").strip():
+        raise click.UsageError("Give a reason: --reason '…'. It goes into the audit log.")
+    narrowed = {name: value for name, value in wanted.items() if value is not None}
+    if ids and narrowed:
+        raise click.UsageError("Give either --delivery or a filter, not both.")
+    selection = Selection(tuple(dict.fromkeys(ids))) if ids else Selection(wanted=DeliveryFilter(**narrowed))
+    settings = load_settings(os.environ)
+    configure_logging(settings.log_format, settings.log_level, "replay")
+    with closing(Database(settings.database_url, pool_size=1)) as database:
+        try:
+            replay_id = _order(database, selection, reason or "", dry_run=dry_run, per_second=per_second, yes=yes)
+        except ReplayRefused as refused:
+            raise click.UsageError(str(refused)) from refused
+        if replay_id is not None:
+            sys.exit(_watch(database, replay_id, wait=wait))
+
+
+def _order(
+    database: Database, selection: Selection, reason: str, *, dry_run: bool, per_second: float, yes: bool
+) -> int | None:
+    """The id of the replay; None after a dry run. Exits where there is nothing to do. Raises ReplayRefused."""
+    preview = preview_replay(database, selection)
+    _say_preview(preview)
+    if not preview.replayed:
+        sys.exit(1 if selection.ids else 0)
+    if dry_run:
+        return None
+    _confirm(preview, per_second, yes)
+    ordered = order_replay(database, selection, shell_actor(), reason, utc_now(), per_second)
+    if ordered.replay_id is None:
+        click.echo("Somebody else's replay came first: nothing is left to do.")
+        sys.exit(1)
+    return ordered.replay_id
+
+
+def _say_preview(preview: Ordered) -> None:
+    click.echo(f"{_counted(preview.matched)} match, {preview.replayed} of them can be replayed.")
+    for skipped in preview.skipped[:_MOST_LISTED]:
+        click.echo(f"  not {skipped.id}: {skipped.why}")
+    if len(preview.skipped) > _MOST_LISTED:
+        click.echo("  …")
+
+
+def _confirm(preview: Ordered, per_second: float, yes: bool) -> None:
+    if yes:
+        return
+    if not sys.stdin.isatty():
+        raise click.UsageError("Nobody can be asked here: add --yes, or --dry-run to only look.")
+    seconds = preview.replayed / per_second
+    if not click.confirm(f"Replay {_counted(preview.replayed)}, about {seconds:.0f} s at {per_second:g} a second?"):
+        click.echo("Nothing was replayed.")
+        sys.exit(1)
+
+
+def _watch(database: Database, replay_id: int, *, wait: bool) -> int:
+    """Until all is settled, where that is wanted; the exit code."""
+    try:
+        with held_interrupts() as interrupts:
+            progress = _report(database, replay_id)
+            click.echo(f"Replay {replay_id} is ordered: {_counted(progress.replay.matched, 'transaction', '', 's')}.")
+            if not wait:
+                return 0
+            progress = _follow(database, replay_id, interrupts.wait)
+    except KeyboardInterrupt:
+        click.echo(
+            f"\nNo longer watched; replay {replay_id} goes on. To cancel what is not released yet: its page, "
+            f"/replays/{replay_id}, or POST /api/v1/replays/{replay_id}/cancel."
+        )
+        return 130
+    said = [f"{progress.succeeded} succeeded", f"{progress.failed} failed again"]
+    if progress.skipped:
+        said.append(f"{progress.skipped} skipped")
+    if progress.replay.cancelled_by:
+        said.append(f"cancelled by {progress.replay.cancelled_by}")
+    click.echo(", ".join(said) + ".")
+    return 0 if progress.failed == 0 and not progress.replay.cancelled_by else 1
+
+
+def _follow(database: Database, replay_id: int, sleep: Callable[[float], None]) -> Progress:
+    progress = _report(database, replay_id)
+    still = 0.0
+    with click.progressbar(length=progress.replay.matched, label="settled") as bar:
+        while not progress.is_settled:
+            sleep(_LOOK_EVERY)
+            before, progress = progress, _report(database, replay_id)
+            done = progress.replay.matched - progress.waiting - progress.under_way
+            has_moved = progress.waiting != before.waiting or done != bar.pos
+            still = 0.0 if has_moved else still + _LOOK_EVERY
+            bar.update(done - bar.pos)
+            if still == _PATIENCE:
+                click.echo(
+                    f"\nNothing has moved for {_PATIENCE:.0f} s. Retries take their time; if nothing moves at all, "
+                    "`webhook-app doctor` says whether worker and clock run.",
+                    err=True,
+                )
+        bar.update(progress.replay.matched - bar.pos)
+    return progress
+
+
+def _report(database: Database, replay_id: int) -> Progress:
+    progress = report_progress(database, replay_id)
+    if progress is None:
+        raise click.ClickException(f"Replay {replay_id} has gone: was the database changed?")
+    return progress
+
+
+def _counted(count: int, stem: str = "deliver", one: str = "y", many: str = "ies") -> str:
+    return f"{count} {stem}{one if count == 1 else many}"

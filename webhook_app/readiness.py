@@ -1,0 +1,70 @@
+"""Readiness: whether all that the service needs works, one check for each part."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import timedelta
+
+from redis.exceptions import RedisError
+from sqlalchemy import select, text
+from sqlalchemy.exc import SQLAlchemyError
+
+from webhook_app.db.migrate import current_revision, head_revision, is_older
+from webhook_app.models import Heartbeat
+from webhook_app.services import Services
+from webhook_app.usecases.heartbeats import CLOCK
+
+#: The clock beats every second; after this it is held to be dead.
+CLOCK_IS_LATE = timedelta(seconds=15)
+
+#: What a check says that found nothing wrong.
+OK = "ok"
+
+
+class NotReady(Exception):
+    """One sentence on what is wrong and what to do."""
+
+
+def run_check(name: str, services: Services) -> str:
+    """OK, or what is wrong with this one of `CHECKS`, in a sentence."""
+    try:
+        CHECKS[name](services)
+    except NotReady as problem:
+        return str(problem)
+    except (SQLAlchemyError, RedisError) as error:
+        return f"cannot be reached: {type(error).__name__}"
+    return OK
+
+
+def _check_sql(services: Services) -> None:
+    with services.database.read() as session:
+        session.execute(text("SELECT 1"))
+
+
+def _check_redis(services: Services) -> None:
+    services.queues.redis.set("webhook-app:ready", "1", ex=60)  # a full or read-only one answers a ping
+
+
+def _check_migrations(services: Services) -> None:
+    current = current_revision(services.database)
+    if is_older(current):
+        raise NotReady(
+            f"the schema is at {current or 'nothing'}, not at {head_revision()}: run `webhook-app db upgrade`"
+        )
+
+
+def _check_clock(services: Services) -> None:
+    with services.database.read() as session:
+        beat_at = session.scalar(select(Heartbeat.beat_at).where(Heartbeat.name == CLOCK))
+    if beat_at is None:
+        raise NotReady("the clock has never run: start `webhook-app clock`")
+    if services.clock() - beat_at > CLOCK_IS_LATE:
+        raise NotReady(f"the clock has not been heard of since {beat_at.isoformat()}: start `webhook-app clock`")
+
+
+CHECKS: dict[str, Callable[[Services], None]] = {
+    "sql": _check_sql,
+    "redis": _check_redis,
+    "migrations": _check_migrations,
+    "clock": _check_clock,
+}

@@ -1,0 +1,1 @@
+"""Reading what Proof confirmed: lists, sums, exports, discrepancies."""

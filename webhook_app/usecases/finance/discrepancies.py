@@ -1,0 +1,249 @@
+"""Discrepancies: unresolved anomalies, as finance works them off. A person acknowledges one with a note; one that
+changes afterwards is open again."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+from enum import StrEnum
+
+from sqlalchemy import ColumnElement, Select, func, select, update
+from sqlalchemy.orm import Session
+
+from webhook_app.db.database import Database
+from webhook_app.domain.text import storable
+from webhook_app.models import Anomaly, Transaction
+from webhook_app.models.audit import AuditAction
+from webhook_app.models.discrepancy import AnomalyKind
+from webhook_app.usecases.audit import Actor, record
+
+
+class DiscrepancyState(StrEnum):
+    OPEN = "open"
+    ACKNOWLEDGED = "acknowledged"
+    RESOLVED = "resolved"
+    """By a later confirmation, with nobody's help."""
+
+
+_IN_STATE: Mapping[DiscrepancyState, Sequence[ColumnElement[bool]]] = {
+    DiscrepancyState.OPEN: (Anomaly.resolved_at.is_(None), Anomaly.acknowledged_at.is_(None)),
+    DiscrepancyState.ACKNOWLEDGED: (Anomaly.resolved_at.is_(None), Anomaly.acknowledged_at.is_not(None)),
+    DiscrepancyState.RESOLVED: (Anomaly.resolved_at.is_not(None),),
+}
+
+_OPENED_AT = func.coalesce(Anomaly.opened_at, Anomaly.detected_at, type_=Anomaly.detected_at.type)
+
+
+@dataclass(frozen=True)
+class DiscrepancyFilter:
+    """What a list is narrowed to; None means any. `opened_from` is inclusive, `opened_to` exclusive."""
+
+    kind: str | None = None
+    state: str | None = None
+    merchant_transaction_id: str | None = None
+    opened_from: datetime | None = None
+    opened_to: datetime | None = None
+
+
+@dataclass(frozen=True)
+class Discrepancy:
+    """One anomaly, with what is confirmed of its transaction (None before that)."""
+
+    id: int
+    merchant_transaction_id: str
+    kind: str
+    state: DiscrepancyState
+    detail: str
+    revision: int
+    """Counts its changes; to be handed back with an acknowledgement."""
+    detected_at: datetime
+    opened_at: datetime
+    """Since when it has been there, from which its age counts: later than `detected_at` where it had been resolved."""
+    acknowledged_at: datetime | None
+    acknowledged_by: str | None
+    note: str | None
+    resolved_at: datetime | None
+    status: str | None
+    currency: str | None
+    crypto_amount: Decimal | None
+    fiat_currency: str | None
+    fiat_amount: Decimal | None
+
+
+@dataclass(frozen=True)
+class DiscrepancyPage:
+    items: Sequence[Discrepancy]
+    next_before_id: int | None
+    """Where the next page begins; None on the last one."""
+
+
+@dataclass(frozen=True)
+class DiscrepancyCount:
+    """How many of a kind there are, of whatever age."""
+
+    kind: str
+    open: int
+    acknowledged: int
+
+
+class DiscrepancyRefused(Exception):
+    """Nothing was changed; the message says why, for people."""
+
+
+def list_discrepancies(
+    database: Database, wanted: DiscrepancyFilter, limit: int, before_id: int | None = None
+) -> DiscrepancyPage:
+    """Newest first; a page stays where it is while others are noted."""
+    query = _joined().where(*_conditions(wanted)).order_by(Anomaly.id.desc()).limit(limit + 1)
+    if before_id is not None:
+        query = query.where(Anomaly.id < before_id)
+    with database.read() as session:
+        rows = session.execute(query).all()
+    page = [_report(anomaly, transaction) for anomaly, transaction in rows[:limit]]
+    return DiscrepancyPage(page, page[-1].id if len(rows) > limit else None)
+
+
+def find_discrepancies(database: Database, merchant_transaction_id: str) -> Sequence[Discrepancy]:
+    """All of one transaction that are not resolved, oldest first."""
+    query = _joined().where(Anomaly.merchant_transaction_id == merchant_transaction_id, Anomaly.resolved_at.is_(None))
+    with database.read() as session:
+        rows = session.execute(query.order_by(Anomaly.id)).all()
+    return [_report(anomaly, transaction) for anomaly, transaction in rows]
+
+
+def find_discrepancy(database: Database, discrepancy_id: int) -> Discrepancy | None:
+    with database.read() as session:
+        row = session.execute(_joined().where(Anomaly.id == discrepancy_id)).first()
+    return None if row is None else _report(*row)
+
+
+def count_discrepancies(database: Database) -> Sequence[DiscrepancyCount]:
+    """Of each kind, those without any as well."""
+    query = (
+        select(Anomaly.kind, func.count(), func.count(Anomaly.acknowledged_at))
+        .where(Anomaly.resolved_at.is_(None))
+        .group_by(Anomaly.kind)
+    )
+    with database.read() as session:
+        found = {kind: (count, acknowledged) for kind, count, acknowledged in session.execute(query)}
+    return [
+        DiscrepancyCount(kind, count - acknowledged, acknowledged)
+        for kind in map(str, AnomalyKind)
+        for count, acknowledged in [found.get(kind, (0, 0))]
+    ]
+
+
+def acknowledge(
+    database: Database, discrepancy_id: int, note: str, actor: Actor, now: datetime, revision: int | None = None
+) -> Discrepancy:
+    """Notes that a person has looked at it, and writes that to the audit log.
+
+    `revision` is that of what the person saw; None for whatever it is now. Raises DiscrepancyRefused where there is no
+    note, it is not open, or it has changed meanwhile; LookupError where there is none.
+    """
+    if not note.strip():
+        raise DiscrepancyRefused("Say in the note what was found or done.")
+    values = {"acknowledged_at": now, "acknowledged_by": storable(actor.name, 128), "note": storable(note.strip(), 500)}
+    with database.write() as session:
+        is_open = [*_IN_STATE[DiscrepancyState.OPEN]]
+        if revision is not None:
+            is_open.append(Anomaly.revision == revision)
+        changed = session.execute(
+            update(Anomaly).where(Anomaly.id == discrepancy_id, *is_open).values(values).returning(Anomaly.id)
+        ).first()
+        held = _load(session, discrepancy_id)
+        if changed is None:
+            raise DiscrepancyRefused(_why_not(held))
+        _record(session, actor, AuditAction.ACKNOWLEDGE, held, note.strip(), now)
+        return held
+
+
+def reopen(database: Database, discrepancy_id: int, reason: str, actor: Actor, now: datetime) -> Discrepancy:
+    """Takes an acknowledgement back. Raises DiscrepancyRefused where there is no reason or it is not acknowledged;
+    LookupError where there is none."""
+    if not reason.strip():
+        raise DiscrepancyRefused("Say why it has to be looked at again.")
+    values = {"acknowledged_at": None, "acknowledged_by": None, "note": None}
+    with database.write() as session:
+        before = _load(session, discrepancy_id)
+        changed = session.execute(
+            update(Anomaly)
+            .where(Anomaly.id == discrepancy_id, *_IN_STATE[DiscrepancyState.ACKNOWLEDGED])
+            .values(values)
+            .returning(Anomaly.id)
+        ).first()
+        if changed is None:
+            raise DiscrepancyRefused(f"It is {before.state}, not acknowledged.")
+        _record(session, actor, AuditAction.REOPEN, before, reason.strip(), now)
+        return _load(session, discrepancy_id)
+
+
+def _joined() -> Select[Anomaly, Transaction]:
+    return select(Anomaly, Transaction).outerjoin(
+        Transaction, Transaction.merchant_transaction_id == Anomaly.merchant_transaction_id
+    )
+
+
+def _conditions(wanted: DiscrepancyFilter) -> Iterator[ColumnElement[bool]]:
+    if wanted.kind is not None:
+        yield Anomaly.kind == wanted.kind
+    if wanted.state is not None:
+        yield from _IN_STATE[DiscrepancyState(wanted.state)]
+    if wanted.merchant_transaction_id is not None:
+        yield Anomaly.merchant_transaction_id == wanted.merchant_transaction_id
+    if wanted.opened_from is not None:
+        yield wanted.opened_from <= _OPENED_AT
+    if wanted.opened_to is not None:
+        yield wanted.opened_to > _OPENED_AT
+
+
+def _load(session: Session, discrepancy_id: int) -> Discrepancy:
+    row = session.execute(
+        _joined().where(Anomaly.id == discrepancy_id).execution_options(populate_existing=True)
+    ).first()
+    if row is None:
+        raise LookupError(f"there is no discrepancy {discrepancy_id}")
+    return _report(*row)
+
+
+def _why_not(held: Discrepancy) -> str:
+    if held.state is DiscrepancyState.ACKNOWLEDGED:
+        return f"{held.acknowledged_by} has acknowledged it already: “{held.note}”."
+    if held.state is DiscrepancyState.RESOLVED:
+        return "It is resolved already: a later confirmation explained it."
+    return f"It has changed meanwhile, and now says: {held.detail}. Look at it again."
+
+
+def _record(session: Session, actor: Actor, action: AuditAction, held: Discrepancy, reason: str, now: datetime) -> None:
+    details = {"discrepancy": held.id, "kind": held.kind, "detail": held.detail, "revision": held.revision}
+    record(session, actor.name, actor.via, action, held.merchant_transaction_id, reason, details, now)
+
+
+def _report(anomaly: Anomaly, transaction: Transaction | None) -> Discrepancy:
+    return Discrepancy(
+        id=anomaly.id,
+        merchant_transaction_id=anomaly.merchant_transaction_id,
+        kind=anomaly.kind,
+        state=_state(anomaly),
+        detail=anomaly.detail,
+        revision=anomaly.revision,
+        detected_at=anomaly.detected_at,
+        opened_at=anomaly.opened_at or anomaly.detected_at,
+        acknowledged_at=anomaly.acknowledged_at,
+        acknowledged_by=anomaly.acknowledged_by,
+        note=anomaly.note,
+        resolved_at=anomaly.resolved_at,
+        status=transaction.status if transaction else None,
+        currency=transaction.currency if transaction else None,
+        crypto_amount=transaction.crypto_amount if transaction else None,
+        fiat_currency=transaction.fiat_currency if transaction else None,
+        fiat_amount=transaction.fiat_amount if transaction else None,
+    )
+
+
+def _state(anomaly: Anomaly) -> DiscrepancyState:
+    if anomaly.resolved_at is not None:
+        return DiscrepancyState.RESOLVED
+    return DiscrepancyState.OPEN if anomaly.acknowledged_at is None else DiscrepancyState.ACKNOWLEDGED

@@ -1,0 +1,142 @@
+"""Exports: all transactions of a filter as the rows of a file, in the list's order, in memory that does not grow."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Iterator, Sequence
+from typing import Any
+
+from sqlalchemy import func, select
+from sqlalchemy.orm import Session
+
+from webhook_app.adapters.table_files import Column, ColumnKind, FileFormat, write_table
+from webhook_app.db.database import Database
+from webhook_app.models import Anomaly, Reconciliation, TransactionVersion
+from webhook_app.models.reconciliation import OPEN_STATES
+from webhook_app.usecases.finance.keyset import count_places, find_places
+from webhook_app.usecases.finance.transaction_filter import Place, TransactionFilter, is_confirmed_of
+from webhook_app.usecases.reconcile.report import PAUSED
+from webhook_app.usecases.reconcile.stored_gate import read_gate
+
+#: Rows read at a time, each time in a transaction of its own: a long one would hold back SQLite's checkpoints and
+#: PostgreSQL's vacuum, and PostgreSQL would end it while a slow client takes its time.
+BATCH = 2000
+
+_CONFIRMED = (
+    Column("merchant_transaction_id", ColumnKind.TEXT),
+    Column("partner_user_id", ColumnKind.TEXT),
+    Column("type", ColumnKind.TEXT),
+    Column("status", ColumnKind.TEXT),
+    Column("currency", ColumnKind.TEXT),
+    Column("network", ColumnKind.TEXT),
+    Column("crypto_amount", ColumnKind.AMOUNT),
+    Column("fiat_currency", ColumnKind.TEXT),
+    Column("fiat_amount", ColumnKind.AMOUNT),
+    Column("created_at", ColumnKind.MOMENT),
+    Column("updated_at", ColumnKind.MOMENT),
+    Column("confirmed_at", ColumnKind.MOMENT),
+)
+_WORK = (
+    Column("reconciliation_state", ColumnKind.TEXT),
+    Column("last_error", ColumnKind.TEXT),
+    Column("discrepancies", ColumnKind.TEXT),
+)
+
+
+def export_columns(wanted: TransactionFilter) -> Sequence[Column]:
+    """As of a moment only what has a history, so that the same moment gives the same file for ever."""
+    return _CONFIRMED if wanted.as_of is not None else _CONFIRMED + _WORK
+
+
+def export_file(database: Database, wanted: TransactionFilter, file_format: FileFormat) -> Iterator[bytes]:
+    """The file in chunks; nothing is read before the first is asked for."""
+    return write_table(file_format, export_columns(wanted), export_rows(database, wanted))
+
+
+def export_rows(database: Database, wanted: TransactionFilter, batch: int = BATCH) -> Generator[Sequence[object]]:
+    """Values in the order of `export_columns`, rows in the order of the list. None for what is not confirmed.
+
+    Each transaction comes at most once, and none that is first heard of meanwhile. One that changes meanwhile is told
+    as it is when its turn comes, if it still is in the filter then.
+    """
+    with database.snapshot() as session:
+        is_paused = read_gate(session).is_paused
+        newest = session.scalar(select(func.max(Reconciliation.id))) or 0
+    told = _Told(newest)
+    after: Place | None = None
+    while True:
+        with database.snapshot() as session:
+            places = find_places(session, wanted, batch, after, is_paused=is_paused, is_walk=True)
+            rows = _read(session, wanted, [place.position for place in places], is_paused=is_paused)
+        for position, row in rows:
+            if told.is_new(position):
+                yield row
+        if len(places) < batch:
+            return
+        after = places[-1]
+
+
+def count_rows(database: Database, wanted: TransactionFilter) -> int:
+    """How many rows an export would have now."""
+    with database.snapshot() as session:
+        return count_places(session, wanted, is_paused=read_gate(session).is_paused)
+
+
+class _Told:
+    """What has been told, one bit for each position: Proof may correct the `created_at` that a list is ordered by, and
+    a transaction then comes by again."""
+
+    def __init__(self, newest: int) -> None:
+        self._newest = newest
+        self._bits = bytearray(newest // 8 + 1)
+
+    def is_new(self, position: int) -> bool:
+        """Whether it was there at the beginning and is asked for the first time."""
+        byte, bit = position >> 3, 1 << (position & 7)
+        if position > self._newest or self._bits[byte] & bit:
+            return False
+        self._bits[byte] |= bit
+        return True
+
+
+def _read(
+    session: Session, wanted: TransactionFilter, positions: Sequence[int], *, is_paused: bool
+) -> Sequence[tuple[int, Sequence[object]]]:
+    """The rows at these positions, in this order, each behind its position."""
+    source = wanted.source
+    confirmed_at = source.recorded_at if issubclass(source, TransactionVersion) else Reconciliation.reconciled_at
+    columns: list[Any] = [Reconciliation.merchant_transaction_id]
+    columns += [getattr(source, column.name) for column in _CONFIRMED[1:-1]]
+    columns.append(confirmed_at)
+    if wanted.as_of is None:
+        columns += [Reconciliation.state, Reconciliation.last_error, Reconciliation.last_code]
+    query = (
+        select(Reconciliation.id, *columns)
+        .outerjoin(source, is_confirmed_of(source, wanted.as_of))
+        .where(Reconciliation.id.in_(positions))
+    )
+    found = {position: values for position, *values in session.connection().execute(query)}
+    in_order = [(position, found[position]) for position in positions if position in found]
+    if wanted.as_of is None:
+        kinds = _unresolved(session, [values[0] for _, values in in_order])
+        for _, values in in_order:
+            state, error, code = values[-3:]
+            values[-3:] = (
+                PAUSED if is_paused and state in OPEN_STATES else state,
+                "/".join(filter(None, (error, code))) or None,
+                " ".join(kinds.get(values[0], ())) or None,
+            )
+    return in_order
+
+
+def _unresolved(session: Session, ids: Sequence[str]) -> dict[str, list[str]]:
+    """The kinds of anomalies that are unresolved, in the order of their names."""
+    query = (
+        select(Anomaly.merchant_transaction_id, Anomaly.kind)
+        .where(Anomaly.merchant_transaction_id.in_(ids), Anomaly.resolved_at.is_(None))
+        .order_by(Anomaly.kind)
+        .distinct()
+    )
+    kinds: dict[str, list[str]] = {}
+    for name, kind in session.execute(query):
+        kinds.setdefault(name, []).append(kind)
+    return kinds

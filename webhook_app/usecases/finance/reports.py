@@ -1,0 +1,235 @@
+"""Reports: what finance and operations read. Confirmed values come from `transactions` alone."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from decimal import Decimal
+from typing import Any
+
+from sqlalchemy import Select, func, select
+from sqlalchemy.orm import Session, defer
+
+from webhook_app.db.database import Database
+from webhook_app.models import Anomaly, Attempt, Event, Receipt, Reconciliation, StatusChangeRecord, Transaction
+from webhook_app.models.transaction import ConfirmedValues
+from webhook_app.usecases.finance.freshness import Freshness, count_unsettled
+from webhook_app.usecases.finance.keyset import find_places
+from webhook_app.usecases.finance.transaction_filter import AnySelect, Place, Source, TransactionFilter, is_confirmed_of
+from webhook_app.usecases.reconcile.report import ReconciliationReport, report_reconciliation
+from webhook_app.usecases.reconcile.stored_gate import read_gate
+
+#: What Proof confirms, by the name of its column.
+CONFIRMED = (
+    *("partner_user_id", "type", "status", "currency", "network"),
+    *("crypto_amount", "fiat_currency", "fiat_amount", "created_at", "updated_at"),
+)
+
+#: The newest of one transaction that are reported; SQL has them all.
+_MOST_ATTEMPTS = 100
+_MOST_EVENTS = 100
+_MOST_ANOMALIES = 100
+
+
+@dataclass(frozen=True)
+class EventReport:
+    id: int
+    channel: str
+    status: str
+    updated_at: datetime | None
+    received_at: datetime
+    receipts: int
+    delivery: str
+    warnings: Sequence[str]
+
+
+@dataclass(frozen=True)
+class TransactionReport:
+    """One transaction: as Proof confirmed it (None before that), and what we know of the work on it."""
+
+    merchant_transaction_id: str
+    partner_user_id: str | None
+    type: str | None
+    status: str | None
+    currency: str | None
+    network: str | None
+    crypto_amount: Decimal | None
+    fiat_currency: str | None
+    fiat_amount: Decimal | None
+    created_at: datetime | None
+    updated_at: datetime | None
+    confirmed_at: datetime | None
+    """When Proof last confirmed it; as of a past moment, since when what was confirmed then had been."""
+    reported_status: str | None
+    reconciliation: ReconciliationReport | None
+    """The present one: None, like events and anomalies, as of a past moment."""
+    anomalies: Sequence[Anomaly]
+    history: Sequence[StatusChangeRecord]
+    events: Sequence[EventReport]
+    attempts: Sequence[Attempt] = ()
+    """Only where one transaction is asked for."""
+
+
+@dataclass(frozen=True)
+class TransactionPage:
+    items: Sequence[TransactionReport]
+    next_after: Place | None
+    """Behind which the next page begins; None on the last one."""
+    freshness: Freshness
+
+
+def report_transaction(database: Database, merchant_transaction_id: str) -> TransactionReport | None:
+    """All that is known of one transaction; None when no event ever named it."""
+    with database.read() as session:
+        query = _joined(Transaction).where(Reconciliation.merchant_transaction_id == merchant_transaction_id)
+        rows = session.execute(query).all()
+        if not rows:
+            return None
+        (report,) = _report(session, rows)
+        return replace(report, attempts=_attempts(session, rows[0][0].id))
+
+
+def list_transactions(
+    database: Database, wanted: TransactionFilter, limit: int, after: Place | None = None
+) -> TransactionPage:
+    """Newest first, by when we first heard of them (of a `created` range by Proof's time), so that a page stays where
+    it is while transactions change."""
+    with database.snapshot() as session:
+        is_paused = read_gate(session).is_paused
+        places = find_places(session, wanted, limit + 1, after, is_paused=is_paused)
+        freshness = count_unsettled(session, wanted, is_paused=is_paused)
+        page = [place.position for place in places[:limit]]
+        found = {
+            row[0].id: row
+            for row in session.execute(_joined(wanted.source, wanted.as_of).where(Reconciliation.id.in_(page)))
+        }
+        rows = [found[position] for position in page if position in found]
+        items = _report(session, rows) if wanted.as_of is None else _report_past(session, rows, wanted.as_of)
+        return TransactionPage(items, places[limit - 1] if len(places) > limit else None, freshness)
+
+
+def _joined(source: Source, as_of: datetime | None = None) -> AnySelect:
+    return select(Reconciliation, source).outerjoin(source, is_confirmed_of(source, as_of))
+
+
+def _report(session: Session, rows: Sequence[Any]) -> list[TransactionReport]:
+    ids = [reconciliation.merchant_transaction_id for reconciliation, _ in rows]
+    is_paused = read_gate(session).is_paused
+    events = _events(session, ids)
+    anomalies = _anomalies(session, ids)
+    history = _history(session, ids)
+    return [
+        TransactionReport(
+            merchant_transaction_id=(mtid := reconciliation.merchant_transaction_id),
+            **_confirmed(transaction),
+            confirmed_at=reconciliation.reconciled_at,
+            reported_status=_latest_status(events[mtid]),
+            reconciliation=report_reconciliation(reconciliation, is_paused=is_paused),
+            anomalies=anomalies[mtid],
+            history=history[mtid],
+            events=events[mtid],
+        )
+        for reconciliation, transaction in rows
+    ]
+
+
+def _report_past(session: Session, rows: Sequence[Any], as_of: datetime) -> list[TransactionReport]:
+    """What has a history and nothing else, so that the same moment has the same answer for ever."""
+    history = _history(session, [reconciliation.merchant_transaction_id for reconciliation, _ in rows])
+    return [
+        TransactionReport(
+            merchant_transaction_id=(mtid := reconciliation.merchant_transaction_id),
+            **_confirmed(version),
+            confirmed_at=version and version.recorded_at,
+            reported_status=None,
+            reconciliation=None,
+            anomalies=(),
+            history=[change for change in history[mtid] if change.recorded_at <= as_of],
+            events=(),
+        )
+        for reconciliation, version in rows
+    ]
+
+
+def _confirmed(values: ConfirmedValues | None) -> dict[str, Any]:
+    return {name: values and getattr(values, name) for name in CONFIRMED}
+
+
+def _history(session: Session, ids: Sequence[str]) -> Mapping[str, list[StatusChangeRecord]]:
+    return _grouped(
+        session,
+        select(StatusChangeRecord)
+        .where(StatusChangeRecord.merchant_transaction_id.in_(ids))
+        .order_by(StatusChangeRecord.updated_at, StatusChangeRecord.id),
+    )
+
+
+def _events(session: Session, ids: Sequence[str]) -> Mapping[str, list[EventReport]]:
+    receipts = select(func.count()).where(Receipt.event_id == Event.id).correlate(Event).scalar_subquery()
+    grouped: dict[str, list[EventReport]] = defaultdict(list)
+    # Anybody may send events, so how many there are of one transaction must not be how many are loaded.
+    newest = (
+        select(
+            Event.id,
+            func.row_number().over(partition_by=Event.merchant_transaction_id, order_by=Event.id.desc()).label("rank"),
+        )
+        .where(Event.merchant_transaction_id.in_(ids))
+        .subquery()
+    )
+    rows = session.execute(
+        select(Event, receipts)
+        .join(newest, (newest.c.id == Event.id) & (newest.c.rank <= _MOST_EVENTS))
+        .options(defer(Event.body))
+        .order_by(Event.id)
+    )
+    for event, count in rows:
+        grouped[event.merchant_transaction_id].append(
+            EventReport(
+                id=event.id,
+                channel=event.channel,
+                status=event.status,
+                updated_at=event.updated_at,
+                received_at=event.received_at,
+                receipts=count,
+                delivery=event.delivery,
+                warnings=event.warnings,
+            )
+        )
+    return grouped
+
+
+def _anomalies(session: Session, ids: Sequence[str]) -> Mapping[str, list[Anomaly]]:
+    """Unresolved ones, oldest first; forged events may have made any number of them."""
+    rank = func.row_number().over(partition_by=Anomaly.merchant_transaction_id, order_by=Anomaly.id.desc())
+    newest = (
+        select(Anomaly.id, rank.label("rank"))
+        .where(Anomaly.merchant_transaction_id.in_(ids), Anomaly.resolved_at.is_(None))
+        .subquery()
+    )
+    query = select(Anomaly).join(newest, (newest.c.id == Anomaly.id) & (newest.c.rank <= _MOST_ANOMALIES))
+    return _grouped(session, query.order_by(Anomaly.id))
+
+
+def _latest_status(events: Sequence[EventReport]) -> str | None:
+    """Of the event that tells of the latest moment; one without a usable moment counts from when it came."""
+    latest = max(events, key=lambda event: (event.updated_at or event.received_at, event.id), default=None)
+    return latest.status if latest else None
+
+
+def _attempts(session: Session, reconciliation_id: int) -> Sequence[Attempt]:
+    newest = session.scalars(
+        select(Attempt)
+        .where(Attempt.reconciliation_id == reconciliation_id)
+        .order_by(Attempt.id.desc())
+        .limit(_MOST_ATTEMPTS)
+    ).all()
+    return newest[::-1]
+
+
+def _grouped(session: Session, query: Select[Any]) -> Mapping[str, list[Any]]:
+    grouped: dict[str, list[Any]] = defaultdict(list)
+    for row in session.scalars(query):
+        grouped[row.merchant_transaction_id].append(row)
+    return grouped

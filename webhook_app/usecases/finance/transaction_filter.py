@@ -1,0 +1,187 @@
+"""What finance narrows transactions to, and where the ones that are left stand in the list."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import ColumnElement, Select, and_, false, func, or_, select
+from sqlalchemy.orm import InstrumentedAttribute
+
+from webhook_app.db.planner_hints import unindexed
+from webhook_app.domain.timestamps import format_timestamp
+from webhook_app.models import Anomaly, Reconciliation, Transaction, TransactionVersion
+from webhook_app.models.reconciliation import OPEN_STATES, State
+from webhook_app.usecases.reconcile.report import PAUSED
+
+#: As a filter's `anomaly`: of whatever kind.
+ANY_ANOMALY = "any"
+
+#: Columns of what is confirmed that are compared as they are.
+_EXACT = ("status", "type", "currency", "network", "fiat_currency", "partner_user_id")
+
+Source = type[Transaction] | type[TransactionVersion]
+AnySelect = Select[*tuple[Any, ...]]
+
+
+@dataclass(frozen=True)
+class TransactionFilter:
+    """What a list, a summary or an export is narrowed to; None means any. `*_from` is inclusive, `*_to` exclusive."""
+
+    q: str | None = None
+    """The id or a part of it, whatever its case; or a partner user, exactly."""
+    status: str | None = None
+    type: str | None = None
+    currency: str | None = None
+    network: str | None = None
+    fiat_currency: str | None = None
+    partner_user_id: str | None = None
+    state: str | None = None
+    anomaly: str | None = None
+    created_from: datetime | None = None
+    created_to: datetime | None = None
+    updated_from: datetime | None = None
+    updated_to: datetime | None = None
+    as_of: datetime | None = None
+    """Answers with what was confirmed at that moment. Goes with neither `state` nor `anomaly`, which keep none."""
+
+    @property
+    def source(self) -> Source:
+        """Where the confirmed values are read."""
+        return Transaction if self.as_of is None else TransactionVersion
+
+    @property
+    def asks_for_confirmed(self) -> bool:
+        """Whether only a confirmed transaction can match."""
+        asked = (*_EXACT, "created_from", "created_to", "updated_from", "updated_to")
+        return any(getattr(self, name) is not None for name in asked)
+
+    @property
+    def begins_with_confirmed(self) -> bool:
+        """Whether the list begins with the confirmed transactions: not where the filter asks for work that is not
+        done, or for anomalies, of which there are few."""
+        return self.asks_for_confirmed and self.anomaly is None and self.state in (None, State.SUCCEEDED)
+
+    def described(self) -> dict[str, str]:
+        """What was asked for, as text."""
+        return {
+            name: str(format_timestamp(value) if isinstance(value, datetime) else value)
+            for name, value in asdict(self).items()
+            if value is not None
+        }
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a transaction stands in a list; neither part changes while transactions do."""
+
+    position: int
+    moment: datetime | None = None
+    """None in the list of all, which goes by position alone."""
+
+
+def narrow_confirmed(
+    query: AnySelect, wanted: TransactionFilter, *, is_paused: bool, is_walk: bool = False
+) -> AnySelect:
+    """`query`, which selects from `wanted.source`, narrowed to the confirmed transactions in the filter."""
+    source = wanted.source
+    conditions = confirmed_conditions(wanted, is_walk=is_walk)
+    query = query.select_from(source).where(*held_at(source, wanted.as_of), *conditions)
+    if wanted.q is not None:
+        query = query.where(or_(is_part_of(wanted.q, source), source.partner_user_id == wanted.q))
+    if wanted.anomaly is not None:
+        query = query.where(has_anomaly(source, wanted.anomaly))
+    if wanted.state is not None:
+        # Nearly all have succeeded: to begin with those, as SQLite would, is to sort them all.
+        position = unindexed(source.position) if wanted.state == State.SUCCEEDED else source.position
+        query = query.join(Reconciliation, Reconciliation.id == position)
+        query = query.where(in_state(wanted.state, is_paused=is_paused))
+    return query
+
+
+def narrow_heard_of(
+    query: AnySelect, wanted: TransactionFilter, *, is_paused: bool, is_walk: bool = False
+) -> AnySelect:
+    """`query`, which selects from reconciliations, narrowed likewise; confirmed or not, where that is not asked for."""
+    source = wanted.source
+    confirmed = select(source.merchant_transaction_id).where(is_confirmed_of(source, wanted.as_of))
+    if wanted.asks_for_confirmed or wanted.as_of is not None:
+        # Not joined: SQLite would begin with the transactions, of which there are more.
+        query = query.where(confirmed.where(*confirmed_conditions(wanted)).exists())
+    if wanted.q is not None:
+        of_user = select(source.position).where(source.partner_user_id == wanted.q, *held_at(source, wanted.as_of))
+        is_users: ColumnElement[bool] = Reconciliation.id.in_(of_user)
+        if is_walk:
+            # A value of each, instead of a set that would be collected anew for each part of the list.
+            is_users = confirmed.with_only_columns(source.partner_user_id).scalar_subquery() == wanted.q
+        query = query.where(or_(is_part_of(wanted.q, Reconciliation), is_users))
+    return narrow_work(query, wanted, is_paused=is_paused, is_walk=is_walk)
+
+
+def narrow_work(query: AnySelect, wanted: TransactionFilter, *, is_paused: bool, is_walk: bool = False) -> AnySelect:
+    """`query`, which selects from reconciliations, narrowed by what is no confirmed value: state and anomaly."""
+    if wanted.anomaly is not None:
+        query = query.where(has_anomaly(Reconciliation, wanted.anomaly, is_walk=is_walk))
+    if wanted.state is not None:
+        query = query.where(in_state(wanted.state, is_paused=is_paused, is_walk=is_walk))
+    return query
+
+
+def is_confirmed_of(source: Source, as_of: datetime | None) -> ColumnElement[bool]:
+    """Joins a reconciliation and what is confirmed, or, as of a moment, was."""
+    return and_(source.merchant_transaction_id == Reconciliation.merchant_transaction_id, *held_at(source, as_of))
+
+
+def held_at(source: Source, as_of: datetime | None) -> Iterator[ColumnElement[bool]]:
+    """Of all versions the one that was held at a moment; nothing to choose where the present is asked for."""
+    if as_of is not None and issubclass(source, TransactionVersion):
+        yield source.recorded_at <= as_of
+        yield or_(source.superseded_at.is_(None), source.superseded_at > as_of)
+
+
+def confirmed_conditions(wanted: TransactionFilter, *, is_walk: bool = False) -> Iterator[ColumnElement[bool]]:
+    """What the filter asks of single confirmed values."""
+    source = wanted.source
+    for name in _EXACT:
+        value = getattr(wanted, name)
+        if value is not None:
+            yield getattr(source, name) == value
+    yield from _between(source.created_at, wanted.created_from, wanted.created_to)
+    updated_at = unindexed(source.updated_at) if is_walk else source.updated_at
+    yield from _between(updated_at, wanted.updated_from, wanted.updated_to)
+
+
+def is_part_of(q: str, table: Source | type[Reconciliation]) -> ColumnElement[bool]:
+    """Whether `q` is a part of the transaction's id, whatever its case; ids are ASCII."""
+    return func.lower(table.merchant_transaction_id).contains(q.lower(), autoescape=True)
+
+
+def in_state(state: str, *, is_paused: bool, is_walk: bool = False) -> ColumnElement[bool]:
+    """While all calls are paused, every open reconciliation is `paused` and none is pending, retrying or watching."""
+    if state == PAUSED:
+        column = unindexed(Reconciliation.state) if is_walk else Reconciliation.state
+        return column.in_(OPEN_STATES) if is_paused else false()
+    if is_paused and state in OPEN_STATES:
+        return false()
+    return Reconciliation.state == state
+
+
+def has_anomaly(table: Source | type[Reconciliation], kind: str, *, is_walk: bool = False) -> ColumnElement[bool]:
+    """Whether the transaction has an unresolved anomaly of that kind."""
+    found = select(Anomaly.merchant_transaction_id).where(Anomaly.resolved_at.is_(None))
+    if kind != ANY_ANOMALY:
+        found = found.where(Anomaly.kind == kind)
+    if is_walk:
+        return found.where(Anomaly.merchant_transaction_id == table.merchant_transaction_id).exists()
+    return table.merchant_transaction_id.in_(found)
+
+
+def _between(
+    column: ColumnElement[datetime] | InstrumentedAttribute[datetime], start: datetime | None, end: datetime | None
+) -> Iterator[ColumnElement[bool]]:
+    if start is not None:
+        yield column >= start
+    if end is not None:
+        yield column < end

@@ -1,0 +1,99 @@
+"""All that is known of one transaction, for who looks at it: also what it was before, and who has looked."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from webhook_app.db.database import Database
+from webhook_app.models import AuditEntry, TransactionVersion
+from webhook_app.models.audit import AuditAction
+from webhook_app.usecases.finance.discrepancies import (
+    Discrepancy,
+    DiscrepancyFilter,
+    DiscrepancyState,
+    list_discrepancies,
+)
+from webhook_app.usecases.finance.reports import CONFIRMED, TransactionReport, report_transaction
+
+#: The newest of each list that are told; SQL has them all.
+_MOST = 100
+
+_ACTIONS = (AuditAction.ACKNOWLEDGE, AuditAction.REOPEN)
+
+
+@dataclass(frozen=True)
+class Change:
+    """What a confirmation changed, by the name of the value: before and after. Of the first one, everything."""
+
+    version: TransactionVersion
+    is_first: bool
+    values: Sequence[tuple[str, Any, Any]]
+
+
+@dataclass(frozen=True)
+class TransactionStory:
+    """Each list oldest first."""
+
+    report: TransactionReport
+    changes: Sequence[Change]
+    unresolved: Sequence[Discrepancy]
+    resolved: Sequence[Discrepancy]
+    acts: Sequence[AuditEntry]
+    """People's acknowledgements of its discrepancies, and where they took one back."""
+
+
+def tell_transaction(database: Database, merchant_transaction_id: str) -> TransactionStory | None:
+    """None when no event ever named it."""
+    report = report_transaction(database, merchant_transaction_id)
+    if report is None:
+        return None
+    found = {state: _discrepancies(database, merchant_transaction_id, state) for state in DiscrepancyState}
+    unresolved = [*found[DiscrepancyState.OPEN], *found[DiscrepancyState.ACKNOWLEDGED]]
+    with database.read() as session:
+        return TransactionStory(
+            report=report,
+            changes=_changes(session, merchant_transaction_id),
+            unresolved=sorted(unresolved, key=lambda one: one.id),
+            resolved=found[DiscrepancyState.RESOLVED],
+            acts=session.scalars(
+                select(AuditEntry)
+                .where(AuditEntry.subject == merchant_transaction_id, AuditEntry.action.in_(_ACTIONS))
+                .order_by(AuditEntry.id.desc())
+                .limit(_MOST)
+            ).all()[::-1],
+        )
+
+
+def _discrepancies(database: Database, merchant_transaction_id: str, state: DiscrepancyState) -> Sequence[Discrepancy]:
+    wanted = DiscrepancyFilter(state=state, merchant_transaction_id=merchant_transaction_id)
+    return list_discrepancies(database, wanted, _MOST).items[::-1]
+
+
+def _changes(session: Session, merchant_transaction_id: str) -> list[Change]:
+    newest = session.scalars(
+        select(TransactionVersion)
+        .where(TransactionVersion.merchant_transaction_id == merchant_transaction_id)
+        .order_by(TransactionVersion.recorded_at.desc(), TransactionVersion.id.desc())
+        .limit(_MOST + 1)
+    ).all()
+    versions = newest[::-1]
+    # The oldest of more than are told only says what the next one changed.
+    first = (
+        []
+        if len(versions) > _MOST
+        else [Change(version, True, _differences(None, version)) for version in versions[:1]]
+    )
+    later = [Change(version, False, _differences(before, version)) for before, version in pairwise(versions)]
+    return first + later
+
+
+def _differences(before: TransactionVersion | None, after: TransactionVersion) -> list[tuple[str, Any, Any]]:
+    """As they are written: an amount whose scale alone changes has changed."""
+    pairs = [(name, before and getattr(before, name), getattr(after, name)) for name in CONFIRMED]
+    return [(name, old, new) for name, old, new in pairs if str(old) != str(new)]

@@ -1,0 +1,1 @@
+"""How the service is: the overview and its figures."""

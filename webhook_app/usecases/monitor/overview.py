@@ -1,0 +1,247 @@
+"""Overview: whether everything is well, read from SQL in a handful of queries, each answered from indexes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+from sqlalchemy import func, select
+from sqlalchemy.orm import Session
+
+from webhook_app.db.database import Database
+from webhook_app.domain.failures import Failure
+from webhook_app.domain.gate import Gate
+from webhook_app.models import Event, Heartbeat, Reconciliation, Replay, ReplayItem
+from webhook_app.models.event import Delivery
+from webhook_app.models.reconciliation import State
+from webhook_app.usecases.heartbeats import CLOCK
+from webhook_app.usecases.monitor.activity import DAY, HOUR, Activity, count_activity
+from webhook_app.usecases.reconcile.advice import advise
+from webhook_app.usecases.reconcile.stored_gate import read_gate
+
+#: What Proof alone can mend: an `error` and a `code` of its own.
+WALLET_NOT_SUPPORTED = "wallet_not_supported"
+CURRENCY_NOT_ALLOWED = "currency_not_allowed"
+
+#: Of transactions that fail for one such reason, the newest are asked for their pairs of currency and network.
+MOST_LOOKED_AT = 1000
+
+#: The most frequent kinds of failure, the most frequent pairs of currency and network, the newest replays.
+_MOST_KINDS = 100
+_MOST_PAIRS = 50
+_MOST_REPLAYS = 5
+
+
+@dataclass(frozen=True)
+class Unsettled:
+    """Deliveries in one state that is not the last."""
+
+    count: int = 0
+    oldest_at: datetime | None = None
+    """When the oldest of them came."""
+
+
+@dataclass(frozen=True)
+class OldestWaiting:
+    """The event that has waited longest for Proof's answer, without those that wait for a person."""
+
+    event_id: int
+    merchant_transaction_id: str
+    state: str
+    received_at: datetime
+
+
+@dataclass(frozen=True)
+class Pair:
+    """A currency and a network, as events reported them, with how many transactions fail for them."""
+
+    currency: str | None
+    network: str | None
+    count: int
+
+
+@dataclass(frozen=True)
+class FailureGroup:
+    """Transactions in one state whose last failure has the same `error` and `code`."""
+
+    state: str
+    error: str
+    code: str | None
+    http_status: int | None
+    """Of most of them; None when no answer came."""
+    count: int
+    newest_at: datetime | None
+    advice: str
+    pairs: Sequence[Pair] = ()
+    """The most frequent ones, where Proof has to act on them."""
+
+    @property
+    def needs_wallet(self) -> bool:
+        return self.error == WALLET_NOT_SUPPORTED
+
+    @property
+    def needs_proof(self) -> bool:
+        """Whether only Proof can mend it, by provisioning a wallet or by enabling a currency."""
+        return self.state == State.FAILED and (self.needs_wallet or self.code == CURRENCY_NOT_ALLOWED)
+
+
+@dataclass(frozen=True)
+class RunningReplay:
+    """A replay of which not everything is sent round yet, in reconciliations."""
+
+    id: int
+    actor: str
+    reason: str
+    created_at: datetime
+    matched: int
+    waiting: int
+
+    @property
+    def sent(self) -> int:
+        return max(self.matched - self.waiting, 0)
+
+
+@dataclass(frozen=True)
+class Overview:
+    now: datetime
+    gate: Gate
+    clock_beat_at: datetime | None
+    unsettled: Mapping[str, Unsettled]
+    """By delivery state: pending, retrying, failed."""
+    watching: int
+    """Transactions that Proof has confirmed and that still move."""
+    oldest_waiting: OldestWaiting | None
+    replays: Sequence[RunningReplay]
+    hour: Activity
+    day: Activity
+    failed: Sequence[FailureGroup] = ()
+    retrying: Sequence[FailureGroup] = ()
+
+    @property
+    def failed_count(self) -> int:
+        return self.unsettled[Delivery.FAILED].count
+
+    @property
+    def for_proof(self) -> Sequence[FailureGroup]:
+        """What failed and only Proof can mend."""
+        return [group for group in self.failed if group.needs_proof]
+
+
+def read_overview(database: Database, now: datetime) -> Overview:
+    """How everything stands at `now`, as far as SQL tells."""
+    with database.read() as session:
+        groups = _group_failures(session)
+        return Overview(
+            now=now,
+            gate=read_gate(session),
+            clock_beat_at=session.scalar(select(Heartbeat.beat_at).where(Heartbeat.name == CLOCK)),
+            unsettled=_count_unsettled(session),
+            watching=session.scalar(select(func.count()).where(Reconciliation.state == State.WATCHING)) or 0,
+            oldest_waiting=_find_oldest_waiting(session),
+            replays=_list_running_replays(session),
+            hour=count_activity(session, now, HOUR),
+            day=count_activity(session, now, DAY),
+            failed=[group for group in groups if group.state == State.FAILED],
+            retrying=[group for group in groups if group.state == State.RETRYING],
+        )
+
+
+def _count_unsettled(session: Session) -> Mapping[str, Unsettled]:
+    rows = session.execute(
+        select(Event.delivery, func.count(), func.min(Event.received_at))
+        .where(Event.settled_at.is_(None))
+        .group_by(Event.delivery)
+    )
+    found = {delivery: Unsettled(count, oldest_at) for delivery, count, oldest_at in rows}
+    return {state: found.get(state, Unsettled()) for state in (Delivery.PENDING, Delivery.RETRYING, Delivery.FAILED)}
+
+
+def _find_oldest_waiting(session: Session) -> OldestWaiting | None:
+    found = []
+    for state in (Delivery.PENDING, Delivery.RETRYING):  # one after the other: each is the first entry of an index
+        row = session.execute(
+            select(Event.id, Event.merchant_transaction_id, Event.delivery, Event.received_at)
+            .where(Event.settled_at.is_(None), Event.delivery == state)
+            .order_by(Event.received_at)
+            .limit(1)
+        ).one_or_none()
+        if row is not None:
+            found.append(OldestWaiting(*row))
+    return min(found, key=lambda waiting: waiting.received_at, default=None)
+
+
+def _list_running_replays(session: Session) -> Sequence[RunningReplay]:
+    waiting = (
+        select(func.count())
+        .where(
+            ReplayItem.replay_id == Replay.id,
+            ReplayItem.released_at.is_(None),
+            ReplayItem.skipped.is_(None),
+        )
+        .correlate(Replay)
+        .scalar_subquery()
+    )
+    rows = session.execute(
+        select(Replay.id, Replay.actor, Replay.reason, Replay.created_at, Replay.matched, waiting)
+        .where(Replay.finished_at.is_(None))
+        .order_by(Replay.id.desc())
+        .limit(_MOST_REPLAYS)
+    )
+    return [RunningReplay(*row) for row in rows]
+
+
+def _group_failures(session: Session) -> Sequence[FailureGroup]:
+    """The most frequent first. A kind that came with several HTTP statuses is one group."""
+    columns = (Reconciliation.last_error, Reconciliation.last_code, Reconciliation.state)
+    count = func.count()
+    rows = session.execute(
+        select(*columns, Reconciliation.last_http_status, count, func.max(Reconciliation.last_failed_at))
+        .where(Reconciliation.last_error.is_not(None), Reconciliation.state.in_((State.FAILED, State.RETRYING)))
+        .group_by(*columns, Reconciliation.last_http_status)
+        .order_by(count.desc(), *columns)
+        .limit(_MOST_KINDS)
+    )
+    groups: dict[tuple[str, str | None, str], FailureGroup] = {}
+    for error, code, state, http_status, number, newest_at in rows:
+        key = (error or "", code, state)
+        known = groups.get(key)
+        if known is None:
+            advice = advise(Failure(http_status, key[0], code or "", ""), state)
+            groups[key] = FailureGroup(state, key[0], code, http_status, number, newest_at, advice)
+        else:
+            newest = max(filter(None, (known.newest_at, newest_at)), default=None)
+            groups[key] = replace(known, count=known.count + number, newest_at=newest)
+    return sorted(
+        (
+            replace(group, pairs=_count_pairs(session, group)) if group.needs_proof else group
+            for group in groups.values()
+        ),
+        key=lambda group: -group.count,
+    )
+
+
+def _count_pairs(session: Session, group: FailureGroup) -> Sequence[Pair]:
+    """Which pairs the newest of these transactions were reported with, the most frequent first."""
+    newest = (
+        select(Reconciliation.merchant_transaction_id)
+        .where(
+            Reconciliation.last_error == group.error,
+            Reconciliation.last_code == group.code,
+            Reconciliation.state == group.state,
+        )
+        .order_by(Reconciliation.last_http_status.desc(), Reconciliation.last_failed_at.desc())
+        .limit(MOST_LOOKED_AT)
+        .subquery()
+    )
+    count = func.count(Event.merchant_transaction_id.distinct())
+    rows = session.execute(
+        select(Event.currency, Event.network, count)
+        .select_from(newest)
+        .join(Event, Event.merchant_transaction_id == newest.c.merchant_transaction_id)
+        .where(Event.delivery == Delivery.FAILED)
+        .group_by(Event.currency, Event.network)
+        .order_by(count.desc(), Event.currency, Event.network)
+        .limit(_MOST_PAIRS)
+    )
+    return [Pair(*row) for row in rows]

@@ -1,0 +1,1 @@
+"""Taking in what Proof reports."""

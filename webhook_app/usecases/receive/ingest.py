@@ -1,0 +1,196 @@
+"""Ingest: an event is committed, once, and the reconciliation that it asks for with it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+
+from sqlalchemy import case, insert, select, tuple_
+from sqlalchemy.orm import Session
+
+from webhook_app.db.database import Database
+from webhook_app.db.upsert import insert_into
+from webhook_app.models import Event, Receipt, Reconciliation
+from webhook_app.models.event import Channel, Delivery
+from webhook_app.models.reconciliation import State
+
+_Key = tuple[str, str, str]
+
+
+@dataclass(frozen=True)
+class ReportedEvent:
+    """A status change as some channel reported it. What could not be read is None and named in `warnings`."""
+
+    merchant_transaction_id: str
+    status: str
+    updated_at: datetime | None
+    updated_at_key: str
+    type: str | None
+    currency: str | None
+    network: str | None
+    crypto_amount: Decimal | None
+    fiat_currency: str | None
+    fiat_amount: Decimal | None
+    created_at: datetime | None
+    warnings: tuple[str, ...]
+    body: bytes
+    channel: Channel = Channel.WEBHOOK
+
+
+@dataclass(frozen=True)
+class Request:
+    """The HTTP request that carried something: when, from where, with which headers worth keeping."""
+
+    received_at: datetime
+    remote_addr: str | None
+    headers: Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class Accepted:
+    event_id: int
+    duplicate: bool
+
+
+def ingest_event(database: Database, event: ReportedEvent, request: Request) -> Accepted:
+    """`ingest_events` for one."""
+    return ingest_events(database, [(event, request)])[0]
+
+
+def ingest_events(database: Database, arrivals: Sequence[tuple[ReportedEvent, Request]]) -> list[Accepted]:
+    """Commits all events, their receipts, and the reconciliations they ask for, in one transaction.
+
+    A duplicate is one more receipt, no more, whether of an event that was there or of one in the same batch. Rows are
+    written in the order of their keys, so that batches of several processes do not lock each other out.
+    """
+    first: dict[_Key, tuple[ReportedEvent, Request]] = {}
+    for event, request in sorted(arrivals, key=lambda arrival: _key(arrival[0])):
+        first.setdefault(_key(event), (event, request))
+    with database.write() as session:
+        inserted = _insert_events(session, list(first.values()))
+        known = _find_events(session, [key for key in first if key not in inserted])
+        ids = inserted | {key: event_id for key, (event_id, _) in known.items()}
+        bodies = {key: event.body for key, (event, _) in first.items()} | {
+            key: body for key, (_, body) in known.items()
+        }
+        _insert_receipts(
+            session,
+            [
+                (ids[_key(event)], request, None if bodies[_key(event)] == event.body else event.body)
+                for event, request in arrivals
+            ],
+        )
+        requested = {key[0]: first[key][1].received_at for key in sorted(inserted)}
+        request_reconciliations(session, requested)
+    return [
+        Accepted(ids[_key(event)], _key(event) not in inserted or first[_key(event)][0] is not event)
+        for event, _ in arrivals
+    ]
+
+
+def request_reconciliations(session: Session, requested: Mapping[str, datetime]) -> None:
+    """Makes sure that each transaction is looked at (again): opens its reconciliation, or reopens it with a full
+    budget. `requested` gives the moment of the request by `merchant_transaction_id`, in a fixed order.
+
+    One that is backing off keeps its next attempt's time. One that is being fetched right now sees the new generation
+    when it is applied, and is fetched again.
+    """
+    if not requested:
+        return
+    table = Reconciliation
+    backs_off = table.state == State.RETRYING
+    gave_up = table.state == State.FAILED
+    took_workers_down = gave_up & (table.crashes > 0)  # it stays in the slow lane, where it harms no other
+    statement = insert_into(session, table)
+    session.execute(
+        statement.on_conflict_do_update(
+            index_elements=[table.merchant_transaction_id],
+            set_={
+                "generation": table.generation + 1,
+                "state": case((backs_off | took_workers_down, State.RETRYING.value), else_=State.PENDING.value),
+                "next_attempt_at": case((backs_off, table.next_attempt_at), else_=statement.excluded.next_attempt_at),
+                "spent_attempts": case((backs_off, table.spent_attempts), else_=0),
+                "single_retries": case((backs_off, table.single_retries), else_=0),
+                "first_failed_at": case((backs_off, table.first_failed_at), else_=None),
+                "crashes": case((gave_up, 0), else_=table.crashes),
+            },
+        ),
+        [
+            {
+                "merchant_transaction_id": merchant_transaction_id,
+                "state": State.PENDING,
+                "generation": 1,
+                "created_at": now,
+                "next_attempt_at": now,
+                "crashes": 0,
+                "attempts": 0,
+                "spent_attempts": 0,
+                "single_retries": 0,
+                "paused_seconds_then": 0.0,
+            }
+            for merchant_transaction_id, now in requested.items()
+        ],
+    )
+
+
+def _key(event: ReportedEvent) -> _Key:
+    """What the database's constraint holds to be one event."""
+    return event.merchant_transaction_id, event.status, event.updated_at_key
+
+
+def _insert_events(session: Session, arrivals: Sequence[tuple[ReportedEvent, Request]]) -> dict[_Key, int]:
+    """The ids of the new events by key; an event that was there already is left out. The constraint decides."""
+    rows = session.execute(
+        insert_into(session, Event.__table__)
+        .on_conflict_do_nothing()
+        .returning(Event.id, Event.merchant_transaction_id, Event.status, Event.updated_at_key),
+        [
+            {
+                "merchant_transaction_id": event.merchant_transaction_id,
+                "channel": event.channel,
+                "status": event.status,
+                "updated_at": event.updated_at,
+                "updated_at_key": event.updated_at_key,
+                "type": event.type,
+                "currency": event.currency,
+                "network": event.network,
+                "crypto_amount": event.crypto_amount,
+                "fiat_currency": event.fiat_currency,
+                "fiat_amount": event.fiat_amount,
+                "created_at": event.created_at,
+                "warnings": list(event.warnings),
+                "body": event.body,
+                "received_at": request.received_at,
+                "delivery": Delivery.PENDING,
+            }
+            for event, request in arrivals
+        ],
+    )
+    return {(mtid, status, updated_at_key): event_id for event_id, mtid, status, updated_at_key in rows}
+
+
+def _find_events(session: Session, keys: Sequence[_Key]) -> dict[_Key, tuple[int, bytes]]:
+    """Id and body of events that are there, by key."""
+    if not keys:
+        return {}
+    columns = (Event.merchant_transaction_id, Event.status, Event.updated_at_key)
+    rows = session.execute(select(*columns, Event.id, Event.body).where(tuple_(*columns).in_(keys)))
+    return {(mtid, status, updated_at_key): (event_id, body) for mtid, status, updated_at_key, event_id, body in rows}
+
+
+def _insert_receipts(session: Session, receipts: Sequence[tuple[int, Request, bytes | None]]) -> None:
+    session.execute(
+        insert(Receipt.__table__),  # type: ignore[arg-type]  # a mapped class's table is a Table
+        [
+            {
+                "event_id": event_id,
+                "received_at": request.received_at,
+                "remote_addr": request.remote_addr,
+                "headers": dict(request.headers),
+                "body": body,
+            }
+            for event_id, request, body in receipts
+        ],
+    )

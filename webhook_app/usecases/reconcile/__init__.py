@@ -1,0 +1,1 @@
+"""Bringing transactions to the status that Proof confirms."""

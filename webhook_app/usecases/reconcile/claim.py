@@ -1,0 +1,142 @@
+"""Claiming: a worker takes due reconciliations for itself, for the length of a lease, if the gate lets it."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from enum import StrEnum
+
+from sqlalchemy import ColumnElement, and_, func, or_, select, update
+from sqlalchemy.orm import Session
+
+from webhook_app.db.database import Database
+from webhook_app.domain.gate import Limits, admit
+from webhook_app.models import Event, Reconciliation
+from webhook_app.models.event import Delivery
+from webhook_app.models.reconciliation import State
+from webhook_app.usecases.reconcile.stored_gate import lock_gate, store_gate
+
+#: A retry that has been due for so long goes with the fast lane: the slow lane does one at a time, and neither one that
+#: hangs nor the many that a killed worker had in hand must hold up the others.
+OVERDUE = timedelta(seconds=2)
+#: A reconciliation with which so many workers died in a row is only tried alone.
+MOST_SHARED_CRASHES = 2
+
+
+class Lane(StrEnum):
+    FAST = "fast"
+    """Many at once: what has not failed, and what the slow lane is late with."""
+    SLOW = "slow"
+    """One by one: what failed before, or took its worker down with it."""
+
+
+@dataclass(frozen=True)
+class Claim:
+    """The right to fetch one transaction and to apply the answer, until the lease runs out."""
+
+    reconciliation_id: int
+    merchant_transaction_id: str
+    token: str
+    generation: int
+    event_ids: tuple[int, ...]
+    """The events that were there before the fetch, so that its answer settles them."""
+
+
+def is_due(now: datetime, lane: Lane) -> ColumnElement[bool]:
+    """The condition on a reconciliation that waits for nothing but a worker of that lane."""
+    retrying = Reconciliation.state == State.RETRYING
+    overdue = and_(Reconciliation.next_attempt_at <= now - OVERDUE, Reconciliation.crashes < MOST_SHARED_CRASHES)
+    return and_(
+        Reconciliation.next_attempt_at <= now,
+        Reconciliation.claim_token.is_(None),
+        retrying if lane is Lane.SLOW else or_(~retrying, overdue),
+    )
+
+
+def claim_due(database: Database, limit: int, now: datetime, lease: timedelta, limits: Limits) -> list[Claim]:
+    """Up to `limit` due reconciliations of the fast lane, longest due first; fewer when the gate admits fewer."""
+    return _claim(database, is_due(now, Lane.FAST), limit, now, lease, limits)
+
+
+def claim_one(
+    database: Database, merchant_transaction_id: str, now: datetime, lease: timedelta, limits: Limits
+) -> Claim | None:
+    """This one, if it is due in the slow lane and the gate admits a call now."""
+    wanted = and_(
+        is_due(now, Lane.SLOW),
+        Reconciliation.merchant_transaction_id == merchant_transaction_id,
+    )
+    return next(iter(_claim(database, wanted, 1, now, lease, limits)), None)
+
+
+def release(database: Database, claims: Sequence[Claim]) -> None:
+    """Hands claims back unused, at once due again for another worker and in their old place."""
+    with database.write() as session:
+        for claim in sorted(claims, key=lambda claim: claim.reconciliation_id):
+            session.execute(
+                update(Reconciliation)
+                .where(Reconciliation.id == claim.reconciliation_id, Reconciliation.claim_token == claim.token)
+                .values(claim_token=None, lease_until=None)
+            )
+
+
+def _claim(
+    database: Database, wanted: ColumnElement[bool], limit: int, now: datetime, lease: timedelta, limits: Limits
+) -> list[Claim]:
+    if limit < 1:
+        return []
+    with database.read() as session:  # most sweeps find nothing, and need no lock for that
+        if session.scalar(select(Reconciliation.id).where(wanted).limit(1)) is None:
+            return []
+    with database.write() as session:
+        gate = lock_gate(session)
+        in_flight = session.scalar(
+            select(func.count()).select_from(Reconciliation).where(Reconciliation.lease_until > now)
+        )
+        admitted, opened = admit(gate, limit, in_flight or 0, now, limits)
+        if admitted == 0:
+            return []
+        token = secrets.token_hex(16)
+        ids = session.scalars(
+            select(Reconciliation.id)
+            .where(wanted)
+            .order_by(Reconciliation.next_attempt_at)
+            .limit(admitted)
+            .with_for_update(skip_locked=True)
+        ).all()
+        if not ids:
+            return []  # somebody got there first
+        rows = session.execute(
+            update(Reconciliation)
+            .where(Reconciliation.id.in_(ids))
+            .values(claim_token=token, lease_until=now + lease)
+            .returning(Reconciliation.id, Reconciliation.merchant_transaction_id, Reconciliation.generation)
+            .execution_options(synchronize_session=False)
+        ).all()
+        unused = 0 if gate.is_paused else admitted - len(rows)
+        store_gate(session, replace(opened, tokens=opened.tokens + unused))
+        unsettled = _unsettled_events(session, [row.merchant_transaction_id for row in rows])
+        return [
+            Claim(
+                row.id,
+                row.merchant_transaction_id,
+                token,
+                row.generation,
+                tuple(unsettled.get(row.merchant_transaction_id, ())),
+            )
+            for row in rows
+        ]
+
+
+def _unsettled_events(session: Session, merchant_transaction_ids: Sequence[str]) -> dict[str, list[int]]:
+    rows = session.execute(
+        select(Event.merchant_transaction_id, Event.id).where(
+            Event.merchant_transaction_id.in_(merchant_transaction_ids), Event.delivery != Delivery.SUCCEEDED
+        )
+    )
+    unsettled: dict[str, list[int]] = {}
+    for merchant_transaction_id, event_id in rows:
+        unsettled.setdefault(merchant_transaction_id, []).append(event_id)
+    return unsettled

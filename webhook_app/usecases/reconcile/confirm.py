@@ -1,0 +1,127 @@
+"""Confirming: what Proof's API says of a transaction becomes what we hold, if it is not older; with its history."""
+
+from __future__ import annotations
+
+import hashlib
+from datetime import datetime
+from decimal import Decimal
+
+from sqlalchemy.orm import Session
+
+from webhook_app.adapters.proof import Confirmed
+from webhook_app.db.upsert import insert_into
+from webhook_app.domain.money import format_amount
+from webhook_app.domain.status import TERMINAL, Status, StatusChange, Step, classify_step
+from webhook_app.domain.timestamps import format_timestamp
+from webhook_app.models import StatusChangeRecord, Transaction
+from webhook_app.models.discrepancy import AnomalyKind
+from webhook_app.usecases.reconcile.discrepancies import note_anomaly
+
+#: What finance books: a change of one of these after a terminal status is an anomaly.
+_VALUES = (
+    *("status", "type", "currency", "network", "crypto_amount", "fiat_currency", "fiat_amount"),
+    *("partner_user_id", "created_at"),
+)
+
+
+def confirm_transaction(
+    session: Session, transaction: Transaction | None, confirmed: Confirmed, now: datetime
+) -> Transaction:
+    """The transaction after Proof's answer: taken over with its status change recorded, or, where the answer is older
+    than what we hold, kept. A stale answer, an impossible step and a change of what was terminal are anomalies; the
+    latter two are applied."""
+    held = StatusChange(Status(transaction.status), transaction.updated_at) if transaction else None
+    step = classify_step(held, StatusChange(confirmed.status, confirmed.updated_at))
+    if transaction and held and held.status in TERMINAL and step.is_applied:
+        _note_terminal_change(session, transaction, confirmed, now)
+    if step.is_applied:
+        transaction = _store_transaction(session, transaction, confirmed, now)
+        if step.is_change:
+            _record_status_change(session, confirmed, now)
+    assert transaction is not None, "a first answer is always applied"
+    if held and step is Step.IMPOSSIBLE:
+        _note_step(session, AnomalyKind.IMPOSSIBLE_STEP, held, confirmed, now)
+    if held and step is Step.STALE:
+        _note_step(session, AnomalyKind.STALE_ANSWER, held, confirmed, now)
+    return transaction
+
+
+def _note_terminal_change(session: Session, held: Transaction, confirmed: Confirmed, now: datetime) -> None:
+    """Notes that finance may have closed its books on other values. The transaction still is as it was."""
+    changes = [
+        f"{name} {_written(before)} became {_written(after)}"
+        for name in _VALUES
+        if (before := getattr(held, name)) != (after := getattr(confirmed, name))
+    ]
+    if changes:
+        told = "; ".join(changes)
+        since = f"Proof had confirmed {held.status} of {format_timestamp(held.updated_at)}"
+        note_anomaly(
+            session,
+            confirmed.merchant_transaction_id,
+            AnomalyKind.TERMINAL_CHANGED,
+            fingerprint=hashlib.sha256(f"{since} {told}".encode()).hexdigest()[:32],
+            detail=f"{since}; then {told}",
+            now=now,
+        )
+
+
+def _written(value: object) -> str:
+    if isinstance(value, Decimal):
+        return str(format_amount(value))
+    if isinstance(value, datetime):
+        return str(format_timestamp(value))
+    return "none" if value is None else str(value)
+
+
+def _store_transaction(
+    session: Session, transaction: Transaction | None, confirmed: Confirmed, now: datetime
+) -> Transaction:
+    if transaction is None:
+        transaction = Transaction(merchant_transaction_id=confirmed.merchant_transaction_id)
+        session.add(transaction)
+    transaction.partner_user_id = confirmed.partner_user_id
+    transaction.type = confirmed.type
+    transaction.status = confirmed.status
+    transaction.currency = confirmed.currency
+    transaction.network = confirmed.network
+    transaction.crypto_amount = confirmed.crypto_amount
+    transaction.fiat_currency = confirmed.fiat_currency
+    transaction.fiat_amount = confirmed.fiat_amount
+    transaction.created_at = confirmed.created_at
+    transaction.updated_at = confirmed.updated_at
+    transaction.confirmed_at = now
+    session.flush()
+    return transaction
+
+
+def _record_status_change(session: Session, confirmed: Confirmed, now: datetime) -> None:
+    session.execute(
+        insert_into(session, StatusChangeRecord)
+        .values(
+            merchant_transaction_id=confirmed.merchant_transaction_id,
+            status=confirmed.status,
+            updated_at=confirmed.updated_at,
+            recorded_at=now,
+        )
+        .on_conflict_do_nothing()
+    )
+
+
+def _note_step(session: Session, kind: AnomalyKind, held: StatusChange, confirmed: Confirmed, now: datetime) -> None:
+    at = format_timestamp(confirmed.updated_at)
+    if kind is AnomalyKind.IMPOSSIBLE_STEP:
+        detail = f"Proof went from {held.status} to {confirmed.status} at {at}, a step that its lifecycle lacks"
+    else:
+        detail = (
+            f"Proof answered {confirmed.status} of {at} after it had confirmed {held.status} of "
+            f"{format_timestamp(held.updated_at)}; the newer one is kept"
+        )
+    note_anomaly(
+        session,
+        confirmed.merchant_transaction_id,
+        kind,
+        fingerprint=f"{held.status}-{confirmed.status}-{at}",
+        detail=detail,
+        now=now,
+    )

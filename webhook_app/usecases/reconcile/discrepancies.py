@@ -1,0 +1,177 @@
+"""Anomalies: noticed once, and resolved when a later confirmation explains them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+
+from sqlalchemy import case, null, or_, select, update
+from sqlalchemy.orm import Session, defer
+
+from webhook_app.db.upsert import insert_into
+from webhook_app.domain.money import format_amount
+from webhook_app.domain.status import Status, StatusChange, Step, classify_step
+from webhook_app.domain.text import storable
+from webhook_app.domain.timestamps import format_timestamp
+from webhook_app.models import Anomaly, Event, Reconciliation, Transaction
+from webhook_app.models.discrepancy import AnomalyKind
+
+#: Anybody can post events, so a flood of forged ones must not make comparing them expensive.
+_MOST_EVENTS_COMPARED = 100
+_MOST_ANOMALIES_REVIEWED = 500
+
+#: Kinds whose fingerprint is the id of the event that disagrees.
+_OF_EVENTS = (AnomalyKind.STATUS_MISMATCH, AnomalyKind.AMOUNT_MISMATCH)
+#: Kinds that are over once Proof confirms the transaction at all.
+_OF_UNCONFIRMED = (AnomalyKind.UNKNOWN_TO_PROOF, AnomalyKind.RECONCILIATION_FAILED)
+
+
+def note_anomaly(
+    session: Session, merchant_transaction_id: str, kind: AnomalyKind, *, fingerprint: str, detail: str, now: datetime
+) -> None:
+    """Records the anomaly unless it was. One that had been resolved, or that changes, is open again: whoever had
+    acknowledged it had not seen this."""
+    statement = insert_into(session, Anomaly).values(
+        merchant_transaction_id=merchant_transaction_id,
+        kind=kind,
+        fingerprint=fingerprint,
+        detail=storable(detail, 500),
+        detected_at=now,
+    )
+    was_resolved = Anomaly.resolved_at.is_not(None)
+    has_changed = or_(was_resolved, Anomaly.detail != statement.excluded.detail)
+    session.execute(
+        statement.on_conflict_do_update(
+            index_elements=[Anomaly.merchant_transaction_id, Anomaly.kind, Anomaly.fingerprint],
+            set_={
+                "detail": statement.excluded.detail,
+                "resolved_at": None,
+                "opened_at": case((was_resolved, now), else_=Anomaly.opened_at),
+                "revision": case((has_changed, Anomaly.revision + 1), else_=Anomaly.revision),
+                **{
+                    column.key: case((has_changed, null()), else_=column)
+                    for column in (Anomaly.acknowledged_at, Anomaly.acknowledged_by, Anomaly.note)
+                },
+            },
+        )
+    )
+
+
+def note_failure(session: Session, row: Reconciliation, *, is_unknown: bool, now: datetime) -> None:
+    """Notes that the reconciliation gave up, with `row`'s last error; `is_unknown`: for Proof does not know the id."""
+    if is_unknown:
+        reported = session.execute(
+            select(Event.status, Event.updated_at)
+            .where(Event.merchant_transaction_id == row.merchant_transaction_id)
+            .order_by(Event.id.desc())
+            .limit(1)
+        ).first()
+        claim = f"{reported[0]} of {format_timestamp(reported[1]) or 'no usable time'}" if reported else "an id"
+        kind, fingerprint = AnomalyKind.UNKNOWN_TO_PROOF, "404"
+        detail = f"reported {claim}, but Proof's API does not know the transaction: possibly forged"
+    else:
+        kind, fingerprint = AnomalyKind.RECONCILIATION_FAILED, "failed"
+        name = "/".join(filter(None, (row.last_error, row.last_code)))
+        answered = f"HTTP {row.last_http_status} {name}" if row.last_http_status else name
+        attempts = "1 attempt" if row.attempts == 1 else f"{row.attempts} attempts"
+        detail = f"gave up at {format_timestamp(now)} after {attempts}, the last one: {answered}"
+    note_anomaly(session, row.merchant_transaction_id, kind, fingerprint=fingerprint, detail=detail, now=now)
+
+
+def compare_with_events(
+    session: Session, transaction: Transaction, settled_ids: Sequence[int], now: datetime
+) -> datetime | None:
+    """Notes where events and the confirmed transaction disagree, resolves what no longer does.
+
+    Compared are the events that tell of the confirmed moment or a later one, and those of `settled_ids` that name no
+    usable moment. Returns when the newest event that is ahead of the API arrived; None when the API has caught up.
+    """
+    events = session.scalars(
+        select(Event)
+        .where(
+            Event.merchant_transaction_id == transaction.merchant_transaction_id,
+            or_(
+                Event.updated_at >= transaction.updated_at,
+                Event.updated_at.is_(None) & Event.id.in_(sorted(settled_ids)[-_MOST_EVENTS_COMPARED:]),
+            ),
+        )
+        .order_by(Event.id.desc())
+        .limit(_MOST_EVENTS_COMPARED)
+        .options(defer(Event.body))
+    ).all()
+    mismatched = {(kind, str(event.id)): detail for event in events for kind, detail in _mismatches(event, transaction)}
+    for (kind, fingerprint), detail in mismatched.items():
+        note_anomaly(
+            session, transaction.merchant_transaction_id, kind, fingerprint=fingerprint, detail=detail, now=now
+        )
+    _resolve_explained(session, transaction, now)
+    ahead = [event.received_at for event in events if event.updated_at and event.updated_at > transaction.updated_at]
+    return max(ahead, default=None)
+
+
+def _mismatches(event: Event, transaction: Transaction) -> list[tuple[AnomalyKind, str]]:
+    if event.status != transaction.status:
+        # Proof tells time in seconds, so two changes may share a moment.
+        if event.updated_at in (None, transaction.updated_at) and _could_have_led_to(event, transaction):
+            return []
+        reported = f"reported {event.status} of {format_timestamp(event.updated_at) or 'no usable time'}"
+        confirmed = f"Proof confirms {transaction.status} of {format_timestamp(transaction.updated_at)}"
+        return [(AnomalyKind.STATUS_MISMATCH, f"{reported}, but {confirmed}")]
+    if event.updated_at is not None and event.updated_at > transaction.updated_at:
+        return []
+    differences = [
+        f"{name} {format_amount(reported)}, but Proof confirms {format_amount(confirmed) or 'none'}"
+        for name, reported, confirmed in (
+            ("crypto_amount", event.crypto_amount, transaction.crypto_amount),
+            ("fiat_amount", event.fiat_amount, transaction.fiat_amount),
+        )
+        if reported is not None and reported != confirmed
+    ]
+    return [(AnomalyKind.AMOUNT_MISMATCH, "reported " + "; ".join(differences))] if differences else []
+
+
+def _could_have_led_to(event: Event, transaction: Transaction) -> bool:
+    """Whether an event without a time, or of the very same one, may simply tell of an earlier status."""
+    if event.status not in set(Status):
+        return False
+    earlier = StatusChange(Status(event.status), datetime.min.replace(tzinfo=UTC))
+    later = StatusChange(Status(transaction.status), transaction.updated_at)
+    return classify_step(earlier, later) is not Step.IMPOSSIBLE
+
+
+def _resolve_explained(session: Session, transaction: Transaction, now: datetime) -> None:
+    """Closes what a confirmation explains, oldest first: mismatches of events that the transaction has caught up with,
+    that it was unknown or could not be reconciled, and that it had been pending for too long in another status."""
+    open_ones = session.execute(
+        select(Anomaly.id, Anomaly.kind, Anomaly.fingerprint)
+        .where(
+            Anomaly.merchant_transaction_id == transaction.merchant_transaction_id,
+            Anomaly.kind.in_((*_OF_EVENTS, *_OF_UNCONFIRMED, AnomalyKind.PENDING_TOO_LONG)),
+            Anomaly.resolved_at.is_(None),
+        )
+        # Forged events may have made any number of mismatches; of the other kinds there is a handful.
+        .order_by(Anomaly.kind.in_(_OF_EVENTS), Anomaly.id)
+        .limit(_MOST_ANOMALIES_REVIEWED)
+    ).all()
+    if not open_ones:
+        return
+    ids = {int(fingerprint) for _, kind, fingerprint in open_ones if kind in _OF_EVENTS}
+    events = {
+        event.id: event for event in session.scalars(select(Event).where(Event.id.in_(ids)).options(defer(Event.body)))
+    }
+    explained = []
+    for anomaly_id, kind, fingerprint in open_ones:
+        if kind in _OF_EVENTS:
+            is_explained = _is_explained(events.get(int(fingerprint)), AnomalyKind(kind), transaction)
+        else:
+            is_explained = kind in _OF_UNCONFIRMED or fingerprint != transaction.status
+        if is_explained:
+            explained.append(anomaly_id)
+    if explained:
+        session.execute(update(Anomaly).where(Anomaly.id.in_(explained)).values(resolved_at=now))
+
+
+def _is_explained(event: Event | None, kind: AnomalyKind, transaction: Transaction) -> bool:
+    if event is None or (event.updated_at is not None and event.updated_at < transaction.updated_at):
+        return True
+    return all(kind is not found for found, _ in _mismatches(event, transaction))

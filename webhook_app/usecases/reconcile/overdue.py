@@ -1,0 +1,142 @@
+"""Overdue: transactions that have not become terminal, or were not confirmed at all, for longer than is normal."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import ColumnElement, bindparam, literal, select, true
+from sqlalchemy.orm import InstrumentedAttribute, Session
+
+from webhook_app.db.database import Database
+from webhook_app.db.upsert import insert_into
+from webhook_app.domain.status import TERMINAL, Status
+from webhook_app.domain.timestamps import format_timestamp
+from webhook_app.models import Anomaly, Heartbeat, Reconciliation, Transaction
+from webhook_app.models.discrepancy import AnomalyKind
+from webhook_app.models.reconciliation import State
+from webhook_app.usecases.reconcile.discrepancies import note_anomaly
+
+#: How often one of all the clocks looks; what is overdue has been for hours.
+EVERY = timedelta(minutes=1)
+
+#: Noted in one go, so that no transaction is held open for long.
+MOST_AT_ONCE = 500
+
+#: The heartbeat that says when was last looked.
+OVERDUE = "overdue"
+
+_UNDER_WAY = [str(status) for status in Status if status not in TERMINAL]
+_UNCONFIRMED = "unconfirmed"
+
+
+def note_overdue(database: Database, now: datetime, after: timedelta) -> int:
+    """Notes as anomalies what has been pending for longer than `after`, if nobody has looked within the last minute.
+
+    Returns how many are new. An anomaly is of one status: the next one that lasts as long is another.
+    """
+    if not _takes_turn(database, now):
+        return 0
+    before = now - after
+    with database.read() as session:
+        found = [*_find_under_way(session, before), *_find_unconfirmed(session, before)]
+    if not found:
+        return 0
+    with database.write() as session:
+        # Whoever confirms one of them holds its reconciliation: what is noted is what is so once that is ours.
+        ids = [merchant_transaction_id for merchant_transaction_id, _, _ in found]
+        session.execute(
+            select(Reconciliation.id)
+            .where(Reconciliation.merchant_transaction_id.in_(ids))
+            .order_by(Reconciliation.id)
+            .with_for_update()
+        )
+        found = [*_find_under_way(session, before, ids), *_find_unconfirmed(session, before, ids)]
+        for merchant_transaction_id, status, since in found:
+            note_anomaly(
+                session,
+                merchant_transaction_id,
+                AnomalyKind.PENDING_TOO_LONG,
+                fingerprint=status,
+                detail=_describe(status, since),
+                now=now,
+            )
+    return len(found)
+
+
+def _takes_turn(database: Database, now: datetime) -> bool:
+    """Of several clocks one looks: whose conditional update changes the row."""
+    with database.read() as session:
+        looked_at = session.scalar(select(Heartbeat.beat_at).where(Heartbeat.name == OVERDUE))
+        if looked_at is not None and looked_at > now - EVERY:
+            return False
+    with database.write() as session:
+        statement = insert_into(session, Heartbeat).values(name=OVERDUE, beat_at=now)
+        taken = session.execute(
+            statement.on_conflict_do_update(
+                index_elements=[Heartbeat.name],
+                set_={"beat_at": statement.excluded.beat_at},
+                where=Heartbeat.beat_at <= now - EVERY,
+            ).returning(Heartbeat.name)
+        )
+        return taken.first() is not None
+
+
+def _find_under_way(
+    session: Session, before: datetime, ids: Sequence[str] | None = None
+) -> Sequence[tuple[str, str, datetime]]:
+    rows = session.execute(
+        select(Transaction.merchant_transaction_id, Transaction.status, Transaction.updated_at)
+        .where(
+            # Written out, as the index over these alone is.
+            Transaction.status.in_(bindparam("under_way", _UNDER_WAY, expanding=True, literal_execute=True)),
+            Transaction.created_at < before,
+            Transaction.updated_at < before,
+            true() if ids is None else Transaction.merchant_transaction_id.in_(ids),
+            ~_is_noted(Transaction.merchant_transaction_id, Transaction.status),
+        )
+        .order_by(Transaction.created_at)
+        .limit(MOST_AT_ONCE)
+    )
+    return [(merchant_transaction_id, status, since) for merchant_transaction_id, status, since in rows]
+
+
+def _find_unconfirmed(
+    session: Session, before: datetime, ids: Sequence[str] | None = None
+) -> Sequence[tuple[str, str, datetime]]:
+    """Those that gave up have an anomaly that says more."""
+    rows = session.execute(
+        select(Reconciliation.merchant_transaction_id, Reconciliation.created_at)
+        .where(
+            Reconciliation.reconciled_at.is_(None),
+            Reconciliation.state != State.FAILED,
+            Reconciliation.created_at < before,
+            true() if ids is None else Reconciliation.merchant_transaction_id.in_(ids),
+            ~_is_noted(Reconciliation.merchant_transaction_id, literal(_UNCONFIRMED)),
+        )
+        .order_by(Reconciliation.id)
+        .limit(MOST_AT_ONCE)
+    )
+    return [(merchant_transaction_id, _UNCONFIRMED, since) for merchant_transaction_id, since in rows]
+
+
+def _is_noted(
+    merchant_transaction_id: InstrumentedAttribute[str], status: ColumnElement[str] | InstrumentedAttribute[str]
+) -> ColumnElement[Any]:
+    return (
+        select(Anomaly.id)
+        .where(
+            Anomaly.merchant_transaction_id == merchant_transaction_id,
+            Anomaly.kind == AnomalyKind.PENDING_TOO_LONG,
+            Anomaly.fingerprint == status,
+            Anomaly.resolved_at.is_(None),
+        )
+        .exists()
+    )
+
+
+def _describe(status: str, since: datetime) -> str:
+    if status == _UNCONFIRMED:
+        return f"heard of at {format_timestamp(since)}, and not confirmed by Proof since"
+    return f"still {status}, as it has been since {format_timestamp(since)}"

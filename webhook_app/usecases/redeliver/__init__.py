@@ -1,0 +1,1 @@
+"""Deliveries: what waits, what failed, and replays."""

@@ -1,0 +1,1 @@
+"""Log-in, accounts and the audit log over HTTP."""

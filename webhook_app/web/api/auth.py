@@ -1,0 +1,66 @@
+"""Who may call the API: bearer tokens with roles."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from flask import request
+from flask_httpauth import HTTPTokenAuth
+
+from webhook_app.models.role import Role
+from webhook_app.usecases.access.tokens import Caller, find_caller
+from webhook_app.web.errors import ApiError
+from webhook_app.web.requests import get_services
+
+
+class _BearerTokens(HTTPTokenAuth):  # type: ignore[misc]  # Flask-HTTPAuth is not typed
+    """Notes on each view that it protects who may call it, so that the OpenAPI document can tell."""
+
+    def login_required(self, f: Any = None, role: Any = None, optional: bool | None = None) -> Any:
+        def protect(view: Callable[..., Any]) -> Callable[..., Any]:
+            protected: Callable[..., Any] = super(_BearerTokens, self).login_required(role=role, optional=optional)(
+                view
+            )
+            roles = [role] if isinstance(role, str) else role
+            setattr(protected, _ROLES, tuple(map(str, roles or Role)))
+            return protected
+
+        return protect(f) if f else protect
+
+
+def allowed_roles(view: Callable[..., Any]) -> Sequence[str]:
+    """The roles that may call this view; empty for one that anybody may call."""
+    roles: Sequence[str] = getattr(view, _ROLES, ())
+    return roles
+
+
+_ROLES = "_allowed_roles"
+
+token_auth = _BearerTokens(scheme="Bearer")
+
+#: Roles that may read transactions.
+READERS = [str(Role.FINANCE), str(Role.ADMIN)]
+
+
+@token_auth.verify_token
+def _verify_token(token: str) -> Caller | None:
+    return find_caller(get_services().database, token) if token else None
+
+
+@token_auth.get_user_roles
+def _get_roles(caller: Caller) -> str:
+    return caller.role
+
+
+@token_auth.error_handler
+def _refuse(status: int) -> None:
+    if status == 403:
+        raise ApiError(403, "forbidden", "forbidden_role", "This token's role may not do that; use one that may.")
+    raise ApiError(
+        401,
+        "unauthorised",
+        "invalid_token" if "Authorization" in request.headers else "missing_token",
+        "Send `Authorization: Bearer <API token>`; make one with `webhook-app tokens create`.",
+        headers={"WWW-Authenticate": 'Bearer realm="webhook-app"'},
+    )

@@ -1,0 +1,1 @@
+"""Transactions, sums, exports and discrepancies over HTTP."""

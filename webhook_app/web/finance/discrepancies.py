@@ -1,0 +1,106 @@
+"""`/api/v1/discrepancies`: what does not fit together, for finance to look at and acknowledge."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from flask_smorest import Blueprint
+from marshmallow import RAISE
+
+from webhook_app.usecases.audit import Actor
+from webhook_app.usecases.finance.discrepancies import (
+    Discrepancy,
+    DiscrepancyRefused,
+    acknowledge,
+    count_discrepancies,
+    list_discrepancies,
+    reopen,
+)
+from webhook_app.web.api.auth import READERS, token_auth
+from webhook_app.web.cursors import make_cursor, read_cursor
+from webhook_app.web.errors import ApiError
+from webhook_app.web.finance.discrepancy_schemas import (
+    AcknowledgementSchema,
+    DiscrepancyPageSchema,
+    DiscrepancyQuerySchema,
+    DiscrepancySchema,
+    ReopeningSchema,
+)
+from webhook_app.web.requests import get_services
+
+_LISTING = "discrepancies"
+
+discrepancies_blueprint = Blueprint(
+    "discrepancies",
+    __name__,
+    url_prefix="/api/v1/discrepancies",
+    description="Where reported, confirmed and possible do not fit together",
+)
+
+
+@discrepancies_blueprint.get("")
+@token_auth.login_required(role=READERS)
+@discrepancies_blueprint.arguments(DiscrepancyQuerySchema, location="query", unknown=RAISE)
+@discrepancies_blueprint.response(200, DiscrepancyPageSchema)
+def list_all(query: dict[str, Any]) -> dict[str, Any]:
+    """Discrepancies, newest first, in pages; the open ones unless asked otherwise."""
+    database = get_services().database
+    page = list_discrepancies(database, query["wanted"], query["limit"], read_cursor(_LISTING, query["cursor"]))
+    return {
+        "items": page.items,
+        "next_cursor": make_cursor(_LISTING, page.next_before_id),
+        "counts": count_discrepancies(database),
+    }
+
+
+@discrepancies_blueprint.post("/<int:discrepancy_id>/acknowledge")
+@token_auth.login_required(role=READERS)
+@discrepancies_blueprint.arguments(AcknowledgementSchema)
+@discrepancies_blueprint.response(200, DiscrepancySchema)
+@discrepancies_blueprint.alt_response(409, response="Conflict")
+def acknowledge_one(order: dict[str, Any], discrepancy_id: int) -> Discrepancy:
+    """Notes that a person has looked at it. 409 where it is not open, or has changed since it was seen."""
+    services = get_services()
+    try:
+        return acknowledge(
+            services.database, _known(discrepancy_id), order["note"], _caller(), services.clock(), order.get("revision")
+        )
+    except LookupError:
+        raise _missing(discrepancy_id) from None
+    except DiscrepancyRefused as refused:
+        raise _conflict(refused) from refused
+
+
+@discrepancies_blueprint.post("/<int:discrepancy_id>/reopen")
+@token_auth.login_required(role=READERS)
+@discrepancies_blueprint.arguments(ReopeningSchema)
+@discrepancies_blueprint.response(200, DiscrepancySchema)
+@discrepancies_blueprint.alt_response(409, response="Conflict")
+def reopen_one(order: dict[str, Any], discrepancy_id: int) -> Discrepancy:
+    """Takes an acknowledgement back. 409 where it is not acknowledged."""
+    services = get_services()
+    try:
+        return reopen(services.database, _known(discrepancy_id), order["reason"], _caller(), services.clock())
+    except LookupError:
+        raise _missing(discrepancy_id) from None
+    except DiscrepancyRefused as refused:
+        raise _conflict(refused) from refused
+
+
+def _caller() -> Actor:
+    return Actor(token_auth.current_user().name, "api")
+
+
+def _known(discrepancy_id: int) -> int:
+    """SQL's ids are 64 bits wide. Raises ApiError 404."""
+    if not 0 < discrepancy_id < 2**63:
+        raise _missing(discrepancy_id)
+    return discrepancy_id
+
+
+def _missing(discrepancy_id: int) -> ApiError:
+    return ApiError(404, "not_found", "not_found", f"There is no discrepancy {discrepancy_id}.")
+
+
+def _conflict(refused: DiscrepancyRefused) -> ApiError:
+    return ApiError(409, "invalid_request", "conflict", str(refused))

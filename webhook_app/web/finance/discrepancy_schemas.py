@@ -1,0 +1,111 @@
+"""The JSON of `/api/v1/discrepancies`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from marshmallow import RAISE, Schema, ValidationError, fields, post_load, validate, validates_schema
+
+from webhook_app.domain.status import Status
+from webhook_app.models.discrepancy import AnomalyKind
+from webhook_app.usecases.finance.discrepancies import DiscrepancyFilter, DiscrepancyState
+from webhook_app.web.api.fields import Amount, Choice, Moment, Term, WholeNumber
+from webhook_app.web.api.schemas import MAX_LIMIT
+
+#: As a filter: open, acknowledged and resolved ones alike.
+ALL = "all"
+
+_SAYS_SOMETHING = [
+    validate.Length(1, 500),
+    validate.Regexp(r"[\s\S]*\S", error="Must say something."),
+]
+
+
+class DiscrepancyFilterSchema(Schema):
+    """What discrepancies are narrowed to: the open ones, unless `state` says otherwise."""
+
+    class Meta:
+        unknown = RAISE
+
+    kind = Choice(AnomalyKind)
+    state = Choice([*DiscrepancyState, ALL], load_default=str(DiscrepancyState.OPEN))
+    merchant_transaction_id = Term()
+    opened_from = Moment()
+    opened_to = Moment(metadata={"description": "Older than that."})
+
+    @validates_schema
+    def _check_range(self, data: Mapping[str, Any], **_: Any) -> None:
+        start, end = data.get("opened_from"), data.get("opened_to")
+        if start and end and start >= end:
+            raise ValidationError("Must be before opened_to.", "opened_from")
+
+
+class DiscrepancyQuerySchema(DiscrepancyFilterSchema):
+    """Filters and paging of the list."""
+
+    limit = fields.Integer(load_default=50, validate=validate.Range(1, MAX_LIMIT))
+    cursor = fields.String()
+
+    @post_load
+    def _to_filter(self, data: dict[str, Any], **_: Any) -> dict[str, Any]:
+        limit, cursor = data.pop("limit"), data.pop("cursor", None)
+        return {"limit": limit, "cursor": cursor, "wanted": to_filter(data)}
+
+
+def to_filter(data: Mapping[str, Any]) -> DiscrepancyFilter:
+    """The filter that a checked query means."""
+    return DiscrepancyFilter(**{name: value for name, value in data.items() if (name, value) != ("state", ALL)})
+
+
+class AcknowledgementSchema(Schema):
+    """A person has looked at it. With `revision`, only if it is still the one that was seen."""
+
+    class Meta:
+        unknown = RAISE
+
+    note = fields.String(required=True, validate=_SAYS_SOMETHING)
+    revision = WholeNumber(validate.Range(1, 2**31 - 1))
+
+
+class ReopeningSchema(Schema):
+    class Meta:
+        unknown = RAISE
+
+    reason = fields.String(required=True, validate=_SAYS_SOMETHING)
+
+
+class DiscrepancySchema(Schema):
+    """One anomaly, with what is confirmed of its transaction (null before that). Its age counts from `opened_at`."""
+
+    id = fields.Integer()
+    merchant_transaction_id = fields.String()
+    kind = Choice(AnomalyKind)
+    state = Choice(DiscrepancyState)
+    detail = fields.String()
+    revision = fields.Integer()
+    detected_at = Moment()
+    opened_at = Moment()
+    acknowledged_at = Moment(allow_none=True)
+    acknowledged_by = fields.String(allow_none=True)
+    note = fields.String(allow_none=True)
+    resolved_at = Moment(allow_none=True)
+    status = Choice(Status, allow_none=True)
+    currency = fields.String(allow_none=True)
+    crypto_amount = Amount(allow_none=True)
+    fiat_currency = fields.String(allow_none=True)
+    fiat_amount = Amount(allow_none=True)
+
+
+class DiscrepancyCountSchema(Schema):
+    kind = Choice(AnomalyKind)
+    open = fields.Integer()
+    acknowledged = fields.Integer()
+
+
+class DiscrepancyPageSchema(Schema):
+    """`counts` are of all that are not resolved, whatever the filter."""
+
+    items = fields.List(fields.Nested(DiscrepancySchema))
+    next_cursor = fields.String(allow_none=True)
+    counts = fields.List(fields.Nested(DiscrepancyCountSchema))

@@ -1,0 +1,96 @@
+"""`/api/v1/transactions/export`: all transactions of a filter as a file, made while it is sent."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from flask import Response
+from flask_smorest import Blueprint
+from marshmallow import RAISE, post_load
+
+from webhook_app.adapters.table_files import FileFormat, file_name
+from webhook_app.domain.timestamps import format_timestamp
+from webhook_app.usecases.finance.export import export_file
+from webhook_app.usecases.finance.freshness import MOST_COUNTED, Freshness, read_freshness
+from webhook_app.usecases.finance.transaction_filter import TransactionFilter
+from webhook_app.web.api.auth import READERS, token_auth
+from webhook_app.web.api.fields import Choice
+from webhook_app.web.finance.schemas import TransactionFilterSchema
+from webhook_app.web.requests import get_services
+from webhook_app.web.streaming import stream_file
+
+exports_blueprint = Blueprint(
+    "exports", __name__, url_prefix="/api/v1/transactions", description="Transactions as files"
+)
+
+
+class ExportQuerySchema(TransactionFilterSchema):
+    """Filters and format of an export."""
+
+    format = Choice(FileFormat, required=True, description="CSV by RFC 4180, one JSON object a line, or a workbook.")
+
+    @post_load
+    def _to_filter(self, data: dict[str, Any], **_: Any) -> dict[str, Any]:
+        file_format = FileFormat(data.pop("format"))
+        return {"file_format": file_format, "wanted": TransactionFilter(**data)}
+
+
+def _counted(what: str) -> dict[str, Any]:
+    return {
+        "description": f"{what} {MOST_COUNTED} means as many or more.",
+        "schema": {"type": "integer", "minimum": 0, "maximum": MOST_COUNTED},
+    }
+
+
+_HEADERS = {
+    "Content-Disposition": {
+        "description": "An attachment, whose name says which filter and when.",
+        "required": True,
+        "schema": {"type": "string"},
+    },
+    "X-Pending": _counted("Transactions in the filter that are being reconciled. Not as of a moment."),
+    "X-Failed": _counted("Transactions in the filter that failed to be reconciled. Not as of a moment."),
+    "X-Unconfirmed": _counted("Transactions that were never confirmed, or not yet at the moment asked for."),
+    "X-As-Of": {"description": "The moment that was asked for.", "schema": {"type": "string", "format": "date-time"}},
+}
+
+
+@exports_blueprint.get("/export")
+@token_auth.login_required(role=READERS)
+@exports_blueprint.arguments(ExportQuerySchema, location="query", unknown=RAISE)
+@exports_blueprint.response(
+    200,
+    {"type": "string"},
+    content_type="text/csv",
+    description="The file. One that cannot be finished ends with its connection, never as if it were whole.",
+    headers=_HEADERS,
+)
+@exports_blueprint.response(200, {"type": "string"}, content_type=FileFormat.NDJSON.media_type)
+@exports_blueprint.response(200, {"type": "string", "format": "binary"}, content_type=FileFormat.XLSX.media_type)
+def export(query: dict[str, Any]) -> Response:
+    """All transactions of a filter as a file.
+
+    In the list's order. Amounts are texts, exact to the digit. As of a moment there are confirmed values alone, and the
+    same moment gives the same file for ever.
+    """
+    return send_export(query["wanted"], query["file_format"])
+
+
+def send_export(wanted: TransactionFilter, file_format: FileFormat) -> Response:
+    """The file as an attachment; headers tell how fresh it is. Raises ApiError 503 where too many are being made."""
+    services = get_services()
+    freshness = read_freshness(services.database, wanted)
+    name = file_name("transactions", wanted.described(), services.clock(), file_format.extension)
+    response = stream_file(export_file(services.database, wanted, file_format), file_format.media_type, name)
+    response.headers.update(_tell(freshness, wanted))
+    return response
+
+
+def _tell(freshness: Freshness, wanted: TransactionFilter) -> dict[str, str]:
+    told = {
+        "X-Pending": freshness.pending,
+        "X-Failed": freshness.failed,
+        "X-Unconfirmed": freshness.unconfirmed,
+        "X-As-Of": format_timestamp(wanted.as_of),
+    }
+    return {name: str(value) for name, value in told.items() if value is not None}

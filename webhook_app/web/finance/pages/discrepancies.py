@@ -1,0 +1,162 @@
+"""`/discrepancies`: what does not fit together, worked off by people: acknowledged with a note, or opened again."""
+
+from __future__ import annotations
+
+import re
+
+from flask import Blueprint, flash, redirect, render_template, request, url_for
+from werkzeug.wrappers import Response
+
+from webhook_app.models.role import Role
+from webhook_app.usecases.audit import Actor
+from webhook_app.usecases.finance.discrepancies import (
+    Discrepancy,
+    DiscrepancyFilter,
+    DiscrepancyPage,
+    DiscrepancyRefused,
+    DiscrepancyState,
+    acknowledge,
+    count_discrepancies,
+    find_discrepancy,
+    list_discrepancies,
+    reopen,
+)
+from webhook_app.web.cursors import make_cursor
+from webhook_app.web.errors import ApiError
+from webhook_app.web.finance.discrepancy_schemas import ALL, DiscrepancyFilterSchema, to_filter
+from webhook_app.web.finance.discrepancy_words import KINDS, kind_words
+from webhook_app.web.layout.filter_form import FilterForm, check, clean, find_strange
+from webhook_app.web.layout.paging import read_position
+from webhook_app.web.local_path import local_path
+from webhook_app.web.people import current_person, roles_required
+from webhook_app.web.requests import get_services
+
+discrepancy_pages_blueprint = Blueprint("discrepancy_pages", __name__)
+
+PER_PAGE = 50
+LONGEST_NOTE = 500
+_LISTING = "discrepancy-pages"
+
+LABELS = {
+    "kind": "Kind",
+    "state": "State",
+    "merchant_transaction_id": "Transaction id",
+    "opened_from": "Opened from",
+    "opened_to": "Opened before",
+}
+
+
+@discrepancy_pages_blueprint.get("/discrepancies")
+@roles_required(Role.FINANCE)
+def show_all() -> tuple[str, int]:
+    """Counts by kind, and the list, newest first: the open ones unless the filter says otherwise."""
+    form = _read_filter()
+    position, lost = read_position(_LISTING, request.args.get("cursor"))
+    is_wrong = bool(form.problems or lost)
+    database = get_services().database
+    page = DiscrepancyPage([], None) if is_wrong else list_discrepancies(database, form.wanted, PER_PAGE, position)
+    html = render_template(
+        "finance/discrepancies.html",
+        form=form,
+        kinds=[(kind, words.name) for kind, words in KINDS.items()],
+        states=[*((state, state) for state in DiscrepancyState), (ALL, ALL)],
+        state=form.typed.get("state", DiscrepancyState.OPEN),
+        counts=count_discrepancies(database),
+        lost=lost,
+        page=page,
+        next_cursor=make_cursor(_LISTING, page.next_before_id),
+        back=request.full_path.rstrip("?"),
+    )
+    return html, 400 if is_wrong else 200
+
+
+@discrepancy_pages_blueprint.get("/discrepancies/<int:discrepancy_id>")
+@roles_required(Role.FINANCE)
+def show(discrepancy_id: int) -> str:
+    """One alone."""
+    return _render(_find(discrepancy_id))
+
+
+@discrepancy_pages_blueprint.post("/discrepancies/<int:discrepancy_id>/acknowledge")
+@roles_required(Role.FINANCE)
+def acknowledge_one(discrepancy_id: int) -> Response | tuple[str, int]:
+    """Of what the person has seen, and nothing newer. Where it is refused, the note is kept for another try."""
+    seen, note = _find(discrepancy_id), _read_text("note")
+    revision = request.form.get("revision", "")
+    if not re.fullmatch(r"[0-9]{1,9}", revision):
+        return _render(
+            seen, note, "This form was incomplete. Look at the discrepancy as it is here, and try again."
+        ), 400
+    if not 0 < len(note) <= LONGEST_NOTE:
+        return _render(seen, note, f"Say in 1 to {LONGEST_NOTE} characters what was found or done."), 400
+    services = get_services()
+    try:
+        done = acknowledge(services.database, discrepancy_id, note, _actor(), services.clock(), revision=int(revision))
+    except DiscrepancyRefused as refused:
+        return _render(_find(discrepancy_id), note, f"Not acknowledged. {refused}"), 409
+    flash(f"Acknowledged: “{kind_words(done.kind).name}” of {done.merchant_transaction_id}.", "success")
+    return _go_back()
+
+
+@discrepancy_pages_blueprint.post("/discrepancies/<int:discrepancy_id>/reopen")
+@roles_required(Role.FINANCE)
+def reopen_one(discrepancy_id: int) -> Response | tuple[str, int]:
+    """Takes an acknowledgement back, with a reason."""
+    seen, reason = _find(discrepancy_id), _read_text("reason")
+    if not 0 < len(reason) <= LONGEST_NOTE:
+        return _render(seen, reason, f"Say in 1 to {LONGEST_NOTE} characters why it has to be looked at again."), 400
+    services = get_services()
+    try:
+        done = reopen(services.database, discrepancy_id, reason, _actor(), services.clock())
+    except DiscrepancyRefused as refused:
+        return _render(_find(discrepancy_id), reason, f"Not reopened. {refused}"), 409
+    flash(f"Open again: “{kind_words(done.kind).name}” of {done.merchant_transaction_id}.", "success")
+    return _go_back()
+
+
+def _read_filter() -> FilterForm[DiscrepancyFilter]:
+    typed = clean(request.args, LABELS)
+    loaded, problems = check(DiscrepancyFilterSchema(), typed)
+    problems |= find_strange(request.args, LABELS)
+    return FilterForm(LABELS, typed, DiscrepancyFilter() if problems else to_filter(loaded), problems)
+
+
+def _read_text(name: str) -> str:
+    """As typed; browsers send each end of a line as two characters."""
+    return request.form.get(name, "").replace("\r\n", "\n").strip()
+
+
+def _find(discrepancy_id: int) -> Discrepancy:
+    """Raises ApiError 404."""
+    found = find_discrepancy(get_services().database, discrepancy_id) if 0 < discrepancy_id < 2**63 else None
+    if found is None:
+        raise ApiError(
+            404, "not_found", "not_found", f"There is no discrepancy {discrepancy_id}. All are under Discrepancies."
+        )
+    return found
+
+
+def _render(discrepancy: Discrepancy, typed: str = "", problem: str = "") -> str:
+    """The page of one; with what was typed into its form, and why that was refused."""
+    back = local_path(request.form["back"]) if "back" in request.form else url_for("discrepancy_pages.show_all")
+    # Whoever was refused because somebody else was faster has no form any more, but keeps what he typed.
+    form_is = {DiscrepancyState.OPEN: "note", DiscrepancyState.ACKNOWLEDGED: "reason"}.get(discrepancy.state)
+    return render_template(
+        "finance/discrepancy.html",
+        discrepancy=discrepancy,
+        typed=typed,
+        problem=problem,
+        form_is_gone=bool(problem) and form_is not in request.form,
+        back=back,
+    )
+
+
+def _go_back() -> Response:
+    """To where the form was."""
+    return redirect(local_path(request.form.get("back", url_for("discrepancy_pages.show_all"))), 303)
+
+
+def _actor() -> Actor:
+    person = current_person()
+    assert person is not None, "the guard has seen to it"
+    return Actor(person.name, "page")

@@ -1,0 +1,133 @@
+"""Plots of the transactions in a filter: volume and status mix over time."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from decimal import Decimal
+
+from webhook_app.domain.money import add_amounts, format_amount
+from webhook_app.domain.status import Status
+from webhook_app.web.finance.pages.periods import Period, Periods
+from webhook_app.web.layout.plots import STEP, Hit, Numbers, Plot, Series, nice_amount, nice_top, stack
+from webhook_app.web.layout.template_filters import grouped
+
+_LABELS = 5
+
+#: In the order of tables, and of bars from the bottom up: neighbours differ in how dark they are, and in hatching.
+STATUSES = (Status.COMPLETED, Status.PROCESSING, Status.PENDING, Status.FAILED, Status.CANCELLED)
+
+
+def plot_volume(periods: Periods, currency: str) -> Plot:
+    """What was completed, and on top of that what was not, or is not yet."""
+    items = periods.items
+    completed, rest = _total([one.completed for one in items]), _total([one.not_completed for one in items])
+    top = nice_amount(max(_total([one.completed, one.not_completed]) or Decimal() for one in items))
+    return Plot(
+        name="volume",
+        title=f"Volume in {currency}",
+        unit=f"{currency} per {periods.unit}",
+        series=[
+            Series("completed", "completed", _written(completed)),
+            Series("not completed", "not-completed", _written(rest)),
+        ],
+        top=_axis(top),
+        middle=_axis(top / 2),
+        bars=[
+            bar
+            for i, one in enumerate(items)
+            for bar in stack(i, [("completed", one.completed or 0), ("not-completed", one.not_completed or 0)], top)
+        ],
+        hits=[
+            Hit(
+                i * STEP,
+                f"{_name(periods, one)}: {_written(one.completed)} {currency} completed, "
+                f"{_written(one.not_completed)} not completed",
+            )
+            for i, one in enumerate(items)
+        ],
+        times=_times(items),
+        span=_span(items),
+        is_empty=not (completed or rest),
+    )
+
+
+def plot_status_mix(periods: Periods) -> Plot:
+    """How many transactions are in each status."""
+    items = periods.items
+    top = nice_top(max(sum(one.counts.values()) for one in items))
+    totals = {status: sum(one.counts.get(status, 0) for one in items) for status in STATUSES}
+    shown = [status for status in STATUSES if totals[status]]
+    return Plot(
+        name="mix",
+        title="Status",
+        unit=f"transactions per {periods.unit}",
+        series=[Series(status, status, grouped(totals[status])) for status in shown],
+        top=grouped(top),
+        middle=grouped(top // 2),
+        bars=[
+            bar
+            for i, one in enumerate(items)
+            for bar in stack(i, [(status, one.counts.get(status, 0)) for status in shown], top)
+        ],
+        hits=[
+            Hit(
+                i * STEP,
+                f"{_name(periods, one)}: "
+                + (", ".join(f"{grouped(one.counts[s])} {s}" for s in shown if one.counts.get(s)) or "none"),
+            )
+            for i, one in enumerate(items)
+        ],
+        times=_times(items),
+        span=_span(items),
+        is_empty=not shown,
+    )
+
+
+def list_numbers(periods: Periods, currency: str) -> Numbers:
+    """What both plots show."""
+    shown = [status for status in STATUSES if any(one.counts.get(status) for one in periods.items)]
+    return Numbers(
+        {"week": "Week from"}.get(periods.unit, periods.unit.capitalize()),
+        [f"{currency} completed", f"{currency} not completed", *shown],
+        [
+            (
+                one.name,
+                [
+                    _written(one.completed),
+                    _written(one.not_completed),
+                    *(grouped(one.counts.get(status, 0)) for status in shown),
+                ],
+            )
+            for one in reversed(periods.items)
+        ],
+    )
+
+
+def _total(amounts: Sequence[Decimal | None]) -> Decimal | None:
+    total: Decimal | None = None
+    for amount in amounts:
+        total = add_amounts(total, amount)
+    return total
+
+
+def _written(amount: Decimal | None) -> str:
+    return format_amount(amount) or "0"
+
+
+def _axis(value: Decimal) -> str:
+    return f"{value:,f}".replace(",", "\N{NARROW NO-BREAK SPACE}")
+
+
+def _name(periods: Periods, one: Period) -> str:
+    return f"Week from {one.name}" if periods.unit == "week" else one.name
+
+
+def _times(items: Sequence[Period]) -> Sequence[str]:
+    """The names of evenly spaced periods, the first and the last among them; all, where there are few."""
+    if len(items) <= _LABELS:
+        return [one.name for one in items]
+    return [items[round(part * (len(items) - 1) / (_LABELS - 1))].name for part in range(_LABELS)]
+
+
+def _span(items: Sequence[Period]) -> str:
+    return f"From {items[0].name} to {items[-1].name}"

@@ -1,0 +1,64 @@
+"""One transaction's time line: what was reported, tried, confirmed, found odd, and looked at by a person."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from webhook_app.models import Attempt, AuditEntry
+from webhook_app.usecases.finance.discrepancies import Discrepancy
+from webhook_app.usecases.finance.reports import EventReport
+from webhook_app.usecases.finance.transaction_story import Change, TransactionStory
+
+#: Each confirmed value, as pages call it.
+NAMES = {
+    "partner_user_id": "Partner user",
+    "type": "Type",
+    "status": "Status",
+    "currency": "Currency",
+    "network": "Network",
+    "crypto_amount": "Crypto amount",
+    "fiat_currency": "Fiat currency",
+    "fiat_amount": "Fiat amount",
+    "created_at": "Created",
+    "updated_at": "Updated",
+}
+
+
+@dataclass(frozen=True)
+class TransactionStep:
+    """One entry of the time line; exactly one of the others is set."""
+
+    at: datetime
+    event: EventReport | None = None
+    act: AuditEntry | None = None
+    attempt: Attempt | None = None
+    change: Change | None = None
+    found: Discrepancy | None = None
+    resolved: Discrepancy | None = None
+
+
+def tell_steps(story: TransactionStory) -> Sequence[TransactionStep]:
+    """Oldest first. At one moment a report comes before what a person did, then what came of asking Proof."""
+    return sorted(_steps(story), key=lambda step: (step.at, _rank(step)))
+
+
+def _steps(story: TransactionStory) -> Iterator[TransactionStep]:
+    for event in story.report.events:
+        yield TransactionStep(event.received_at, event=event)
+    for act in story.acts:
+        yield TransactionStep(act.at, act=act)
+    for attempt in story.report.attempts:
+        yield TransactionStep(attempt.finished_at, attempt=attempt)
+    for change in story.changes:
+        yield TransactionStep(change.version.recorded_at, change=change)
+    for discrepancy in (*story.unresolved, *story.resolved):
+        yield TransactionStep(discrepancy.opened_at, found=discrepancy)
+        if discrepancy.resolved_at is not None:
+            yield TransactionStep(discrepancy.resolved_at, resolved=discrepancy)
+
+
+def _rank(step: TransactionStep) -> int:
+    kinds = (step.event, step.act, step.attempt, step.change, step.found, step.resolved)
+    return next(number for number, kind in enumerate(kinds) if kind is not None)

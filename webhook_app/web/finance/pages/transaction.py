@@ -1,0 +1,47 @@
+"""`/transactions/<id>`: one transaction: what is confirmed, how fresh that is, what is odd, and how it came to be."""
+
+from __future__ import annotations
+
+from flask import Blueprint, render_template
+
+from webhook_app.domain.text import is_usable_id
+from webhook_app.models.role import Role
+from webhook_app.usecases.finance.transaction_story import TransactionStory, tell_transaction
+from webhook_app.web.errors import ApiError
+from webhook_app.web.finance.pages.time_line import NAMES, tell_steps
+from webhook_app.web.people import current_person, roles_required
+from webhook_app.web.requests import get_services
+
+transaction_page_blueprint = Blueprint("transaction_page", __name__)
+
+
+@transaction_page_blueprint.get("/transactions/<merchant_transaction_id>")
+@roles_required(Role.FINANCE)
+def show(merchant_transaction_id: str) -> str:
+    story = _find(merchant_transaction_id)
+    person = current_person()
+    return render_template(
+        "finance/transaction.html",
+        story=story,
+        transaction=story.report,
+        work=story.report.reconciliation,
+        steps=tell_steps(story),
+        names=NAMES,
+        is_admin=person is not None and person.role == Role.ADMIN,
+    )
+
+
+def _find(merchant_transaction_id: str) -> TransactionStory:
+    """Raises ApiError 404."""
+    story = None
+    if is_usable_id(merchant_transaction_id):
+        story = tell_transaction(get_services().database, merchant_transaction_id)
+    if story is None:
+        raise ApiError(
+            404,
+            "not_found",
+            "not_found",
+            "No event has named a transaction with this id. It may have been cut when it was copied: "
+            "search for a part of it under Transactions.",
+        )
+    return story

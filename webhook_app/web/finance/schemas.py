@@ -1,0 +1,207 @@
+"""The API's JSON, as marshmallow schemas: what it checks, what it answers, and what OpenAPI says of both."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from marshmallow import RAISE, Schema, ValidationError, post_load, validate, validates_schema
+from webargs import fields
+
+from webhook_app.domain.status import Status
+from webhook_app.domain.time_zones import read_zone
+from webhook_app.models.discrepancy import AnomalyKind
+from webhook_app.models.event import Channel, Delivery
+from webhook_app.models.reconciliation import State
+from webhook_app.usecases.finance.cross_field_validation import find_contradictions
+from webhook_app.usecases.finance.summary import DayOf, Dimension, Grouping
+from webhook_app.usecases.finance.transaction_filter import ANY_ANOMALY, TransactionFilter
+from webhook_app.usecases.reconcile.report import PAUSED
+from webhook_app.web.api.fields import Amount, Choice, Moment, Term, TimeZone
+from webhook_app.web.api.schemas import MAX_LIMIT, LastErrorSchema
+from webhook_app.web.requests import get_services
+
+
+class TransactionFilterSchema(Schema):
+    """What transactions are narrowed to. `*_from` is inclusive, `*_to` exclusive."""
+
+    class Meta:
+        unknown = RAISE
+
+    q = Term(metadata={"description": "The id or a part of it, whatever its case; or a partner user, exactly."})
+    status = Choice(Status)
+    type = Choice(["buy", "sell"])
+    currency = Term()
+    network = Term()
+    fiat_currency = Term()
+    partner_user_id = Term()
+    state = Choice([*State, PAUSED])
+    anomaly = Choice([ANY_ANOMALY, *AnomalyKind], description="Has an unresolved anomaly of that kind.")
+    created_from = Moment()
+    created_to = Moment()
+    updated_from = Moment()
+    updated_to = Moment()
+    as_of = Moment(
+        metadata={
+            "description": "Answers with what was confirmed at that moment, a past one; the same for ever. "
+            "Goes with neither state nor anomaly."
+        }
+    )
+
+    @validates_schema
+    def _check_together(self, data: Mapping[str, Any], **_: Any) -> None:
+        problems = {name: [problem] for name, problem in find_contradictions(data, get_services().clock())}
+        if problems:
+            raise ValidationError(problems)
+
+
+class TransactionQuerySchema(TransactionFilterSchema):
+    """Filters and paging of the list."""
+
+    limit = fields.Integer(load_default=50, validate=validate.Range(1, MAX_LIMIT))
+    cursor = fields.String()
+
+    @post_load
+    def _to_filter(self, data: dict[str, Any], **_: Any) -> dict[str, Any]:
+        limit, cursor = data.pop("limit"), data.pop("cursor", None)
+        return {"limit": limit, "cursor": cursor, "wanted": TransactionFilter(**data)}
+
+
+class SummaryQuerySchema(TransactionFilterSchema):
+    """Filters and grouping of the summary."""
+
+    by = fields.DelimitedList(
+        Choice(Dimension),
+        validate=validate.Length(1),
+        metadata={"description": "What is grouped by, separated by commas; all of it unless some are named."},
+    )
+    day_of = Choice(
+        DayOf,
+        load_default=str(DayOf.CREATED),
+        description="The day of which moment: created_at, or updated_at, when the status began.",
+    )
+    tz = TimeZone(load_default="UTC", metadata={"description": "Where days begin: a time zone's IANA name."})
+
+    @post_load
+    def _to_order(self, data: dict[str, Any], **_: Any) -> dict[str, Any]:
+        by, day_of, zone = data.pop("by", Dimension), data.pop("day_of"), data.pop("tz")
+        grouping = Grouping(tuple(dict.fromkeys(map(Dimension, by))), read_zone(zone), DayOf(day_of))
+        return {"grouping": grouping, "wanted": TransactionFilter(**data)}
+
+
+class ReconciliationSchema(Schema):
+    state = Choice([*State, PAUSED])
+    attempts = fields.Integer()
+    next_attempt_at = Moment(allow_none=True)
+    reconciled_at = Moment(allow_none=True)
+    last_error = fields.Nested(LastErrorSchema, allow_none=True)
+
+
+class AnomalySchema(Schema):
+    kind = Choice(AnomalyKind)
+    at = Moment(attribute="detected_at")
+    detail = fields.String()
+    acknowledged_at = Moment(allow_none=True)
+    acknowledged_by = fields.String(allow_none=True)
+    note = fields.String(allow_none=True)
+
+
+class StatusChangeSchema(Schema):
+    status = Choice(Status)
+    updated_at = Moment()
+    recorded_at = Moment()
+
+
+class EventSchema(Schema):
+    id = fields.Integer()
+    channel = Choice(Channel)
+    status = fields.String()
+    updated_at = Moment(allow_none=True)
+    received_at = Moment()
+    receipts = fields.Integer()
+    delivery = Choice(Delivery)
+    warnings = fields.List(fields.String())
+
+
+class AttemptSchema(Schema):
+    started_at = Moment()
+    finished_at = Moment()
+    status = Choice(Status, allow_none=True)
+    http_status = fields.Integer(allow_none=True)
+    error = fields.String(allow_none=True)
+    code = fields.String(allow_none=True)
+    message = fields.String(allow_none=True)
+    request_id = fields.String(allow_none=True)
+    decision = fields.String()
+    counted = fields.Boolean()
+    next_attempt_at = Moment(allow_none=True)
+
+
+class TransactionSchema(Schema):
+    """Confirmed values are null before Proof's API confirmed them; amounts are strings. As of a past moment there are
+    confirmed values and history alone: `reconciliation` and `reported_status` are null, `events` and `anomalies` empty.
+    """
+
+    merchant_transaction_id = fields.String()
+    partner_user_id = fields.String(allow_none=True)
+    type = fields.String(allow_none=True)
+    status = Choice(Status, allow_none=True)
+    currency = fields.String(allow_none=True)
+    network = fields.String(allow_none=True)
+    crypto_amount = Amount(allow_none=True)
+    fiat_currency = fields.String(allow_none=True)
+    fiat_amount = Amount(allow_none=True)
+    created_at = Moment(allow_none=True)
+    updated_at = Moment(allow_none=True)
+    confirmed_at = Moment(allow_none=True)
+    reported_status = fields.String(allow_none=True)
+    reconciliation = fields.Nested(ReconciliationSchema, allow_none=True)
+    anomalies = fields.List(fields.Nested(AnomalySchema))
+    history = fields.List(fields.Nested(StatusChangeSchema))
+    events = fields.List(fields.Nested(EventSchema))
+
+
+class TransactionDetailSchema(TransactionSchema):
+    attempts = fields.List(fields.Nested(AttemptSchema))
+
+
+class FreshnessSchema(Schema):
+    """Transactions in the filter whose state at Proof may be another than the one told here. A count that has reached
+    `most_counted` may be larger. Null where it says nothing: what was confirmed at a past moment cannot get stale."""
+
+    pending = fields.Integer(allow_none=True)
+    failed = fields.Integer(allow_none=True)
+    unconfirmed = fields.Integer(allow_none=True)
+    most_counted = fields.Integer()
+
+
+class TransactionPageSchema(Schema):
+    items = fields.List(fields.Nested(TransactionSchema))
+    next_cursor = fields.String(allow_none=True)
+    freshness = fields.Nested(FreshnessSchema)
+
+
+class SummaryRowSchema(Schema):
+    """One group. What is not grouped by is null, and so is a sum over more than one currency."""
+
+    day = fields.String(allow_none=True, metadata={"format": "date"})
+    type = fields.String(allow_none=True)
+    status = Choice(Status, allow_none=True)
+    currency = fields.String(allow_none=True)
+    network = fields.String(allow_none=True)
+    fiat_currency = fields.String(allow_none=True)
+    count = fields.Integer()
+    crypto_amount = Amount(allow_none=True)
+    fiat_amount = Amount(allow_none=True)
+
+
+class SummarySchema(Schema):
+    """Confirmed transactions alone, in groups; those that wait for Proof's word are counted in `freshness`."""
+
+    by = fields.List(Choice(Dimension))
+    day_of = Choice(DayOf)
+    tz = fields.String()
+    count = fields.Integer()
+    last_confirmed_at = Moment(allow_none=True)
+    items = fields.List(fields.Nested(SummaryRowSchema))
+    freshness = fields.Nested(FreshnessSchema)

@@ -1,0 +1,30 @@
+"""`/healthz` and `/readyz`, for load balancers and operators."""
+
+from __future__ import annotations
+
+from flask import Blueprint, Response, jsonify
+
+from webhook_app.readiness import CHECKS, OK, run_check
+from webhook_app.web.requests import get_services
+
+health_blueprint = Blueprint("health", __name__)
+
+
+@health_blueprint.get("/healthz")
+def healthz() -> Response:
+    """The process answers."""
+    return jsonify({"status": "alive"})
+
+
+@health_blueprint.get("/readyz")
+def readyz() -> tuple[Response, int]:
+    """Everything it needs works: each check is `ok` or says what is wrong."""
+    results = {name: run_check(name, get_services()) for name in CHECKS}
+    is_ready = all(result == OK for result in results.values())
+    depth = get_services().spool.depth()
+    answer = {
+        "status": "ready" if is_ready else "not ready",
+        "checks": results,
+        "spool": {"records": depth.records, "bytes": depth.size},
+    }
+    return jsonify(answer), 200 if is_ready else 503

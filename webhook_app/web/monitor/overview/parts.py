@@ -1,0 +1,136 @@
+"""The parts of the service, each with how it does: web, SQL, migrations, Redis, workers, clock, spool and Proof."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+
+from redis.exceptions import RedisError
+
+from webhook_app import __version__
+from webhook_app.adapters.queueing import FAST_QUEUE, SLOW_QUEUE
+from webhook_app.adapters.rq_workers import count_workers
+from webhook_app.db.migrate import head_revision
+from webhook_app.domain.gate import Gate
+from webhook_app.domain.retry_policy import Blame
+from webhook_app.readiness import OK, run_check
+from webhook_app.services import Services
+from webhook_app.usecases.monitor.overview import Overview
+from webhook_app.web.layout.template_filters import duration, grouped
+
+#: Queues and the names of their lanes.
+LANES = {FAST_QUEUE: "fast", SLOW_QUEUE: "slow"}
+
+
+class Level(StrEnum):
+    """How bad it is; the words of the badges in pages.css."""
+
+    GOOD = "good"
+    WARN = "warn"
+    BAD = "bad"
+    NEUTRAL = "neutral"
+    """Not known."""
+
+
+@dataclass(frozen=True)
+class Part:
+    name: str
+    level: Level
+    state: str
+    """In a word."""
+    detail: str
+    finding: str = ""
+    """What is wrong, as a sentence; empty when nothing is. Commands stand in backquotes."""
+
+
+def check_parts(services: Services, overview: Overview) -> Sequence[Part]:
+    """All of them, when SQL has just answered."""
+    return [
+        _proof(overview.gate),
+        _web(),
+        Part("SQL", Level.GOOD, "up", "SQLite" if services.database.is_sqlite else "PostgreSQL"),
+        _redis(redis := run_check("redis", services)),
+        _workers(services, is_redis_up=redis == OK),
+        _clock(run_check("clock", services), overview),
+        _migrations(run_check("migrations", services)),
+        _spool(services),
+    ]
+
+
+def check_parts_without_sql(services: Services) -> Sequence[Part]:
+    """The same while SQL is away, without asking it again."""
+    redis = run_check("redis", services)
+    unknown = "not known while SQL is away"
+    return [
+        Part("Proof", Level.NEUTRAL, "unknown", unknown),
+        _web(),
+        Part("SQL", Level.BAD, "down", "cannot be reached", "SQL cannot be reached."),
+        _redis(redis),
+        _workers(services, is_redis_up=redis == OK),
+        Part("Clock", Level.NEUTRAL, "unknown", unknown),
+        Part("Migrations", Level.NEUTRAL, "unknown", unknown),
+        _spool(services),
+    ]
+
+
+def _proof(gate: Gate) -> Part:
+    if gate.is_paused:
+        whose = "our configuration" if gate.blame is Blame.CONFIGURATION else "an outage"
+        return Part("Proof", Level.BAD, "paused", f"{gate.failure.name}: {whose}" if gate.failure else whose)
+    if gate.failing_ids:
+        count = len(gate.failing_ids)
+        failed = "the last transaction failed" if count == 1 else f"the last {count} transactions failed"
+        failed = f"{failed} by Proof's fault"
+        return Part("Proof", Level.WARN, "shaky", failed, f"Proof: {failed}.")
+    return Part("Proof", Level.GOOD, "up", "calls go out")
+
+
+def _web() -> Part:
+    return Part("Web", Level.GOOD, "up", f"version {__version__}")
+
+
+def _redis(result: str) -> Part:
+    if result == OK:
+        return Part("Redis", Level.GOOD, "up", "takes writes")
+    finding = f"Redis {result}. Nothing is lost: the clock works without it, only slower."
+    return Part("Redis", Level.BAD, "down", result, finding)
+
+
+def _workers(services: Services, *, is_redis_up: bool) -> Part:
+    if not is_redis_up:
+        return Part("Workers", Level.NEUTRAL, "unknown", "not known while Redis is away")
+    try:
+        counts = count_workers(services.queues)
+    except RedisError:
+        return Part("Workers", Level.NEUTRAL, "unknown", "Redis did not answer")
+    missing = [lane for queue, lane in LANES.items() if not counts[queue]]
+    if missing:
+        lanes = f"the {missing[0]} lane" if len(missing) == 1 else "either lane"
+        finding = f"No worker runs in {lanes}: start `webhook-app worker`."
+        return Part("Workers", Level.BAD, "missing", f"none in {lanes}", finding)
+    listed = ", ".join(f"{counts[queue]} {lane}" for queue, lane in LANES.items())
+    return Part("Workers", Level.GOOD, "up", listed)
+
+
+def _clock(result: str, overview: Overview) -> Part:
+    if result != OK or overview.clock_beat_at is None:
+        state, beat = ("late", "no beat for a while") if overview.clock_beat_at else ("missing", "has never run")
+        return Part("Clock", Level.BAD, state, beat, f"{result[:1].upper()}{result[1:]}.")
+    age = (overview.now - overview.clock_beat_at).total_seconds()
+    return Part("Clock", Level.GOOD, "up", f"last beat {duration(age)} ago" if age >= 1 else "last beat just now")
+
+
+def _migrations(result: str) -> Part:
+    if result == OK:
+        return Part("Migrations", Level.GOOD, "done", f"schema {head_revision()}")
+    return Part("Migrations", Level.BAD, "behind", f"the schema is not at {head_revision()}", f"Migrations: {result}.")
+
+
+def _spool(services: Services) -> Part:
+    depth = services.spool.depth()
+    if not depth.records:
+        return Part("Spool", Level.GOOD, "empty", "all events are in SQL")
+    events = "1 event" if depth.records == 1 else f"{grouped(depth.records)} events"
+    waits = "waits" if depth.records == 1 else "wait"
+    return Part("Spool", Level.WARN, "in use", events, f"{events} {waits} in the spool on disk to be stored in SQL.")

@@ -1,0 +1,113 @@
+"""The verdict: in one sentence, whether everything is well; then what else there is to know."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from webhook_app.domain.failures import Failure
+from webhook_app.domain.gate import Gate
+from webhook_app.domain.retry_policy import Blame, rule_for
+from webhook_app.models.event import Delivery
+from webhook_app.usecases.monitor.overview import Overview
+from webhook_app.web.layout.template_filters import grouped
+from webhook_app.web.monitor.overview.parts import Level, Part
+
+
+@dataclass(frozen=True)
+class Pause:
+    """Why all calls to Proof are paused, for a person."""
+
+    since: datetime
+    next_probe_at: datetime | None
+    probes: int
+    is_ours: bool
+    """Our configuration is to blame, rather than an outage."""
+    failure: Failure | None
+    advice: str
+
+
+@dataclass(frozen=True)
+class Verdict:
+    level: Level
+    sentence: str
+    notes: Sequence[str] = ()
+    """Further findings, the worst first."""
+    pause: Pause | None = None
+    alarm: str = ""
+    """For the browser's tab: short, empty when all is well."""
+
+
+def judge(overview: Overview, parts: Sequence[Part], *, is_admin: bool) -> Verdict:
+    """The worst finding is the sentence, the others are the notes."""
+    findings = list(_findings(overview, parts, is_admin=is_admin))
+    if not findings:
+        return Verdict(Level.GOOD, "All is well.", list(_remarks(overview)))
+    level, sentence, alarm = findings[0]
+    notes = [text for _, text, _ in findings[1:]]
+    return Verdict(level, sentence, [*notes, *_remarks(overview)], _pause(overview.gate), alarm)
+
+
+def judge_without_sql() -> Verdict:
+    return Verdict(
+        Level.BAD,
+        "SQL cannot be reached.",
+        [
+            "Webhooks are accepted as long as the spool on disk has room, and nothing that is accepted is lost.",
+            "Nothing is reconciled until SQL is back. Then all goes on by itself, and so does this page.",
+        ],
+        alarm="SQL is down",
+    )
+
+
+def _findings(overview: Overview, parts: Sequence[Part], *, is_admin: bool) -> Iterator[tuple[Level, str, str]]:
+    """Worst first: level, sentence, alarm."""
+    gate = overview.gate
+    if gate.is_paused and gate.paused_at:
+        why = f": {_whose(gate)}" + (f", {gate.failure.name}" if gate.failure else "")
+        yield Level.BAD, f"Calls to Proof are paused since {_since(gate.paused_at, overview.now)}{why}.", "Paused"
+    for part in parts:
+        if part.name != "Proof" and part.level is Level.BAD:
+            yield Level.BAD, part.finding, f"{part.name} {part.state}"
+    failed = overview.failed_count
+    if failed:
+        waits = "waits" if failed == 1 else "wait"
+        yield (
+            Level.BAD,
+            f"{_deliveries(failed)} failed and {waits} for {'you' if is_admin else 'an admin'}.",
+            (f"{grouped(failed)} failed"),
+        )
+    for part in parts:
+        if part.level is Level.WARN:
+            yield Level.WARN, part.finding, f"{part.name} {part.state}"
+
+
+def _remarks(overview: Overview) -> Iterator[str]:
+    """What needs nobody."""
+    retrying = overview.unsettled[Delivery.RETRYING].count
+    if retrying:
+        is_are = "is" if retrying == 1 else "are"
+        yield f"{_deliveries(retrying)} {is_are} retried by {'itself' if retrying == 1 else 'themselves'}."
+
+
+def _pause(gate: Gate) -> Pause | None:
+    if gate.paused_at is None:
+        return None
+    advice = rule_for(gate.failure).advice if gate.failure else ""
+    is_ours = gate.blame is Blame.CONFIGURATION
+    return Pause(gate.paused_at, gate.next_probe_at, gate.probes, is_ours, gate.failure, advice)
+
+
+def _whose(gate: Gate) -> str:
+    return "our configuration is refused" if gate.blame is Blame.CONFIGURATION else "Proof cannot serve them"
+
+
+def _since(moment: datetime, now: datetime) -> str:
+    moment = moment.astimezone(UTC)
+    day = "" if moment.date() == now.astimezone(UTC).date() else f"{moment:%Y-%m-%d} "
+    return f"{day}{moment:%H:%M} UTC"
+
+
+def _deliveries(count: int) -> str:
+    return "1 delivery" if count == 1 else f"{grouped(count)} deliveries"

@@ -1,0 +1,95 @@
+"""The pages for people: everything that they share, registered in one place; one module per page."""
+
+from __future__ import annotations
+
+from urllib.parse import urlencode
+
+from flask import Flask, request
+from flask_bootstrap import Bootstrap5
+from flask_wtf.csrf import CSRFProtect
+
+from webhook_app import __version__
+from webhook_app.config import ConfigurationError, Settings
+from webhook_app.web.access.pages.account import account_blueprint
+from webhook_app.web.access.pages.audit import audit_blueprint
+from webhook_app.web.access.pages.log_in import people_blueprint
+from webhook_app.web.access.throttle import register_throttle
+from webhook_app.web.content_negotiation import is_program_path
+from webhook_app.web.finance.discrepancy_words import register_discrepancy_words
+from webhook_app.web.finance.pages.discrepancies import discrepancy_pages_blueprint
+from webhook_app.web.finance.pages.files import transaction_files_blueprint
+from webhook_app.web.finance.pages.totals import transaction_totals_blueprint
+from webhook_app.web.finance.pages.transaction import transaction_page_blueprint
+from webhook_app.web.finance.pages.transactions import transaction_pages_blueprint
+from webhook_app.web.layout.headers import register_page_headers
+from webhook_app.web.layout.navigation import menu
+from webhook_app.web.layout.template_filters import register_wording
+from webhook_app.web.openapi.page import docs_blueprint
+from webhook_app.web.people import is_signed_on_by_proxy, person_shown, register_people
+from webhook_app.web.receive.pages.rejections import rejections_blueprint
+from webhook_app.web.redeliver.pages.deliveries import delivery_pages_blueprint
+from webhook_app.web.redeliver.pages.replays import replays_blueprint
+
+#: Blueprints whose POSTs carry no token of ours and are checked otherwise: see `webhook_app.web.redeliver.rq`.
+_GUARD_THEMSELVES = ("rq_dashboard",)
+
+
+def register_pages(app: Flask, settings: Settings) -> None:
+    """Sessions, CSRF protection, throttle, headers and layout, then the pages."""
+    if settings.redis_url is None:
+        raise ConfigurationError("REDIS_URL is not set; `webhook-app run` brings a redis-server of its own.")
+    app.config.update(
+        BOOTSTRAP_SERVE_LOCAL=True,
+        SESSION_COOKIE_SECURE=settings.session_cookie_secure == "always",
+        WTF_CSRF_CHECK_DEFAULT=False,  # `_protect_forms` does it, for all but what programs call
+        WTF_CSRF_TIME_LIMIT=int(settings.session_lifetime),
+    )
+    register_people(app)
+    Bootstrap5(app)
+    csrf = CSRFProtect(app)
+
+    def protect_forms() -> None:
+        # A bearer token is no cookie: no other site can make a browser send it.
+        if request.endpoint is not None and not is_program_path() and request.blueprint not in _GUARD_THEMSELVES:
+            csrf.protect()
+
+    app.before_request(protect_forms)
+    register_throttle(app, settings.redis_url)
+    register_wording(app)
+    register_discrepancy_words(app)
+    register_page_headers(app)
+    app.context_processor(_layout)
+    for blueprint in (
+        people_blueprint,
+        account_blueprint,
+        audit_blueprint,
+        delivery_pages_blueprint,
+        replays_blueprint,
+        rejections_blueprint,
+        transaction_pages_blueprint,
+        transaction_totals_blueprint,
+        transaction_page_blueprint,
+        discrepancy_pages_blueprint,
+        docs_blueprint,
+        transaction_files_blueprint,
+    ):
+        app.register_blueprint(blueprint)
+
+
+def _layout() -> dict[str, object]:
+    """What base.html shows on every page."""
+    person = person_shown()
+    return {
+        "person": person,
+        "menu": menu(person),
+        "is_signed_on_by_proxy": is_signed_on_by_proxy(),
+        "version": __version__,
+        "url_with": _url_with,
+    }
+
+
+def _url_with(**changes: object) -> str:
+    """The present address with these query parameters set; None takes one away."""
+    query = {**request.args.to_dict(), **changes}
+    kept = {name: value for name, value in query.items() if value not in (None, "")}
+    return f"{request.path}?{urlencode(kept)}" if kept else request.path

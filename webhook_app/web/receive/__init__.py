@@ -1,0 +1,1 @@
+"""The webhook endpoint, and the page of what it refused."""

@@ -1,0 +1,42 @@
+"""`/rejections`: what was refused at the webhook endpoint, and why. For admins."""
+
+from __future__ import annotations
+
+from flask import Blueprint, render_template, request
+
+from webhook_app.domain.text import storable
+from webhook_app.models.role import Role
+from webhook_app.usecases.receive.rejections import MAX_REJECTED_BODY, MAX_REJECTIONS, RejectionPage, list_rejections
+from webhook_app.web.cursors import make_cursor
+from webhook_app.web.layout.paging import read_position
+from webhook_app.web.people import roles_required
+from webhook_app.web.requests import get_services
+
+rejections_blueprint = Blueprint("rejections", __name__)
+
+PER_PAGE = 25
+_LISTING = "rejections"
+
+
+@rejections_blueprint.get("/rejections")
+@roles_required(Role.ADMIN)
+def show() -> tuple[str, int]:
+    """Newest first, filtered by the reason's code."""
+    code = request.args.get("code", "").strip() or None
+    position, problem = read_position(_LISTING, request.args.get("cursor"))
+    if code is not None and code != storable(code, 64):
+        problem = "The filter `code` must be at most 64 characters, none of them a control character."
+    page = RejectionPage([], None, [])
+    if problem is None:
+        page = list_rejections(get_services().database, PER_PAGE, code, position)
+    html = render_template(
+        "receive/rejections.html",
+        page=page,
+        code=code,
+        problem=problem,
+        next_cursor=make_cursor(_LISTING, page.next_before_id),
+        most_kept=MAX_REJECTIONS,
+        most_body=MAX_REJECTED_BODY,
+        as_text=lambda body: body.decode("utf-8", "backslashreplace"),
+    )
+    return html, 400 if problem else 200

@@ -1,0 +1,1 @@
+"""Deliveries, replays and the RQ dashboard over HTTP."""

@@ -1,0 +1,109 @@
+"""`/api/v1/deliveries` and `/api/v1/replays`: what admins read and send round again."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from flask_smorest import Blueprint
+from marshmallow import RAISE
+
+from webhook_app.models.role import Role
+from webhook_app.usecases.audit import Actor
+from webhook_app.usecases.redeliver.deliveries import list_deliveries
+from webhook_app.usecases.redeliver.replay import (
+    Ordered,
+    ReplayRefused,
+    cancel_replay,
+    order_replay,
+    preview_replay,
+)
+from webhook_app.usecases.redeliver.replay_reports import Progress, report_progress
+from webhook_app.web.api.auth import token_auth
+from webhook_app.web.cursors import make_cursor, read_cursor
+from webhook_app.web.errors import ApiError
+from webhook_app.web.redeliver.schemas import (
+    DeliveryPageSchema,
+    DeliveryQuerySchema,
+    OrderedSchema,
+    ProgressSchema,
+    ReplayOrderSchema,
+)
+from webhook_app.web.requests import get_services
+
+_LISTING = "deliveries"
+_ADMINS = str(Role.ADMIN)
+
+deliveries_blueprint = Blueprint(
+    "deliveries", __name__, url_prefix="/api/v1", description="Deliveries, and their replay by a person"
+)
+
+
+@deliveries_blueprint.get("/deliveries")
+@token_auth.login_required(role=_ADMINS)
+@deliveries_blueprint.arguments(DeliveryQuerySchema, location="query", unknown=RAISE)
+@deliveries_blueprint.response(200, DeliveryPageSchema)
+def list_all(query: dict[str, Any]) -> dict[str, Any]:
+    """Deliveries, newest first, in pages."""
+    position = read_cursor(_LISTING, query["cursor"])
+    page = list_deliveries(get_services().database, query["wanted"], query["limit"], position)
+    return {"items": page.items, "next_cursor": make_cursor(_LISTING, page.next_before_id)}
+
+
+@deliveries_blueprint.post("/deliveries/replay")
+@token_auth.login_required(role=_ADMINS)
+@deliveries_blueprint.arguments(ReplayOrderSchema)
+@deliveries_blueprint.response(200, OrderedSchema)
+def replay(order: dict[str, Any]) -> Ordered:
+    """Sends deliveries round again; as a dry run, only says which."""
+    services = get_services()
+    try:
+        if order["dry_run"]:
+            return preview_replay(services.database, order["selection"])
+        ordered = order_replay(
+            services.database,
+            order["selection"],
+            _actor(),
+            order["reason"],
+            services.clock(),
+            order["per_second"],
+        )
+    except ReplayRefused as refused:
+        raise ApiError(400, "invalid_request", "validation_error", str(refused)) from refused
+    if ordered.replay_id is not None:
+        services.waker.wake()
+    return ordered
+
+
+@deliveries_blueprint.get("/replays/<int:replay_id>")
+@token_auth.login_required(role=_ADMINS)
+@deliveries_blueprint.response(200, ProgressSchema)
+def show_replay(replay_id: int) -> Progress:
+    """How a replay stands."""
+    return _progress(replay_id)
+
+
+@deliveries_blueprint.post("/replays/<int:replay_id>/cancel")
+@token_auth.login_required(role=_ADMINS)
+@deliveries_blueprint.response(200, ProgressSchema)
+@deliveries_blueprint.alt_response(409, response="Conflict")
+def cancel(replay_id: int) -> Progress:
+    """Stops a replay: what it has not released yet stays failed."""
+    services = get_services()
+    _progress(replay_id)
+    try:
+        cancel_replay(services.database, replay_id, _actor(), services.clock())
+    except ReplayRefused as refused:
+        raise ApiError(409, "invalid_request", "conflict", str(refused)) from refused
+    return _progress(replay_id)
+
+
+def _progress(replay_id: int) -> Progress:
+    progress = report_progress(get_services().database, replay_id) if replay_id < 2**63 else None
+    if progress is None:
+        raise ApiError(404, "not_found", "not_found", "There is no replay with this id.")
+    return progress
+
+
+def _actor() -> Actor:
+    caller = token_auth.current_user()
+    return Actor(caller.name, "api")

@@ -1,0 +1,82 @@
+"""`/deliveries` and `/deliveries/<id>`: what failed, why, and what to do. For admins."""
+
+from __future__ import annotations
+
+from flask import Blueprint, render_template, request
+
+from webhook_app.models.event import Delivery
+from webhook_app.models.role import Role
+from webhook_app.usecases.redeliver.deliveries import DeliveryPage, DeliveryStory, list_deliveries, tell_delivery
+from webhook_app.usecases.redeliver.replay import Selection, preview_replay
+from webhook_app.web.cursors import make_cursor
+from webhook_app.web.errors import ApiError
+from webhook_app.web.layout.paging import read_position
+from webhook_app.web.people import roles_required
+from webhook_app.web.redeliver.pages.delivery_filter import read_filter
+from webhook_app.web.redeliver.pages.time_line import advise, pretty_body, tell_steps
+from webhook_app.web.requests import get_services
+
+delivery_pages_blueprint = Blueprint("delivery_pages", __name__)
+
+PER_PAGE = 50
+_LISTING = "delivery-pages"
+
+
+@delivery_pages_blueprint.get("/deliveries")
+@roles_required(Role.ADMIN)
+def show_all() -> tuple[str, int]:
+    """The list, newest first, filtered; a filter that makes no sense is told of above an empty list."""
+    form = read_filter(request.args)
+    position, lost = read_position(_LISTING, request.args.get("cursor"))
+    is_wrong = bool(form.problems or lost)
+    page = DeliveryPage([], None)
+    if not is_wrong:
+        page = list_deliveries(get_services().database, form.wanted, PER_PAGE, position)
+    html = render_template(
+        "redeliver/deliveries.html",
+        form=form,
+        states=[(state, state) for state in Delivery],
+        lost=lost,
+        page=page,
+        next_cursor=make_cursor(_LISTING, page.next_before_id),
+    )
+    return html, 400 if is_wrong else 200
+
+
+@delivery_pages_blueprint.get("/deliveries/<int:event_id>")
+@roles_required(Role.ADMIN)
+def show(event_id: int) -> str:
+    """One delivery's whole story."""
+    return render_story(find_story(event_id))
+
+
+def find_story(event_id: int) -> DeliveryStory:
+    """Raises ApiError 404."""
+    story = tell_delivery(get_services().database, event_id) if 0 < event_id < 2**63 else None
+    if story is None:
+        raise ApiError(
+            404,
+            "not_found",
+            "not_found",
+            f"There is no delivery {event_id}. Look for it by its transaction's id under Deliveries; "
+            "what was refused at the door is under Rejected.",
+        )
+    return story
+
+
+def render_story(story: DeliveryStory, reason: str = "", problem: str = "") -> str:
+    """The story's page; with what was typed into its replay form, and what was wrong with that."""
+    preview = preview_replay(get_services().database, Selection((story.delivery.id,)))
+    body, is_json = pretty_body(story.body)
+    return render_template(
+        "redeliver/delivery.html",
+        story=story,
+        delivery=story.delivery,
+        steps=tell_steps(story),
+        advice=advise(story.delivery.last_error),
+        body=body,
+        body_is_json=is_json,
+        why_not=preview.skipped[0].why if preview.skipped else None,
+        reason=reason,
+        problem=problem,
+    )

@@ -1,0 +1,104 @@
+"""One delivery's story as a time line: what came, what was tried and decided, who replayed it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from webhook_app.domain.failures import Failure
+from webhook_app.domain.retry_policy import Action, Rule, rule_for
+from webhook_app.models import Attempt, Receipt, Replay
+from webhook_app.usecases.reconcile.report import ErrorReport
+from webhook_app.usecases.redeliver.deliveries import DeliveryStory
+
+#: What follows a failure by its rule, in words.
+ACTIONS = {
+    Action.RETRY: "It is retried with backoff until its budget is spent.",
+    Action.RETRY_ONCE: "It is retried once, no more.",
+    Action.PERMANENT: "It is not retried: it would fail the same way again.",
+    Action.PAUSE: "All calls to Proof pause until a probe succeeds; no attempt is charged.",
+}
+
+
+@dataclass(frozen=True)
+class Step:
+    """One entry of the time line; exactly one of the last four is set, `settled` for the end of a good story."""
+
+    at: datetime
+    receipt: Receipt | None = None
+    is_first: bool = False
+    attempt: Attempt | None = None
+    replay: Replay | None = None
+    settled: bool = False
+
+
+@dataclass(frozen=True)
+class Advice:
+    """What Proof, or common sense, advises for the last failure."""
+
+    failure: ErrorReport
+    rule: Rule
+    follows: str
+
+
+def tell_steps(story: DeliveryStory) -> Sequence[Step]:
+    """The time line, oldest first. At one moment a receipt comes before a replay, and that before an attempt."""
+    return sorted(_steps(story), key=lambda step: (step.at, _rank(step)))
+
+
+def _steps(story: DeliveryStory) -> Iterator[Step]:
+    all_are_shown = len(story.receipts) == story.receipt_count
+    for number, receipt in enumerate(story.receipts):
+        yield Step(receipt.received_at, receipt=receipt, is_first=all_are_shown and number == 0)
+    for replay in story.replays:
+        yield Step(replay.created_at, replay=replay)
+    for attempt in story.attempts:
+        yield Step(attempt.finished_at, attempt=attempt)
+    if story.delivery.settled_at is not None:
+        yield Step(story.delivery.settled_at, settled=True)
+
+
+def _rank(step: Step) -> tuple[int, int]:
+    if step.receipt is not None:
+        return 0, step.receipt.id
+    if step.replay is not None:
+        return 1, step.replay.id
+    if step.attempt is not None:
+        return 2, step.attempt.id
+    return 3, 0
+
+
+def advise(failure: ErrorReport | None) -> Advice | None:
+    """What to do about the last failure; None where there is none."""
+    if failure is None:
+        return None
+    rule = rule_for(Failure(failure.http_status, failure.error, failure.code or "", failure.message or ""))
+    return Advice(failure, rule, ACTIONS[rule.action])
+
+
+def pretty_body(body: bytes) -> tuple[str, bool]:
+    """The payload for reading, and whether it is JSON. Numbers keep their digits; other bytes are written out."""
+    try:
+        parsed = json.loads(body, parse_float=_Digits, parse_int=_Digits)
+        return _pretty(parsed), True
+    except (ValueError, RecursionError):
+        return body.decode("utf-8", "backslashreplace"), False
+
+
+class _Digits(str):
+    """A number as it was written."""
+
+
+def _pretty(value: object, indent: str = "") -> str:
+    """JSON over several lines; unlike `json.dumps` it never rewrites an amount."""
+    inner = indent + "  "
+    if isinstance(value, _Digits):
+        return str(value)
+    if isinstance(value, dict) and value:
+        lines = [f"{inner}{json.dumps(name, ensure_ascii=False)}: {_pretty(one, inner)}" for name, one in value.items()]
+        return "{\n" + ",\n".join(lines) + f"\n{indent}}}"
+    if isinstance(value, list) and value:
+        return "[\n" + ",\n".join(f"{inner}{_pretty(one, inner)}" for one in value) + f"\n{indent}]"
+    return json.dumps(value, ensure_ascii=False)

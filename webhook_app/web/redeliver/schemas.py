@@ -1,0 +1,153 @@
+"""The JSON of `/api/v1/deliveries` and `/api/v1/replays`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+from marshmallow import RAISE, Schema, ValidationError, fields, post_load, validate, validates_schema
+
+from webhook_app.models.event import Channel, Delivery
+from webhook_app.usecases.redeliver.deliveries import DeliveryFilter
+from webhook_app.usecases.redeliver.replay import DEFAULT_PER_SECOND, MOST_IDS, Selection
+from webhook_app.web.api.fields import Choice, Moment, Term, WholeNumber
+from webhook_app.web.api.schemas import MAX_LIMIT, LastErrorSchema
+
+#: SQL's ids are 64 bits wide.
+_EventId = WholeNumber(validate.Range(1, 2**63 - 1))
+
+
+class DeliveryFilterSchema(Schema):
+    """What deliveries are narrowed to; `error` and `code` are those of the last failure."""
+
+    class Meta:
+        unknown = RAISE
+
+    #: In a body, where there is no paging: all that match would be all there are.
+    json_schema: ClassVar[Mapping[str, Any]] = {"minProperties": 1}
+
+    state = Choice(Delivery)
+    error = Term()
+    code = Term()
+    merchant_transaction_id = Term()
+    received_from = Moment()
+    received_to = Moment()
+
+    @validates_schema
+    def _check_range(self, data: Mapping[str, Any], **_: Any) -> None:
+        start, end = data.get("received_from"), data.get("received_to")
+        if start and end and start >= end:
+            raise ValidationError("Must be before received_to.", "received_from")
+
+
+class DeliveryQuerySchema(DeliveryFilterSchema):
+    """Filters and paging of the list."""
+
+    limit = fields.Integer(load_default=50, validate=validate.Range(1, MAX_LIMIT))
+    cursor = fields.String()
+
+    @post_load
+    def _to_filter(self, data: dict[str, Any], **_: Any) -> dict[str, Any]:
+        limit, cursor = data.pop("limit"), data.pop("cursor", None)
+        return {"limit": limit, "cursor": cursor, "wanted": DeliveryFilter(**data)}
+
+
+class ReplayOrderSchema(Schema):
+    """Either `ids` or `filter`."""
+
+    class Meta:
+        unknown = RAISE
+
+    #: `_check_selection`, as JSON Schema puts it.
+    json_schema: ClassVar[Mapping[str, Any]] = {
+        "oneOf": [{"required": ["ids"]}, {"required": ["filter"]}],
+        "anyOf": [
+            {"required": ["dry_run"], "properties": {"dry_run": {"const": True}}},
+            {"required": ["reason"], "properties": {"reason": {"pattern": r"\S"}}},
+        ],
+    }
+
+    ids = fields.List(_EventId, validate=validate.Length(1, MOST_IDS))
+    filter = fields.Nested(DeliveryFilterSchema)
+    reason = fields.String(validate=validate.Length(1, 500), metadata={"description": "Required unless dry_run."})
+    dry_run = fields.Boolean(load_default=False)
+    per_second = fields.Float(load_default=DEFAULT_PER_SECOND, validate=validate.Range(1, 1000))
+
+    @validates_schema
+    def _check_selection(self, data: Mapping[str, Any], **_: Any) -> None:
+        if ("ids" in data) == ("filter" in data):
+            raise ValidationError("Give either ids or filter.", "ids")
+        if not data["dry_run"] and not data.get("reason", "").strip():
+            raise ValidationError("Give a reason: it goes into the audit log.", "reason")
+        if "filter" in data and not data["filter"]:
+            raise ValidationError("An empty filter would mean every delivery there is; narrow it.", "filter")
+
+    @post_load
+    def _to_selection(self, data: dict[str, Any], **_: Any) -> dict[str, Any]:
+        wanted = data.pop("filter", None)
+        ids = tuple(dict.fromkeys(data.pop("ids", ())))
+        return (
+            {"reason": ""} | data | {"selection": Selection(ids, None if wanted is None else DeliveryFilter(**wanted))}
+        )
+
+
+class DeliverySchema(Schema):
+    """One event on its way through reconciliation."""
+
+    id = fields.Integer()
+    merchant_transaction_id = fields.String()
+    channel = Choice(Channel)
+    status = fields.String()
+    updated_at = Moment(allow_none=True)
+    received_at = Moment()
+    state = Choice(Delivery)
+    settled_at = Moment(allow_none=True)
+    warnings = fields.List(fields.String())
+    attempts = fields.Integer()
+    next_attempt_at = Moment(allow_none=True)
+    last_error = fields.Nested(LastErrorSchema, allow_none=True)
+
+
+class DeliveryPageSchema(Schema):
+    items = fields.List(fields.Nested(DeliverySchema))
+    next_cursor = fields.String(allow_none=True)
+
+
+class SkippedSchema(Schema):
+    id = fields.Integer()
+    why = fields.String()
+
+
+class OrderedSchema(Schema):
+    """What the order covers, in deliveries. `skipped` lists the first hundred; the counts are whole."""
+
+    replay_id = fields.Integer(allow_none=True)
+    matched = fields.Integer()
+    replayed = fields.Integer()
+    skipped = fields.List(fields.Nested(SkippedSchema))
+
+
+class ReplaySchema(Schema):
+    id = fields.Integer()
+    created_at = Moment()
+    actor = fields.String()
+    via = fields.String()
+    reason = fields.String()
+    wanted = fields.Dict()
+    matched = fields.Integer()
+    per_second = fields.Float()
+    finished_at = Moment(allow_none=True)
+    cancelled_at = Moment(allow_none=True)
+    cancelled_by = fields.String(allow_none=True)
+
+
+class ProgressSchema(Schema):
+    """How a replay stands, in reconciliations."""
+
+    replay = fields.Nested(ReplaySchema)
+    waiting = fields.Integer()
+    under_way = fields.Integer()
+    succeeded = fields.Integer()
+    failed = fields.Integer()
+    skipped = fields.Integer()
+    is_settled = fields.Boolean()
