@@ -25,6 +25,11 @@ class NotReady(Exception):
     """One sentence on what is wrong and what to do."""
 
 
+def run_checks(services: Services) -> dict[str, str]:
+    """What each of `CHECKS` found, by its name: OK, or what is wrong."""
+    return {name: run_check(name, services) for name in CHECKS}
+
+
 def run_check(name: str, services: Services) -> str:
     """OK, or what is wrong with this one of `CHECKS`, in a sentence."""
     try:

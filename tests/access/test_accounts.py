@@ -11,7 +11,7 @@ from tests.support.people import PASSWORD, SHELL
 from webhook_app.db.database import Database
 from webhook_app.models.audit import AuditAction
 from webhook_app.models.role import Role
-from webhook_app.usecases import accounts, passwords
+from webhook_app.usecases.access import accounts, passwords
 from webhook_app.usecases.access.accounts import AccountExists, AccountProblem
 from webhook_app.usecases.audit import AuditFilter, list_entries, record
 

@@ -11,7 +11,7 @@ from tests.support.clock import FakeClock
 from tests.support.rows import confirm
 from tests.support.widths import NARROW
 from webhook_app.db.database import Database
-from webhook_app.models.discrepancy import AnomalyKind
+from webhook_app.models.discrepancy import DiscrepancyKind
 from webhook_app.models.role import Role
 from webhook_app.services import Services
 
@@ -98,7 +98,7 @@ def test_discrepancy_is_acknowledged_with_a_note_on_either_page(
     page.wait_for_url("**/discrepancies?kind=pending_too_long")
     expect(page.get_by_text("No discrepancy is like that.")).to_be_visible()
     page.get_by_role("link", name="1 acknowledged").first.click()
-    page.goto(f"/discrepancies/{known[AnomalyKind.PENDING_TOO_LONG]}")
+    page.goto(f"/discrepancies/{known[DiscrepancyKind.PENDING_TOO_LONG]}")
     expect(page.get_by_text("“Proof is at it”")).to_be_visible()
 
 

@@ -11,10 +11,10 @@ from sqlalchemy import func, select
 from tests.chaos.rig import NotInTime, Rig
 from tests.chaos.table import Row
 from webhook_app.domain.status import Status
-from webhook_app.models import Event, Reconciliation, StatusChangeRecord, Upstream
+from webhook_app.models import Event, Reconciliation, StatusChangeRecord, StoredGate
 from webhook_app.models.event import Delivery
 from webhook_app.models.reconciliation import State
-from webhook_app.usecases.receive.ingest import ReportedEvent, Request, ingest_events
+from webhook_app.usecases.receive.ingest import ReportedEvent, RequestOrigin, ingest_events
 
 #: Calls per second that are allowed, high, so that the backlog drains within the run.
 _RATE = 1000
@@ -53,7 +53,7 @@ def run_outage(rig: Rig, *, backlog: int, fault: str, seconds: float, drain_seco
 
 def _insert(rig: Rig, ids: list[str]) -> None:
     now = datetime.now(UTC)
-    request = Request(now, "127.0.0.1", {})
+    request = RequestOrigin(now, "127.0.0.1", {})
     for start in range(0, len(ids), _BATCH):
         ingest_events(rig.database, [(_event(one), request) for one in ids[start : start + _BATCH]])
 
@@ -78,7 +78,7 @@ def _event(transaction_id: str) -> ReportedEvent:
 
 def _is_paused(rig: Rig) -> bool:
     with rig.database.read() as session:
-        return session.scalar(select(Upstream.paused_at)) is not None
+        return session.scalar(select(StoredGate.paused_at)) is not None
 
 
 def _watch(rig: Rig, seconds: float) -> int:

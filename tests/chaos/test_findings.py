@@ -114,7 +114,7 @@ def test_requests_that_wait_for_sql_leave_threads_to_webhooks(
         inside.release()
         go.wait(30)
 
-    monkeypatch.setattr("webhook_app.web.monitor.health.CHECKS", {"sql": stand_still})
+    monkeypatch.setattr("webhook_app.readiness.CHECKS", {"sql": stand_still})
     waiting = [threading.Thread(target=lambda: client.test_client().get("/readyz")) for _ in range(12)]
     for thread in waiting:
         thread.start()

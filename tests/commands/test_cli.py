@@ -12,12 +12,12 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 from sqlalchemy import select, text
-from webhook_app.models.system import ApiToken
 
 from tests.support.clock import START
 from webhook_app.cli import cli
 from webhook_app.config import VARIABLES
 from webhook_app.db.database import Database
+from webhook_app.models import ApiToken
 from webhook_app.sandbox.server import Sandbox
 from webhook_app.usecases.access.tokens import find_caller
 from webhook_app.usecases.heartbeats import beat

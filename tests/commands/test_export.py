@@ -44,7 +44,7 @@ def run(shell: CliRunner, *arguments: str) -> Result:
 
 def process(database: Database, *arguments: str) -> subprocess.Popen[bytes]:
     command = [sys.executable, "-m", "webhook_app.cli", "export", *arguments]
-    here = str(Path(__file__).parents[1])
+    here = str(Path(__file__).parents[2])
     environ = os.environ | {"DATABASE_URL": database.engine.url.render_as_string(False), "PYTHONPATH": here}
     return subprocess.Popen(command, env=environ, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
 
@@ -148,7 +148,7 @@ def test_terminal_shows_how_far_it_is_and_a_pipe_gets_the_file_alone(database: D
     fill(database, 40)
     command = [sys.executable, "-m", "webhook_app.cli", "export", "--format", "ndjson", "--output", "-"]
     environ = os.environ | {"DATABASE_URL": database.engine.url.render_as_string(False), "TERM": "xterm"}
-    environ["PYTHONPATH"] = str(Path(__file__).parents[1])
+    environ["PYTHONPATH"] = str(Path(__file__).parents[2])
     ours, theirs = pty.openpty()
     with subprocess.Popen(command, env=environ, stdout=subprocess.PIPE, stderr=theirs) as started:
         os.close(theirs)

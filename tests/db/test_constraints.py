@@ -10,29 +10,29 @@ from sqlalchemy.exc import IntegrityError
 
 from tests.support.clock import START
 from tests.support.example_rows import (
-    ANOMALY,
     API_TOKEN,
     ATTEMPT,
+    DISCREPANCY,
     EVENT,
     RECEIPT,
     RECONCILIATION,
     STATUS_CHANGE,
+    STORED_GATE,
     TRANSACTION,
-    UPSTREAM,
 )
 from webhook_app.db.database import Database
 from webhook_app.models import (
-    Anomaly,
     ApiToken,
     Attempt,
     Base,
+    Discrepancy,
     Event,
     Heartbeat,
     Receipt,
     Reconciliation,
     StatusChangeRecord,
+    StoredGate,
     Transaction,
-    Upstream,
 )
 
 
@@ -42,7 +42,7 @@ def seeded(database: Database) -> Database:
     with database.write() as session:
         for table, row in [(Event, EVENT), (Reconciliation, RECONCILIATION), (Transaction, TRANSACTION)]:
             session.execute(insert(table).values(**row))
-        for other, row in [(StatusChangeRecord, STATUS_CHANGE), (Anomaly, ANOMALY), (ApiToken, API_TOKEN)]:
+        for other, row in [(StatusChangeRecord, STATUS_CHANGE), (Discrepancy, DISCREPANCY), (ApiToken, API_TOKEN)]:
             session.execute(insert(other).values(**row))
     return database
 
@@ -103,14 +103,14 @@ REFUSED: list[tuple[str, type[Base], dict[str, Any]]] = [
         StatusChangeRecord,
         STATUS_CHANGE | {"merchant_transaction_id": "nobody's"},
     ),
-    ("an anomaly noted twice", Anomaly, ANOMALY),
-    ("an unknown kind of anomaly", Anomaly, ANOMALY | {"kind": "odd"}),
+    ("an anomaly noted twice", Discrepancy, DISCREPANCY),
+    ("an unknown kind of anomaly", Discrepancy, DISCREPANCY | {"kind": "odd"}),
     ("an unknown role", ApiToken, API_TOKEN | {"token_sha256": "1" * 64, "role": "root"}),
     ("one token twice", ApiToken, API_TOKEN),
     ("a receipt of no event", Receipt, RECEIPT | {"event_id": 99}),
     ("an attempt of no reconciliation", Attempt, ATTEMPT | {"reconciliation_id": 99}),
-    ("a second gate", Upstream, UPSTREAM | {"id": 2}),
-    ("the gate twice", Upstream, UPSTREAM | {"id": 1}),
+    ("a second gate", StoredGate, STORED_GATE | {"id": 2}),
+    ("the gate twice", StoredGate, STORED_GATE | {"id": 1}),
     ("a heartbeat without a moment", Heartbeat, {"name": "a", "beat_at": None}),
 ]
 

@@ -12,7 +12,7 @@ from sqlalchemy.exc import OperationalError, SQLAlchemyError
 
 from tests.support.clock import START
 from webhook_app.db.database import LOCK_TIMEOUT, Database
-from webhook_app.models import Heartbeat, Upstream
+from webhook_app.models import Heartbeat, StoredGate
 
 
 @pytest.fixture
@@ -83,13 +83,13 @@ def test_read_leaves_nothing_behind(database: Database) -> None:
 
 def test_snapshot_sees_one_state_whatever_is_committed_meanwhile(database: Database) -> None:
     with database.snapshot() as session:
-        before = session.scalar(select(Upstream.probes))
+        before = session.scalar(select(StoredGate.probes))
         with database.write() as other:
-            other.execute(update(Upstream).values(probes=Upstream.probes + 1))
-        assert session.scalar(select(Upstream.probes)) == before
+            other.execute(update(StoredGate).values(probes=StoredGate.probes + 1))
+        assert session.scalar(select(StoredGate.probes)) == before
     # What is returned to the pool is no longer isolated like this.
     with database.read() as session:
-        assert session.scalar(select(Upstream.probes)) != before
+        assert session.scalar(select(StoredGate.probes)) != before
         if not database.is_sqlite:
             assert session.scalar(text("SHOW transaction_isolation")) == "read committed"
 
@@ -102,19 +102,19 @@ def test_concurrent_read_then_write_is_never_refused(database: Database) -> None
         together.wait()
         for _ in range(15):
             with database.write() as session:
-                probes = session.scalars(select(Upstream.probes).where(Upstream.id == 1).with_for_update()).one()
-                session.execute(update(Upstream).values(probes=probes + 1))
+                probes = session.scalars(select(StoredGate.probes).where(StoredGate.id == 1).with_for_update()).one()
+                session.execute(update(StoredGate).values(probes=probes + 1))
 
     with ThreadPoolExecutor(4) as threads:
         for future in [threads.submit(count_up) for _ in range(4)]:
             future.result()
     with database.read() as session:
-        assert session.scalar(select(Upstream.probes)) == 60
+        assert session.scalar(select(StoredGate.probes)) == 60
 
 
 def test_sqlite_write_holds_the_lock_from_its_beginning(sqlite: Database) -> None:
     with sqlite.write() as session:
-        session.scalar(select(Upstream.probes))
+        session.scalar(select(StoredGate.probes))
         with sqlite.engine.connect() as other:
             other.exec_driver_sql("PRAGMA busy_timeout = 0")
             with pytest.raises(OperationalError, match="locked"):
@@ -124,9 +124,9 @@ def test_sqlite_write_holds_the_lock_from_its_beginning(sqlite: Database) -> Non
 
 def test_readers_go_on_while_a_write_is_open(database: Database) -> None:
     with database.write() as writing:
-        writing.execute(update(Upstream).values(probes=7))
+        writing.execute(update(StoredGate).values(probes=7))
         with database.read() as reading:
-            assert reading.scalar(select(Upstream.probes)) == 0
+            assert reading.scalar(select(StoredGate.probes)) == 0
 
 
 def test_error_tells_nothing_of_what_was_to_be_stored(database: Database) -> None:

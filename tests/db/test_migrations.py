@@ -16,7 +16,7 @@ from tests.support.clock import START
 from tests.support.example_rows import EVENT, RECEIPT, RECONCILIATION, TRANSACTION
 from webhook_app.db.database import Database
 from webhook_app.db.migrate import alembic_config, current_revision, downgrade, head_revision, upgrade
-from webhook_app.models import Base, Event, Heartbeat, Receipt, Reconciliation, Transaction, Upstream
+from webhook_app.models import Base, Event, Heartbeat, Receipt, Reconciliation, StoredGate, Transaction
 
 #: Waits for a line on standard input, so that all processes migrate at one moment.
 UPGRADE_WHEN_TOLD = """
@@ -53,7 +53,7 @@ def test_up_down_and_up_again_on_an_empty_database(empty_url: str) -> None:
     upgrade(empty_url)
     assert _tables(database) == made
     with database.read() as session:
-        assert session.scalars(select(Upstream.id)).all() == [1]
+        assert session.scalars(select(StoredGate.id)).all() == [1]
     database.close()
 
 
@@ -120,7 +120,7 @@ def test_several_processes_upgrade_one_fresh_database(empty_url: str, processes:
     database = Database(empty_url)
     assert current_revision(database) == head_revision()
     with database.read() as session:
-        assert session.scalars(select(Upstream.id)).all() == [1]
+        assert session.scalars(select(StoredGate.id)).all() == [1]
     database.close()
 
 

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from webhook_app.domain.failures import Failure
-from webhook_app.domain.gate import Answer, Gate, Limits, admit, record
+from webhook_app.domain.gate import Gate, Limits, Observation, admit, observe
 from webhook_app.domain.retry_policy import Blame
 
 NOON = datetime(2026, 4, 1, 12, tzinfo=UTC)
@@ -27,14 +27,14 @@ def at(seconds: float) -> datetime:
     return NOON + timedelta(seconds=seconds)
 
 
-def answer(failure: Failure | None, merchant_transaction_id: str = "a", started: float = 0) -> Answer:
-    return Answer(merchant_transaction_id, at(started), failure)
+def answer(failure: Failure | None, merchant_transaction_id: str = "a", started: float = 0) -> Observation:
+    return Observation(merchant_transaction_id, at(started), failure)
 
 
 def paused(by: Failure = CONFIGURATION) -> Gate:
     """Since noon."""
     ids = [f"id-{number}" for number in range(LIMITS.pause_after)]
-    gate = record(OPEN, [answer(by, merchant_transaction_id) for merchant_transaction_id in ids], NOON, LIMITS)
+    gate = observe(OPEN, [answer(by, merchant_transaction_id) for merchant_transaction_id in ids], NOON, LIMITS)
     assert gate.is_paused
     return gate
 
@@ -96,31 +96,31 @@ def test_rate_holds_over_any_stretch(asks: list[tuple[float, int]], rate: float)
 
 @pytest.mark.parametrize("failure", [CONFIGURATION, Failure(403, "forbidden", "forbidden_origin", "m")])
 def test_fault_of_our_configuration_pauses_at_once(failure: Failure) -> None:
-    gate = record(OPEN, [answer(failure)], NOON, LIMITS)
+    gate = observe(OPEN, [answer(failure)], NOON, LIMITS)
     assert (gate.is_paused, gate.blame, gate.failure) == (True, Blame.CONFIGURATION, failure)
     assert gate.next_probe_at == at(5)
 
 
 def test_upstream_pauses_when_different_transactions_fail_in_a_row() -> None:
-    gate = record(OPEN, [answer(UPSTREAM, "a")], NOON, LIMITS)
-    gate = record(gate, [answer(UPSTREAM, "b")], at(1), LIMITS)
+    gate = observe(OPEN, [answer(UPSTREAM, "a")], NOON, LIMITS)
+    gate = observe(gate, [answer(UPSTREAM, "b")], at(1), LIMITS)
     assert not gate.is_paused
-    gate = record(gate, [answer(UPSTREAM, "c")], at(2), LIMITS)
+    gate = observe(gate, [answer(UPSTREAM, "c")], at(2), LIMITS)
     assert (gate.blame, gate.failure, gate.paused_at, gate.next_probe_at) == (Blame.UPSTREAM, UPSTREAM, at(2), at(7))
 
 
 def test_one_transaction_that_keeps_failing_pauses_nothing() -> None:
     gate = OPEN
     for seconds in range(50):
-        gate = record(gate, [answer(UPSTREAM, "a")], at(seconds), LIMITS)
+        gate = observe(gate, [answer(UPSTREAM, "a")], at(seconds), LIMITS)
     assert not gate.is_paused
 
 
 @pytest.mark.parametrize("sane", [None, TRANSACTION])
 def test_sane_answer_in_between_starts_the_count_again(sane: Failure | None) -> None:
-    gate = record(OPEN, [answer(UPSTREAM, "a"), answer(UPSTREAM, "b")], NOON, LIMITS)
-    gate = record(gate, [answer(sane, "z")], NOON, LIMITS)
-    gate = record(gate, [answer(UPSTREAM, "c"), answer(UPSTREAM, "d")], NOON, LIMITS)
+    gate = observe(OPEN, [answer(UPSTREAM, "a"), answer(UPSTREAM, "b")], NOON, LIMITS)
+    gate = observe(gate, [answer(sane, "z")], NOON, LIMITS)
+    gate = observe(gate, [answer(UPSTREAM, "c"), answer(UPSTREAM, "d")], NOON, LIMITS)
     assert not gate.is_paused
 
 
@@ -128,25 +128,25 @@ def test_sane_answer_in_between_starts_the_count_again(sane: Failure | None) -> 
 def test_sane_answer_in_the_same_batch_shows_that_proof_works(position: int) -> None:
     batch = [answer(UPSTREAM, f"id-{number}") for number in range(5)]
     batch.insert(position, answer(None, "z"))
-    gate = record(OPEN, batch, NOON, LIMITS)
+    gate = observe(OPEN, batch, NOON, LIMITS)
     assert not gate.is_paused
     assert gate.failing_ids == ()
 
 
 @pytest.mark.parametrize("batch", [[CONFIGURATION, None], [None, CONFIGURATION]])
 def test_refused_token_pauses_beside_a_sane_answer_too(batch: list[Failure | None]) -> None:
-    assert record(OPEN, [answer(failure) for failure in batch], NOON, LIMITS).is_paused
+    assert observe(OPEN, [answer(failure) for failure in batch], NOON, LIMITS).is_paused
 
 
 def test_call_that_was_never_made_tells_nothing_of_proof() -> None:
-    gate = record(OPEN, [answer(UPSTREAM, "a"), answer(UPSTREAM, "b")], NOON, LIMITS)
-    assert record(gate, [answer(NEVER_SENT, "..")], NOON, LIMITS) == gate
-    assert record(paused(), [answer(NEVER_SENT, "..", started=9)], at(9), LIMITS) == paused()
+    gate = observe(OPEN, [answer(UPSTREAM, "a"), answer(UPSTREAM, "b")], NOON, LIMITS)
+    assert observe(gate, [answer(NEVER_SENT, "..")], NOON, LIMITS) == gate
+    assert observe(paused(), [answer(NEVER_SENT, "..", started=9)], at(9), LIMITS) == paused()
 
 
 def test_retry_after_puts_the_first_probe_off_within_its_cap() -> None:
     for retry_after, seconds in ((None, 5), (0.0, 5), (2.0, 5), (30.0, 30), (1e9, 60)):
-        gate = record(OPEN, [answer(replace(CONFIGURATION, retry_after=retry_after))], NOON, LIMITS)
+        gate = observe(OPEN, [answer(replace(CONFIGURATION, retry_after=retry_after))], NOON, LIMITS)
         assert gate.next_probe_at == at(seconds)
 
 
@@ -179,7 +179,7 @@ def test_gap_between_probes_doubles_up_to_its_cap_also_when_a_prober_dies() -> N
 
 def test_failed_probe_keeps_the_pause_and_shows_the_latest_failure() -> None:
     _, probing = admit(paused(CONFIGURATION), 1, 0, at(5), LIMITS)
-    gate = record(probing, [answer(UPSTREAM, started=5)], at(6), LIMITS)
+    gate = observe(probing, [answer(UPSTREAM, started=5)], at(6), LIMITS)
     assert gate == replace(probing, blame=Blame.UPSTREAM, failure=UPSTREAM)
 
 
@@ -187,7 +187,7 @@ def test_failed_probe_keeps_the_pause_and_shows_the_latest_failure() -> None:
 @pytest.mark.parametrize("by", [CONFIGURATION, UPSTREAM])
 def test_sane_answer_to_the_probe_resumes_all_calls(sane: Failure | None, by: Failure) -> None:
     _, probing = admit(paused(by), 1, 0, at(5), LIMITS)
-    gate = record(probing, [answer(sane, started=5)], at(6), LIMITS)
+    gate = observe(probing, [answer(sane, started=5)], at(6), LIMITS)
     assert (gate.is_paused, gate.blame, gate.failure, gate.next_probe_at) == (False, None, None, None)
     assert (gate.probes, gate.failing_ids, gate.paused_seconds) == (0, (), 6)
     assert admit(gate, 100, 0, at(6), LIMITS)[0] == 4
@@ -195,16 +195,16 @@ def test_sane_answer_to_the_probe_resumes_all_calls(sane: Failure | None, by: Fa
 
 def test_answer_to_a_call_from_before_the_pause_does_not_end_it() -> None:
     gate = paused()
-    assert record(gate, [answer(None, started=-1)], at(1), LIMITS) == gate
+    assert observe(gate, [answer(None, started=-1)], at(1), LIMITS) == gate
 
 
 def test_time_of_all_pauses_is_summed() -> None:
     gate = paused()
     assert gate.paused_seconds_until(at(10)) == 10
-    gate = record(gate, [answer(None, started=10)], at(10), LIMITS)
+    gate = observe(gate, [answer(None, started=10)], at(10), LIMITS)
     assert gate.paused_seconds_until(at(50)) == 10
-    gate = record(gate, [answer(CONFIGURATION, started=50)], at(50), LIMITS)
+    gate = observe(gate, [answer(CONFIGURATION, started=50)], at(50), LIMITS)
     assert gate.paused_seconds_until(at(57)) == 17
     assert gate.paused_seconds_until(at(40)) == 10  # a clock set back takes nothing away
-    gate = record(gate, [answer(None, started=60)], at(60), LIMITS)
+    gate = observe(gate, [answer(None, started=60)], at(60), LIMITS)
     assert gate.paused_seconds == 20

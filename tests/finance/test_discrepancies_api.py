@@ -9,9 +9,9 @@ from flask.testing import FlaskClient
 from sqlalchemy import insert
 
 from tests.support.clock import START, FakeClock
-from tests.support.example_rows import ANOMALY, RECONCILIATION, TRANSACTION
+from tests.support.example_rows import DISCREPANCY, RECONCILIATION, TRANSACTION
 from webhook_app.db.database import Database
-from webhook_app.models import Anomaly, Reconciliation, Transaction
+from webhook_app.models import Discrepancy, Reconciliation, Transaction
 from webhook_app.models.role import Role
 from webhook_app.usecases.access.tokens import create_token
 
@@ -31,7 +31,7 @@ def filled(database: Database) -> Database:
         session.execute(insert(Transaction).values(TRANSACTION))
         for kind, at in [("stale_answer", START), ("impossible_step", START + timedelta(hours=1))]:
             session.execute(
-                insert(Anomaly).values(ANOMALY | {"kind": kind, "detail": f"<b>{kind}</b>", "detected_at": at})
+                insert(Discrepancy).values(DISCREPANCY | {"kind": kind, "detail": f"<b>{kind}</b>", "detected_at": at})
             )
     return database
 

@@ -13,10 +13,10 @@ from tests.support.page_text import EVIL, ids, in_words
 from tests.support.people import BROWSER, csrf_token
 from tests.support.rows import confirm, note
 from webhook_app.db.database import Database
-from webhook_app.models.discrepancy import AnomalyKind
+from webhook_app.models.discrepancy import DiscrepancyKind
 from webhook_app.usecases.audit import Actor
-from webhook_app.usecases.finance.discrepancies import Discrepancy, acknowledge, find_discrepancy
-from webhook_app.usecases.reconcile.discrepancies import note_anomaly
+from webhook_app.usecases.finance.discrepancies import DiscrepancyReport, acknowledge, find_discrepancy
+from webhook_app.usecases.reconcile.discrepancies import note_discrepancy
 from webhook_app.web.finance.discrepancy_words import KINDS
 
 LIST = "/discrepancies"
@@ -33,14 +33,14 @@ def send(client: FlaskClient, path: str, **form: str) -> TestResponse:
     )
 
 
-def held(database: Database, discrepancy_id: int) -> Discrepancy:
+def held(database: Database, discrepancy_id: int) -> DiscrepancyReport:
     found = find_discrepancy(database, discrepancy_id)
     assert found is not None
     return found
 
 
 def test_each_kind_has_words() -> None:
-    assert set(KINDS) == set(AnomalyKind)
+    assert set(KINDS) == set(DiscrepancyKind)
     for words in KINDS.values():
         assert words.meaning.endswith(".")
         assert words.advice.endswith(".")
@@ -144,7 +144,7 @@ def test_acknowledged_with_a_note_by_a_person_and_reopened(
     assert held(database, found).state == "open"
     assert "reopen a discrepancy" in in_words(admin_client.get("/audit").text)
     with database.write() as session:
-        note_anomaly(session, "a", AnomalyKind.AMOUNT_MISMATCH, fingerprint="", detail="another", now=START)
+        note_discrepancy(session, "a", DiscrepancyKind.AMOUNT_MISMATCH, fingerprint="", detail="another", now=START)
     assert held(database, found).state == "open"
 
 

@@ -20,13 +20,13 @@ from webhook_app.app import create_app
 from webhook_app.config import load_settings
 from webhook_app.db.database import Database
 from webhook_app.models import (
-    Anomaly,
     Attempt,
+    Discrepancy,
     Event,
     Receipt,
     Reconciliation,
     StatusChangeRecord,
-    Upstream,
+    StoredGate,
 )
 from webhook_app.models.role import Role
 from webhook_app.services import open_services
@@ -99,7 +99,7 @@ def test_confirmed_transaction_has_everything(finance: FlaskClient, database: Da
             )
         for kind, resolved_at in [("stale_answer", None), ("amount_mismatch", later)]:
             session.execute(
-                insert(Anomaly).values(
+                insert(Discrepancy).values(
                     merchant_transaction_id="a", kind=kind, fingerprint="", detail="odd", detected_at=START,
                     resolved_at=resolved_at,
                 )
@@ -166,7 +166,7 @@ def test_list_is_narrowed_by_each_filter_and_by_several(finance: FlaskClient, da
     with database.write() as session:
         for kind, name, resolved_at in [("stale_answer", "a", None), ("stale_answer", "b", START)]:
             session.execute(
-                insert(Anomaly).values(
+                insert(Discrepancy).values(
                     merchant_transaction_id=name, kind=kind, fingerprint="", detail="", detected_at=START,
                     resolved_at=resolved_at,
                 )
@@ -202,7 +202,7 @@ def test_open_ones_are_paused_while_all_calls_are(finance: FlaskClient, database
     put(database, "a", state="retrying")
     put(database, "b", state="failed")
     with database.write() as session:
-        session.get_one(Upstream, 1).paused_at = START
+        session.get_one(StoredGate, 1).paused_at = START
     assert ids(finance, "state=paused") == ["a"]
     assert ids(finance, "state=retrying") == []
     assert ids(finance, "state=failed") == ["b"]
@@ -371,7 +371,7 @@ def test_answer_says_how_many_of_the_filter_wait_for_proofs_word(finance: FlaskC
     assert freshness("q=b") == (1, 0, 0)
     assert freshness("as_of=2026-04-01") == (None, None, None)
     with database.write() as session:
-        session.get_one(Upstream, 1).paused_at = START
+        session.get_one(StoredGate, 1).paused_at = START
     assert freshness("") == (3, 1, 1)
 
 

@@ -17,7 +17,7 @@ from tests.support.work import report
 from webhook_app.adapters.proof import Confirmed
 from webhook_app.db.database import Database
 from webhook_app.domain.status import Status
-from webhook_app.models import Anomaly, Attempt, Event, Reconciliation, Transaction, TransactionVersion
+from webhook_app.models import Attempt, Discrepancy, Event, Reconciliation, Transaction, TransactionVersion
 from webhook_app.usecases.finance.discrepancies import find_discrepancies
 from webhook_app.usecases.finance.reports import CONFIRMED, list_transactions
 from webhook_app.usecases.finance.summary import Grouping, summarise
@@ -180,7 +180,7 @@ _STEP = st.tuples(
 @given(steps=st.lists(_STEP, max_size=12))
 def test_every_moment_of_any_history_is_told_as_it_was(database: Database, steps: list[Any]) -> None:
     with database.write() as session:
-        for table in (Attempt, Anomaly, Event, Reconciliation, TransactionVersion, Transaction):
+        for table in (Attempt, Discrepancy, Event, Reconciliation, TransactionVersion, Transaction):
             session.execute(delete(table))
     clock = FakeClock()
     told: list[tuple[datetime, dict[str, Any]]] = []

@@ -16,7 +16,7 @@ from tests.support.events import DOCUMENTED_ID, webhook
 from tests.support.example_rows import RECONCILIATION
 from webhook_app.db.database import Database
 from webhook_app.models import Event, Receipt, Reconciliation, Rejection
-from webhook_app.usecases.receive.ingest import Accepted, Request, ingest_event, ingest_events
+from webhook_app.usecases.receive.ingest import Accepted, RequestOrigin, ingest_event, ingest_events
 from webhook_app.usecases.receive.rejections import MAX_REJECTED_BODY, MAX_REJECTIONS, keep_rejection
 from webhook_app.web.receive.event_schema import parse_event
 
@@ -24,7 +24,7 @@ LATER = START + timedelta(minutes=5)
 
 
 def ingest(database: Database, at: datetime = START, **changes: Any) -> Accepted:
-    return ingest_event(database, read(**changes), Request(at, "127.0.0.1", {"User-Agent": "Proof"}))
+    return ingest_event(database, read(**changes), RequestOrigin(at, "127.0.0.1", {"User-Agent": "Proof"}))
 
 
 def read(**changes: Any) -> Any:
@@ -162,7 +162,7 @@ def test_duplicate_of_an_unfinished_event_never_touches_its_work(database: Datab
 
 
 def test_copies_in_one_batch_are_one_event(database: Database) -> None:
-    arrivals = [(read(), Request(START, None, {})) for _ in range(5)]
+    arrivals = [(read(), RequestOrigin(START, None, {})) for _ in range(5)]
     accepted = ingest_events(database, arrivals)
     assert [one.duplicate for one in accepted].count(False) == 1
     assert len({one.event_id for one in accepted}) == 1
@@ -174,7 +174,7 @@ def test_batch_answers_each_arrival_in_its_place(database: Database) -> None:
     known = ingest(database, merchant_transaction_id="b")
     names = ["c", "b", "a", "c"]
     accepted = ingest_events(
-        database, [(read(merchant_transaction_id=name), Request(START, None, {})) for name in names]
+        database, [(read(merchant_transaction_id=name), RequestOrigin(START, None, {})) for name in names]
     )
     assert [one.duplicate for one in accepted] == [False, True, False, True]
     assert accepted[1].event_id == known.event_id
@@ -190,7 +190,7 @@ def test_concurrent_batches_of_the_same_events_do_not_lock_each_other_out(databa
     def take(turn: int) -> list[bool]:
         order = names if turn % 2 else names[::-1]
         together.wait()
-        arrivals = [(read(merchant_transaction_id=name), Request(START, None, {})) for name in order]
+        arrivals = [(read(merchant_transaction_id=name), RequestOrigin(START, None, {})) for name in order]
         return [one.duplicate for one in ingest_events(database, arrivals)]
 
     with ThreadPoolExecutor(4) as threads:
@@ -229,7 +229,7 @@ def test_oldest_rejection_goes_when_there_are_too_many(database: Database) -> No
 def _reject(database: Database, body: bytes = b"{", body_size: int = 1) -> None:
     keep_rejection(
         database,
-        Request(START, "127.0.0.1", {}),
+        RequestOrigin(START, "127.0.0.1", {}),
         http_status=400,
         error="invalid_request",
         code="decode_error",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from flask.testing import FlaskClient
 
 from webhook_app.services import Services
-from webhook_app.usecases.receive.ingest import Request
+from webhook_app.usecases.receive.ingest import RequestOrigin
 from webhook_app.usecases.receive.rejections import keep_rejection
 
 
@@ -32,7 +32,7 @@ def test_refused_request_is_shown_with_its_reason_and_escaped(admin_client: Flas
 
 
 def test_many_are_paged_and_large_bodies_are_cut(admin_client: FlaskClient, services: Services) -> None:
-    request = Request(services.clock(), None, {})
+    request = RequestOrigin(services.clock(), None, {})
     for number in range(30):
         keep_rejection(
             services.database, request, http_status=413, error="invalid_request", code="too_large",

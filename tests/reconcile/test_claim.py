@@ -17,7 +17,7 @@ from webhook_app.domain.gate import Gate, Limits
 from webhook_app.domain.retry_policy import Blame
 from webhook_app.models import Reconciliation
 from webhook_app.models.reconciliation import State
-from webhook_app.usecases.reconcile.claim import Claim, claim_due, claim_one, release
+from webhook_app.usecases.reconcile.claim import Claim, claim_due, claim_one, hand_back
 from webhook_app.usecases.reconcile.stored_gate import lock_gate, read_gate, store_gate
 
 LEASE = timedelta(seconds=20)
@@ -84,7 +84,7 @@ def test_one_row_goes_to_one_of_many_claimers_round_after_round(database: Databa
         for claimer in claimers:
             claimer.join()
         assert len(got) == 1
-        release(database, got)
+        hand_back(database, got)
 
 
 def test_claims_race_with_ingest_without_deadlock_or_lost_event(database: Database, clock: FakeClock) -> None:
@@ -98,7 +98,7 @@ def test_claims_race_with_ingest_without_deadlock_or_lost_event(database: Databa
             for one in claims:
                 seen.setdefault(one.generation, set()).update(one.event_ids)
                 assert len(one.event_ids) == one.generation
-            release(database, claims)
+            hand_back(database, claims)
 
     claimer = threading.Thread(target=claim)
     claimer.start()
@@ -151,7 +151,7 @@ def test_released_claim_is_due_again_and_keeps_its_place(database: Database, clo
     due_since = row(database, "t").next_attempt_at
     claims = claim_due(database, 8, clock(), LEASE, WIDE)
     clock.advance(7)
-    release(database, claims)
+    hand_back(database, claims)
     released = row(database, "t")
     assert (released.claim_token, released.lease_until, released.next_attempt_at) == (None, None, due_since)
 
@@ -159,9 +159,9 @@ def test_released_claim_is_due_again_and_keeps_its_place(database: Database, clo
 def test_release_of_a_claim_that_was_taken_over_does_nothing(database: Database, clock: FakeClock) -> None:
     report(database, "t", clock())
     (lost,) = claim_due(database, 8, clock(), LEASE, WIDE)
-    release(database, [lost])
+    hand_back(database, [lost])
     (held,) = claim_due(database, 8, clock(), LEASE, WIDE)
-    release(database, [lost])
+    hand_back(database, [lost])
     assert row(database, "t").claim_token == held.token
 
 
@@ -193,7 +193,7 @@ def test_concurrency_holds_across_claimers(database: Database, clock: FakeClock)
     second = claim_due(database, 4, clock(), LEASE, limits)
     assert (len(first), len(second)) == (4, 2)
     assert claim_due(database, 4, clock(), LEASE, limits) == []
-    release(database, first)
+    hand_back(database, first)
     assert len(claim_due(database, 8, clock(), LEASE, limits)) == 4
 
 

@@ -17,23 +17,23 @@ from webhook_app.domain.retry_policy import Budget
 from webhook_app.domain.status import Status
 from webhook_app.usecases.audit import AuditFilter, list_entries
 from webhook_app.usecases.finance.discrepancies import (
-    Discrepancy,
     DiscrepancyFilter,
     DiscrepancyRefused,
+    DiscrepancyReport,
     acknowledge,
     count_discrepancies,
     find_discrepancies,
     list_discrepancies,
     reopen,
 )
+from webhook_app.usecases.reconcile import discrepancies
 from webhook_app.usecases.reconcile.overdue import note_overdue
-from webhook_app.usecases.reconcile.reconciler import discrepancies as anomalies
 
 DAY = timedelta(days=1)
 GIVES_UP = replace(POLICY, budget=Budget(attempts=1))
 
 
-def only(database: Database, kind: str) -> Discrepancy:
+def only(database: Database, kind: str) -> DiscrepancyReport:
     (found,) = (one for one in find_discrepancies(database, "t") if one.kind == kind)
     return found
 
@@ -263,7 +263,7 @@ def test_resolved_one_that_comes_back_is_open_again_and_young(database: Database
 def test_flood_of_forged_mismatches_keeps_nothing_else_open(
     database: Database, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(anomalies, "_MOST_ANOMALIES_REVIEWED", 2)
+    monkeypatch.setattr(discrepancies, "_MOST_ANOMALIES_REVIEWED", 2)
     confirm(database, clock, confirmed(Status.PROCESSING, clock()))
     for number in range(3):
         report(database, "t", clock(), status="completed", updated_at=clock() + timedelta(days=9000 + number))

@@ -26,7 +26,7 @@ from webhook_app.sandbox.faults import Order
 from webhook_app.sandbox.server import Sandbox
 from webhook_app.usecases.audit import Actor
 from webhook_app.usecases.reconcile.apply import Outcome, apply_outcomes
-from webhook_app.usecases.reconcile.claim import Claim, claim_due, claim_one, release
+from webhook_app.usecases.reconcile.claim import Claim, claim_due, claim_one, hand_back
 from webhook_app.usecases.reconcile.reconciler import Reconciler
 from webhook_app.usecases.reconcile.sweep import find_work, recover_lost_claims
 from webhook_app.usecases.redeliver.replay import replay_from_rq
@@ -131,7 +131,7 @@ class World:
 
     def hand_back(self) -> None:
         if self.claims:
-            release(self.database, [self.claims.pop()])
+            hand_back(self.database, [self.claims.pop()])
 
     def sweep(self) -> None:
         recover_lost_claims(self.database, self.clock())

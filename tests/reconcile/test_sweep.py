@@ -17,7 +17,7 @@ from webhook_app.models import Heartbeat, Reconciliation
 from webhook_app.models.reconciliation import State
 from webhook_app.usecases.audit import Actor
 from webhook_app.usecases.heartbeats import beat
-from webhook_app.usecases.reconcile.claim import Claim, claim_due, claim_one, release
+from webhook_app.usecases.reconcile.claim import Claim, claim_due, claim_one, hand_back
 from webhook_app.usecases.reconcile.stored_gate import lock_gate, store_gate
 from webhook_app.usecases.reconcile.sweep import (
     MOST_CRASHES,
@@ -107,7 +107,7 @@ def test_one_that_kills_every_worker_fails_with_that_reason(database: Database, 
 def test_handed_back_claim_is_no_crash(database: Database, clock: FakeClock) -> None:
     report(database, "t", clock())
     for _ in range(MOST_CRASHES + 1):
-        release(database, [claim(database, clock)])
+        hand_back(database, [claim(database, clock)])
         clock.advance(100)
         assert recover_lost_claims(database, clock()) == []
     assert row(database, "t").crashes == 0

@@ -13,7 +13,7 @@ from tests.support.work import work_once
 from webhook_app.sandbox.server import Sandbox
 from webhook_app.services import Services
 from webhook_app.usecases.audit import Actor
-from webhook_app.usecases.receive.ingest import Request, ingest_events
+from webhook_app.usecases.receive.ingest import RequestOrigin, ingest_events
 from webhook_app.usecases.reconcile.reconciler import Reconciler
 from webhook_app.usecases.redeliver.replay import Selection, order_replay
 from webhook_app.web.receive.event_schema import parse_event
@@ -126,7 +126,7 @@ def test_payload_is_pretty_and_escaped_and_keeps_its_digits(admin_client: FlaskC
     assert "<script>alert" not in text
     assert "&lt;script&gt;alert(1)" in text
     body = b'{"merchant_transaction_id": "digits", "status": "failed", "fiat_amount": 1.10000000000000000000001}'
-    accepted = ingest_events(services.database, [(parse_event(body), Request(services.clock(), None, {}))])[0]
+    accepted = ingest_events(services.database, [(parse_event(body), RequestOrigin(services.clock(), None, {}))])[0]
     assert "1.10000000000000000000001" in admin_client.get(f"/deliveries/{accepted.event_id}").text
 
 

@@ -9,7 +9,7 @@ from tests.support.work import work_once
 from webhook_app.sandbox.server import Sandbox
 from webhook_app.services import Services
 from webhook_app.usecases.audit import Actor
-from webhook_app.usecases.receive.ingest import Request
+from webhook_app.usecases.receive.ingest import RequestOrigin
 from webhook_app.usecases.receive.rejections import keep_rejection
 from webhook_app.usecases.reconcile.reconciler import Reconciler
 from webhook_app.usecases.redeliver.deliveries import DeliveryFilter
@@ -66,7 +66,7 @@ def fill(services: Services, reconciler: Reconciler, sandbox: Sandbox, clock: Fa
 def _reject(services: Services, code: str, message: str, http_status: int, body: bytes) -> None:
     keep_rejection(
         services.database,
-        Request(services.clock(), "203.0.113.9", {"User-Agent": "curl/8.5.0", "Content-Type": "application/xml"}),
+        RequestOrigin(services.clock(), "203.0.113.9", {"User-Agent": "curl/8.5.0", "Content-Type": "application/xml"}),
         http_status=http_status,
         error="forbidden" if http_status == 403 else "invalid_request",
         code=code,

@@ -17,7 +17,7 @@ from webhook_app.domain.polling import Cadence
 from webhook_app.domain.retry_policy import Budget
 from webhook_app.domain.status import Status
 from webhook_app.usecases.reconcile.apply import Applied, Outcome, Policy, apply_outcomes
-from webhook_app.usecases.reconcile.claim import Claim, claim_due, claim_one, release
+from webhook_app.usecases.reconcile.claim import Claim, claim_due, claim_one, hand_back
 
 LEASE = timedelta(seconds=20)
 POLICY = Policy(Budget(), Limits(calls_per_second=10_000, concurrency=1000), Cadence())
@@ -50,7 +50,7 @@ def claim(database: Database, clock: FakeClock, id: str = "t") -> Claim:
     held = [
         one
         for one in claim_due(database, 1000, clock(), LEASE, POLICY.limits)
-        if one.merchant_transaction_id == id or release(database, [one])
+        if one.merchant_transaction_id == id or hand_back(database, [one])
     ]
     found = held[0] if held else claim_one(database, id, clock(), LEASE, POLICY.limits)
     assert found is not None, f"{id} is not due"

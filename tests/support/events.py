@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-DATA = Path(__file__).parent / "data"
+DATA = Path(__file__).parents[1] / "data"
 
 #: The transaction of Proof's documentation; the sandbox always holds it, `completed`.
 DOCUMENTED_ID = "550e8400-e29b-41d4-a716-446655440000"

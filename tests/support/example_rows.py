@@ -36,7 +36,7 @@ TRANSACTION = {
     "confirmed_at": START,
 }
 STATUS_CHANGE = {"merchant_transaction_id": "a", "status": "pending", "updated_at": START, "recorded_at": START}
-ANOMALY = {
+DISCREPANCY = {
     "merchant_transaction_id": "a",
     "kind": "stale_answer",
     "fingerprint": "",
@@ -46,4 +46,4 @@ ANOMALY = {
 API_TOKEN = {"name": "a", "role": "finance", "token_sha256": "0" * 64, "created_at": START}
 RECEIPT = {"event_id": 1, "received_at": START, "headers": {}}
 ATTEMPT = {"reconciliation_id": 1, "started_at": START, "finished_at": START, "decision": "", "counted": True}
-UPSTREAM = {"tokens": 0.0, "refilled_at": START, "failing_ids": [], "probes": 0, "paused_seconds": 0.0}
+STORED_GATE = {"tokens": 0.0, "refilled_at": START, "failing_ids": [], "probes": 0, "paused_seconds": 0.0}

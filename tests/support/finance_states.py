@@ -12,7 +12,7 @@ from tests.support.clock import FakeClock
 from tests.support.example_rows import ATTEMPT, EVENT, RECONCILIATION, TRANSACTION
 from tests.support.rows import note
 from webhook_app.models import Attempt, Event, Reconciliation, StatusChangeRecord, Transaction
-from webhook_app.models.discrepancy import AnomalyKind
+from webhook_app.models.discrepancy import DiscrepancyKind
 from webhook_app.services import Services
 from webhook_app.usecases.audit import Actor
 from webhook_app.usecases.finance.discrepancies import acknowledge, reopen
@@ -28,30 +28,30 @@ _FIATS = [("EUR", 500), ("EUR", 500), ("EUR", 900), ("USD", 800), ("GBP", 300), 
 _STATUSES = ["completed"] * 12 + ["failed", "failed", "cancelled"]
 
 _ODD = {
-    AnomalyKind.STATUS_MISMATCH: (
+    DiscrepancyKind.STATUS_MISMATCH: (
         STORY,
         "reported failed of 2026-04-01T11:20:00Z, but Proof confirms completed of 2026-04-01T10:03:45Z",
     ),
-    AnomalyKind.AMOUNT_MISMATCH: (LONG, "reported fiat_amount 1250.00, but Proof confirms 1249.99"),
-    AnomalyKind.IMPOSSIBLE_STEP: (
+    DiscrepancyKind.AMOUNT_MISMATCH: (LONG, "reported fiat_amount 1250.00, but Proof confirms 1249.99"),
+    DiscrepancyKind.IMPOSSIBLE_STEP: (
         "order-0013",
         "Proof went from completed to pending at 2026-03-30T08:00:00Z, a step that its lifecycle lacks",
     ),
-    AnomalyKind.STALE_ANSWER: (
+    DiscrepancyKind.STALE_ANSWER: (
         "order-0020",
         "Proof answered processing of 2026-03-29T09:12:00Z after it had confirmed completed of 2026-03-29T09:15:31Z; "
         "the newer one is kept",
     ),
-    AnomalyKind.UNKNOWN_TO_PROOF: (
+    DiscrepancyKind.UNKNOWN_TO_PROOF: (
         FORGED,
         "reported completed of 2026-04-01T09:00:00Z, but Proof's API does not know the transaction: possibly forged",
     ),
-    AnomalyKind.TERMINAL_CHANGED: (
+    DiscrepancyKind.TERMINAL_CHANGED: (
         STORY,
         "Proof had confirmed completed of 2026-04-01T10:03:45Z; then fiat_amount 100.00 became 98.50",
     ),
-    AnomalyKind.PENDING_TOO_LONG: ("order-0400", "still processing, though created at 2026-03-31T02:14:00Z"),
-    AnomalyKind.RECONCILIATION_FAILED: (
+    DiscrepancyKind.PENDING_TOO_LONG: ("order-0400", "still processing, though created at 2026-03-31T02:14:00Z"),
+    DiscrepancyKind.RECONCILIATION_FAILED: (
         FAILED,
         "gave up at 2026-04-01T11:48:00Z after 12 attempts, the last one: HTTP 502 upstream_error/provider_error",
     ),
@@ -72,12 +72,16 @@ def fill(services: Services, clock: FakeClock) -> dict[str, str]:
         known[kind] = str(found)
     ada = Actor("ada.lovelace", "page")
     seen = "Proof's support says the newer one is right (ticket PRF-2231); booked by hand in March."
-    acknowledge(database, int(known[AnomalyKind.STALE_ANSWER]), seen, ada, now - timedelta(hours=2))
-    acknowledge(database, int(known[AnomalyKind.TERMINAL_CHANGED]), "Seen.", ada, now - timedelta(minutes=36))
+    acknowledge(database, int(known[DiscrepancyKind.STALE_ANSWER]), seen, ada, now - timedelta(hours=2))
+    acknowledge(database, int(known[DiscrepancyKind.TERMINAL_CHANGED]), "Seen.", ada, now - timedelta(minutes=36))
     reopen(
-        database, int(known[AnomalyKind.TERMINAL_CHANGED]), "March is closed already", ada, now - timedelta(minutes=33)
+        database,
+        int(known[DiscrepancyKind.TERMINAL_CHANGED]),
+        "March is closed already",
+        ada,
+        now - timedelta(minutes=33),
     )
-    acknowledge(database, int(known[AnomalyKind.TERMINAL_CHANGED]), seen, ada, now - timedelta(minutes=30))
+    acknowledge(database, int(known[DiscrepancyKind.TERMINAL_CHANGED]), seen, ada, now - timedelta(minutes=30))
     return known
 
 

@@ -10,10 +10,10 @@ from typing import Any
 from sqlalchemy import insert, text, update
 
 from tests.support.clock import START
-from tests.support.example_rows import ANOMALY, RECONCILIATION, TRANSACTION
+from tests.support.example_rows import DISCREPANCY, RECONCILIATION, TRANSACTION
 from webhook_app.db.database import Database
-from webhook_app.models import Anomaly, Base, Reconciliation, Transaction
-from webhook_app.models.discrepancy import AnomalyKind
+from webhook_app.models import Base, Discrepancy, Reconciliation, Transaction
+from webhook_app.models.discrepancy import DiscrepancyKind
 
 #: Confirmed later than all else, so that a moment between has another answer than the present.
 LATER = START + timedelta(days=1)
@@ -21,7 +21,7 @@ BETWEEN = START + timedelta(hours=12)
 
 STATES = ("succeeded", "succeeded", "succeeded", "pending", "retrying", "watching", "failed")
 STATUSES = ("pending", "processing", "completed", "completed", "failed", "cancelled")
-KINDS = (AnomalyKind.AMOUNT_MISMATCH, AnomalyKind.STALE_ANSWER)
+KINDS = (DiscrepancyKind.AMOUNT_MISMATCH, DiscrepancyKind.STALE_ANSWER)
 USERS = ("=1+2", "+49", "@SUM(A1)", "-2+3", "\tuser", 'said "yes", twice', "a\nb", "用户", None)
 AMOUNTS = (
     *("123456789012345678901234567890.123456789012345678", "0.000000000000000001", "0.00000000", "99.50", "1000000"),
@@ -71,7 +71,7 @@ def fill(database: Database, count: int = 150) -> None:
     tables: tuple[tuple[type[Base], list[dict[str, Any]]], ...] = (
         (Reconciliation, [_reconciliation(number) for number in numbers]),
         (Transaction, [transaction(number) for number in numbers if number % 7]),
-        (Anomaly, [row for number in numbers for row in _anomalies(number)]),
+        (Discrepancy, [row for number in numbers for row in _anomalies(number)]),
     )
     changed = {"status": "completed", "fiat_amount": Decimal("7.70"), "confirmed_at": LATER}
     with database.write() as session:
@@ -125,7 +125,7 @@ def _anomalies(number: int) -> Iterator[dict[str, Any]]:
     for kind in KINDS[: number % 5]:
         resolved_at: datetime | None = START if number % 3 == 0 else None
         for fingerprint in ("900001", "900002")[: 1 + number % 2]:
-            yield ANOMALY | {
+            yield DISCREPANCY | {
                 "merchant_transaction_id": name(number),
                 "kind": kind,
                 "fingerprint": fingerprint,

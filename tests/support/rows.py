@@ -11,10 +11,10 @@ from rq.serializers import JSONSerializer
 from sqlalchemy import insert, update
 
 from tests.support.clock import START
-from tests.support.example_rows import ANOMALY, ATTEMPT, EVENT, RECONCILIATION, TRANSACTION
+from tests.support.example_rows import ATTEMPT, DISCREPANCY, EVENT, RECONCILIATION, TRANSACTION
 from webhook_app.adapters.queueing import FAST_QUEUE, SLOW_QUEUE
 from webhook_app.db.database import Database
-from webhook_app.models import Anomaly, Attempt, Event, Reconciliation, Transaction, Upstream
+from webhook_app.models import Attempt, Discrepancy, Event, Reconciliation, StoredGate, Transaction
 from webhook_app.services import Services
 from webhook_app.usecases.heartbeats import CLOCK, beat
 
@@ -111,14 +111,14 @@ def note(database: Database, merchant_transaction_id: str, kind: str, **changes:
     """An anomaly of that kind; its id."""
     row = {"merchant_transaction_id": merchant_transaction_id, "kind": kind, "detail": "reported x, confirmed y"}
     with database.write() as session:
-        inserted = session.execute(insert(Anomaly).values(ANOMALY | row | changes).returning(Anomaly.id))
+        inserted = session.execute(insert(Discrepancy).values(DISCREPANCY | row | changes).returning(Discrepancy.id))
         return int(inserted.scalar_one())
 
 
 def pause(database: Database, blame: str, paused_at: datetime, **changes: Any) -> None:
     """Pauses all calls to Proof, as that failure would have."""
     with database.write() as session:
-        session.execute(update(Upstream).values(blame=blame, paused_at=paused_at, **changes))
+        session.execute(update(StoredGate).values(blame=blame, paused_at=paused_at, **changes))
 
 
 def start_workers(redis: Redis, *queues: str) -> None:

@@ -13,7 +13,7 @@ from webhook_app.db.database import Database
 from webhook_app.models import Attempt, Event, Reconciliation
 from webhook_app.models.reconciliation import OPEN_STATES
 from webhook_app.usecases.finance.reports import TransactionReport, report_transaction
-from webhook_app.usecases.receive.ingest import Accepted, ReportedEvent, Request, ingest_event
+from webhook_app.usecases.receive.ingest import Accepted, ReportedEvent, RequestOrigin, ingest_event
 from webhook_app.usecases.reconcile.apply import Applied
 from webhook_app.usecases.reconcile.claim import Lane, is_due
 from webhook_app.usecases.reconcile.reconciler import Reconciler
@@ -46,7 +46,7 @@ def report(
         warnings=(),
         body=b"{}",
     )
-    return ingest_event(database, event, Request(now, "127.0.0.1", {}))
+    return ingest_event(database, event, RequestOrigin(now, "127.0.0.1", {}))
 
 
 def run_fast(reconciler: Reconciler, threads: int = 8) -> int:

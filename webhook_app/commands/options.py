@@ -14,16 +14,16 @@ from webhook_app.domain.status import Status
 from webhook_app.domain.text import storable
 from webhook_app.domain.timestamps import parse_timestamp
 from webhook_app.logs import configure_logging
-from webhook_app.models.discrepancy import AnomalyKind
+from webhook_app.models.discrepancy import DiscrepancyKind
 from webhook_app.models.reconciliation import State
 from webhook_app.usecases.finance.cross_field_validation import find_contradictions
-from webhook_app.usecases.finance.transaction_filter import ANY_ANOMALY, TransactionFilter
+from webhook_app.usecases.finance.transaction_filter import ANY_DISCREPANCY, TransactionFilter
 from webhook_app.usecases.reconcile.report import PAUSED
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 
-class Moment(click.ParamType[datetime]):
+class Timestamp(click.ParamType[datetime]):
     name = "moment"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> datetime:
@@ -74,11 +74,13 @@ _FILTER_OPTIONS: Sequence[Callable[[Any], Any]] = (
     click.option("--partner-user-id", callback=check_term),
     click.option("--state", type=_choice([*State, PAUSED]), help="Of the reconciliation."),
     click.option(
-        "--anomaly", type=_choice([ANY_ANOMALY, *AnomalyKind]), help="Has an unresolved discrepancy of that kind."
+        "--anomaly",
+        type=_choice([ANY_DISCREPANCY, *DiscrepancyKind]),
+        help="Has an unresolved discrepancy of that kind.",
     ),
-    click.option("--created-from", type=Moment(), help="Created at that moment or later, as Proof says."),
-    click.option("--created-to", type=Moment(), help="Created before that moment."),
-    click.option("--updated-from", type=Moment(), help="In its status since that moment or later."),
-    click.option("--updated-to", type=Moment(), help="In its status since before that moment."),
-    click.option("--as-of", type=Moment(), help="What was confirmed at that moment; the same for ever."),
+    click.option("--created-from", type=Timestamp(), help="Created at that moment or later, as Proof says."),
+    click.option("--created-to", type=Timestamp(), help="Created before that moment."),
+    click.option("--updated-from", type=Timestamp(), help="In its status since that moment or later."),
+    click.option("--updated-to", type=Timestamp(), help="In its status since before that moment."),
+    click.option("--as-of", type=Timestamp(), help="What was confirmed at that moment; the same for ever."),
 )

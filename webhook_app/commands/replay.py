@@ -12,7 +12,7 @@ from typing import Any
 import click
 
 from webhook_app.commands.interrupts import held_interrupts
-from webhook_app.commands.options import Moment, check_term
+from webhook_app.commands.options import Timestamp, check_term
 from webhook_app.commands.users import shell_actor
 from webhook_app.config import load_settings
 from webhook_app.db.database import Database
@@ -44,8 +44,8 @@ _MOST_LISTED = 10
 @click.option(
     "--id", "merchant_transaction_id", callback=check_term, metavar="MTID", help="The merchant_transaction_id."
 )
-@click.option("--received-from", type=Moment(), help="Received at that moment or later.")
-@click.option("--received-to", type=Moment(), help="Received before that moment.")
+@click.option("--received-from", type=Timestamp(), help="Received at that moment or later.")
+@click.option("--received-to", type=Timestamp(), help="Received before that moment.")
 @click.option(
     "--delivery", "ids", type=click.IntRange(1, 2**63 - 1), multiple=True, help="A delivery's id; repeatable."
 )

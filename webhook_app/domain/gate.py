@@ -54,7 +54,7 @@ class Gate:
 
 
 @dataclass(frozen=True)
-class Answer:
+class Observation:
     """What one call told about Proof as a whole; `failure` is None after a usable answer."""
 
     merchant_transaction_id: str
@@ -76,7 +76,7 @@ def admit(gate: Gate, wanted: int, in_flight: int, now: datetime, limits: Limits
     return admitted, replace(gate, tokens=tokens - admitted, refilled_at=now)
 
 
-def record(gate: Gate, answers: Sequence[Answer], now: datetime, limits: Limits) -> Gate:
+def observe(gate: Gate, answers: Sequence[Observation], now: datetime, limits: Limits) -> Gate:
     """The gate after these answers, which came at about the same time.
 
     One sane answer shows that Proof works, so failures beside it are the transactions' own. Our configuration's fault
@@ -98,7 +98,7 @@ def record(gate: Gate, answers: Sequence[Answer], now: datetime, limits: Limits)
     return gate
 
 
-def _record_failure(gate: Gate, answer: Answer, blame: Blame, now: datetime, limits: Limits) -> Gate:
+def _record_failure(gate: Gate, answer: Observation, blame: Blame, now: datetime, limits: Limits) -> Gate:
     if gate.is_paused:
         # The latest word is the one to show; the next probe's time has been set already.
         return replace(gate, blame=blame, failure=answer.failure)

@@ -5,9 +5,9 @@ from webhook_app.models.api_token import ApiToken
 from webhook_app.models.attempt import Attempt
 from webhook_app.models.audit import AuditEntry
 from webhook_app.models.declarative import Base
-from webhook_app.models.discrepancy import Anomaly
+from webhook_app.models.discrepancy import Discrepancy
 from webhook_app.models.event import Event, Receipt
-from webhook_app.models.gate import Upstream
+from webhook_app.models.gate import StoredGate
 from webhook_app.models.heartbeat import Heartbeat
 from webhook_app.models.reconciliation import Reconciliation
 from webhook_app.models.rejection import Rejection
@@ -16,11 +16,11 @@ from webhook_app.models.transaction import StatusChangeRecord, Transaction, Tran
 
 __all__ = [
     "Account",
-    "Anomaly",
     "ApiToken",
     "Attempt",
     "AuditEntry",
     "Base",
+    "Discrepancy",
     "Event",
     "Heartbeat",
     "Receipt",
@@ -29,7 +29,7 @@ __all__ = [
     "Replay",
     "ReplayItem",
     "StatusChangeRecord",
+    "StoredGate",
     "Transaction",
     "TransactionVersion",
-    "Upstream",
 ]

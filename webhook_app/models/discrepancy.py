@@ -12,7 +12,7 @@ from webhook_app.db.types import BigId
 from webhook_app.models.declarative import Base, one_of
 
 
-class AnomalyKind(StrEnum):
+class DiscrepancyKind(StrEnum):
     STATUS_MISMATCH = "status_mismatch"
     """An event reports another status than Proof's API confirms, and no later change explains it."""
     AMOUNT_MISMATCH = "amount_mismatch"
@@ -29,11 +29,11 @@ class AnomalyKind(StrEnum):
     """The reconciliation gave up, for another reason than that Proof does not know the id."""
 
 
-class Anomaly(Base):
+class Discrepancy(Base):
     __tablename__ = "anomalies"
     __table_args__ = (
         UniqueConstraint("merchant_transaction_id", "kind", "fingerprint"),
-        one_of("kind", AnomalyKind, "kind"),
+        one_of("kind", DiscrepancyKind, "kind"),
         Index("ix_anomalies_unresolved", "kind", "id", postgresql_where=text("resolved_at IS NULL"),
               sqlite_where=text("resolved_at IS NULL")),
     )  # fmt: skip

@@ -10,7 +10,7 @@ from sqlalchemy.orm import Mapped, mapped_column
 from webhook_app.models.declarative import Base
 
 
-class Upstream(Base):
+class StoredGate(Base):
     """The one row that all workers share about Proof: `webhook_app.domain.gate.Gate`, stored."""
 
     __tablename__ = "upstream"

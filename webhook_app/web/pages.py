@@ -23,7 +23,7 @@ from webhook_app.web.finance.pages.transaction import transaction_page_blueprint
 from webhook_app.web.finance.pages.transactions import transaction_pages_blueprint
 from webhook_app.web.layout.headers import register_page_headers
 from webhook_app.web.layout.navigation import menu
-from webhook_app.web.layout.template_filters import register_wording
+from webhook_app.web.layout.template_filters import register_template_filters
 from webhook_app.web.openapi.page import docs_blueprint
 from webhook_app.web.people import is_signed_on_by_proxy, person_shown, register_people
 from webhook_app.web.receive.pages.rejections import rejections_blueprint
@@ -55,7 +55,7 @@ def register_pages(app: Flask, settings: Settings) -> None:
 
     app.before_request(protect_forms)
     register_throttle(app, settings.redis_url)
-    register_wording(app)
+    register_template_filters(app)
     register_discrepancy_words(app)
     register_page_headers(app)
     app.context_processor(_layout)

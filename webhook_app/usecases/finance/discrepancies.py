@@ -14,9 +14,9 @@ from sqlalchemy.orm import Session
 
 from webhook_app.db.database import Database
 from webhook_app.domain.text import storable
-from webhook_app.models import Anomaly, Transaction
+from webhook_app.models import Discrepancy, Transaction
 from webhook_app.models.audit import AuditAction
-from webhook_app.models.discrepancy import AnomalyKind
+from webhook_app.models.discrepancy import DiscrepancyKind
 from webhook_app.usecases.audit import Actor, record
 
 
@@ -28,12 +28,12 @@ class DiscrepancyState(StrEnum):
 
 
 _IN_STATE: Mapping[DiscrepancyState, Sequence[ColumnElement[bool]]] = {
-    DiscrepancyState.OPEN: (Anomaly.resolved_at.is_(None), Anomaly.acknowledged_at.is_(None)),
-    DiscrepancyState.ACKNOWLEDGED: (Anomaly.resolved_at.is_(None), Anomaly.acknowledged_at.is_not(None)),
-    DiscrepancyState.RESOLVED: (Anomaly.resolved_at.is_not(None),),
+    DiscrepancyState.OPEN: (Discrepancy.resolved_at.is_(None), Discrepancy.acknowledged_at.is_(None)),
+    DiscrepancyState.ACKNOWLEDGED: (Discrepancy.resolved_at.is_(None), Discrepancy.acknowledged_at.is_not(None)),
+    DiscrepancyState.RESOLVED: (Discrepancy.resolved_at.is_not(None),),
 }
 
-_OPENED_AT = func.coalesce(Anomaly.opened_at, Anomaly.detected_at, type_=Anomaly.detected_at.type)
+_OPENED_AT = func.coalesce(Discrepancy.opened_at, Discrepancy.detected_at, type_=Discrepancy.detected_at.type)
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,7 @@ class DiscrepancyFilter:
 
 
 @dataclass(frozen=True)
-class Discrepancy:
+class DiscrepancyReport:
     """One anomaly, with what is confirmed of its transaction (None before that)."""
 
     id: int
@@ -74,7 +74,7 @@ class Discrepancy:
 
 @dataclass(frozen=True)
 class DiscrepancyPage:
-    items: Sequence[Discrepancy]
+    items: Sequence[DiscrepancyReport]
     next_before_id: int | None
     """Where the next page begins; None on the last one."""
 
@@ -96,48 +96,50 @@ def list_discrepancies(
     database: Database, wanted: DiscrepancyFilter, limit: int, before_id: int | None = None
 ) -> DiscrepancyPage:
     """Newest first; a page stays where it is while others are noted."""
-    query = _joined().where(*_conditions(wanted)).order_by(Anomaly.id.desc()).limit(limit + 1)
+    query = _joined().where(*_conditions(wanted)).order_by(Discrepancy.id.desc()).limit(limit + 1)
     if before_id is not None:
-        query = query.where(Anomaly.id < before_id)
+        query = query.where(Discrepancy.id < before_id)
     with database.read() as session:
         rows = session.execute(query).all()
     page = [_report(anomaly, transaction) for anomaly, transaction in rows[:limit]]
     return DiscrepancyPage(page, page[-1].id if len(rows) > limit else None)
 
 
-def find_discrepancies(database: Database, merchant_transaction_id: str) -> Sequence[Discrepancy]:
+def find_discrepancies(database: Database, merchant_transaction_id: str) -> Sequence[DiscrepancyReport]:
     """All of one transaction that are not resolved, oldest first."""
-    query = _joined().where(Anomaly.merchant_transaction_id == merchant_transaction_id, Anomaly.resolved_at.is_(None))
+    query = _joined().where(
+        Discrepancy.merchant_transaction_id == merchant_transaction_id, Discrepancy.resolved_at.is_(None)
+    )
     with database.read() as session:
-        rows = session.execute(query.order_by(Anomaly.id)).all()
+        rows = session.execute(query.order_by(Discrepancy.id)).all()
     return [_report(anomaly, transaction) for anomaly, transaction in rows]
 
 
-def find_discrepancy(database: Database, discrepancy_id: int) -> Discrepancy | None:
+def find_discrepancy(database: Database, discrepancy_id: int) -> DiscrepancyReport | None:
     with database.read() as session:
-        row = session.execute(_joined().where(Anomaly.id == discrepancy_id)).first()
+        row = session.execute(_joined().where(Discrepancy.id == discrepancy_id)).first()
     return None if row is None else _report(*row)
 
 
 def count_discrepancies(database: Database) -> Sequence[DiscrepancyCount]:
     """Of each kind, those without any as well."""
     query = (
-        select(Anomaly.kind, func.count(), func.count(Anomaly.acknowledged_at))
-        .where(Anomaly.resolved_at.is_(None))
-        .group_by(Anomaly.kind)
+        select(Discrepancy.kind, func.count(), func.count(Discrepancy.acknowledged_at))
+        .where(Discrepancy.resolved_at.is_(None))
+        .group_by(Discrepancy.kind)
     )
     with database.read() as session:
         found = {kind: (count, acknowledged) for kind, count, acknowledged in session.execute(query)}
     return [
         DiscrepancyCount(kind, count - acknowledged, acknowledged)
-        for kind in map(str, AnomalyKind)
+        for kind in map(str, DiscrepancyKind)
         for count, acknowledged in [found.get(kind, (0, 0))]
     ]
 
 
 def acknowledge(
     database: Database, discrepancy_id: int, note: str, actor: Actor, now: datetime, revision: int | None = None
-) -> Discrepancy:
+) -> DiscrepancyReport:
     """Notes that a person has looked at it, and writes that to the audit log.
 
     `revision` is that of what the person saw; None for whatever it is now. Raises DiscrepancyRefused where there is no
@@ -149,9 +151,12 @@ def acknowledge(
     with database.write() as session:
         is_open = [*_IN_STATE[DiscrepancyState.OPEN]]
         if revision is not None:
-            is_open.append(Anomaly.revision == revision)
+            is_open.append(Discrepancy.revision == revision)
         changed = session.execute(
-            update(Anomaly).where(Anomaly.id == discrepancy_id, *is_open).values(values).returning(Anomaly.id)
+            update(Discrepancy)
+            .where(Discrepancy.id == discrepancy_id, *is_open)
+            .values(values)
+            .returning(Discrepancy.id)
         ).first()
         held = _load(session, discrepancy_id)
         if changed is None:
@@ -160,7 +165,7 @@ def acknowledge(
         return held
 
 
-def reopen(database: Database, discrepancy_id: int, reason: str, actor: Actor, now: datetime) -> Discrepancy:
+def reopen(database: Database, discrepancy_id: int, reason: str, actor: Actor, now: datetime) -> DiscrepancyReport:
     """Takes an acknowledgement back. Raises DiscrepancyRefused where there is no reason or it is not acknowledged;
     LookupError where there is none."""
     if not reason.strip():
@@ -169,10 +174,10 @@ def reopen(database: Database, discrepancy_id: int, reason: str, actor: Actor, n
     with database.write() as session:
         before = _load(session, discrepancy_id)
         changed = session.execute(
-            update(Anomaly)
-            .where(Anomaly.id == discrepancy_id, *_IN_STATE[DiscrepancyState.ACKNOWLEDGED])
+            update(Discrepancy)
+            .where(Discrepancy.id == discrepancy_id, *_IN_STATE[DiscrepancyState.ACKNOWLEDGED])
             .values(values)
-            .returning(Anomaly.id)
+            .returning(Discrepancy.id)
         ).first()
         if changed is None:
             raise DiscrepancyRefused(f"It is {before.state}, not acknowledged.")
@@ -180,35 +185,35 @@ def reopen(database: Database, discrepancy_id: int, reason: str, actor: Actor, n
         return _load(session, discrepancy_id)
 
 
-def _joined() -> Select[Anomaly, Transaction]:
-    return select(Anomaly, Transaction).outerjoin(
-        Transaction, Transaction.merchant_transaction_id == Anomaly.merchant_transaction_id
+def _joined() -> Select[Discrepancy, Transaction]:
+    return select(Discrepancy, Transaction).outerjoin(
+        Transaction, Transaction.merchant_transaction_id == Discrepancy.merchant_transaction_id
     )
 
 
 def _conditions(wanted: DiscrepancyFilter) -> Iterator[ColumnElement[bool]]:
     if wanted.kind is not None:
-        yield Anomaly.kind == wanted.kind
+        yield Discrepancy.kind == wanted.kind
     if wanted.state is not None:
         yield from _IN_STATE[DiscrepancyState(wanted.state)]
     if wanted.merchant_transaction_id is not None:
-        yield Anomaly.merchant_transaction_id == wanted.merchant_transaction_id
+        yield Discrepancy.merchant_transaction_id == wanted.merchant_transaction_id
     if wanted.opened_from is not None:
         yield wanted.opened_from <= _OPENED_AT
     if wanted.opened_to is not None:
         yield wanted.opened_to > _OPENED_AT
 
 
-def _load(session: Session, discrepancy_id: int) -> Discrepancy:
+def _load(session: Session, discrepancy_id: int) -> DiscrepancyReport:
     row = session.execute(
-        _joined().where(Anomaly.id == discrepancy_id).execution_options(populate_existing=True)
+        _joined().where(Discrepancy.id == discrepancy_id).execution_options(populate_existing=True)
     ).first()
     if row is None:
         raise LookupError(f"there is no discrepancy {discrepancy_id}")
     return _report(*row)
 
 
-def _why_not(held: Discrepancy) -> str:
+def _why_not(held: DiscrepancyReport) -> str:
     if held.state is DiscrepancyState.ACKNOWLEDGED:
         return f"{held.acknowledged_by} has acknowledged it already: “{held.note}”."
     if held.state is DiscrepancyState.RESOLVED:
@@ -216,13 +221,15 @@ def _why_not(held: Discrepancy) -> str:
     return f"It has changed meanwhile, and now says: {held.detail}. Look at it again."
 
 
-def _record(session: Session, actor: Actor, action: AuditAction, held: Discrepancy, reason: str, now: datetime) -> None:
+def _record(
+    session: Session, actor: Actor, action: AuditAction, held: DiscrepancyReport, reason: str, now: datetime
+) -> None:
     details = {"discrepancy": held.id, "kind": held.kind, "detail": held.detail, "revision": held.revision}
     record(session, actor.name, actor.via, action, held.merchant_transaction_id, reason, details, now)
 
 
-def _report(anomaly: Anomaly, transaction: Transaction | None) -> Discrepancy:
-    return Discrepancy(
+def _report(anomaly: Discrepancy, transaction: Transaction | None) -> DiscrepancyReport:
+    return DiscrepancyReport(
         id=anomaly.id,
         merchant_transaction_id=anomaly.merchant_transaction_id,
         kind=anomaly.kind,
@@ -243,7 +250,7 @@ def _report(anomaly: Anomaly, transaction: Transaction | None) -> Discrepancy:
     )
 
 
-def _state(anomaly: Anomaly) -> DiscrepancyState:
+def _state(anomaly: Discrepancy) -> DiscrepancyState:
     if anomaly.resolved_at is not None:
         return DiscrepancyState.RESOLVED
     return DiscrepancyState.OPEN if anomaly.acknowledged_at is None else DiscrepancyState.ACKNOWLEDGED

@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 
 from webhook_app.adapters.table_files import Column, ColumnKind, FileFormat, write_table
 from webhook_app.db.database import Database
-from webhook_app.models import Anomaly, Reconciliation, TransactionVersion
+from webhook_app.models import Discrepancy, Reconciliation, TransactionVersion
 from webhook_app.models.reconciliation import OPEN_STATES
 from webhook_app.usecases.finance.keyset import count_places, find_places
 from webhook_app.usecases.finance.transaction_filter import Place, TransactionFilter, is_confirmed_of
@@ -131,9 +131,9 @@ def _read(
 def _unresolved(session: Session, ids: Sequence[str]) -> dict[str, list[str]]:
     """The kinds of anomalies that are unresolved, in the order of their names."""
     query = (
-        select(Anomaly.merchant_transaction_id, Anomaly.kind)
-        .where(Anomaly.merchant_transaction_id.in_(ids), Anomaly.resolved_at.is_(None))
-        .order_by(Anomaly.kind)
+        select(Discrepancy.merchant_transaction_id, Discrepancy.kind)
+        .where(Discrepancy.merchant_transaction_id.in_(ids), Discrepancy.resolved_at.is_(None))
+        .order_by(Discrepancy.kind)
         .distinct()
     )
     kinds: dict[str, list[str]] = {}

@@ -13,7 +13,7 @@ from sqlalchemy import Select, func, select
 from sqlalchemy.orm import Session, defer
 
 from webhook_app.db.database import Database
-from webhook_app.models import Anomaly, Attempt, Event, Receipt, Reconciliation, StatusChangeRecord, Transaction
+from webhook_app.models import Attempt, Discrepancy, Event, Receipt, Reconciliation, StatusChangeRecord, Transaction
 from webhook_app.models.transaction import ConfirmedValues
 from webhook_app.usecases.finance.freshness import Freshness, count_unsettled
 from webhook_app.usecases.finance.keyset import find_places
@@ -65,7 +65,7 @@ class TransactionReport:
     reported_status: str | None
     reconciliation: ReconciliationReport | None
     """The present one: None, like events and anomalies, as of a past moment."""
-    anomalies: Sequence[Anomaly]
+    anomalies: Sequence[Discrepancy]
     history: Sequence[StatusChangeRecord]
     events: Sequence[EventReport]
     attempts: Sequence[Attempt] = ()
@@ -200,16 +200,16 @@ def _events(session: Session, ids: Sequence[str]) -> Mapping[str, list[EventRepo
     return grouped
 
 
-def _anomalies(session: Session, ids: Sequence[str]) -> Mapping[str, list[Anomaly]]:
+def _anomalies(session: Session, ids: Sequence[str]) -> Mapping[str, list[Discrepancy]]:
     """Unresolved ones, oldest first; forged events may have made any number of them."""
-    rank = func.row_number().over(partition_by=Anomaly.merchant_transaction_id, order_by=Anomaly.id.desc())
+    rank = func.row_number().over(partition_by=Discrepancy.merchant_transaction_id, order_by=Discrepancy.id.desc())
     newest = (
-        select(Anomaly.id, rank.label("rank"))
-        .where(Anomaly.merchant_transaction_id.in_(ids), Anomaly.resolved_at.is_(None))
+        select(Discrepancy.id, rank.label("rank"))
+        .where(Discrepancy.merchant_transaction_id.in_(ids), Discrepancy.resolved_at.is_(None))
         .subquery()
     )
-    query = select(Anomaly).join(newest, (newest.c.id == Anomaly.id) & (newest.c.rank <= _MOST_ANOMALIES))
-    return _grouped(session, query.order_by(Anomaly.id))
+    query = select(Discrepancy).join(newest, (newest.c.id == Discrepancy.id) & (newest.c.rank <= _MOST_ANOMALIES))
+    return _grouped(session, query.order_by(Discrepancy.id))
 
 
 def _latest_status(events: Sequence[EventReport]) -> str | None:

@@ -12,12 +12,12 @@ from sqlalchemy.orm import InstrumentedAttribute
 
 from webhook_app.db.planner_hints import unindexed
 from webhook_app.domain.timestamps import format_timestamp
-from webhook_app.models import Anomaly, Reconciliation, Transaction, TransactionVersion
+from webhook_app.models import Discrepancy, Reconciliation, Transaction, TransactionVersion
 from webhook_app.models.reconciliation import OPEN_STATES, State
 from webhook_app.usecases.reconcile.report import PAUSED
 
 #: As a filter's `anomaly`: of whatever kind.
-ANY_ANOMALY = "any"
+ANY_DISCREPANCY = "any"
 
 #: Columns of what is confirmed that are compared as they are.
 _EXACT = ("status", "type", "currency", "network", "fiat_currency", "partner_user_id")
@@ -92,7 +92,7 @@ def narrow_confirmed(
     if wanted.q is not None:
         query = query.where(or_(is_part_of(wanted.q, source), source.partner_user_id == wanted.q))
     if wanted.anomaly is not None:
-        query = query.where(has_anomaly(source, wanted.anomaly))
+        query = query.where(has_discrepancy(source, wanted.anomaly))
     if wanted.state is not None:
         # Nearly all have succeeded: to begin with those, as SQLite would, is to sort them all.
         position = unindexed(source.position) if wanted.state == State.SUCCEEDED else source.position
@@ -123,7 +123,7 @@ def narrow_heard_of(
 def narrow_work(query: AnySelect, wanted: TransactionFilter, *, is_paused: bool, is_walk: bool = False) -> AnySelect:
     """`query`, which selects from reconciliations, narrowed by what is no confirmed value: state and anomaly."""
     if wanted.anomaly is not None:
-        query = query.where(has_anomaly(Reconciliation, wanted.anomaly, is_walk=is_walk))
+        query = query.where(has_discrepancy(Reconciliation, wanted.anomaly, is_walk=is_walk))
     if wanted.state is not None:
         query = query.where(in_state(wanted.state, is_paused=is_paused, is_walk=is_walk))
     return query
@@ -168,13 +168,13 @@ def in_state(state: str, *, is_paused: bool, is_walk: bool = False) -> ColumnEle
     return Reconciliation.state == state
 
 
-def has_anomaly(table: Source | type[Reconciliation], kind: str, *, is_walk: bool = False) -> ColumnElement[bool]:
+def has_discrepancy(table: Source | type[Reconciliation], kind: str, *, is_walk: bool = False) -> ColumnElement[bool]:
     """Whether the transaction has an unresolved anomaly of that kind."""
-    found = select(Anomaly.merchant_transaction_id).where(Anomaly.resolved_at.is_(None))
-    if kind != ANY_ANOMALY:
-        found = found.where(Anomaly.kind == kind)
+    found = select(Discrepancy.merchant_transaction_id).where(Discrepancy.resolved_at.is_(None))
+    if kind != ANY_DISCREPANCY:
+        found = found.where(Discrepancy.kind == kind)
     if is_walk:
-        return found.where(Anomaly.merchant_transaction_id == table.merchant_transaction_id).exists()
+        return found.where(Discrepancy.merchant_transaction_id == table.merchant_transaction_id).exists()
     return table.merchant_transaction_id.in_(found)
 
 

@@ -14,8 +14,8 @@ from webhook_app.db.database import Database
 from webhook_app.models import AuditEntry, TransactionVersion
 from webhook_app.models.audit import AuditAction
 from webhook_app.usecases.finance.discrepancies import (
-    Discrepancy,
     DiscrepancyFilter,
+    DiscrepancyReport,
     DiscrepancyState,
     list_discrepancies,
 )
@@ -42,8 +42,8 @@ class TransactionStory:
 
     report: TransactionReport
     changes: Sequence[Change]
-    unresolved: Sequence[Discrepancy]
-    resolved: Sequence[Discrepancy]
+    unresolved: Sequence[DiscrepancyReport]
+    resolved: Sequence[DiscrepancyReport]
     acts: Sequence[AuditEntry]
     """People's acknowledgements of its discrepancies, and where they took one back."""
 
@@ -70,7 +70,9 @@ def tell_transaction(database: Database, merchant_transaction_id: str) -> Transa
         )
 
 
-def _discrepancies(database: Database, merchant_transaction_id: str, state: DiscrepancyState) -> Sequence[Discrepancy]:
+def _discrepancies(
+    database: Database, merchant_transaction_id: str, state: DiscrepancyState
+) -> Sequence[DiscrepancyReport]:
     wanted = DiscrepancyFilter(state=state, merchant_transaction_id=merchant_transaction_id)
     return list_discrepancies(database, wanted, _MOST).items[::-1]
 

@@ -40,7 +40,7 @@ class ReportedEvent:
 
 
 @dataclass(frozen=True)
-class Request:
+class RequestOrigin:
     """The HTTP request that carried something: when, from where, with which headers worth keeping."""
 
     received_at: datetime
@@ -54,18 +54,18 @@ class Accepted:
     duplicate: bool
 
 
-def ingest_event(database: Database, event: ReportedEvent, request: Request) -> Accepted:
+def ingest_event(database: Database, event: ReportedEvent, request: RequestOrigin) -> Accepted:
     """`ingest_events` for one."""
     return ingest_events(database, [(event, request)])[0]
 
 
-def ingest_events(database: Database, arrivals: Sequence[tuple[ReportedEvent, Request]]) -> list[Accepted]:
+def ingest_events(database: Database, arrivals: Sequence[tuple[ReportedEvent, RequestOrigin]]) -> list[Accepted]:
     """Commits all events, their receipts, and the reconciliations they ask for, in one transaction.
 
     A duplicate is one more receipt, no more, whether of an event that was there or of one in the same batch. Rows are
     written in the order of their keys, so that batches of several processes do not lock each other out.
     """
-    first: dict[_Key, tuple[ReportedEvent, Request]] = {}
+    first: dict[_Key, tuple[ReportedEvent, RequestOrigin]] = {}
     for event, request in sorted(arrivals, key=lambda arrival: _key(arrival[0])):
         first.setdefault(_key(event), (event, request))
     with database.write() as session:
@@ -140,7 +140,7 @@ def _key(event: ReportedEvent) -> _Key:
     return event.merchant_transaction_id, event.status, event.updated_at_key
 
 
-def _insert_events(session: Session, arrivals: Sequence[tuple[ReportedEvent, Request]]) -> dict[_Key, int]:
+def _insert_events(session: Session, arrivals: Sequence[tuple[ReportedEvent, RequestOrigin]]) -> dict[_Key, int]:
     """The ids of the new events by key; an event that was there already is left out. The constraint decides."""
     rows = session.execute(
         insert_into(session, Event.__table__)
@@ -180,7 +180,7 @@ def _find_events(session: Session, keys: Sequence[_Key]) -> dict[_Key, tuple[int
     return {(mtid, status, updated_at_key): (event_id, body) for mtid, status, updated_at_key, event_id, body in rows}
 
 
-def _insert_receipts(session: Session, receipts: Sequence[tuple[int, Request, bytes | None]]) -> None:
+def _insert_receipts(session: Session, receipts: Sequence[tuple[int, RequestOrigin, bytes | None]]) -> None:
     session.execute(
         insert(Receipt.__table__),  # type: ignore[arg-type]  # a mapped class's table is a Table
         [

@@ -21,7 +21,7 @@ from webhook_app.adapters.spool import Spool, SpoolUnavailable
 from webhook_app.db.database import Database
 from webhook_app.logs import get_logger
 from webhook_app.models import Event
-from webhook_app.usecases.receive.ingest import Accepted, ReportedEvent, Request, ingest_events
+from webhook_app.usecases.receive.ingest import Accepted, ReportedEvent, RequestOrigin, ingest_events
 from webhook_app.usecases.receive.spooled_event import decode_event, encode_event
 
 log = get_logger()
@@ -44,7 +44,7 @@ class Spooled:
 @dataclass(frozen=True)
 class _Waiting:
     event: ReportedEvent
-    request: Request
+    request: RequestOrigin
     answer: Future[Accepted]
 
 
@@ -75,7 +75,7 @@ class Intake:
                 for thread in self._threads:
                     thread.start()
 
-    def accept(self, event: ReportedEvent, request: Request) -> Accepted | Spooled:
+    def accept(self, event: ReportedEvent, request: RequestOrigin) -> Accepted | Spooled:
         """Returns when the event is durable. Raises IntakeUnavailable."""
         if not self._threads:
             self.start()

@@ -9,7 +9,7 @@ from sqlalchemy import delete, insert, select
 
 from webhook_app.db.database import Database
 from webhook_app.models import Rejection
-from webhook_app.usecases.receive.ingest import Request
+from webhook_app.usecases.receive.ingest import RequestOrigin
 
 #: The newest rejections that are kept; one more pushes the oldest out.
 MAX_REJECTIONS = 1000
@@ -29,7 +29,7 @@ class RejectionPage:
 
 
 def keep_rejection(
-    database: Database, request: Request, *, http_status: int, error: str, code: str, message: str, body: bytes,
+    database: Database, request: RequestOrigin, *, http_status: int, error: str, code: str, message: str, body: bytes,
     body_size: int,
 ) -> None:  # fmt: skip
     """Keeps a refused request for operations to see, its body cut, the oldest one dropped when there are too many."""

@@ -10,15 +10,15 @@ from decimal import Decimal
 from typing import Any
 
 from webhook_app.models.event import Channel
-from webhook_app.usecases.receive.ingest import ReportedEvent, Request
+from webhook_app.usecases.receive.ingest import ReportedEvent, RequestOrigin
 
 
-def encode_event(event: ReportedEvent, request: Request) -> str:
+def encode_event(event: ReportedEvent, request: RequestOrigin) -> str:
     fields = asdict(event) | {"body": b64encode(event.body).decode()}
     return json.dumps({"event": fields, "request": asdict(request)}, default=_encode, separators=(",", ":"))
 
 
-def decode_event(text: str) -> tuple[ReportedEvent, Request]:
+def decode_event(text: str) -> tuple[ReportedEvent, RequestOrigin]:
     """Raises ValueError for a line that `encode_event` has not made."""
     try:
         record: dict[str, Any] = json.loads(text)
@@ -34,7 +34,7 @@ def decode_event(text: str) -> tuple[ReportedEvent, Request]:
                     "channel": Channel(event["channel"]),
                 }
             ),
-            Request(**request | {"received_at": datetime.fromisoformat(request["received_at"])}),
+            RequestOrigin(**request | {"received_at": datetime.fromisoformat(request["received_at"])}),
         )
     except (KeyError, TypeError, ArithmeticError) as error:
         raise ValueError(f"not a spooled event: {error!r}") from error

@@ -14,7 +14,7 @@ from webhook_app.adapters.proof import Confirmed
 from webhook_app.db.database import Database
 from webhook_app.domain.backoff import backoff_seconds
 from webhook_app.domain.failures import Failure
-from webhook_app.domain.gate import Answer, Gate, Limits, record
+from webhook_app.domain.gate import Gate, Limits, Observation, observe
 from webhook_app.domain.polling import Cadence, next_check_at
 from webhook_app.domain.retry_policy import Action, Blame, Budget, Spent, Verdict, decide, rule_for
 from webhook_app.domain.status import FINAL, TERMINAL, Status
@@ -101,7 +101,7 @@ def apply_outcomes(
 def _pass_gate(session: Session, outcomes: Sequence[Outcome], now: datetime, limits: Limits) -> Gate:
     """Tells the gate how Proof answered; it is locked only when that changes something."""
     answers = [
-        Answer(
+        Observation(
             outcome.claim.merchant_transaction_id,
             outcome.started_at,
             outcome.result if isinstance(outcome.result, Failure) else None,
@@ -109,9 +109,9 @@ def _pass_gate(session: Session, outcomes: Sequence[Outcome], now: datetime, lim
         for outcome in outcomes
     ]
     gate = read_gate(session)
-    if record(gate, answers, now, limits) == gate:
+    if observe(gate, answers, now, limits) == gate:
         return gate
-    gate = record(lock_gate(session), answers, now, limits)
+    gate = observe(lock_gate(session), answers, now, limits)
     store_gate(session, gate)
     return gate
 

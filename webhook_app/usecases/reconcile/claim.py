@@ -71,7 +71,7 @@ def claim_one(
     return next(iter(_claim(database, wanted, 1, now, lease, limits)), None)
 
 
-def release(database: Database, claims: Sequence[Claim]) -> None:
+def hand_back(database: Database, claims: Sequence[Claim]) -> None:
     """Hands claims back unused, at once due again for another worker and in their old place."""
     with database.write() as session:
         for claim in sorted(claims, key=lambda claim: claim.reconciliation_id):

@@ -15,7 +15,7 @@ from sqlalchemy.orm import Session
 from webhook_app.db.database import Database
 from webhook_app.db.timestamps import shifted
 from webhook_app.db.upsert import insert_into
-from webhook_app.models import Heartbeat, Reconciliation, Upstream
+from webhook_app.models import Heartbeat, Reconciliation, StoredGate
 
 #: Less than this is the drift that time synchronisation smooths out.
 SMALLEST_JUMP = timedelta(seconds=5)
@@ -45,7 +45,7 @@ def follow_clock(database: Database, boot_id: str, now: datetime, uptime: timede
 
 def _move_plans(session: Session, jump: timedelta) -> None:
     for table, columns in (
-        (Upstream, (Upstream.next_probe_at, Upstream.paused_at, Upstream.refilled_at)),
+        (StoredGate, (StoredGate.next_probe_at, StoredGate.paused_at, StoredGate.refilled_at)),
         (Reconciliation, (Reconciliation.next_attempt_at, Reconciliation.lease_until, Reconciliation.first_failed_at)),
     ):
         session.execute(

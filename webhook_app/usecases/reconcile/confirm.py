@@ -14,8 +14,8 @@ from webhook_app.domain.money import format_amount
 from webhook_app.domain.status import TERMINAL, Status, StatusChange, Step, classify_step
 from webhook_app.domain.timestamps import format_timestamp
 from webhook_app.models import StatusChangeRecord, Transaction
-from webhook_app.models.discrepancy import AnomalyKind
-from webhook_app.usecases.reconcile.discrepancies import note_anomaly
+from webhook_app.models.discrepancy import DiscrepancyKind
+from webhook_app.usecases.reconcile.discrepancies import note_discrepancy
 
 #: What finance books: a change of one of these after a terminal status is an anomaly.
 _VALUES = (
@@ -40,9 +40,9 @@ def confirm_transaction(
             _record_status_change(session, confirmed, now)
     assert transaction is not None, "a first answer is always applied"
     if held and step is Step.IMPOSSIBLE:
-        _note_step(session, AnomalyKind.IMPOSSIBLE_STEP, held, confirmed, now)
+        _note_step(session, DiscrepancyKind.IMPOSSIBLE_STEP, held, confirmed, now)
     if held and step is Step.STALE:
-        _note_step(session, AnomalyKind.STALE_ANSWER, held, confirmed, now)
+        _note_step(session, DiscrepancyKind.STALE_ANSWER, held, confirmed, now)
     return transaction
 
 
@@ -56,10 +56,10 @@ def _note_terminal_change(session: Session, held: Transaction, confirmed: Confir
     if changes:
         told = "; ".join(changes)
         since = f"Proof had confirmed {held.status} of {format_timestamp(held.updated_at)}"
-        note_anomaly(
+        note_discrepancy(
             session,
             confirmed.merchant_transaction_id,
-            AnomalyKind.TERMINAL_CHANGED,
+            DiscrepancyKind.TERMINAL_CHANGED,
             fingerprint=hashlib.sha256(f"{since} {told}".encode()).hexdigest()[:32],
             detail=f"{since}; then {told}",
             now=now,
@@ -108,16 +108,18 @@ def _record_status_change(session: Session, confirmed: Confirmed, now: datetime)
     )
 
 
-def _note_step(session: Session, kind: AnomalyKind, held: StatusChange, confirmed: Confirmed, now: datetime) -> None:
+def _note_step(
+    session: Session, kind: DiscrepancyKind, held: StatusChange, confirmed: Confirmed, now: datetime
+) -> None:
     at = format_timestamp(confirmed.updated_at)
-    if kind is AnomalyKind.IMPOSSIBLE_STEP:
+    if kind is DiscrepancyKind.IMPOSSIBLE_STEP:
         detail = f"Proof went from {held.status} to {confirmed.status} at {at}, a step that its lifecycle lacks"
     else:
         detail = (
             f"Proof answered {confirmed.status} of {at} after it had confirmed {held.status} of "
             f"{format_timestamp(held.updated_at)}; the newer one is kept"
         )
-    note_anomaly(
+    note_discrepancy(
         session,
         confirmed.merchant_transaction_id,
         kind,

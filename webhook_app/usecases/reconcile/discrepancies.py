@@ -13,44 +13,50 @@ from webhook_app.domain.money import format_amount
 from webhook_app.domain.status import Status, StatusChange, Step, classify_step
 from webhook_app.domain.text import storable
 from webhook_app.domain.timestamps import format_timestamp
-from webhook_app.models import Anomaly, Event, Reconciliation, Transaction
-from webhook_app.models.discrepancy import AnomalyKind
+from webhook_app.models import Discrepancy, Event, Reconciliation, Transaction
+from webhook_app.models.discrepancy import DiscrepancyKind
 
 #: Anybody can post events, so a flood of forged ones must not make comparing them expensive.
 _MOST_EVENTS_COMPARED = 100
 _MOST_ANOMALIES_REVIEWED = 500
 
 #: Kinds whose fingerprint is the id of the event that disagrees.
-_OF_EVENTS = (AnomalyKind.STATUS_MISMATCH, AnomalyKind.AMOUNT_MISMATCH)
+_OF_EVENTS = (DiscrepancyKind.STATUS_MISMATCH, DiscrepancyKind.AMOUNT_MISMATCH)
 #: Kinds that are over once Proof confirms the transaction at all.
-_OF_UNCONFIRMED = (AnomalyKind.UNKNOWN_TO_PROOF, AnomalyKind.RECONCILIATION_FAILED)
+_OF_UNCONFIRMED = (DiscrepancyKind.UNKNOWN_TO_PROOF, DiscrepancyKind.RECONCILIATION_FAILED)
 
 
-def note_anomaly(
-    session: Session, merchant_transaction_id: str, kind: AnomalyKind, *, fingerprint: str, detail: str, now: datetime
+def note_discrepancy(
+    session: Session,
+    merchant_transaction_id: str,
+    kind: DiscrepancyKind,
+    *,
+    fingerprint: str,
+    detail: str,
+    now: datetime,
 ) -> None:
     """Records the anomaly unless it was. One that had been resolved, or that changes, is open again: whoever had
     acknowledged it had not seen this."""
-    statement = insert_into(session, Anomaly).values(
+    statement = insert_into(session, Discrepancy).values(
         merchant_transaction_id=merchant_transaction_id,
         kind=kind,
         fingerprint=fingerprint,
         detail=storable(detail, 500),
         detected_at=now,
     )
-    was_resolved = Anomaly.resolved_at.is_not(None)
-    has_changed = or_(was_resolved, Anomaly.detail != statement.excluded.detail)
+    was_resolved = Discrepancy.resolved_at.is_not(None)
+    has_changed = or_(was_resolved, Discrepancy.detail != statement.excluded.detail)
     session.execute(
         statement.on_conflict_do_update(
-            index_elements=[Anomaly.merchant_transaction_id, Anomaly.kind, Anomaly.fingerprint],
+            index_elements=[Discrepancy.merchant_transaction_id, Discrepancy.kind, Discrepancy.fingerprint],
             set_={
                 "detail": statement.excluded.detail,
                 "resolved_at": None,
-                "opened_at": case((was_resolved, now), else_=Anomaly.opened_at),
-                "revision": case((has_changed, Anomaly.revision + 1), else_=Anomaly.revision),
+                "opened_at": case((was_resolved, now), else_=Discrepancy.opened_at),
+                "revision": case((has_changed, Discrepancy.revision + 1), else_=Discrepancy.revision),
                 **{
                     column.key: case((has_changed, null()), else_=column)
-                    for column in (Anomaly.acknowledged_at, Anomaly.acknowledged_by, Anomaly.note)
+                    for column in (Discrepancy.acknowledged_at, Discrepancy.acknowledged_by, Discrepancy.note)
                 },
             },
         )
@@ -67,15 +73,15 @@ def note_failure(session: Session, row: Reconciliation, *, is_unknown: bool, now
             .limit(1)
         ).first()
         claim = f"{reported[0]} of {format_timestamp(reported[1]) or 'no usable time'}" if reported else "an id"
-        kind, fingerprint = AnomalyKind.UNKNOWN_TO_PROOF, "404"
+        kind, fingerprint = DiscrepancyKind.UNKNOWN_TO_PROOF, "404"
         detail = f"reported {claim}, but Proof's API does not know the transaction: possibly forged"
     else:
-        kind, fingerprint = AnomalyKind.RECONCILIATION_FAILED, "failed"
+        kind, fingerprint = DiscrepancyKind.RECONCILIATION_FAILED, "failed"
         name = "/".join(filter(None, (row.last_error, row.last_code)))
         answered = f"HTTP {row.last_http_status} {name}" if row.last_http_status else name
         attempts = "1 attempt" if row.attempts == 1 else f"{row.attempts} attempts"
         detail = f"gave up at {format_timestamp(now)} after {attempts}, the last one: {answered}"
-    note_anomaly(session, row.merchant_transaction_id, kind, fingerprint=fingerprint, detail=detail, now=now)
+    note_discrepancy(session, row.merchant_transaction_id, kind, fingerprint=fingerprint, detail=detail, now=now)
 
 
 def compare_with_events(
@@ -101,7 +107,7 @@ def compare_with_events(
     ).all()
     mismatched = {(kind, str(event.id)): detail for event in events for kind, detail in _mismatches(event, transaction)}
     for (kind, fingerprint), detail in mismatched.items():
-        note_anomaly(
+        note_discrepancy(
             session, transaction.merchant_transaction_id, kind, fingerprint=fingerprint, detail=detail, now=now
         )
     _resolve_explained(session, transaction, now)
@@ -109,14 +115,14 @@ def compare_with_events(
     return max(ahead, default=None)
 
 
-def _mismatches(event: Event, transaction: Transaction) -> list[tuple[AnomalyKind, str]]:
+def _mismatches(event: Event, transaction: Transaction) -> list[tuple[DiscrepancyKind, str]]:
     if event.status != transaction.status:
         # Proof tells time in seconds, so two changes may share a moment.
         if event.updated_at in (None, transaction.updated_at) and _could_have_led_to(event, transaction):
             return []
         reported = f"reported {event.status} of {format_timestamp(event.updated_at) or 'no usable time'}"
         confirmed = f"Proof confirms {transaction.status} of {format_timestamp(transaction.updated_at)}"
-        return [(AnomalyKind.STATUS_MISMATCH, f"{reported}, but {confirmed}")]
+        return [(DiscrepancyKind.STATUS_MISMATCH, f"{reported}, but {confirmed}")]
     if event.updated_at is not None and event.updated_at > transaction.updated_at:
         return []
     differences = [
@@ -127,7 +133,7 @@ def _mismatches(event: Event, transaction: Transaction) -> list[tuple[AnomalyKin
         )
         if reported is not None and reported != confirmed
     ]
-    return [(AnomalyKind.AMOUNT_MISMATCH, "reported " + "; ".join(differences))] if differences else []
+    return [(DiscrepancyKind.AMOUNT_MISMATCH, "reported " + "; ".join(differences))] if differences else []
 
 
 def _could_have_led_to(event: Event, transaction: Transaction) -> bool:
@@ -143,14 +149,14 @@ def _resolve_explained(session: Session, transaction: Transaction, now: datetime
     """Closes what a confirmation explains, oldest first: mismatches of events that the transaction has caught up with,
     that it was unknown or could not be reconciled, and that it had been pending for too long in another status."""
     open_ones = session.execute(
-        select(Anomaly.id, Anomaly.kind, Anomaly.fingerprint)
+        select(Discrepancy.id, Discrepancy.kind, Discrepancy.fingerprint)
         .where(
-            Anomaly.merchant_transaction_id == transaction.merchant_transaction_id,
-            Anomaly.kind.in_((*_OF_EVENTS, *_OF_UNCONFIRMED, AnomalyKind.PENDING_TOO_LONG)),
-            Anomaly.resolved_at.is_(None),
+            Discrepancy.merchant_transaction_id == transaction.merchant_transaction_id,
+            Discrepancy.kind.in_((*_OF_EVENTS, *_OF_UNCONFIRMED, DiscrepancyKind.PENDING_TOO_LONG)),
+            Discrepancy.resolved_at.is_(None),
         )
         # Forged events may have made any number of mismatches; of the other kinds there is a handful.
-        .order_by(Anomaly.kind.in_(_OF_EVENTS), Anomaly.id)
+        .order_by(Discrepancy.kind.in_(_OF_EVENTS), Discrepancy.id)
         .limit(_MOST_ANOMALIES_REVIEWED)
     ).all()
     if not open_ones:
@@ -162,16 +168,16 @@ def _resolve_explained(session: Session, transaction: Transaction, now: datetime
     explained = []
     for anomaly_id, kind, fingerprint in open_ones:
         if kind in _OF_EVENTS:
-            is_explained = _is_explained(events.get(int(fingerprint)), AnomalyKind(kind), transaction)
+            is_explained = _is_explained(events.get(int(fingerprint)), DiscrepancyKind(kind), transaction)
         else:
             is_explained = kind in _OF_UNCONFIRMED or fingerprint != transaction.status
         if is_explained:
             explained.append(anomaly_id)
     if explained:
-        session.execute(update(Anomaly).where(Anomaly.id.in_(explained)).values(resolved_at=now))
+        session.execute(update(Discrepancy).where(Discrepancy.id.in_(explained)).values(resolved_at=now))
 
 
-def _is_explained(event: Event | None, kind: AnomalyKind, transaction: Transaction) -> bool:
+def _is_explained(event: Event | None, kind: DiscrepancyKind, transaction: Transaction) -> bool:
     if event is None or (event.updated_at is not None and event.updated_at < transaction.updated_at):
         return True
     return all(kind is not found for found, _ in _mismatches(event, transaction))

@@ -13,10 +13,10 @@ from webhook_app.db.database import Database
 from webhook_app.db.upsert import insert_into
 from webhook_app.domain.status import TERMINAL, Status
 from webhook_app.domain.timestamps import format_timestamp
-from webhook_app.models import Anomaly, Heartbeat, Reconciliation, Transaction
-from webhook_app.models.discrepancy import AnomalyKind
+from webhook_app.models import Discrepancy, Heartbeat, Reconciliation, Transaction
+from webhook_app.models.discrepancy import DiscrepancyKind
 from webhook_app.models.reconciliation import State
-from webhook_app.usecases.reconcile.discrepancies import note_anomaly
+from webhook_app.usecases.reconcile.discrepancies import note_discrepancy
 
 #: How often one of all the clocks looks; what is overdue has been for hours.
 EVERY = timedelta(minutes=1)
@@ -54,10 +54,10 @@ def note_overdue(database: Database, now: datetime, after: timedelta) -> int:
         )
         found = [*_find_under_way(session, before, ids), *_find_unconfirmed(session, before, ids)]
         for merchant_transaction_id, status, since in found:
-            note_anomaly(
+            note_discrepancy(
                 session,
                 merchant_transaction_id,
-                AnomalyKind.PENDING_TOO_LONG,
+                DiscrepancyKind.PENDING_TOO_LONG,
                 fingerprint=status,
                 detail=_describe(status, since),
                 now=now,
@@ -125,12 +125,12 @@ def _is_noted(
     merchant_transaction_id: InstrumentedAttribute[str], status: ColumnElement[str] | InstrumentedAttribute[str]
 ) -> ColumnElement[Any]:
     return (
-        select(Anomaly.id)
+        select(Discrepancy.id)
         .where(
-            Anomaly.merchant_transaction_id == merchant_transaction_id,
-            Anomaly.kind == AnomalyKind.PENDING_TOO_LONG,
-            Anomaly.fingerprint == status,
-            Anomaly.resolved_at.is_(None),
+            Discrepancy.merchant_transaction_id == merchant_transaction_id,
+            Discrepancy.kind == DiscrepancyKind.PENDING_TOO_LONG,
+            Discrepancy.fingerprint == status,
+            Discrepancy.resolved_at.is_(None),
         )
         .exists()
     )

@@ -16,7 +16,7 @@ from webhook_app.db.database import Database
 from webhook_app.domain.failures import Failure
 from webhook_app.logs import get_logger
 from webhook_app.usecases.reconcile.apply import Applied, Outcome, Policy, apply_outcomes
-from webhook_app.usecases.reconcile.claim import Claim, claim_due, claim_one, release
+from webhook_app.usecases.reconcile.claim import Claim, claim_due, claim_one, hand_back
 
 log = get_logger()
 
@@ -62,7 +62,7 @@ class Reconciler:
             # Where this is not reached, the leases run out and the clock finds them.
             executor.shutdown(wait=False, cancel_futures=True)
             if under_way:
-                release(self.database, list(under_way.values()))
+                hand_back(self.database, list(under_way.values()))
         return applied
 
     def reconcile_one(self, merchant_transaction_id: str) -> Applied | None:

@@ -8,21 +8,21 @@ from sqlalchemy.orm import Session
 from webhook_app.domain.failures import Failure
 from webhook_app.domain.gate import Gate
 from webhook_app.domain.retry_policy import Blame
-from webhook_app.models import Upstream
+from webhook_app.models import StoredGate
 
 
 def read_gate(session: Session) -> Gate:
-    return _to_gate(session.get_one(Upstream, 1))
+    return _to_gate(session.get_one(StoredGate, 1))
 
 
 def lock_gate(session: Session) -> Gate:
     """The gate, held until the transaction ends: claims of all workers pass here one after the other."""
-    row = select(Upstream).where(Upstream.id == 1).with_for_update().execution_options(populate_existing=True)
+    row = select(StoredGate).where(StoredGate.id == 1).with_for_update().execution_options(populate_existing=True)
     return _to_gate(session.scalars(row).one())
 
 
 def store_gate(session: Session, gate: Gate) -> None:
-    row = session.get_one(Upstream, 1)
+    row = session.get_one(StoredGate, 1)
     row.tokens = gate.tokens
     row.refilled_at = gate.refilled_at
     row.failing_ids = list(gate.failing_ids)
@@ -39,7 +39,7 @@ def store_gate(session: Session, gate: Gate) -> None:
     row.request_id = failure.request_id if failure else None
 
 
-def _to_gate(row: Upstream) -> Gate:
+def _to_gate(row: StoredGate) -> Gate:
     failure = None
     if row.error is not None:
         failure = Failure(row.http_status, row.error, row.code or "", row.message or "", row.request_id)

@@ -15,7 +15,7 @@ from webhook_app.domain.time_zones import read_zone
 from webhook_app.domain.timestamps import format_timestamp, parse_timestamp
 
 
-class Moment(fields.Field[datetime]):
+class Timestamp(fields.Field[datetime]):
     """An ISO 8601 timestamp, UTC unless it says otherwise; a date alone is its midnight."""
 
     def _serialize(self, value: datetime | None, attr: str | None, obj: Any, **kwargs: Any) -> str | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from marshmallow import Schema
 from webargs import fields
 
-from webhook_app.web.api.fields import Moment
+from webhook_app.web.api.fields import Timestamp
 
 #: Most items on one page of a list.
 MAX_LIMIT = 200
@@ -17,4 +17,4 @@ class LastErrorSchema(Schema):
     code = fields.String(allow_none=True)
     message = fields.String(allow_none=True)
     request_id = fields.String(allow_none=True)
-    at = Moment(allow_none=True)
+    at = Timestamp(allow_none=True)

@@ -9,8 +9,8 @@ from marshmallow import RAISE
 
 from webhook_app.usecases.audit import Actor
 from webhook_app.usecases.finance.discrepancies import (
-    Discrepancy,
     DiscrepancyRefused,
+    DiscrepancyReport,
     acknowledge,
     count_discrepancies,
     list_discrepancies,
@@ -58,7 +58,7 @@ def list_all(query: dict[str, Any]) -> dict[str, Any]:
 @discrepancies_blueprint.arguments(AcknowledgementSchema)
 @discrepancies_blueprint.response(200, DiscrepancySchema)
 @discrepancies_blueprint.alt_response(409, response="Conflict")
-def acknowledge_one(order: dict[str, Any], discrepancy_id: int) -> Discrepancy:
+def acknowledge_one(order: dict[str, Any], discrepancy_id: int) -> DiscrepancyReport:
     """Notes that a person has looked at it. 409 where it is not open, or has changed since it was seen."""
     services = get_services()
     try:
@@ -76,7 +76,7 @@ def acknowledge_one(order: dict[str, Any], discrepancy_id: int) -> Discrepancy:
 @discrepancies_blueprint.arguments(ReopeningSchema)
 @discrepancies_blueprint.response(200, DiscrepancySchema)
 @discrepancies_blueprint.alt_response(409, response="Conflict")
-def reopen_one(order: dict[str, Any], discrepancy_id: int) -> Discrepancy:
+def reopen_one(order: dict[str, Any], discrepancy_id: int) -> DiscrepancyReport:
     """Takes an acknowledgement back. 409 where it is not acknowledged."""
     services = get_services()
     try:

@@ -8,9 +8,9 @@ from typing import Any
 from marshmallow import RAISE, Schema, ValidationError, fields, post_load, validate, validates_schema
 
 from webhook_app.domain.status import Status
-from webhook_app.models.discrepancy import AnomalyKind
+from webhook_app.models.discrepancy import DiscrepancyKind
 from webhook_app.usecases.finance.discrepancies import DiscrepancyFilter, DiscrepancyState
-from webhook_app.web.api.fields import Amount, Choice, Moment, Term, WholeNumber
+from webhook_app.web.api.fields import Amount, Choice, Term, Timestamp, WholeNumber
 from webhook_app.web.api.schemas import MAX_LIMIT
 
 #: As a filter: open, acknowledged and resolved ones alike.
@@ -28,11 +28,11 @@ class DiscrepancyFilterSchema(Schema):
     class Meta:
         unknown = RAISE
 
-    kind = Choice(AnomalyKind)
+    kind = Choice(DiscrepancyKind)
     state = Choice([*DiscrepancyState, ALL], load_default=str(DiscrepancyState.OPEN))
     merchant_transaction_id = Term()
-    opened_from = Moment()
-    opened_to = Moment(metadata={"description": "Older than that."})
+    opened_from = Timestamp()
+    opened_to = Timestamp(metadata={"description": "Older than that."})
 
     @validates_schema
     def _check_range(self, data: Mapping[str, Any], **_: Any) -> None:
@@ -80,16 +80,16 @@ class DiscrepancySchema(Schema):
 
     id = fields.Integer()
     merchant_transaction_id = fields.String()
-    kind = Choice(AnomalyKind)
+    kind = Choice(DiscrepancyKind)
     state = Choice(DiscrepancyState)
     detail = fields.String()
     revision = fields.Integer()
-    detected_at = Moment()
-    opened_at = Moment()
-    acknowledged_at = Moment(allow_none=True)
+    detected_at = Timestamp()
+    opened_at = Timestamp()
+    acknowledged_at = Timestamp(allow_none=True)
     acknowledged_by = fields.String(allow_none=True)
     note = fields.String(allow_none=True)
-    resolved_at = Moment(allow_none=True)
+    resolved_at = Timestamp(allow_none=True)
     status = Choice(Status, allow_none=True)
     currency = fields.String(allow_none=True)
     crypto_amount = Amount(allow_none=True)
@@ -98,7 +98,7 @@ class DiscrepancySchema(Schema):
 
 
 class DiscrepancyCountSchema(Schema):
-    kind = Choice(AnomalyKind)
+    kind = Choice(DiscrepancyKind)
     open = fields.Integer()
     acknowledged = fields.Integer()
 

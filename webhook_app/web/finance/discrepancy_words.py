@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from flask import Flask
 
-from webhook_app.models.discrepancy import AnomalyKind
+from webhook_app.models.discrepancy import DiscrepancyKind
 
 
 @dataclass(frozen=True)
@@ -18,42 +18,42 @@ class KindWords:
 
 
 KINDS: Mapping[str, KindWords] = {
-    AnomalyKind.STATUS_MISMATCH: KindWords(
+    DiscrepancyKind.STATUS_MISMATCH: KindWords(
         "Reported status differs",
         "A webhook told another status than Proof's API confirms, and no later change explains it.",
         "Book what is confirmed. If it stays for more than an hour, ask Proof's support which one is right.",
     ),
-    AnomalyKind.AMOUNT_MISMATCH: KindWords(
+    DiscrepancyKind.AMOUNT_MISMATCH: KindWords(
         "Reported amount differs",
         "A webhook told another amount than Proof's API confirms for the same moment.",
         "Book what is confirmed. Ask Proof's support why they differ, then acknowledge with their answer.",
     ),
-    AnomalyKind.IMPOSSIBLE_STEP: KindWords(
+    DiscrepancyKind.IMPOSSIBLE_STEP: KindWords(
         "Impossible step",
         "Proof confirmed a status that cannot follow the one before, such as pending after completed.",
         "What Proof confirmed last is shown. Check what was booked before, and ask Proof's support.",
     ),
-    AnomalyKind.STALE_ANSWER: KindWords(
+    DiscrepancyKind.STALE_ANSWER: KindWords(
         "Older answer from Proof",
         "Proof's API answered with an older state than it had confirmed before; the newer one was kept.",
         "Nothing has to be booked. If it comes often, tell Proof's support.",
     ),
-    AnomalyKind.UNKNOWN_TO_PROOF: KindWords(
+    DiscrepancyKind.UNKNOWN_TO_PROOF: KindWords(
         "Unknown to Proof: possibly forged",
         "A webhook named an id that Proof's API does not know.",
         "Book nothing and pay nothing out. Ask the team that runs this service to look where it came from.",
     ),
-    AnomalyKind.TERMINAL_CHANGED: KindWords(
+    DiscrepancyKind.TERMINAL_CHANGED: KindWords(
         "Changed after it was final",
         "Proof had confirmed it as completed, failed or cancelled, and changed it afterwards.",
         "Check whether it is in books that are closed, and correct them. The time line shows what became what.",
     ),
-    AnomalyKind.PENDING_TOO_LONG: KindWords(
+    DiscrepancyKind.PENDING_TOO_LONG: KindWords(
         "Pending too long",
         "It has been on its way, or not been confirmed at all, for longer than is normal.",
         "Ask Proof's support whether it is stuck. It goes away by itself when Proof confirms the next status.",
     ),
-    AnomalyKind.RECONCILIATION_FAILED: KindWords(
+    DiscrepancyKind.RECONCILIATION_FAILED: KindWords(
         "Could not be reconciled",
         "Proof's API did not give a usable answer, and it is no longer asked by itself.",
         "What is shown may be out of date. An admin has to replay it, with the request id for Proof's support.",

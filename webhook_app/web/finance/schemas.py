@@ -10,14 +10,14 @@ from webargs import fields
 
 from webhook_app.domain.status import Status
 from webhook_app.domain.time_zones import read_zone
-from webhook_app.models.discrepancy import AnomalyKind
+from webhook_app.models.discrepancy import DiscrepancyKind
 from webhook_app.models.event import Channel, Delivery
 from webhook_app.models.reconciliation import State
 from webhook_app.usecases.finance.cross_field_validation import find_contradictions
 from webhook_app.usecases.finance.summary import DayOf, Dimension, Grouping
-from webhook_app.usecases.finance.transaction_filter import ANY_ANOMALY, TransactionFilter
+from webhook_app.usecases.finance.transaction_filter import ANY_DISCREPANCY, TransactionFilter
 from webhook_app.usecases.reconcile.report import PAUSED
-from webhook_app.web.api.fields import Amount, Choice, Moment, Term, TimeZone
+from webhook_app.web.api.fields import Amount, Choice, Term, Timestamp, TimeZone
 from webhook_app.web.api.schemas import MAX_LIMIT, LastErrorSchema
 from webhook_app.web.requests import get_services
 
@@ -36,12 +36,12 @@ class TransactionFilterSchema(Schema):
     fiat_currency = Term()
     partner_user_id = Term()
     state = Choice([*State, PAUSED])
-    anomaly = Choice([ANY_ANOMALY, *AnomalyKind], description="Has an unresolved anomaly of that kind.")
-    created_from = Moment()
-    created_to = Moment()
-    updated_from = Moment()
-    updated_to = Moment()
-    as_of = Moment(
+    anomaly = Choice([ANY_DISCREPANCY, *DiscrepancyKind], description="Has an unresolved anomaly of that kind.")
+    created_from = Timestamp()
+    created_to = Timestamp()
+    updated_from = Timestamp()
+    updated_to = Timestamp()
+    as_of = Timestamp(
         metadata={
             "description": "Answers with what was confirmed at that moment, a past one; the same for ever. "
             "Goes with neither state nor anomaly."
@@ -92,40 +92,40 @@ class SummaryQuerySchema(TransactionFilterSchema):
 class ReconciliationSchema(Schema):
     state = Choice([*State, PAUSED])
     attempts = fields.Integer()
-    next_attempt_at = Moment(allow_none=True)
-    reconciled_at = Moment(allow_none=True)
+    next_attempt_at = Timestamp(allow_none=True)
+    reconciled_at = Timestamp(allow_none=True)
     last_error = fields.Nested(LastErrorSchema, allow_none=True)
 
 
 class AnomalySchema(Schema):
-    kind = Choice(AnomalyKind)
-    at = Moment(attribute="detected_at")
+    kind = Choice(DiscrepancyKind)
+    at = Timestamp(attribute="detected_at")
     detail = fields.String()
-    acknowledged_at = Moment(allow_none=True)
+    acknowledged_at = Timestamp(allow_none=True)
     acknowledged_by = fields.String(allow_none=True)
     note = fields.String(allow_none=True)
 
 
 class StatusChangeSchema(Schema):
     status = Choice(Status)
-    updated_at = Moment()
-    recorded_at = Moment()
+    updated_at = Timestamp()
+    recorded_at = Timestamp()
 
 
 class EventSchema(Schema):
     id = fields.Integer()
     channel = Choice(Channel)
     status = fields.String()
-    updated_at = Moment(allow_none=True)
-    received_at = Moment()
+    updated_at = Timestamp(allow_none=True)
+    received_at = Timestamp()
     receipts = fields.Integer()
     delivery = Choice(Delivery)
     warnings = fields.List(fields.String())
 
 
 class AttemptSchema(Schema):
-    started_at = Moment()
-    finished_at = Moment()
+    started_at = Timestamp()
+    finished_at = Timestamp()
     status = Choice(Status, allow_none=True)
     http_status = fields.Integer(allow_none=True)
     error = fields.String(allow_none=True)
@@ -134,7 +134,7 @@ class AttemptSchema(Schema):
     request_id = fields.String(allow_none=True)
     decision = fields.String()
     counted = fields.Boolean()
-    next_attempt_at = Moment(allow_none=True)
+    next_attempt_at = Timestamp(allow_none=True)
 
 
 class TransactionSchema(Schema):
@@ -151,9 +151,9 @@ class TransactionSchema(Schema):
     crypto_amount = Amount(allow_none=True)
     fiat_currency = fields.String(allow_none=True)
     fiat_amount = Amount(allow_none=True)
-    created_at = Moment(allow_none=True)
-    updated_at = Moment(allow_none=True)
-    confirmed_at = Moment(allow_none=True)
+    created_at = Timestamp(allow_none=True)
+    updated_at = Timestamp(allow_none=True)
+    confirmed_at = Timestamp(allow_none=True)
     reported_status = fields.String(allow_none=True)
     reconciliation = fields.Nested(ReconciliationSchema, allow_none=True)
     anomalies = fields.List(fields.Nested(AnomalySchema))
@@ -202,6 +202,6 @@ class SummarySchema(Schema):
     day_of = Choice(DayOf)
     tz = fields.String()
     count = fields.Integer()
-    last_confirmed_at = Moment(allow_none=True)
+    last_confirmed_at = Timestamp(allow_none=True)
     items = fields.List(fields.Nested(SummaryRowSchema))
     freshness = fields.Nested(FreshnessSchema)

@@ -30,7 +30,7 @@ _KINDS = {
 }
 
 
-def register_wording(app: Flask) -> None:
+def register_template_filters(app: Flask) -> None:
     app.add_template_filter(when)
     app.add_template_filter(exactly)
     app.add_template_filter(duration)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from flask import Blueprint, Response, jsonify
 
-from webhook_app.readiness import CHECKS, OK, run_check
+from webhook_app.readiness import OK, run_checks
 from webhook_app.web.requests import get_services
 
 health_blueprint = Blueprint("health", __name__)
@@ -19,7 +19,7 @@ def healthz() -> Response:
 @health_blueprint.get("/readyz")
 def readyz() -> tuple[Response, int]:
     """Everything it needs works: each check is `ok` or says what is wrong."""
-    results = {name: run_check(name, get_services()) for name in CHECKS}
+    results = run_checks(get_services())
     is_ready = all(result == OK for result in results.values())
     depth = get_services().spool.depth()
     answer = {

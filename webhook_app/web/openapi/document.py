@@ -8,7 +8,7 @@ from werkzeug.exceptions import HTTPException
 
 from webhook_app import __version__
 from webhook_app.config import Settings
-from webhook_app.web.api.fields import Amount, Moment
+from webhook_app.web.api.fields import Amount, Timestamp
 from webhook_app.web.errors import from_http_exception
 from webhook_app.web.openapi.conventions import ERRORS, HEADERS, Conventions, ErrorSchema, describe_field
 from webhook_app.web.openapi.operations import TAGS, describe_plain_routes
@@ -46,7 +46,7 @@ class DocumentedApi(Api):  # type: ignore[misc]  # flask-smorest is not typed
         )
         options = {"info": {"description": _DESCRIPTION}, "servers": [{"url": "/"}]}
         super().__init__(app, spec_kwargs={"extra_plugins": [Conventions(app)], **options})
-        self.register_field(Moment, "string", "date-time")
+        self.register_field(Timestamp, "string", "date-time")
         self.register_field(Amount, "string", None)
         self.ma_plugin.converter.add_attribute_function(describe_field)
         self.spec.components.security_scheme("token", _TOKEN)

@@ -5,14 +5,14 @@ from __future__ import annotations
 from flask import request
 
 from webhook_app.domain.text import storable
-from webhook_app.usecases.receive.ingest import Request
+from webhook_app.usecases.receive.ingest import RequestOrigin
 from webhook_app.web.requests import get_services
 
 #: Request headers that are kept with an event: enough to find the sender's log line, no credentials.
 _KEPT_HEADERS = ("User-Agent", "Content-Type", "X-Request-Id", "X-Forwarded-For", "Date", "Traceparent")
 
 
-def describe_request() -> Request:
+def describe_origin() -> RequestOrigin:
     """When the present request came, from where, with which headers worth keeping."""
     headers = {name: storable(request.headers[name], 500) for name in _KEPT_HEADERS if name in request.headers}
-    return Request(get_services().clock(), request.remote_addr and storable(request.remote_addr, 64), headers)
+    return RequestOrigin(get_services().clock(), request.remote_addr and storable(request.remote_addr, 64), headers)

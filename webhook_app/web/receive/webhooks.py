@@ -15,7 +15,7 @@ from webhook_app.usecases.receive.intake import IntakeUnavailable, Spooled
 from webhook_app.usecases.receive.rejections import keep_rejection
 from webhook_app.web.errors import ApiError, database_unavailable
 from webhook_app.web.receive.event_schema import parse_event
-from webhook_app.web.receive.origin import describe_request
+from webhook_app.web.receive.origin import describe_origin
 from webhook_app.web.requests import get_services
 from webhook_app.web.reserve import beside_webhooks
 
@@ -43,7 +43,7 @@ def receive(secret: str | None = None) -> tuple[Response, int]:
     services = get_services()
     details = {"id": event.merchant_transaction_id, "status": event.status}
     try:
-        accepted = services.intake.accept(event, describe_request())
+        accepted = services.intake.accept(event, describe_origin())
     except IntakeUnavailable as error:
         log.error("event not taken", why=str(error), **details)
         raise database_unavailable() from error
@@ -111,7 +111,7 @@ def _reject(problem: ApiError) -> None:
             if is_room:
                 keep_rejection(
                     get_services().database,
-                    describe_request(),
+                    describe_origin(),
                     http_status=problem.http_status,
                     error=problem.error,
                     code=problem.code,

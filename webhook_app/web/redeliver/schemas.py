@@ -10,7 +10,7 @@ from marshmallow import RAISE, Schema, ValidationError, fields, post_load, valid
 from webhook_app.models.event import Channel, Delivery
 from webhook_app.usecases.redeliver.deliveries import DeliveryFilter
 from webhook_app.usecases.redeliver.replay import DEFAULT_PER_SECOND, MOST_IDS, Selection
-from webhook_app.web.api.fields import Choice, Moment, Term, WholeNumber
+from webhook_app.web.api.fields import Choice, Term, Timestamp, WholeNumber
 from webhook_app.web.api.schemas import MAX_LIMIT, LastErrorSchema
 
 #: SQL's ids are 64 bits wide.
@@ -30,8 +30,8 @@ class DeliveryFilterSchema(Schema):
     error = Term()
     code = Term()
     merchant_transaction_id = Term()
-    received_from = Moment()
-    received_to = Moment()
+    received_from = Timestamp()
+    received_to = Timestamp()
 
     @validates_schema
     def _check_range(self, data: Mapping[str, Any], **_: Any) -> None:
@@ -98,13 +98,13 @@ class DeliverySchema(Schema):
     merchant_transaction_id = fields.String()
     channel = Choice(Channel)
     status = fields.String()
-    updated_at = Moment(allow_none=True)
-    received_at = Moment()
+    updated_at = Timestamp(allow_none=True)
+    received_at = Timestamp()
     state = Choice(Delivery)
-    settled_at = Moment(allow_none=True)
+    settled_at = Timestamp(allow_none=True)
     warnings = fields.List(fields.String())
     attempts = fields.Integer()
-    next_attempt_at = Moment(allow_none=True)
+    next_attempt_at = Timestamp(allow_none=True)
     last_error = fields.Nested(LastErrorSchema, allow_none=True)
 
 
@@ -129,15 +129,15 @@ class OrderedSchema(Schema):
 
 class ReplaySchema(Schema):
     id = fields.Integer()
-    created_at = Moment()
+    created_at = Timestamp()
     actor = fields.String()
     via = fields.String()
     reason = fields.String()
     wanted = fields.Dict()
     matched = fields.Integer()
     per_second = fields.Float()
-    finished_at = Moment(allow_none=True)
-    cancelled_at = Moment(allow_none=True)
+    finished_at = Timestamp(allow_none=True)
+    cancelled_at = Timestamp(allow_none=True)
     cancelled_by = fields.String(allow_none=True)
 
 

@@ -10,10 +10,10 @@ from werkzeug.wrappers import Response
 from webhook_app.models.role import Role
 from webhook_app.usecases.audit import Actor
 from webhook_app.usecases.finance.discrepancies import (
-    Discrepancy,
     DiscrepancyFilter,
     DiscrepancyPage,
     DiscrepancyRefused,
+    DiscrepancyReport,
     DiscrepancyState,
     acknowledge,
     count_discrepancies,
@@ -126,7 +126,7 @@ def _read_text(name: str) -> str:
     return request.form.get(name, "").replace("\r\n", "\n").strip()
 
 
-def _find(discrepancy_id: int) -> Discrepancy:
+def _find(discrepancy_id: int) -> DiscrepancyReport:
     """Raises ApiError 404."""
     found = find_discrepancy(get_services().database, discrepancy_id) if 0 < discrepancy_id < 2**63 else None
     if found is None:
@@ -136,7 +136,7 @@ def _find(discrepancy_id: int) -> Discrepancy:
     return found
 
 
-def _render(discrepancy: Discrepancy, typed: str = "", problem: str = "") -> str:
+def _render(discrepancy: DiscrepancyReport, typed: str = "", problem: str = "") -> str:
     """The page of one; with what was typed into its form, and why that was refused."""
     back = local_path(request.form["back"]) if "back" in request.form else url_for("discrepancy_pages.show_all")
     # Whoever was refused because somebody else was faster has no form any more, but keeps what he typed.

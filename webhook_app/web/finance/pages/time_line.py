@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from webhook_app.models import Attempt, AuditEntry
-from webhook_app.usecases.finance.discrepancies import Discrepancy
+from webhook_app.usecases.finance.discrepancies import DiscrepancyReport
 from webhook_app.usecases.finance.reports import EventReport
 from webhook_app.usecases.finance.transaction_story import Change, TransactionStory
 
@@ -27,7 +27,7 @@ NAMES = {
 
 
 @dataclass(frozen=True)
-class TransactionStep:
+class TransactionEntry:
     """One entry of the time line; exactly one of the others is set."""
 
     at: datetime
@@ -35,30 +35,30 @@ class TransactionStep:
     act: AuditEntry | None = None
     attempt: Attempt | None = None
     change: Change | None = None
-    found: Discrepancy | None = None
-    resolved: Discrepancy | None = None
+    found: DiscrepancyReport | None = None
+    resolved: DiscrepancyReport | None = None
 
 
-def tell_steps(story: TransactionStory) -> Sequence[TransactionStep]:
+def tell_steps(story: TransactionStory) -> Sequence[TransactionEntry]:
     """Oldest first. At one moment a report comes before what a person did, then what came of asking Proof."""
     return sorted(_steps(story), key=lambda step: (step.at, _rank(step)))
 
 
-def _steps(story: TransactionStory) -> Iterator[TransactionStep]:
+def _steps(story: TransactionStory) -> Iterator[TransactionEntry]:
     for event in story.report.events:
-        yield TransactionStep(event.received_at, event=event)
+        yield TransactionEntry(event.received_at, event=event)
     for act in story.acts:
-        yield TransactionStep(act.at, act=act)
+        yield TransactionEntry(act.at, act=act)
     for attempt in story.report.attempts:
-        yield TransactionStep(attempt.finished_at, attempt=attempt)
+        yield TransactionEntry(attempt.finished_at, attempt=attempt)
     for change in story.changes:
-        yield TransactionStep(change.version.recorded_at, change=change)
+        yield TransactionEntry(change.version.recorded_at, change=change)
     for discrepancy in (*story.unresolved, *story.resolved):
-        yield TransactionStep(discrepancy.opened_at, found=discrepancy)
+        yield TransactionEntry(discrepancy.opened_at, found=discrepancy)
         if discrepancy.resolved_at is not None:
-            yield TransactionStep(discrepancy.resolved_at, resolved=discrepancy)
+            yield TransactionEntry(discrepancy.resolved_at, resolved=discrepancy)
 
 
-def _rank(step: TransactionStep) -> int:
+def _rank(step: TransactionEntry) -> int:
     kinds = (step.event, step.act, step.attempt, step.change, step.found, step.resolved)
     return next(number for number, kind in enumerate(kinds) if kind is not None)

@@ -14,7 +14,7 @@ from webhook_app.models.role import Role
 from webhook_app.usecases.finance.freshness import Freshness
 from webhook_app.usecases.finance.reports import TransactionPage, list_transactions
 from webhook_app.usecases.finance.summary import DayOf
-from webhook_app.usecases.finance.transaction_filter import ANY_ANOMALY
+from webhook_app.usecases.finance.transaction_filter import ANY_DISCREPANCY
 from webhook_app.usecases.reconcile.report import PAUSED
 from webhook_app.usecases.reconcile.stored_gate import read_gate
 from webhook_app.web.finance.discrepancy_words import KINDS
@@ -34,7 +34,7 @@ CHOICES = {
     "status": [(status, status) for status in Status],
     "type": [("buy", "buy"), ("sell", "sell")],
     "state": [(state, state) for state in (*State, PAUSED)],
-    "anomaly": [(ANY_ANOMALY, "any kind"), *((kind, words.name) for kind, words in KINDS.items())],
+    "anomaly": [(ANY_DISCREPANCY, "any kind"), *((kind, words.name) for kind, words in KINDS.items())],
     "day_of": [(DayOf.UPDATED, "updated: its status began")],  # created is what it is without
 }
 

@@ -23,7 +23,7 @@ ACTIONS = {
 
 
 @dataclass(frozen=True)
-class Step:
+class TimeLineEntry:
     """One entry of the time line; exactly one of the last four is set, `settled` for the end of a good story."""
 
     at: datetime
@@ -43,24 +43,24 @@ class Advice:
     follows: str
 
 
-def tell_steps(story: DeliveryStory) -> Sequence[Step]:
+def tell_steps(story: DeliveryStory) -> Sequence[TimeLineEntry]:
     """The time line, oldest first. At one moment a receipt comes before a replay, and that before an attempt."""
     return sorted(_steps(story), key=lambda step: (step.at, _rank(step)))
 
 
-def _steps(story: DeliveryStory) -> Iterator[Step]:
+def _steps(story: DeliveryStory) -> Iterator[TimeLineEntry]:
     all_are_shown = len(story.receipts) == story.receipt_count
     for number, receipt in enumerate(story.receipts):
-        yield Step(receipt.received_at, receipt=receipt, is_first=all_are_shown and number == 0)
+        yield TimeLineEntry(receipt.received_at, receipt=receipt, is_first=all_are_shown and number == 0)
     for replay in story.replays:
-        yield Step(replay.created_at, replay=replay)
+        yield TimeLineEntry(replay.created_at, replay=replay)
     for attempt in story.attempts:
-        yield Step(attempt.finished_at, attempt=attempt)
+        yield TimeLineEntry(attempt.finished_at, attempt=attempt)
     if story.delivery.settled_at is not None:
-        yield Step(story.delivery.settled_at, settled=True)
+        yield TimeLineEntry(story.delivery.settled_at, settled=True)
 
 
-def _rank(step: Step) -> tuple[int, int]:
+def _rank(step: TimeLineEntry) -> tuple[int, int]:
     if step.receipt is not None:
         return 0, step.receipt.id
     if step.replay is not None:
