@@ -43,7 +43,7 @@ def test_everything_of_a_reconciled_transaction(
         "First confirmed values Partner user",
         "Reported amount differs open Reported fiat_amount 99.00, but Proof confirms 100.00",
         "Ask Proof's support why they differ",
-        "DiscrepancyReport: Reported amount differs",
+        "Discrepancy: Reported amount differs",
     ):
         assert shown in words
     assert "Do not book it" not in words

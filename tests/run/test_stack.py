@@ -29,7 +29,7 @@ from webhook_app.run.stack import run_stack
 stub = sys.argv[1]
 sys.exit(run_stack(load_settings(os.environ), os.environ, lambda *words: (sys.executable, stub, *words)))
 """
-ARGV = (sys.executable, "-c", DRIVER, str(REPOSITORY / "tests" / "run" / "stub_app.py"))
+ARGV = (sys.executable, "-c", DRIVER, str(REPOSITORY / "tests" / "support" / "stub_app.py"))
 UP = "Ctrl-C"
 
 

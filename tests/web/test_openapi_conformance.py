@@ -24,7 +24,7 @@ from webhook_app.usecases.access.tokens import create_token
 from webhook_app.usecases.heartbeats import CLOCK, beat
 from webhook_app.usecases.reconcile.reconciler import Reconciler
 
-CHECKS = Path(__file__).with_name("openapi_checks.py")
+CHECKS = Path(__file__).parents[1] / "support" / "openapi_checks.py"
 
 #: For each operation and phase; enough to meet each branch, few enough to be quick. More of them found no more.
 EXAMPLES = 8
