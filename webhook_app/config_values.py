@@ -1,5 +1,5 @@
 """The values of environment variables: each reader takes the text and returns the value, or raises ValueError with what
-is allowed, as the end of the sentence "it must be …"."""
+is allowed, as the end of the sentence "it must be …". `integer`, `number`, `url` and `one_of` make such readers."""
 
 from __future__ import annotations
 
@@ -30,23 +30,27 @@ def sqlite_url(path: Path) -> str:
     return URL.create("sqlite+pysqlite", database=str(path)).render_as_string()
 
 
+def read_folder(text: str) -> Path:
+    return Path(text).resolve()
+
+
 def read_database_url(text: str) -> str:
     if text.startswith("postgres://"):
         text = "postgresql://" + text.removeprefix("postgres://")
     try:
-        url = make_url(text)
+        parsed = make_url(text)
         urlsplit(text)  # refuses half an IPv6 address
     except (ArgumentError, ValueError):
         raise ValueError("a database URL, such as postgresql://user:password@host/name") from None
-    backend = url.get_backend_name()
+    backend = parsed.get_backend_name()
     if backend == "postgresql":
-        return url.set(drivername="postgresql+psycopg").render_as_string(hide_password=False)
-    if backend == "sqlite" and url.database and url.database != ":memory:":
-        return url.set(drivername="sqlite+pysqlite").render_as_string(hide_password=False)
+        return parsed.set(drivername="postgresql+psycopg").render_as_string(hide_password=False)
+    if backend == "sqlite" and parsed.database and parsed.database != ":memory:":
+        return parsed.set(drivername="sqlite+pysqlite").render_as_string(hide_password=False)
     raise ValueError("the URL of a PostgreSQL database or of an SQLite file")
 
 
-def url_reader(*schemes: str) -> Callable[[str], str]:
+def url(*schemes: str) -> Callable[[str], str]:
     def parse(text: str) -> str:
         try:
             parts = urlsplit(text)
@@ -61,7 +65,7 @@ def url_reader(*schemes: str) -> Callable[[str], str]:
     return parse
 
 
-def integer_reader(low: int, high: int) -> Callable[[str], int]:
+def integer(low: int, high: int) -> Callable[[str], int]:
     def parse(text: str) -> int:
         if not (text.isascii() and text.isdigit() and len(text) <= 20 and low <= int(text) <= high):
             raise ValueError(f"a whole number from {low} to {high}")
@@ -70,20 +74,20 @@ def integer_reader(low: int, high: int) -> Callable[[str], int]:
     return parse
 
 
-def number_reader(low: float, high: float) -> Callable[[str], float]:
+def number(low: float, high: float) -> Callable[[str], float]:
     def parse(text: str) -> float:
         try:
-            number = float(text)
+            value = float(text)
         except ValueError:
-            number = math.nan
-        if not low <= number <= high:
+            value = math.nan
+        if not low <= value <= high:
             raise ValueError(f"a number from {low:g} to {high:g}")
-        return number
+        return value
 
     return parse
 
 
-def choice_reader(*allowed: str) -> Callable[[str], str]:
+def one_of(*allowed: str) -> Callable[[str], str]:
     def parse(text: str) -> str:
         if text.lower() not in allowed:
             raise ValueError("one of " + ", ".join(allowed))

@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 import click
 from sqlalchemy import make_url
 
-from webhook_app.config import Settings
+from webhook_app.config import Settings, environment
 from webhook_app.logs import configure_logging
 from webhook_app.run import redis_server
 from webhook_app.run.data_folder import DataFolderInUse, holder, keep, locked, put
@@ -69,6 +69,7 @@ class _Plan:
     redis_argv: tuple[str, ...] | None
     redis_url: str
     redis_fault: str | None
+    proof_url: str
     sandbox_port: int | None
 
     @property
@@ -90,11 +91,6 @@ class _Plan:
 
 def _plan(settings: Settings, environ: Mapping[str, str], command: Command) -> _Plan:
     data_dir = settings.data_dir
-    env = dict(environ)
-    env["WEBHOOK_APP_DATA_DIR"] = str(data_dir)
-    env["DATABASE_URL"] = settings.database_url
-    env["HOST"], env["PORT"] = settings.host, str(settings.port)
-    env["SECRET_KEY"] = settings.secret_key or keep(data_dir / "secret-key", secrets.token_urlsafe)
     redis_argv: tuple[str, ...] | None = None
     redis_fault: str | None = None
     if settings.redis_url is None:
@@ -102,17 +98,23 @@ def _plan(settings: Settings, environ: Mapping[str, str], command: Command) -> _
     else:
         redis_url = settings.redis_url
         redis_fault = redis_server.redis_fault(redis_url, seconds=3.0)
-    env["REDIS_URL"] = redis_url
+    env = dict(environ) | environment(
+        data_dir=str(data_dir),
+        database_url=settings.database_url,
+        redis_url=redis_url,
+        host=settings.host,
+        port=str(settings.port),
+        secret_key=settings.secret_key or keep(data_dir / "secret-key", secrets.token_urlsafe),
+    )
+    proof_url = settings.proof_api_url or ""
     sandbox_port: int | None = None
     if settings.proof_api_url is None:
         sandbox_port = free_port(LOOPBACK, range(settings.sandbox_port, settings.sandbox_port + 20), settings.port)
-        env["SANDBOX_PORT"] = str(sandbox_port)
-        env["PROOF_API_URL"] = f"http://{LOOPBACK}:{sandbox_port}"
-        env["PROOF_CLIENT_TOKEN"] = ",".join(settings.proof_client_tokens) or keep(
-            data_dir / "sandbox-token", secrets.token_urlsafe
-        )
-    plan = _Plan(settings, command, env, redis_argv, redis_url, redis_fault, sandbox_port)
-    env["SANDBOX_WEBHOOK_URL"] = settings.sandbox_webhook_url or plan.webhook_url
+        proof_url = f"http://{LOOPBACK}:{sandbox_port}"
+        token = ",".join(settings.proof_client_tokens) or keep(data_dir / "sandbox-token", secrets.token_urlsafe)
+        env |= environment(sandbox_port=str(sandbox_port), proof_api_url=proof_url, proof_client_tokens=token)
+    plan = _Plan(settings, command, env, redis_argv, redis_url, redis_fault, proof_url, sandbox_port)
+    env |= environment(sandbox_webhook_url=settings.sandbox_webhook_url or plan.webhook_url)
     return plan
 
 
@@ -255,9 +257,9 @@ def _banner(plan: _Plan, token: str, log_in: str) -> str:
         ("API token", f"{token} (role admin, kept in {plan.token_path})"),
         (
             "Proof",
-            f"{plan.env['PROOF_API_URL']}/ (the sandbox: open its page to make a payment)"
+            f"{plan.proof_url}/ (the sandbox: open its page to make a payment)"
             if plan.sandbox_port
-            else str(settings.proof_api_url),
+            else plan.proof_url,
         ),
         ("Database", _masked(settings.database_url)),
         ("Redis", _masked(plan.redis_url) + (" (embedded)" if plan.redis_argv else "")),
