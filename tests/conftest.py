@@ -18,6 +18,7 @@ from flask.testing import FlaskClient
 
 from tests.support.clock import FakeClock
 from tests.support.people import BROWSER, PASSWORD, SHELL, log_in
+from tests.support.sandbox import Sandbox
 from tests.support.servers import PostgresDatabases, PostgresServer, RedisServer
 from webhook_app.adapters.proof import ProofClient
 from webhook_app.app import create_app
@@ -25,7 +26,7 @@ from webhook_app.config import Settings, load_settings
 from webhook_app.db.database import Database
 from webhook_app.db.migrate import upgrade
 from webhook_app.models.role import Role
-from webhook_app.sandbox.server import Sandbox, SandboxSettings
+from webhook_app.sandbox.server import SandboxSettings
 from webhook_app.services import Services, open_reconciler, open_services
 from webhook_app.usecases.access import passwords
 from webhook_app.usecases.access.accounts import create_account

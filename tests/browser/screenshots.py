@@ -16,10 +16,10 @@ from tests.support.admin_states import fill
 from tests.support.clock import FakeClock
 from tests.support.overview_states import STATES
 from tests.support.people import SHELL
+from tests.support.sandbox import Sandbox
 from tests.support.widths import NARROW, WIDE
 from webhook_app.db.database import Database
 from webhook_app.models.role import Role
-from webhook_app.sandbox.server import Sandbox
 from webhook_app.services import Services
 from webhook_app.usecases.access.accounts import create_account, set_role
 from webhook_app.usecases.access.tokens import create_token

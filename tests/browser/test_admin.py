@@ -14,12 +14,12 @@ from tests.support.admin_states import fill
 from tests.support.clock import FakeClock
 from tests.support.failures import fail
 from tests.support.live_server import LiveServer
+from tests.support.sandbox import Sandbox
 from tests.support.work import row, rows, work_once
 from webhook_app.adapters.queueing import job_id
 from webhook_app.models import AuditEntry, Replay
 from webhook_app.models.audit import AuditAction
 from webhook_app.models.role import Role
-from webhook_app.sandbox.server import Sandbox
 from webhook_app.services import Services
 from webhook_app.usecases.reconcile.reconciler import Reconciler
 from workers.clock import run_once

@@ -20,10 +20,10 @@ import urllib3
 
 from tests.chaos.engines import ENGINES, Engine
 from tests.chaos.keeper import Keeper
+from tests.support.sandbox import Sandbox, SandboxControl
 from tests.support.servers import RedisServer
 from webhook_app.db.database import Database
-from webhook_app.sandbox.control import SandboxControl
-from webhook_app.sandbox.server import Sandbox, SandboxSettings
+from webhook_app.sandbox.server import SandboxSettings
 
 #: Short time-outs, so that minutes become seconds. What is not named here has its default.
 SHORT: Mapping[str, str] = {

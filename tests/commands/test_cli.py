@@ -14,11 +14,11 @@ from click.testing import CliRunner
 from sqlalchemy import select, text
 
 from tests.support.clock import START
+from tests.support.sandbox import Sandbox
 from webhook_app.cli import cli
 from webhook_app.config import VARIABLES
 from webhook_app.db.database import Database
 from webhook_app.models import ApiToken
-from webhook_app.sandbox.server import Sandbox
 from webhook_app.usecases.access.tokens import find_caller
 from webhook_app.usecases.heartbeats import beat
 

@@ -18,10 +18,10 @@ from sqlalchemy import select
 
 from tests.support.clock import FakeClock
 from tests.support.failures import fail, ingest
+from tests.support.sandbox import Sandbox
 from tests.support.work import run_fast
 from webhook_app.cli import cli
 from webhook_app.models import Replay
-from webhook_app.sandbox.server import Sandbox
 from webhook_app.services import Services, utc_now
 from webhook_app.usecases.reconcile.reconciler import Reconciler
 from webhook_app.usecases.redeliver.replay_release import release_replays

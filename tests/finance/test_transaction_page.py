@@ -15,10 +15,10 @@ from tests.support.failures import fail, ingest
 from tests.support.page_text import EVIL, in_words
 from tests.support.people import BROWSER
 from tests.support.rows import attempt, confirm, hear_of, note, pause, seed
+from tests.support.sandbox import Sandbox
 from tests.support.work import work_once
 from webhook_app.db.database import Database
 from webhook_app.models import AuditEntry, Transaction
-from webhook_app.sandbox.server import Sandbox
 from webhook_app.services import Services
 from webhook_app.usecases.audit import Actor
 from webhook_app.usecases.finance.discrepancies import acknowledge, reopen

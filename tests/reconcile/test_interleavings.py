@@ -16,14 +16,13 @@ import pytest
 from sqlalchemy import select
 
 from tests.support.clock import FakeClock
+from tests.support.sandbox import Sandbox, SandboxControl
 from tests.support.work import events, report, row, rows, shown
 from webhook_app.db.database import Database
 from webhook_app.domain.gate import Limits
 from webhook_app.domain.status import Status
 from webhook_app.models import StatusChangeRecord
-from webhook_app.sandbox.control import SandboxControl
 from webhook_app.sandbox.faults import Order
-from webhook_app.sandbox.server import Sandbox
 from webhook_app.usecases.audit import Actor
 from webhook_app.usecases.reconcile.apply import Outcome, apply_outcomes
 from webhook_app.usecases.reconcile.claim import Claim, claim_due, claim_one, hand_back

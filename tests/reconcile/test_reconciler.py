@@ -12,15 +12,14 @@ from flask.testing import FlaskClient
 
 from tests.support.clock import FakeClock
 from tests.support.events import DOCUMENTED_ID, webhook
+from tests.support.sandbox import Sandbox, SandboxControl
 from tests.support.servers import wait_for
 from tests.support.work import attempts, events, report, row, rows, run_fast, shown, work_once, work_until_settled
 from webhook_app.adapters.proof import ProofClient
 from webhook_app.db.database import Database
 from webhook_app.domain.gate import Limits
 from webhook_app.domain.status import Status
-from webhook_app.sandbox.control import SandboxControl
 from webhook_app.sandbox.faults import Order
-from webhook_app.sandbox.server import Sandbox
 from webhook_app.usecases.reconcile.reconciler import Reconciler
 from webhook_app.usecases.reconcile.stored_gate import read_gate
 

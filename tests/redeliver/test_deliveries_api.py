@@ -7,9 +7,9 @@ from flask.testing import FlaskClient
 from tests.support.clock import FakeClock
 from tests.support.events import DOCUMENTED_ID
 from tests.support.failures import fail, ingest
+from tests.support.sandbox import Sandbox
 from tests.support.work import work_once
 from webhook_app.models.role import Role
-from webhook_app.sandbox.server import Sandbox
 from webhook_app.services import Services
 from webhook_app.usecases.access.tokens import create_token
 from webhook_app.usecases.reconcile.reconciler import Reconciler

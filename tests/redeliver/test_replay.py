@@ -11,9 +11,9 @@ from sqlalchemy import select
 
 from tests.support.clock import FakeClock
 from tests.support.events import webhook
+from tests.support.sandbox import Sandbox
 from webhook_app.db.database import Database
 from webhook_app.models import AuditEntry, Event, Reconciliation, Replay
-from webhook_app.sandbox.server import Sandbox
 from webhook_app.services import Services
 from webhook_app.usecases.audit import Actor
 from webhook_app.usecases.receive.ingest import RequestOrigin, ingest_events

@@ -12,10 +12,10 @@ from tests.support.clock import FakeClock
 from tests.support.events import DOCUMENTED_ID
 from tests.support.failures import fail, ingest
 from tests.support.people import BROWSER, csrf_token
+from tests.support.sandbox import Sandbox
 from tests.support.work import work_once
 from webhook_app.models import AuditEntry, Replay
 from webhook_app.models.audit import AuditAction
-from webhook_app.sandbox.server import Sandbox
 from webhook_app.services import Services
 from webhook_app.usecases.reconcile.reconciler import Reconciler
 from webhook_app.usecases.redeliver.replay_release import release_replays

@@ -17,6 +17,7 @@ from werkzeug.test import TestResponse
 from tests.support.clock import FakeClock
 from tests.support.failures import fail
 from tests.support.people import PASSWORD, SHELL, log_in
+from tests.support.sandbox import Sandbox
 from tests.support.servers import RedisServer
 from tests.support.work import row, rows
 from webhook_app.adapters.queueing import FAST_QUEUE, SLOW_QUEUE, job_id
@@ -25,7 +26,6 @@ from webhook_app.config import Settings
 from webhook_app.models import AuditEntry, Replay
 from webhook_app.models.audit import AuditAction
 from webhook_app.models.role import Role
-from webhook_app.sandbox.server import Sandbox
 from webhook_app.services import Services, open_services
 from webhook_app.usecases.access.accounts import create_account
 from webhook_app.usecases.reconcile.reconciler import Reconciler

@@ -12,7 +12,8 @@ from typing import Any
 import pytest
 import urllib3
 
-from webhook_app.sandbox.server import Sandbox, SandboxSettings
+from tests.support.sandbox import Sandbox
+from webhook_app.sandbox.server import SandboxSettings
 
 
 @pytest.fixture

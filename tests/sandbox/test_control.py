@@ -7,8 +7,8 @@ from decimal import Decimal
 
 import pytest
 
+from tests.support.sandbox import SandboxError
 from webhook_app.domain.status import Status
-from webhook_app.sandbox.control import SandboxError
 
 EXAMPLE_ID = "550e8400-e29b-41d4-a716-446655440000"
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from webhook_app.sandbox.control import SandboxError
+from tests.support.sandbox import SandboxError
 from webhook_app.sandbox.faults import Order
 
 EXAMPLE_ID = "550e8400-e29b-41d4-a716-446655440000"

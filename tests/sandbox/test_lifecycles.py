@@ -8,11 +8,11 @@ from itertools import pairwise
 
 import pytest
 
+from tests.support.sandbox import Sandbox, SandboxError
 from webhook_app.domain.status import Status
 from webhook_app.sandbox.catalogue import COINS, FIAT, invent_purchase, quote
-from webhook_app.sandbox.control import SandboxError
 from webhook_app.sandbox.lifecycles import Outcome, plan_lifecycle
-from webhook_app.sandbox.server import Sandbox, SandboxSettings
+from webhook_app.sandbox.server import SandboxSettings
 from webhook_app.sandbox.world import Action
 
 _NEXT = {

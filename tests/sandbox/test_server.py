@@ -14,9 +14,9 @@ import pytest
 import urllib3
 from urllib3.exceptions import HTTPError, NewConnectionError
 
-from webhook_app.sandbox.control import SandboxControl
+from tests.support.sandbox import Sandbox, SandboxControl
 from webhook_app.sandbox.faults import Order
-from webhook_app.sandbox.server import Sandbox, SandboxSettings
+from webhook_app.sandbox.server import SandboxSettings
 
 EXAMPLE_ID = "550e8400-e29b-41d4-a716-446655440000"
 

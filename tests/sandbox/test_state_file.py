@@ -8,9 +8,10 @@ from decimal import Decimal
 import pytest
 import structlog.testing
 
+from tests.support.sandbox import Sandbox
 from webhook_app.domain.status import Status
 from webhook_app.sandbox.lifecycles import Outcome
-from webhook_app.sandbox.server import Sandbox, SandboxSettings
+from webhook_app.sandbox.server import SandboxSettings
 
 EXAMPLE_ID = "550e8400-e29b-41d4-a716-446655440000"
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from tests.support.clock import FakeClock
 from tests.support.events import DOCUMENTED_ID
 from tests.support.failures import ingest
+from tests.support.sandbox import Sandbox
 from tests.support.work import work_once
-from webhook_app.sandbox.server import Sandbox
 from webhook_app.services import Services
 from webhook_app.usecases.audit import Actor
 from webhook_app.usecases.receive.ingest import RequestOrigin

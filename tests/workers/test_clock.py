@@ -16,6 +16,7 @@ from sqlalchemy import insert, update
 from structlog.testing import capture_logs
 
 from tests.support.clock import FakeClock
+from tests.support.sandbox import Sandbox
 from tests.support.servers import RedisServer, wait_for
 from tests.support.work import report, row, shown
 from webhook_app.adapters.queueing import MOST_DISPATCHED, MOST_SHOWN, Queues, connect_redis
@@ -23,7 +24,6 @@ from webhook_app.domain.retry_policy import Blame
 from webhook_app.domain.status import Status
 from webhook_app.models import Heartbeat, Reconciliation
 from webhook_app.models.reconciliation import State
-from webhook_app.sandbox.server import Sandbox
 from webhook_app.services import Services, utc_now
 from webhook_app.usecases.reconcile.claim import claim_due
 from webhook_app.usecases.reconcile.reconciler import Reconciler

@@ -14,13 +14,13 @@ from rq import Queue, SimpleWorker, requeue_job
 from rq.registry import FailedJobRegistry
 from rq.serializers import JSONSerializer
 
+from tests.support.sandbox import Sandbox
 from tests.support.servers import wait_for
 from tests.support.work import attempts, report, row, rows
 from webhook_app.adapters import queueing
 from webhook_app.adapters.queueing import FAST_QUEUE, SLOW_QUEUE
 from webhook_app.domain.status import Status
 from webhook_app.sandbox.faults import Order
-from webhook_app.sandbox.server import Sandbox
 from webhook_app.services import Services, utc_now
 from webhook_app.usecases.reconcile.claim import Lane
 from workers.clock import run_once

@@ -1,7 +1,7 @@
 """The control API below `/sandbox/`: everything a test, a chaos run or a curious person can do to the sandbox.
 
 JSON in and out, no bearer token: the sandbox listens on loopback, and pages of other origins are refused (web.py).
-Errors have Proof's shape. `control.py` is its client in Python. TRANSACTION is what `Transaction.to_json` gives, its
+Errors have Proof's shape. TRANSACTION is what `Transaction.to_json` gives, its
 whole history with it; FAULT is a name or `{"name", "count", "seconds", "status", "error", "code", "size"}`, of which
 all but the name may be left out; CALLS is `get`, `session` or `all`.
 

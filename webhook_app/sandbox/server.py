@@ -11,7 +11,6 @@ from typing import Self
 
 from webhook_app.logs import get_logger
 from webhook_app.sandbox.behaviour import Behaviour
-from webhook_app.sandbox.control import SandboxControl
 from webhook_app.sandbox.http_server import HttpServer
 from webhook_app.sandbox.state_file import StateFile
 from webhook_app.sandbox.web import call_counter, responder
@@ -43,7 +42,6 @@ class Sandbox:
         self._state_file = StateFile(settings.state_file, self._world) if settings.state_file else None
         self._respond, self._around = responder(self._world), call_counter(self._world)
         self._server: HttpServer | None = None
-        self._control: SandboxControl | None = None
         self._port = settings.port
 
     @property
@@ -56,12 +54,6 @@ class Sandbox:
     def port(self) -> int:
         return self._port
 
-    @property
-    def control(self) -> SandboxControl:
-        if self._control is None:
-            raise RuntimeError("the sandbox has not been started")
-        return self._control
-
     def start(self) -> Self:
         """Raises OSError where the port is taken. Started once; a stopped sandbox is not started again."""
         if self._state_file:
@@ -70,7 +62,6 @@ class Sandbox:
         if self._state_file:
             self._state_file.start()
         self._world.start()
-        self._control = SandboxControl(self.url)
         return self
 
     def stop(self) -> None:
@@ -79,8 +70,6 @@ class Sandbox:
         self._world.stop()
         if self._state_file:
             self._state_file.stop()
-        if self._control:
-            self._control.close()
 
     def open_port(self) -> None:
         """Listens again after `close_port`, on the same port. Raises OSError where it is taken."""

@@ -1,4 +1,4 @@
-"""The control API's client: what tests and chaos runs use to steer a sandbox, in this process or another."""
+"""A sandbox for tests, and the client of its control API, which steers a sandbox in this process or another."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
+from functools import cached_property
 from typing import Any
 from urllib.parse import urlencode
 
@@ -16,6 +17,7 @@ import urllib3
 from webhook_app.domain.money import format_amount
 from webhook_app.domain.status import Status
 from webhook_app.domain.timestamps import format_timestamp
+from webhook_app.sandbox import server
 from webhook_app.sandbox.calls import Call
 from webhook_app.sandbox.faults import Order
 from webhook_app.sandbox.injection import Calls
@@ -213,6 +215,18 @@ class SandboxControl:
         if answer.status >= 400:
             raise SandboxError(answer.status, answer.data.decode(errors="replace"))
         return answer.data
+
+
+class Sandbox(server.Sandbox):
+    """A sandbox in this process, with its client: `with Sandbox(SandboxSettings(…)) as sandbox: sandbox.control`."""
+
+    @cached_property
+    def control(self) -> SandboxControl:
+        return SandboxControl(self.url)
+
+    def stop(self) -> None:
+        super().stop()
+        self.control.close()
 
 
 def _path(transaction_id: str, what: str = "") -> str:
