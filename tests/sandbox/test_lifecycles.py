@@ -11,9 +11,9 @@ import pytest
 from tests.support.sandbox import Sandbox, SandboxError
 from webhook_app.domain.status import Status
 from webhook_app.sandbox.catalogue import COINS, FIAT, invent_purchase, quote
-from webhook_app.sandbox.lifecycles import Outcome, plan_lifecycle
+from webhook_app.sandbox.lifecycles import Ending, plan_lifecycle
 from webhook_app.sandbox.server import SandboxSettings
-from webhook_app.sandbox.world import Action
+from webhook_app.sandbox.world import WidgetAction
 
 _NEXT = {
     Status.PENDING: {Status.PROCESSING, Status.FAILED, Status.CANCELLED},
@@ -24,17 +24,17 @@ _NEXT = {
 }
 
 
-@pytest.mark.parametrize("outcome", [one for one in Outcome if one is not Outcome.MANUAL])
+@pytest.mark.parametrize("outcome", [one for one in Ending if one is not Ending.MANUAL])
 def test_plans_take_possible_steps_at_human_speed(outcome):
     for seed in range(200):
         plan = plan_lifecycle(outcome, random.Random(seed))
         statuses = [Status.PENDING, *(step.status for step in plan)]
         assert all(after in _NEXT[before] for before, after in pairwise(statuses))
         assert all(5 <= step.after <= 60 for step in plan)
-        if outcome is Outcome.RETRIED:
+        if outcome is Ending.RETRIED:
             assert statuses[-1] is Status.COMPLETED
             assert Status.FAILED in statuses
-        elif outcome is not Outcome.ANY:
+        elif outcome is not Ending.ANY:
             assert statuses[-1].value == outcome.value
 
 
@@ -54,7 +54,7 @@ def test_a_thousand_lifecycles_move_within_seconds(sandbox):
 
 
 def test_a_retry_in_the_widget_repeats_a_status_with_a_later_moment(sandbox):
-    for transaction_id in sandbox.control.start_lifecycles(30, outcome=Outcome.RETRIED, type="sell"):
+    for transaction_id in sandbox.control.start_lifecycles(30, outcome=Ending.RETRIED, type="sell"):
         sandbox.control.wait_until_still()
         statuses = [change.status for change in sandbox.control.transaction(transaction_id).history]
         if statuses.count(Status.PROCESSING) > 1:
@@ -94,12 +94,12 @@ def test_one_seed_gives_the_same_payments():
 
 def test_a_person_takes_a_lifecycle_over(sandbox):
     sandbox.control.configure(speed=1)
-    (transaction_id,) = sandbox.control.start_lifecycles(outcome=Outcome.COMPLETED)
-    sandbox.control.act(transaction_id, Action.FAIL)
+    (transaction_id,) = sandbox.control.start_lifecycles(outcome=Ending.COMPLETED)
+    sandbox.control.act(transaction_id, WidgetAction.FAIL)
     assert sandbox.control.counters().lifecycles_in_progress == 0
     with pytest.raises(SandboxError, match="409"):
-        sandbox.control.act(transaction_id, Action.CANCEL)
-    sandbox.control.act(transaction_id, Action.RETRY)
+        sandbox.control.act(transaction_id, WidgetAction.CANCEL)
+    sandbox.control.act(transaction_id, WidgetAction.RETRY)
     sandbox.control.configure(speed=1000)
     sandbox.control.wait_until_still()
     statuses = [change.status.value for change in sandbox.control.transaction(transaction_id).history]
@@ -108,7 +108,7 @@ def test_a_person_takes_a_lifecycle_over(sandbox):
 
 def test_speed_may_change_under_way(sandbox, until):
     sandbox.control.configure(speed=0.01)
-    sandbox.control.start_lifecycles(5, outcome=Outcome.COMPLETED)
+    sandbox.control.start_lifecycles(5, outcome=Ending.COMPLETED)
     assert sandbox.control.counters().lifecycles_in_progress == 5
     sandbox.control.configure(speed=2000)
     until(lambda: sandbox.control.counters().lifecycles_finished == 5)

@@ -10,7 +10,7 @@ import structlog.testing
 
 from tests.support.sandbox import Sandbox
 from webhook_app.domain.status import Status
-from webhook_app.sandbox.lifecycles import Outcome
+from webhook_app.sandbox.lifecycles import Ending
 from webhook_app.sandbox.server import SandboxSettings
 
 EXAMPLE_ID = "550e8400-e29b-41d4-a716-446655440000"
@@ -36,7 +36,7 @@ def test_transactions_survive(tmp_path):
 def test_lifecycles_go_on(tmp_path):
     path = tmp_path / "sandbox.json"
     with _sandbox(path, seed=1) as sandbox:
-        ids = sandbox.control.start_lifecycles(20, outcome=Outcome.RETRIED)
+        ids = sandbox.control.start_lifecycles(20, outcome=Ending.RETRIED)
     with _sandbox(path, seed=1, speed=2000) as sandbox:
         sandbox.control.wait_until_still()
         assert all(sandbox.control.transaction(one).status is Status.COMPLETED for one in ids)

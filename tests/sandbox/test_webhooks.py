@@ -6,7 +6,7 @@ import socket
 from collections import Counter
 
 from webhook_app.domain.status import Status
-from webhook_app.sandbox.lifecycles import Outcome
+from webhook_app.sandbox.lifecycles import Ending
 
 EXAMPLE_ID = "550e8400-e29b-41d4-a716-446655440000"
 
@@ -76,7 +76,7 @@ def test_repeated(sandbox, receiver):
 
 def test_delayed_and_reordered_webhooks_all_come(sandbox, receiver):
     sandbox.control.configure(webhook_url=receiver.url, delayed=0.3, reordered=0.3)
-    ids = sandbox.control.start_lifecycles(200, outcome=Outcome.COMPLETED)
+    ids = sandbox.control.start_lifecycles(200, outcome=Ending.COMPLETED)
     sandbox.control.wait_until_still()
     assert len(receiver.bodies) == 600
     in_order = ["pending", "processing", "completed"]
@@ -112,7 +112,7 @@ def test_a_receiver_that_is_gone_blocks_nothing(sandbox, caller):
     with socket.create_server(("127.0.0.1", 0)) as closed:
         port = closed.getsockname()[1]
     sandbox.control.configure(webhook_url=f"http://127.0.0.1:{port}/")
-    sandbox.control.start_lifecycles(50, outcome=Outcome.COMPLETED)
+    sandbox.control.start_lifecycles(50, outcome=Ending.COMPLETED)
     assert caller.get(EXAMPLE_ID).status == 200
     assert sandbox.control.wait_until_still().webhooks_failed == 150
 

@@ -5,26 +5,26 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import datetime
 from decimal import Decimal
 from functools import cached_property
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import urlencode
 
 import urllib3
 
 from webhook_app.domain.money import format_amount
 from webhook_app.domain.status import Status
-from webhook_app.domain.timestamps import format_timestamp
+from webhook_app.domain.timestamps import format_timestamp, parse_timestamp
 from webhook_app.sandbox import server
 from webhook_app.sandbox.calls import Call
 from webhook_app.sandbox.faults import Order
-from webhook_app.sandbox.injection import Calls
-from webhook_app.sandbox.lifecycles import Outcome
+from webhook_app.sandbox.injection import CallKind
+from webhook_app.sandbox.lifecycles import Ending
 from webhook_app.sandbox.transactions import Transaction
 from webhook_app.sandbox.webhooks import Sending
-from webhook_app.sandbox.world import Action
+from webhook_app.sandbox.world import WidgetAction
 
 
 class SandboxError(Exception):
@@ -127,7 +127,7 @@ class SandboxControl:
         next status on), `created_at`, and `overrides`: JSON fields laid over the API's answer."""
         return Transaction.from_json(self._call("PATCH", _path(transaction_id), _as_json(fields)))
 
-    def act(self, transaction_id: str, action: Action) -> Transaction:
+    def act(self, transaction_id: str, action: WidgetAction) -> Transaction:
         """What a person does in the widget; refused with 409 where the status does not allow it."""
         return Transaction.from_json(self._call("POST", _path(transaction_id, "act"), {"action": action}))
 
@@ -139,7 +139,7 @@ class SandboxControl:
         self,
         count: int = 1,
         *,
-        outcome: Outcome = Outcome.ANY,
+        outcome: Ending = Ending.ANY,
         type: str | None = None,
     ) -> list[str]:
         """Payments that move by themselves; returns their ids."""
@@ -149,15 +149,15 @@ class SandboxControl:
 
     # Faults
 
-    def inject(self, *faults: Order | str, transaction: str | None = None, calls: Calls = Calls.GET) -> None:
+    def inject(self, *faults: Order | str, transaction: str | None = None, calls: CallKind = CallKind.GET) -> None:
         """For the next GETs of one transaction, or the next calls of one kind; used up in this order."""
         self._inject(faults, _present({"transaction": transaction, "calls": calls}))
 
-    def inject_rate(self, fault: Order | str, rate: float, *, calls: Calls = Calls.GET) -> None:
+    def inject_rate(self, fault: Order | str, rate: float, *, calls: CallKind = CallKind.GET) -> None:
         """Into a fraction of all calls; 0 takes it away."""
         self._inject((fault,), {"rate": rate, "calls": calls})
 
-    def inject_period(self, fault: Order | str, seconds: float, *, calls: Calls = Calls.ALL) -> None:
+    def inject_period(self, fault: Order | str, seconds: float, *, calls: CallKind = CallKind.ALL) -> None:
         """Into every call for the next seconds, before the token is looked at."""
         self._inject((fault,), {"for_seconds": seconds, "calls": calls})
 
@@ -179,11 +179,11 @@ class SandboxControl:
     def calls(self, transaction_id: str | None = None) -> list[Call]:
         """The API calls, oldest first, of one transaction or all, GETs and sessions."""
         query = "?" + urlencode({"transaction": transaction_id}) if transaction_id else ""
-        return [Call.from_json(record) for record in self._lines(f"/sandbox/calls.ndjson{query}")]
+        return [_with_timestamps(Call, record) for record in self._lines(f"/sandbox/calls.ndjson{query}")]
 
     def webhooks(self, transaction_id: str) -> list[Sending]:
         """The webhooks of one transaction that were sent, lost or failed, oldest first."""
-        return [Sending.from_json(record) for record in self._call("GET", _path(transaction_id))["webhooks"]]
+        return [_with_timestamps(Sending, one) for one in self._call("GET", _path(transaction_id))["webhooks"]]
 
     def wait_until_still(self, timeout: float = 30.0) -> Counters:
         """Until no lifecycle is in progress and no webhook waits. Raises TimeoutError."""
@@ -201,7 +201,7 @@ class SandboxControl:
         self._call("POST", "/sandbox/reset")
 
     def _inject(self, faults: tuple[Order | str, ...], where: dict[str, Any]) -> None:
-        wanted = [fault if isinstance(fault, str) else fault.to_json() for fault in faults]
+        wanted = [fault if isinstance(fault, str) else asdict(fault) for fault in faults]
         self._call("POST", "/sandbox/faults", {"faults": wanted, **where})
 
     def _call(self, method: str, path: str, body: dict[str, Any] | None = None) -> Any:
@@ -227,6 +227,14 @@ class Sandbox(server.Sandbox):
     def stop(self) -> None:
         super().stop()
         self.control.close()
+
+
+T = TypeVar("T", Call, Sending)
+
+
+def _with_timestamps(kind: type[T], record: dict[str, Any]) -> T:
+    at = {name: parse_timestamp(record[name]) for name in ("at", "updated_at") if name in record}
+    return kind(**{**record, **at})
 
 
 def _path(transaction_id: str, what: str = "") -> str:

@@ -1,4 +1,4 @@
-"""What the sandbox answers to one call, and in what manner it goes over the wire."""
+"""One HTTP request and its answer, and in what manner the answer goes over the wire."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
+
+Headers = tuple[tuple[str, str], ...]
 
 
 class Manner(StrEnum):
@@ -32,11 +34,11 @@ class Manner(StrEnum):
 
 
 @dataclass(frozen=True)
-class Answer:
+class HttpAnswer:
     status: int
     body: bytes
     content_type: str = "application/json"
-    headers: tuple[tuple[str, str], ...] = ()
+    headers: Headers = ()
     manner: Manner = Manner.WHOLE
     wait_seconds: float = 0.0
     """Passes before anything is sent."""
@@ -47,8 +49,8 @@ class Answer:
 
 
 @dataclass(frozen=True)
-class Request:
-    """One HTTP request, its body already read."""
+class HttpRequest:
+    """Its body is already read."""
 
     method: str
     path: str
@@ -63,10 +65,10 @@ class Request:
 FILLER_MARK = b"\x00FILLER\x00"
 
 
-def json_answer(status: int, body: Any, headers: tuple[tuple[str, str], ...] = ()) -> Answer:
-    return Answer(status, json.dumps(body).encode(), headers=headers)
+def json_answer(status: int, body: Any, headers: Headers = ()) -> HttpAnswer:
+    return HttpAnswer(status, json.dumps(body).encode(), headers=headers)
 
 
-def error_answer(status: int, error: str, code: str, message: str, headers: tuple[tuple[str, str], ...] = ()) -> Answer:
+def error_answer(status: int, error: str, code: str, message: str, headers: Headers = ()) -> HttpAnswer:
     """Proof's error shape (proof/README.md, "Errors")."""
     return json_answer(status, {"error": error, "code": code, "message": message}, headers)

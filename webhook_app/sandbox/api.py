@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import hmac
 
-from webhook_app.sandbox.answers import Answer, Manner, Request, error_answer, json_answer
+from webhook_app.sandbox.answers import HttpAnswer, HttpRequest, Manner, error_answer, json_answer
 from webhook_app.sandbox.calls import Call, utc_now
-from webhook_app.sandbox.catalogue import Purchase
 from webhook_app.sandbox.faults import Order, answer_with
-from webhook_app.sandbox.injection import Calls
-from webhook_app.sandbox.sessions import FIAT_CURRENCY, Refused, read_session_request, session_response
+from webhook_app.sandbox.injection import CallKind
+from webhook_app.sandbox.sessions import Refused, read_session_request, session_response
 from webhook_app.sandbox.world import World
 
 PREFIX = "/widget/"
@@ -25,14 +24,14 @@ class ProofApi:
     def __init__(self, world: World) -> None:
         self._world = world
 
-    def answer(self, request: Request, request_id: str) -> Answer:
+    def answer(self, request: HttpRequest, request_id: str) -> HttpAnswer:
         """The answer to one call, noted in the call log."""
         at = utc_now()
         transaction_id: str | None = None
         if request.path == _SESSION:
-            call, method = Calls.SESSION, "POST"
+            call, method = CallKind.SESSION, "POST"
         elif request.path.startswith(_TRANSACTIONS) and "/" not in request.path.removeprefix(_TRANSACTIONS):
-            call, method = Calls.GET, "GET"
+            call, method = CallKind.GET, "GET"
             transaction_id = request.path.removeprefix(_TRANSACTIONS)
         else:
             return error_answer(404, "not_found", "not_found", "there is no such route")
@@ -45,8 +44,10 @@ class ProofApi:
         self._world.calls.add(Call(at, call.value, transaction_id, status, fault, request_id))
         return answer
 
-    def _answer_call(self, call: Calls, request: Request, transaction_id: str | None) -> tuple[Answer, Order | None]:
-        def normal() -> Answer:
+    def _answer_call(
+        self, call: CallKind, request: HttpRequest, transaction_id: str | None
+    ) -> tuple[HttpAnswer, Order | None]:
+        def normal() -> HttpAnswer:
             return self._session(request) if transaction_id is None else self._transaction(transaction_id)
 
         outage = self._world.faults.outage(call)
@@ -58,7 +59,7 @@ class ProofApi:
         order = self._world.faults.take(call, transaction_id)
         return (answer_with(order, normal), order) if order else (normal(), None)
 
-    def _refusal(self, request: Request) -> Answer | None:
+    def _refusal(self, request: HttpRequest) -> HttpAnswer | None:
         behaviour = self._world.behaviour
         if not behaviour.allowlisted:
             message = "the caller's address is not on the allowlist"
@@ -71,20 +72,17 @@ class ProofApi:
             return error_answer(401, "unauthorised", "invalid_token", "the token is unknown or inactive")
         return None
 
-    def _transaction(self, transaction_id: str) -> Answer:
+    def _transaction(self, transaction_id: str) -> HttpAnswer:
         transaction = self._world.store.get(transaction_id)
         if transaction is None:
             return error_answer(404, "not_found", "not_found", "no such transaction")
         return json_answer(200, transaction.answer())
 
-    def _session(self, request: Request) -> Answer:
+    def _session(self, request: HttpRequest) -> HttpAnswer:
         behaviour = self._world.behaviour
         try:
             wanted = read_session_request(request.body, behaviour)
         except Refused as refused:
             return refused.answer
-        purchase = Purchase(
-            wanted.type, wanted.currency, wanted.network, FIAT_CURRENCY, wanted.amount, wanted.partner_user_id
-        )
-        transaction = self._world.open_session(purchase, behaviour.session_outcome, "session")
+        transaction = self._world.open_session(wanted.purchase, behaviour.session_outcome, "session")
         return json_answer(200, session_response(transaction, wanted, self._world.rng))

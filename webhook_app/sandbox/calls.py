@@ -8,11 +8,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
 
-from webhook_app.domain.timestamps import format_timestamp, parse_timestamp
-
-#: Calls that are remembered, the newest; the counts go on beyond.
+#: CallKind that are remembered, the newest; the counts go on beyond.
 REMEMBERED = 500_000
 REMEMBERED_PER_TRANSACTION = 2_000
 
@@ -32,20 +29,6 @@ class Call:
     """The injected one."""
     request_id: str
     """The `X-Request-Id` of the answer."""
-
-    def to_json(self) -> dict[str, Any]:
-        return {
-            "at": format_timestamp(self.at),
-            "call": self.call,
-            "merchant_transaction_id": self.merchant_transaction_id,
-            "status": self.status,
-            "fault": self.fault,
-            "request_id": self.request_id,
-        }
-
-    @classmethod
-    def from_json(cls, record: dict[str, Any]) -> Call:
-        return cls(**{**record, "at": parse_timestamp(record["at"])})
 
 
 class CallLog:

@@ -26,6 +26,9 @@ COINS: dict[str, Coin] = {
     "TRX": Coin(("TRC20",), Decimal("0.114"), 6),
 }
 
+#: `CURRENCY/NETWORK`, of all that can be traded.
+MARKETS = tuple(f"{currency}/{network}" for currency, coin in COINS.items() for network in coin.networks)
+
 #: Units per euro, and decimal places.
 FIAT: dict[str, tuple[Decimal, int]] = {
     "EUR": (Decimal("1"), 2),

@@ -20,13 +20,13 @@ from http.server import BaseHTTPRequestHandler
 from urllib.parse import unquote
 
 from webhook_app.logs import get_logger
-from webhook_app.sandbox.answers import FILLER_MARK, Answer, Manner, Request, error_answer
+from webhook_app.sandbox.answers import FILLER_MARK, HttpAnswer, HttpRequest, Manner, error_answer
 
 #: Answers one request; the second argument is the `X-Request-Id` that the answer will carry.
-Respond = Callable[[Request, str], Answer]
+Respond = Callable[[HttpRequest, str], HttpAnswer]
 
 #: Is entered around one request, from its arrival to its answer's last byte.
-Around = Callable[[Request], contextlib.AbstractContextManager[None]]
+Around = Callable[[HttpRequest], contextlib.AbstractContextManager[None]]
 
 LARGEST_BODY = 4 << 20
 IDLE_SECONDS = 75.0
@@ -103,7 +103,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _serve(self) -> None:
         request_id = str(uuid.uuid4())
-        answer: Answer | None = None
+        answer: HttpAnswer | None = None
         length = self.headers.get("Content-Length", "0")
         if "Transfer-Encoding" in self.headers or not (length.isascii() and length.isdigit()):
             answer = error_answer(411, "invalid_request", "length_required", "send a Content-Length")
@@ -116,7 +116,7 @@ class _Handler(BaseHTTPRequestHandler):
         body = self.rfile.read(int(length)) if length != "0" else b""
         path, _, query = self.path.partition("?")
         headers = {name.lower(): value for name, value in self.headers.items()}
-        request = Request(self.command, unquote(path), query, headers, body)
+        request = HttpRequest(self.command, unquote(path), query, headers, body)
         with self.server.around(request):
             try:
                 answer = self.server.respond(request, request_id)
@@ -127,7 +127,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     do_GET = do_HEAD = do_POST = do_PUT = do_PATCH = do_DELETE = do_OPTIONS = _serve
 
-    def _send(self, answer: Answer, request_id: str) -> None:
+    def _send(self, answer: HttpAnswer, request_id: str) -> None:
         if answer.wait_seconds and self._client_left_within(answer.wait_seconds):
             self.close_connection = True
             return
@@ -166,7 +166,7 @@ class _Handler(BaseHTTPRequestHandler):
             case Manner.RAW:
                 self.connection.sendall(body)
 
-    def _head(self, answer: Answer, request_id: str) -> bytes:
+    def _head(self, answer: HttpAnswer, request_id: str) -> bytes:
         reason = HTTPStatus(answer.status).phrase if answer.status in _KNOWN_STATUSES else "Unknown"
         length = len(answer.body)
         if answer.filler_bytes or FILLER_MARK in answer.body:
@@ -190,7 +190,7 @@ class _Handler(BaseHTTPRequestHandler):
         for start in range(0, size, len(_CHUNK)):
             self.connection.sendall(_CHUNK[: size - start])
 
-    def _send_chunked(self, head: bytes, answer: Answer) -> None:
+    def _send_chunked(self, head: bytes, answer: HttpAnswer) -> None:
         before, after = answer.body.split(FILLER_MARK)
         self.connection.sendall(head + _chunked(before))
         for start in range(0, answer.filler_bytes, len(_CHUNK)):

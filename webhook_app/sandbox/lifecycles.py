@@ -14,7 +14,7 @@ from webhook_app.domain.status import Status
 from webhook_app.sandbox.scheduler import Scheduler
 
 
-class Outcome(StrEnum):
+class Ending(StrEnum):
     """What becomes of a payment."""
 
     ANY = "any"
@@ -29,34 +29,32 @@ class Outcome(StrEnum):
 
 
 @dataclass(frozen=True)
-class Step:
+class LifecycleStep:
     """A status, and how many human seconds after the one before it comes."""
 
     after: float
     status: Status
 
 
-Plan = tuple[Step, ...]
+Plan = tuple[LifecycleStep, ...]
 
 
-def plan_lifecycle(outcome: Outcome, rng: random.Random) -> Plan:
+def plan_lifecycle(ending: Ending, rng: random.Random) -> Plan:
     """What follows `pending`: 5 to 60 seconds a step, at speed 1. Buy and sell take the same statuses."""
-    if outcome is Outcome.ANY:
-        outcome = rng.choices(
-            (Outcome.COMPLETED, Outcome.FAILED, Outcome.CANCELLED, Outcome.RETRIED), (70, 10, 10, 10)
-        )[0]
-    if outcome is Outcome.COMPLETED:
-        return (_step(Status.PROCESSING, rng), _step(Status.COMPLETED, rng))
-    if outcome is Outcome.CANCELLED:
+    if ending is Ending.ANY:
+        ending = rng.choices((Ending.COMPLETED, Ending.FAILED, Ending.CANCELLED, Ending.RETRIED), (70, 10, 10, 10))[0]
+    if ending is Ending.MANUAL:
+        return ()
+    if ending is Ending.CANCELLED:
         return (_step(Status.CANCELLED, rng),)
-    if outcome is Outcome.FAILED:
+    if ending is Ending.FAILED:
         return _failure(rng)
-    if outcome is Outcome.RETRIED:
+    failures: Plan = ()
+    if ending is Ending.RETRIED:
         failures = _failure(rng)
         if rng.random() < 0.3:  # the retry fails too
             failures = (*failures, _step(Status.PROCESSING, rng), _step(Status.FAILED, rng))
-        return (*failures, _step(Status.PROCESSING, rng), _step(Status.COMPLETED, rng))
-    return ()
+    return (*failures, _step(Status.PROCESSING, rng), _step(Status.COMPLETED, rng))
 
 
 def _failure(rng: random.Random) -> Plan:
@@ -66,8 +64,8 @@ def _failure(rng: random.Random) -> Plan:
     return (_step(Status.PROCESSING, rng), _step(Status.FAILED, rng))
 
 
-def _step(status: Status, rng: random.Random) -> Step:
-    return Step(round(rng.uniform(5, 60 if status is Status.PROCESSING else 40), 3), status)
+def _step(status: Status, rng: random.Random) -> LifecycleStep:
+    return LifecycleStep(round(rng.uniform(5, 60 if status is Status.PROCESSING else 40), 3), status)
 
 
 @dataclass(frozen=True)
@@ -107,7 +105,7 @@ class Lifecycles:
         with self._lock:
             return {
                 transaction_id: (
-                    Step(round(max(running.due - now, 0.0), 3), running.steps[0].status),
+                    LifecycleStep(round(max(running.due - now, 0.0), 3), running.steps[0].status),
                     *running.steps[1:],
                 )
                 for transaction_id, running in self._running.items()

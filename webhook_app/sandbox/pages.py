@@ -8,39 +8,38 @@ from urllib.parse import urlsplit
 
 from flask import Blueprint, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
-from werkzeug.exceptions import NotFound
+from marshmallow import ValidationError
 
-from webhook_app.domain.money import parse_amount
 from webhook_app.domain.timestamps import format_timestamp
 from webhook_app.sandbox import control_api
 from webhook_app.sandbox.behaviour import DEFAULT_TOKEN
-from webhook_app.sandbox.catalogue import COINS, FIAT, Purchase
+from webhook_app.sandbox.catalogue import FIAT, MARKETS, Purchase
 from webhook_app.sandbox.control_api import current_world
 from webhook_app.sandbox.faults import FAULTS, Order
-from webhook_app.sandbox.injection import Calls
-from webhook_app.sandbox.lifecycles import Outcome
-from webhook_app.sandbox.transactions import Transaction
-from webhook_app.sandbox.world import ALLOWED, Action, NotPossible
+from webhook_app.sandbox.injection import CallKind
+from webhook_app.sandbox.lifecycles import Ending
+from webhook_app.sandbox.schemas import ActSchema, OrderSchema, SessionFormSchema, first_problem
+from webhook_app.sandbox.world import WIDGET_ACTIONS, NotPossible, WidgetAction
 
 pages = Blueprint("pages", __name__)
 
 PER_PAGE = 20
 _SHOWN_CALLS = 20
 
-_OUTCOMES = {
-    Outcome.ANY: "as it happens with people",
-    Outcome.COMPLETED: "completes",
-    Outcome.FAILED: "fails",
-    Outcome.CANCELLED: "is cancelled",
-    Outcome.RETRIED: "fails, is retried, completes",
-    Outcome.MANUAL: "waits for your clicks",
+_ENDINGS = {
+    Ending.ANY: "as it happens with people",
+    Ending.COMPLETED: "completes",
+    Ending.FAILED: "fails",
+    Ending.CANCELLED: "is cancelled",
+    Ending.RETRIED: "fails, is retried, completes",
+    Ending.MANUAL: "waits for your clicks",
 }
 
 _BUTTONS = {
-    Action.PAY: "Pay",
-    Action.FAIL: "Fail",
-    Action.CANCEL: "Cancel",
-    Action.RETRY: "Retry in widget",
+    WidgetAction.PAY: "Pay",
+    WidgetAction.FAIL: "Fail",
+    WidgetAction.CANCEL: "Cancel",
+    WidgetAction.RETRY: "Retry in widget",
 }
 
 _FIRST_FORM = {
@@ -49,12 +48,8 @@ _FIRST_FORM = {
     "coin": "USDT/TRC20",
     "fiat_currency": "EUR",
     "partner_user_id": "user-123",
-    "outcome": Outcome.COMPLETED.value,
+    "outcome": Ending.COMPLETED.value,
 }
-
-
-class _BadForm(Exception):
-    """What the person typed cannot be taken, in words for them."""
 
 
 @pages.get("/")
@@ -66,10 +61,14 @@ def home() -> ResponseReturnValue:
 def open_session() -> ResponseReturnValue:
     form = {name: request.form.get(name, "").strip()[:200] for name in _FIRST_FORM}
     try:
-        purchase, outcome = _read_session(form)
-    except _BadForm as problem:
-        return _home(form, str(problem)), 400
-    transaction = current_world().open_session(purchase, outcome, "session")
+        wanted = SessionFormSchema().load(form)
+    except ValidationError as error:
+        return _home(form, next(iter(error.messages_dict.values()))[0]), 400
+    currency, _, network = wanted["coin"].partition("/")
+    purchase = Purchase(
+        wanted["type"], currency, network, wanted["fiat_currency"], wanted["amount"], wanted["partner_user_id"]
+    )
+    transaction = current_world().open_session(purchase, wanted["outcome"], "session")
     return _to(transaction.merchant_transaction_id)
 
 
@@ -92,9 +91,8 @@ def live_transaction(transaction_id: str) -> ResponseReturnValue:
 
 @pages.post("/transactions/<transaction_id>/act")
 def act(transaction_id: str) -> ResponseReturnValue:
-    _held(transaction_id)
     try:
-        current_world().act(transaction_id, Action(request.form.get("action", "")))
+        current_world().act(transaction_id, **ActSchema().load(request.form))
     except NotPossible as problem:
         return _transaction_page(transaction_id, f"Too late: {problem}."), 409
     return _to(transaction_id)
@@ -102,7 +100,7 @@ def act(transaction_id: str) -> ResponseReturnValue:
 
 @pages.post("/transactions/<transaction_id>/webhook")
 def send_webhook(transaction_id: str) -> ResponseReturnValue:
-    transaction = _held(transaction_id)
+    transaction = current_world().store.find(transaction_id)
     try:
         current_world().webhooks.send_again(transaction, transaction.history[-1])
     except ValueError:
@@ -112,21 +110,18 @@ def send_webhook(transaction_id: str) -> ResponseReturnValue:
 
 @pages.post("/transactions/<transaction_id>/faults")
 def inject_fault(transaction_id: str) -> ResponseReturnValue:
-    _held(transaction_id)
-    count = request.form.get("count", "1").strip()
+    world = current_world()
+    world.store.find(transaction_id)
     try:
-        if not (count.isascii() and count.isdigit() and 1 <= int(count) <= 1000):
-            raise ValueError("how many calls: a whole number from 1 to 1000")
-        order = Order(request.form.get("name", ""), count=int(count))
-    except ValueError as problem:
-        return _transaction_page(transaction_id, f"Not injected. {problem}."), 400
-    current_world().faults.inject([order], transaction_id, Calls.GET)
+        order = Order(**OrderSchema(only=("name", "count")).load(request.form))
+    except ValidationError as error:
+        return _transaction_page(transaction_id, f"Not injected. {first_problem(error)}"), 400
+    world.faults.inject([order], transaction_id, CallKind.GET)
     return _to(transaction_id)
 
 
 @pages.post("/transactions/<transaction_id>/faults/clear")
 def clear_faults(transaction_id: str) -> ResponseReturnValue:
-    _held(transaction_id)
     current_world().faults.clear(transaction_id)
     return _to(transaction_id)
 
@@ -158,9 +153,9 @@ def _home(form: dict[str, str], problem: str | None) -> str:
         "home.html",
         form=form,
         problem=problem,
-        coins=[f"{currency}/{network}" for currency, coin in COINS.items() for network in coin.networks],
+        coins=MARKETS,
         fiat=tuple(FIAT),
-        outcomes=_OUTCOMES,
+        endings=_ENDINGS,
         base_url=f"http://{request.host}",
         token=DEFAULT_TOKEN if DEFAULT_TOKEN in behaviour.tokens else None,
         # The path may hold the receiver's secret.
@@ -172,8 +167,7 @@ def _home(form: dict[str, str], problem: str | None) -> str:
 
 def _recent() -> dict[str, Any]:
     world = current_world()
-    text = request.args.get("page", "1")
-    page = int(text) if text.isascii() and text.isdigit() and 1 <= int(text[:9]) <= 10**6 and len(text) < 9 else 1
+    page = min(max(request.args.get("page", 1, int), 1), 10**6)
     total = len(world.store)
     return {
         "transactions": world.store.page((page - 1) * PER_PAGE, PER_PAGE, newest_first=True),
@@ -188,47 +182,21 @@ def _transaction_page(transaction_id: str, problem: str | None) -> str:
 
 
 def _one(transaction_id: str) -> dict[str, Any]:
-    world, transaction = current_world(), _held(transaction_id)
+    world = current_world()
+    transaction = world.store.find(transaction_id)
     return {
         "transaction": transaction,
         "plan": world.lifecycles.plan_of(transaction_id),
         "actions": [
-            (action.value, label) for action, label in _BUTTONS.items() if transaction.status in ALLOWED[action]
+            (action.value, label)
+            for action, label in _BUTTONS.items()
+            if transaction.status in WIDGET_ACTIONS[action][0]
         ],
         "webhooks": world.webhooks.of(transaction_id)[::-1],
         "calls": world.calls.of(transaction_id)[: -_SHOWN_CALLS - 1 : -1],
         "waiting": world.faults.waiting(transaction_id),
         "has_webhook_url": world.behaviour.webhook_url is not None,
     }
-
-
-def _held(transaction_id: str) -> Transaction:
-    transaction = current_world().store.get(transaction_id)
-    if transaction is None:
-        raise NotFound("there is no such transaction in the sandbox")
-    return transaction
-
-
-def _read_session(form: dict[str, str]) -> tuple[Purchase, Outcome]:
-    if form["type"] not in ("buy", "sell"):
-        raise _BadForm("Choose buy or sell.")
-    try:
-        amount = parse_amount(form["amount"])
-    except ValueError:
-        amount = None
-    if not amount:
-        raise _BadForm("The amount must be a positive number, such as 100 or 49.90.")
-    currency, _, network = form["coin"].partition("/")
-    if currency not in COINS or network not in COINS[currency].networks or form["fiat_currency"] not in FIAT:
-        raise _BadForm("Choose the currencies from the lists.")
-    if not form["partner_user_id"]:
-        raise _BadForm("The partner's user needs an id.")
-    try:
-        outcome = Outcome(form["outcome"])
-    except ValueError:
-        raise _BadForm("Choose what becomes of the payment from the list.") from None
-    purchase = Purchase(form["type"], currency, network, form["fiat_currency"], amount, form["partner_user_id"])
-    return purchase, outcome
 
 
 def _to(transaction_id: str) -> ResponseReturnValue:

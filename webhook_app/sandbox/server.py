@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import signal
 import threading
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -29,16 +29,13 @@ class SandboxSettings(Behaviour):
     seed: int | None = None
     """Makes the ids, amounts, outcomes and losses the same in each run, as far as threads allow."""
 
-    def behaviour(self) -> Behaviour:
-        return Behaviour(**{field.name: getattr(self, field.name) for field in fields(Behaviour)})
-
 
 class Sandbox:
     """A running sandbox, in this process. `with Sandbox(SandboxSettings(...)) as sandbox: sandbox.url`."""
 
     def __init__(self, settings: SandboxSettings) -> None:
         self.settings = settings
-        self._world = World(settings.behaviour(), settings.seed)
+        self._world = World(settings, settings.seed)
         self._state_file = StateFile(settings.state_file, self._world) if settings.state_file else None
         self._respond, self._around = responder(self._world), call_counter(self._world)
         self._server: HttpServer | None = None

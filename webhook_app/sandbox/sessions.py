@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
-from webhook_app.domain.money import format_amount, parse_amount
-from webhook_app.sandbox.answers import Answer, error_answer
+from webhook_app.domain.money import parse_amount
+from webhook_app.sandbox.answers import error_answer
 from webhook_app.sandbox.behaviour import Behaviour
-from webhook_app.sandbox.catalogue import COINS
+from webhook_app.sandbox.catalogue import COINS, Purchase
 from webhook_app.sandbox.transactions import Transaction
 
 #: The documented session has no field for it, so it is a setting of the partner's; the example's partner has this one.
@@ -23,13 +23,9 @@ _OPTIONAL = ("type", "client_ip", "redirect_url", "address")
 
 @dataclass(frozen=True)
 class SessionRequest:
-    partner_user_id: str
-    network: str
-    currency: str
-    amount: Decimal
+    purchase: Purchase
     amount_text: str
     """As the partner wrote it; the response repeats it."""
-    type: str
     address: str
 
 
@@ -38,7 +34,7 @@ class Refused(Exception):
 
     def __init__(self, status: int, error: str, code: str, message: str) -> None:
         super().__init__(message)
-        self.answer: Answer = error_answer(status, error, code, message)
+        self.answer = error_answer(status, error, code, message)
 
 
 def read_session_request(body: bytes, behaviour: Behaviour) -> SessionRequest:
@@ -65,15 +61,8 @@ def read_session_request(body: bytes, behaviour: Behaviour) -> SessionRequest:
     if network not in COINS[currency].networks or f"{currency}/{network}" in behaviour.unsupported_wallets:
         message = f"no active wallet for {currency[:40]} on {network[:40]}"
         raise Refused(400, "wallet_not_supported", "WALLET_NOT_SUPPORTED", message)
-    return SessionRequest(
-        partner_user_id=fields["partner_user_id"],
-        network=network,
-        currency=currency,
-        amount=amount,
-        amount_text=fields["amount"],
-        type=transaction_type,
-        address=fields.get("address") or "",
-    )
+    purchase = Purchase(transaction_type, currency, network, FIAT_CURRENCY, amount, fields["partner_user_id"])
+    return SessionRequest(purchase, fields["amount"], fields.get("address") or "")
 
 
 def session_response(transaction: Transaction, request: SessionRequest, rng: random.Random) -> dict[str, Any]:
@@ -85,14 +74,14 @@ def session_response(transaction: Transaction, request: SessionRequest, rng: ran
         "signature": f"v2:{rng.getrandbits(256):064x}",
         "init_token": f"eyJhbGciOiJub25lIn0.{rng.getrandbits(256):064x}.sandbox",
         "init_token_type": "sdk_partner_authorization",
-        "currency": request.currency,
-        "network": request.network,
-        "amount": request.amount_text or format_amount(request.amount),
+        "currency": transaction.currency,
+        "network": transaction.network,
+        "amount": request.amount_text,
         "fix_currency": True,
-        "fix_network": [request.network],
+        "fix_network": [transaction.network],
         "fix_amount": True,
         "fiat_currency": transaction.fiat_currency,
-        "type": request.type,
+        "type": transaction.type,
     }
 
 

@@ -10,6 +10,7 @@ import time
 from pathlib import Path
 
 from webhook_app.logs import get_logger
+from webhook_app.sandbox.json_values import jsonable
 from webhook_app.sandbox.world import World
 
 #: Seconds between two looks; a snapshot that takes long to write is written less often still.
@@ -63,7 +64,7 @@ class StateFile:
         try:
             self._path.parent.mkdir(parents=True, exist_ok=True)
             with beside.open("w") as file:
-                json.dump(self._world.snapshot(), file)
+                json.dump(self._world.snapshot(), file, default=jsonable)
                 file.flush()
                 os.fsync(file.fileno())
             beside.replace(self._path)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from itertools import islice
@@ -91,56 +91,23 @@ class Transaction:
         }
 
     def to_json(self) -> dict[str, Any]:
-        """The whole of it, for the control API and the state file; `from_json` reads it back."""
-        return {
-            "merchant_transaction_id": self.merchant_transaction_id,
-            "partner_user_id": self.partner_user_id,
-            "type": self.type,
-            "status": self.status.value,
-            "currency": self.currency,
-            "network": self.network,
-            "fiat_currency": self.fiat_currency,
-            "fiat_amount": format_amount(self.fiat_amount),
-            "quoted_crypto": format_amount(self.quoted_crypto),
-            "created_at": format_timestamp(self.created_at),
-            "origin": self.origin,
-            "overrides": dict(self.overrides),
-            "history": [
-                {
-                    "status": change.status.value,
-                    "updated_at": format_timestamp(change.updated_at),
-                    "crypto_amount": format_amount(change.crypto_amount) or "",
-                }
-                for change in self.history
-            ],
-        }
+        """The whole of it, for the control API and the state file (json_values.py); `from_json` reads it back."""
+        return {**vars(self), "status": self.status}
 
     @classmethod
     def from_json(cls, record: Mapping[str, Any]) -> Transaction:
         """Raises KeyError, TypeError or ValueError where `record` did not come from `to_json`."""
-        history = tuple(
-            Change(
-                Status(change["status"]), parse_timestamp(change["updated_at"]), parse_amount(change["crypto_amount"])
-            )
-            for change in record["history"]
+        known = {one.name: record[one.name] for one in fields(cls)}
+        known["history"] = tuple(
+            Change(Status(one["status"]), parse_timestamp(one["updated_at"]), parse_amount(one["crypto_amount"]))
+            for one in record["history"]
         )
-        fiat_amount, quoted_crypto = parse_amount(record["fiat_amount"]), parse_amount(record["quoted_crypto"])
-        if not history or fiat_amount is None or quoted_crypto is None:
+        known["created_at"] = parse_timestamp(record["created_at"])
+        for name in ("fiat_amount", "quoted_crypto"):
+            known[name] = parse_amount(record[name])
+        if not known["history"] or None in known.values():
             raise ValueError("a transaction without a history or without amounts")
-        return cls(
-            merchant_transaction_id=str(record["merchant_transaction_id"]),
-            partner_user_id=str(record["partner_user_id"]),
-            type=str(record["type"]),
-            currency=str(record["currency"]),
-            network=str(record["network"]),
-            fiat_currency=str(record["fiat_currency"]),
-            fiat_amount=fiat_amount,
-            quoted_crypto=quoted_crypto,
-            created_at=parse_timestamp(record["created_at"]),
-            history=history,
-            origin=str(record["origin"]),
-            overrides=dict(record["overrides"]),
-        )
+        return cls(**known)
 
 
 def _at(hour: int, minute: int, second: int) -> datetime:
@@ -174,6 +141,10 @@ class TransactionExists(Exception):
     """There is a transaction of that id already."""
 
 
+class UnknownTransaction(Exception):
+    """There is no transaction of that id."""
+
+
 class Store:
     """All transactions, oldest first. Reading takes no lock: values are frozen and swapped whole."""
 
@@ -188,6 +159,13 @@ class Store:
     def get(self, transaction_id: str) -> Transaction | None:
         return self._by_id.get(transaction_id)
 
+    def find(self, transaction_id: str) -> Transaction:
+        """Raises UnknownTransaction."""
+        transaction = self._by_id.get(transaction_id)
+        if transaction is None:
+            raise UnknownTransaction(transaction_id)
+        return transaction
+
     def add(self, transaction: Transaction) -> None:
         """Raises TransactionExists."""
         with self._lock:
@@ -201,9 +179,9 @@ class Store:
             self._put(transaction)
 
     def change(self, transaction_id: str, how: Callable[[Transaction], Transaction]) -> Transaction:
-        """Replaces a transaction by `how` of it, and returns that. Raises KeyError for an unknown id."""
+        """Replaces a transaction by `how` of it, and returns that. Raises UnknownTransaction."""
         with self._lock:
-            changed = how(self._by_id[transaction_id])
+            changed = how(self.find(transaction_id))
             self._put(changed)
             return changed
 

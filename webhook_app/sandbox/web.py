@@ -4,46 +4,58 @@ from __future__ import annotations
 
 import io
 import ipaddress
-import sys
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
+from http import HTTPStatus
+from typing import Any
 from urllib.parse import urlsplit
+from wsgiref.util import setup_testing_defaults
 
-from flask import Flask, Response, jsonify, make_response, render_template, request
+from flask import Flask, Response, make_response, render_template, request
+from flask.json.provider import DefaultJSONProvider
+from marshmallow import ValidationError
 from werkzeug.exceptions import HTTPException
 from werkzeug.wrappers import Response as WsgiResponse
 
-from webhook_app.sandbox.answers import Answer, Request
+from webhook_app.sandbox.answers import HttpAnswer, HttpRequest
 from webhook_app.sandbox.api import PREFIX, ProofApi
 from webhook_app.sandbox.control_api import control_api
+from webhook_app.sandbox.json_values import jsonable
 from webhook_app.sandbox.pages import pages
-from webhook_app.sandbox.transactions import TransactionExists
+from webhook_app.sandbox.schemas import first_problem
+from webhook_app.sandbox.transactions import TransactionExists, UnknownTransaction
 from webhook_app.sandbox.world import NotPossible, World
 
 #: Headers the server writes itself.
 _SERVER_HEADERS = frozenset({"content-type", "content-length", "connection", "date", "transfer-encoding"})
 
 
+class _JsonProvider(DefaultJSONProvider):
+    default = staticmethod(jsonable)
+
+
 def create_app(world: World) -> Flask:
     app = Flask(__name__)
+    app.json = _JsonProvider(app)
     app.extensions["world"] = world
     app.register_blueprint(control_api)
     app.register_blueprint(pages)
     app.before_request(_refuse_other_origins)
     app.after_request(_add_headers)
     app.register_error_handler(HTTPException, _http_error)
-    app.register_error_handler(ValueError, lambda error: _error(400, "invalid_request", str(error)))
-    app.register_error_handler(KeyError, lambda error: _error(404, "not_found", f"there is no {error}"))
-    app.register_error_handler(NotPossible, lambda error: _error(409, "conflict", str(error)))
-    app.register_error_handler(TransactionExists, lambda error: _error(409, "conflict", f"{error} exists already"))
+    app.register_error_handler(ValidationError, lambda error: _problem(400, first_problem(error)))
+    app.register_error_handler(ValueError, lambda error: _problem(400, str(error)))
+    app.register_error_handler(UnknownTransaction, lambda error: _problem(404, f"there is no transaction {error}"))
+    app.register_error_handler(NotPossible, lambda error: _problem(409, str(error)))
+    app.register_error_handler(TransactionExists, lambda error: _problem(409, f"{error} exists already"))
     return app
 
 
-def responder(world: World) -> Callable[[Request, str], Answer]:
+def responder(world: World) -> Callable[[HttpRequest, str], HttpAnswer]:
     """Answers every request that reaches the server: Proof's API itself, all the rest through Flask."""
     api, app = ProofApi(world), create_app(world)
 
-    def respond(incoming: Request, request_id: str) -> Answer:
+    def respond(incoming: HttpRequest, request_id: str) -> HttpAnswer:
         if not incoming.path.startswith(PREFIX):
             return _through_flask(app, incoming)
         return api.answer(incoming, request_id)
@@ -51,40 +63,31 @@ def responder(world: World) -> Callable[[Request, str], Answer]:
     return respond
 
 
-def call_counter(world: World) -> Callable[[Request], AbstractContextManager[None]]:
+def call_counter(world: World) -> Callable[[HttpRequest], AbstractContextManager[None]]:
     """Counts a call of Proof's API as under way until its answer has left."""
 
-    def around(incoming: Request) -> AbstractContextManager[None]:
+    def around(incoming: HttpRequest) -> AbstractContextManager[None]:
         return world.calls.under_way() if incoming.path.startswith(PREFIX) else nullcontext()
 
     return around
 
 
-def _through_flask(app: Flask, incoming: Request) -> Answer:
-    environ = {
+def _through_flask(app: Flask, incoming: HttpRequest) -> HttpAnswer:
+    environ: dict[str, Any] = {
         "REQUEST_METHOD": incoming.method,
         "SCRIPT_NAME": "",
         # WSGI wants the bytes of the path as Latin-1 (PEP 3333).
         "PATH_INFO": incoming.path.encode().decode("latin-1"),
         "QUERY_STRING": incoming.query,
-        "SERVER_NAME": "sandbox",
-        "SERVER_PORT": "80",
-        "SERVER_PROTOCOL": "HTTP/1.1",
         "CONTENT_LENGTH": str(len(incoming.body)),
         "CONTENT_TYPE": incoming.headers.get("content-type", ""),
-        "wsgi.version": (1, 0),
-        "wsgi.url_scheme": "http",
         "wsgi.input": io.BytesIO(incoming.body),
-        "wsgi.errors": sys.stderr,
-        "wsgi.multithread": True,
-        "wsgi.multiprocess": False,
-        "wsgi.run_once": False,
+        **{f"HTTP_{name.upper().replace('-', '_')}": value for name, value in incoming.headers.items()},
     }
-    for name, value in incoming.headers.items():
-        environ.setdefault("HTTP_" + name.upper().replace("-", "_"), value)
+    setup_testing_defaults(environ)  # what else PEP 3333 asks for
     response = WsgiResponse.from_app(app, environ, buffered=True)
     headers = tuple((name, value) for name, value in response.headers if name.lower() not in _SERVER_HEADERS)
-    return Answer(response.status_code, response.get_data(), response.headers.get("Content-Type", ""), headers)
+    return HttpAnswer(response.status_code, response.get_data(), response.headers.get("Content-Type", ""), headers)
 
 
 def _refuse_other_origins() -> Response | None:
@@ -95,12 +98,12 @@ def _refuse_other_origins() -> Response | None:
     """
     host = request.host.rpartition(":")[0] if request.host.rpartition(":")[2].isdigit() else request.host
     if not _is_address(host.strip("[]")) and "." in host and not host.endswith(".localhost"):
-        return _error(403, "forbidden", "the sandbox is reached by its address or as localhost")
+        return _problem(403, "the sandbox is reached by its address or as localhost")
     if request.method in ("GET", "HEAD", "OPTIONS"):
         return None
     site, origin = request.headers.get("Sec-Fetch-Site"), request.headers.get("Origin")
     if site not in (None, "same-origin", "none") or (origin is not None and urlsplit(origin).netloc != request.host):
-        return _error(403, "forbidden", "requests from other sites are refused")
+        return _problem(403, "requests from other sites are refused")
     return None
 
 
@@ -123,13 +126,17 @@ def _add_headers(response: Response) -> Response:
 
 
 def _http_error(error: HTTPException) -> Response:
-    status, message = error.code or 500, error.description or error.name
+    return _problem(error.code or 500, error.description or error.name)
+
+
+#: `error` and `code` by status; `invalid_request` for all others.
+_ERRORS = {403: "forbidden", 404: "not_found", 409: "conflict", 500: "internal_error"}
+
+
+def _problem(status: int, message: str) -> Response:
+    """In Proof's shape below `/sandbox/`, else a page."""
     if request.path.startswith("/sandbox/"):
-        return _error(status, "not_found" if status == 404 else "invalid_request", message)
-    return make_response(render_template("error.html", status=f"{status} {error.name}", message=message), status)
-
-
-def _error(status: int, error: str, message: str) -> Response:
-    response = jsonify({"error": error, "code": error, "message": message})
-    response.status_code = status
-    return response
+        error = _ERRORS.get(status, "invalid_request")
+        return make_response({"error": error, "code": error, "message": message}, status)
+    title = f"{status} {HTTPStatus(status).phrase}"
+    return make_response(render_template("error.html", status=title, message=message), status)

@@ -11,12 +11,10 @@ import zlib
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Any
 
 import urllib3
 from urllib3.exceptions import HTTPError
 
-from webhook_app.domain.timestamps import format_timestamp, parse_timestamp
 from webhook_app.logs import get_logger
 from webhook_app.sandbox.behaviour import Behaviour
 from webhook_app.sandbox.calls import utc_now
@@ -43,21 +41,6 @@ class Sending:
     http_status: int | None
     note: str
     """What made it special: `repeated`, `delayed`, `reordered`, `redelivery 2`, or an error's name."""
-
-    def to_json(self) -> dict[str, Any]:
-        return {
-            "at": format_timestamp(self.at),
-            "status": self.status,
-            "updated_at": format_timestamp(self.updated_at),
-            "outcome": self.outcome,
-            "http_status": self.http_status,
-            "note": self.note,
-        }
-
-    @classmethod
-    def from_json(cls, record: dict[str, Any]) -> Sending:
-        at, updated_at = parse_timestamp(record["at"]), parse_timestamp(record["updated_at"])
-        return cls(**{**record, "at": at, "updated_at": updated_at})
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,13 +18,13 @@ from webhook_app.sandbox.behaviour import Behaviour
 from webhook_app.sandbox.calls import CallLog, utc_now
 from webhook_app.sandbox.catalogue import Purchase, invent_purchase, quote
 from webhook_app.sandbox.injection import FaultBook
-from webhook_app.sandbox.lifecycles import Lifecycles, Outcome, Plan, Step, plan_lifecycle
+from webhook_app.sandbox.lifecycles import Ending, Lifecycles, LifecycleStep, Plan, plan_lifecycle
 from webhook_app.sandbox.scheduler import Scheduler
-from webhook_app.sandbox.transactions import Change, Store, Transaction
+from webhook_app.sandbox.transactions import Change, Store, Transaction, UnknownTransaction
 from webhook_app.sandbox.webhooks import Webhooks
 
 
-class Action(StrEnum):
+class WidgetAction(StrEnum):
     """What a person does to a payment on the sandbox's page."""
 
     PAY = "pay"
@@ -33,12 +33,12 @@ class Action(StrEnum):
     RETRY = "retry"
 
 
-#: From which statuses each makes sense.
-ALLOWED: dict[Action, frozenset[Status]] = {
-    Action.PAY: frozenset({Status.PENDING}),
-    Action.FAIL: frozenset({Status.PENDING, Status.PROCESSING}),
-    Action.CANCEL: frozenset({Status.PENDING}),
-    Action.RETRY: frozenset({Status.FAILED}),
+#: The statuses from which each makes sense, and the one that follows.
+WIDGET_ACTIONS: dict[WidgetAction, tuple[frozenset[Status], Status]] = {
+    WidgetAction.PAY: (frozenset({Status.PENDING}), Status.PROCESSING),
+    WidgetAction.FAIL: (frozenset({Status.PENDING, Status.PROCESSING}), Status.FAILED),
+    WidgetAction.CANCEL: (frozenset({Status.PENDING}), Status.CANCELLED),
+    WidgetAction.RETRY: (frozenset({Status.FAILED}), Status.PROCESSING),
 }
 
 
@@ -92,10 +92,10 @@ class World:
         self.scheduler.stop()
         self.webhooks.stop()
 
-    def configure(self, changes: Mapping[str, object]) -> Behaviour:
-        """Raises ValueError that names the field."""
+    def configure(self, changes: Mapping[str, Any]) -> Behaviour:
+        """Replaces fields of Behaviour. Raises ValueError that names the field."""
         with self._lock:
-            previous, self._behaviour = self._behaviour, self._behaviour.changed(changes)
+            previous, self._behaviour = self._behaviour, replace(self._behaviour, **changes)
             now = self._behaviour
         if now.speed != previous.speed:
             self.scheduler.set_speed(now.speed)
@@ -125,12 +125,12 @@ class World:
         return transaction
 
     def open_session(
-        self, purchase: Purchase, outcome: Outcome, origin: str, transaction_id: str | None = None
+        self, purchase: Purchase, ending: Ending, origin: str, transaction_id: str | None = None
     ) -> Transaction:
         """A pending transaction, its webhook, and what becomes of it. Raises TransactionExists."""
         with self._lock:
             chosen_id = transaction_id or self._new_id()
-            plan = plan_lifecycle(outcome, self.rng)
+            plan = plan_lifecycle(ending, self.rng)
         quoted = quote(purchase.transaction_type, purchase.currency, purchase.fiat_currency, purchase.amount)
         now = utc_now()
         transaction = Transaction(
@@ -151,52 +151,44 @@ class World:
         self._follow(chosen_id, plan)
         return transaction
 
-    def start_lifecycle(self, outcome: Outcome, transaction_type: str | None, origin: str = "lifecycle") -> Transaction:
+    def start_lifecycle(self, ending: Ending, transaction_type: str | None, origin: str = "lifecycle") -> Transaction:
         """An invented customer's payment that moves by itself."""
         with self._lock:
             purchase = invent_purchase(self.rng, transaction_type)
-        return self.open_session(purchase, outcome, origin)
+        return self.open_session(purchase, ending, origin)
 
     def set_status(
         self, transaction_id: str, status: Status, updated_at: datetime | None = None, webhook: bool = True
     ) -> Transaction:
-        """Changes the status now, impossible steps included, and ends the lifecycle. Raises KeyError."""
+        """Changes the status now, impossible steps included, and ends the lifecycle. Raises UnknownTransaction."""
         self.lifecycles.stop(transaction_id)
         changed = self.store.change(transaction_id, lambda held: held.moved(status, updated_at))
         if webhook:
             self.webhooks.announce(changed, changed.history[-1])
         return changed
 
-    def act(self, transaction_id: str, action: Action) -> Transaction:
-        """What a person does in the widget. Raises KeyError, or NotPossible where the status does not allow it."""
-        self.lifecycles.stop(transaction_id)
-        first = {
-            Action.PAY: Status.PROCESSING,
-            Action.FAIL: Status.FAILED,
-            Action.CANCEL: Status.CANCELLED,
-            Action.RETRY: Status.PROCESSING,
-        }[action]
+    def act(self, transaction_id: str, action: WidgetAction) -> Transaction:
+        """What a person does in the widget. Raises UnknownTransaction, or NotPossible where the status does not allow
+        it."""
+        possible_from, following = WIDGET_ACTIONS[action]
 
-        def step(held: Transaction) -> Transaction:
-            if held.status not in ALLOWED[action]:
+        def move(held: Transaction) -> Transaction:
+            if held.status not in possible_from:
                 raise NotPossible(f"a transaction that is {held.status} cannot {action}")
-            return held.moved(first)
+            return held.moved(following)
 
-        changed = self.store.change(transaction_id, step)
+        self.lifecycles.stop(transaction_id)
+        changed = self.store.change(transaction_id, move)
         self.webhooks.announce(changed, changed.history[-1])
-        if first is Status.PROCESSING:
+        if following is Status.PROCESSING:
             with self._lock:
                 wait = self.rng.uniform(5, 20)
-            self._follow(transaction_id, (Step(round(wait, 3), Status.COMPLETED),))
+            self._follow(transaction_id, (LifecycleStep(round(wait, 3), Status.COMPLETED),))
         return changed
 
     def change_fields(self, transaction_id: str, changes: Mapping[str, Any]) -> Transaction:
-        """Replaces fields of Transaction, without a status change. Raises KeyError."""
-
-        def changed(held: Transaction) -> Transaction:
-            return replace(held, **changes)
-
-        return self.store.change(transaction_id, changed)
+        """Replaces fields of Transaction, without a status change. Raises UnknownTransaction."""
+        return self.store.change(transaction_id, lambda held: replace(held, **changes))
 
     def counts(self) -> dict[str, int]:
         """All counters there are, by name."""
@@ -229,7 +221,7 @@ class World:
             raise ValueError("a snapshot of another version")
         transactions = [Transaction.from_json(record) for record in snapshot["transactions"]]
         plans: dict[str, Plan] = {
-            transaction_id: tuple(Step(float(after), Status(status)) for after, status in steps)
+            transaction_id: tuple(LifecycleStep(float(after), Status(status)) for after, status in steps)
             for transaction_id, steps in snapshot["plans"].items()
         }
         for transaction in transactions:
@@ -246,7 +238,7 @@ class World:
     def _move(self, transaction_id: str, status: Status) -> None:
         try:
             changed = self.store.change(transaction_id, lambda held: held.moved(status))
-        except KeyError:
+        except UnknownTransaction:
             return  # forgotten, or reset, in between
         self.webhooks.announce(changed, changed.history[-1])
 
@@ -276,7 +268,7 @@ class World:
     def _start_traffic(self, serial: int) -> None:
         if serial != self._traffic_serial:
             return  # the settings have changed since
-        transaction = self.start_lifecycle(Outcome.ANY, None, origin="traffic")
+        transaction = self.start_lifecycle(Ending.ANY, None, origin="traffic")
         get_logger().debug("sandbox_payment_started", merchant_transaction_id=transaction.merchant_transaction_id)
         self._plan_traffic(serial)
 
