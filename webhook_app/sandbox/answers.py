@@ -15,16 +15,12 @@ class Manner(StrEnum):
     """How an answer leaves the server; all but WHOLE end the connection."""
 
     WHOLE = "whole"
-    CLOSE = "close"
-    """The connection is closed, nothing is sent."""
+    NOTHING = "nothing"
+    """Nothing is sent; the connection is closed once the client leaves or `seconds` have passed."""
+    HALF = "half"
+    """The head, which promises the whole body, and half of it, then as NOTHING."""
     RESET = "reset"
-    """The same with a TCP reset."""
-    HANG = "hang"
-    """Nothing is sent until the client leaves or `seconds` have passed."""
-    HANG_IN_BODY = "hang_in_body"
-    """The head and half of the body, then as HANG."""
-    SHORT = "short"
-    """`Content-Length` promises more than is sent."""
+    """Nothing is sent, and a TCP reset ends the connection."""
     DRIP = "drip"
     """One byte every `seconds`."""
     CHUNKED = "chunked"
@@ -43,7 +39,7 @@ class HttpAnswer:
     wait_seconds: float = 0.0
     """Passes before anything is sent."""
     seconds: float = 0.0
-    """Of HANG, HANG_IN_BODY and DRIP."""
+    """Of NOTHING, HALF and DRIP."""
     filler_bytes: int = 0
     """Bytes of `x` that are streamed between the two halves of `body`, at its mark."""
 

@@ -15,7 +15,7 @@ PREFIX = "/widget/"
 _TRANSACTIONS = "/widget/transactions/"
 _SESSION = "/widget/session"
 
-_SILENT = frozenset({Manner.CLOSE, Manner.RESET, Manner.HANG, Manner.RAW})
+_SILENT = frozenset({Manner.NOTHING, Manner.RESET, Manner.RAW})
 
 
 class ProofApi:

@@ -75,7 +75,11 @@ class Purchase:
     network: str
     fiat_currency: str
     amount: Decimal
+    """Of fiat for a buy, of crypto for a sell."""
     partner_user_id: str
+
+    def quote(self) -> Quote:
+        return quote(self.transaction_type, self.currency, self.fiat_currency, self.amount)
 
 
 def invent_purchase(rng: random.Random, transaction_type: str | None = None) -> Purchase:

@@ -114,7 +114,7 @@ def delayed(fault: Fault, normal: Normal) -> HttpAnswer:
 
 
 def lost_answer(_fault: Fault, normal: Normal) -> HttpAnswer:
-    return replace(normal(), manner=Manner.CLOSE)
+    return replace(normal(), manner=Manner.NOTHING)
 
 
 def _usual_body(normal: Normal) -> bytes:

@@ -22,11 +22,9 @@ from urllib.parse import unquote
 from webhook_app.logs import get_logger
 from webhook_app.sandbox.answers import FILLER_MARK, HttpAnswer, HttpRequest, Manner, error_answer
 
-#: Answers one request; the second argument is the `X-Request-Id` that the answer will carry.
-Respond = Callable[[HttpRequest, str], HttpAnswer]
-
-#: Is entered around one request, from its arrival to its answer's last byte.
-Around = Callable[[HttpRequest], contextlib.AbstractContextManager[None]]
+#: Answers one request; the context lasts until the answer's last byte has left. The second argument is the
+#: `X-Request-Id` that the answer will carry.
+Respond = Callable[[HttpRequest, str], contextlib.AbstractContextManager[HttpAnswer]]
 
 LARGEST_BODY = 4 << 20
 IDLE_SECONDS = 75.0
@@ -41,8 +39,8 @@ class HttpServer(socketserver.ThreadingTCPServer):
     block_on_close = False
     request_queue_size = 1024
 
-    def __init__(self, host: str, port: int, respond: Respond, around: Around) -> None:
-        self.respond, self.around = respond, around
+    def __init__(self, host: str, port: int, respond: Respond) -> None:
+        self.respond = respond
         self.address_family = socket.AF_INET6 if ":" in host else socket.AF_INET
         self._open: dict[socket.socket, None] = {}
         self._lock = threading.Lock()
@@ -117,9 +115,9 @@ class _Handler(BaseHTTPRequestHandler):
         path, _, query = self.path.partition("?")
         headers = {name.lower(): value for name, value in self.headers.items()}
         request = HttpRequest(self.command, unquote(path), query, headers, body)
-        with self.server.around(request):
+        with contextlib.ExitStack() as under_way:
             try:
-                answer = self.server.respond(request, request_id)
+                answer = under_way.enter_context(self.server.respond(request, request_id))
             except Exception:  # noqa: BLE001 - an entrypoint: whatever went wrong, the caller gets an answer
                 get_logger().exception("sandbox_request_failed", request_id=request_id, path=path)
                 answer = error_answer(500, "internal_error", "sandbox_error", "the sandbox failed, see its log")
@@ -144,17 +142,13 @@ class _Handler(BaseHTTPRequestHandler):
                 self.connection.sendall(after)
             case Manner.WHOLE:
                 self.connection.sendall(head + body)
-            case Manner.CLOSE:
-                pass
+            case Manner.NOTHING:
+                self._client_left_within(answer.seconds)
+            case Manner.HALF:
+                self.connection.sendall(head + body[: len(body) // 2])
+                self._client_left_within(answer.seconds)
             case Manner.RESET:
                 self.server.to_reset.add(self.connection)
-            case Manner.HANG:
-                self._client_left_within(answer.seconds)
-            case Manner.HANG_IN_BODY:
-                self.connection.sendall(head + body[: len(body) // 2])
-                self._client_left_within(answer.seconds)
-            case Manner.SHORT:
-                self.connection.sendall(head + body[: len(body) // 2])
             case Manner.DRIP:
                 self.connection.sendall(head)
                 for at in range(len(body)):

@@ -13,7 +13,7 @@ from webhook_app.logs import get_logger
 from webhook_app.sandbox.behaviour import Behaviour
 from webhook_app.sandbox.http_server import HttpServer
 from webhook_app.sandbox.state_file import StateFile
-from webhook_app.sandbox.web import call_counter, responder
+from webhook_app.sandbox.web import responder
 from webhook_app.sandbox.world import World
 
 
@@ -37,7 +37,7 @@ class Sandbox:
         self.settings = settings
         self._world = World(settings, settings.seed)
         self._state_file = StateFile(settings.state_file, self._world) if settings.state_file else None
-        self._respond, self._around = responder(self._world), call_counter(self._world)
+        self._respond = responder(self._world)
         self._server: HttpServer | None = None
         self._port = settings.port
 
@@ -71,7 +71,7 @@ class Sandbox:
     def open_port(self) -> None:
         """Listens again after `close_port`, on the same port. Raises OSError where it is taken."""
         if self._server is None:
-            self._server = HttpServer(self.settings.host, self._port, self._respond, self._around)
+            self._server = HttpServer(self.settings.host, self._port, self._respond)
             self._port = self._server.port
 
     def close_port(self) -> None:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import io
 import ipaddress
-from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from http import HTTPStatus
 from typing import Any
 from urllib.parse import urlsplit
@@ -51,25 +51,19 @@ def create_app(world: World) -> Flask:
     return app
 
 
-def responder(world: World) -> Callable[[HttpRequest, str], HttpAnswer]:
+def responder(world: World) -> Callable[[HttpRequest, str], AbstractContextManager[HttpAnswer]]:
     """Answers every request that reaches the server: Proof's API itself, all the rest through Flask."""
     api, app = ProofApi(world), create_app(world)
 
-    def respond(incoming: HttpRequest, request_id: str) -> HttpAnswer:
+    @contextmanager
+    def respond(incoming: HttpRequest, request_id: str) -> Iterator[HttpAnswer]:
         if not incoming.path.startswith(PREFIX):
-            return _through_flask(app, incoming)
-        return api.answer(incoming, request_id)
+            yield _through_flask(app, incoming)
+            return
+        with world.calls.under_way():
+            yield api.answer(incoming, request_id)
 
     return respond
-
-
-def call_counter(world: World) -> Callable[[HttpRequest], AbstractContextManager[None]]:
-    """Counts a call of Proof's API as under way until its answer has left."""
-
-    def around(incoming: HttpRequest) -> AbstractContextManager[None]:
-        return world.calls.under_way() if incoming.path.startswith(PREFIX) else nullcontext()
-
-    return around
 
 
 def _through_flask(app: Flask, incoming: HttpRequest) -> HttpAnswer:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import random
 import threading
 import uuid
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime
 from decimal import Decimal
@@ -16,7 +17,7 @@ from webhook_app.domain.status import Status
 from webhook_app.logs import get_logger
 from webhook_app.sandbox.behaviour import Behaviour
 from webhook_app.sandbox.calls import CallLog, utc_now
-from webhook_app.sandbox.catalogue import Purchase, invent_purchase, quote
+from webhook_app.sandbox.catalogue import Purchase, Quote, invent_purchase
 from webhook_app.sandbox.injection import FaultBook
 from webhook_app.sandbox.lifecycles import Ending, Lifecycles, LifecycleStep, Plan, plan_lifecycle
 from webhook_app.sandbox.scheduler import Scheduler
@@ -113,42 +114,40 @@ class World:
         self.calls.clear()
         self._restart_traffic()
 
-    def create(self, wanted: NewTransaction, origin: str = "control", webhook: bool = False) -> Transaction:
+    def create(self, wanted: NewTransaction, webhook: bool = False) -> Transaction:
         """A transaction in the state that is asked for, which nothing moves. Raises TransactionExists."""
         with self._lock:
             invented = invent_purchase(self.rng, wanted.type)
-            transaction_id = wanted.merchant_transaction_id or self._new_id()
-        transaction = _made(wanted, invented, transaction_id, origin)
-        self.store.add(transaction)
+        purchase = Purchase(
+            invented.transaction_type,
+            wanted.currency or invented.currency,
+            wanted.network or invented.network,
+            wanted.fiat_currency or invented.fiat_currency,
+            invented.amount,
+            wanted.partner_user_id or invented.partner_user_id,
+        )
+        quoted = purchase.quote()
+        if wanted.fiat_amount is not None:
+            bought = replace(purchase, transaction_type="buy", amount=wanted.fiat_amount).quote()
+            quoted = replace(bought, fiat_amount=wanted.fiat_amount)
+        if wanted.crypto_amount is not None:
+            quoted = replace(quoted, crypto_amount=wanted.crypto_amount)
+        created_at = wanted.created_at or wanted.updated_at or utc_now()
+        crypto = quoted.crypto_amount if wanted.status in (Status.PROCESSING, Status.COMPLETED) else None
+        first = Change(wanted.status, wanted.updated_at or created_at, crypto)
+        transaction = self._add(purchase, quoted, first, "control", wanted.merchant_transaction_id, created_at)
         if webhook:
-            self.webhooks.announce(transaction, transaction.history[-1])
+            self.webhooks.announce(transaction, first)
         return transaction
 
-    def open_session(
-        self, purchase: Purchase, ending: Ending, origin: str, transaction_id: str | None = None
-    ) -> Transaction:
-        """A pending transaction, its webhook, and what becomes of it. Raises TransactionExists."""
+    def open_session(self, purchase: Purchase, ending: Ending, origin: str) -> Transaction:
+        """A pending transaction, its webhook, and what becomes of it."""
+        first = Change(Status.PENDING, utc_now(), None)
+        transaction = self._add(purchase, purchase.quote(), first, origin)
+        self.webhooks.announce(transaction, first)
         with self._lock:
-            chosen_id = transaction_id or self._new_id()
             plan = plan_lifecycle(ending, self.rng)
-        quoted = quote(purchase.transaction_type, purchase.currency, purchase.fiat_currency, purchase.amount)
-        now = utc_now()
-        transaction = Transaction(
-            merchant_transaction_id=chosen_id,
-            partner_user_id=purchase.partner_user_id,
-            type=purchase.transaction_type,
-            currency=purchase.currency,
-            network=purchase.network,
-            fiat_currency=purchase.fiat_currency,
-            fiat_amount=quoted.fiat_amount,
-            quoted_crypto=quoted.crypto_amount,
-            created_at=now,
-            history=(Change(Status.PENDING, now, None),),
-            origin=origin,
-        )
-        self.store.add(transaction)
-        self.webhooks.announce(transaction, transaction.history[-1])
-        self._follow(chosen_id, plan)
+        self._follow(transaction.merchant_transaction_id, plan)
         return transaction
 
     def start_lifecycle(self, ending: Ending, transaction_type: str | None, origin: str = "lifecycle") -> Transaction:
@@ -162,10 +161,7 @@ class World:
     ) -> Transaction:
         """Changes the status now, impossible steps included, and ends the lifecycle. Raises UnknownTransaction."""
         self.lifecycles.stop(transaction_id)
-        changed = self.store.change(transaction_id, lambda held: held.moved(status, updated_at))
-        if webhook:
-            self.webhooks.announce(changed, changed.history[-1])
-        return changed
+        return self._change(transaction_id, lambda held: held.moved(status, updated_at), webhook)
 
     def act(self, transaction_id: str, action: WidgetAction) -> Transaction:
         """What a person does in the widget. Raises UnknownTransaction, or NotPossible where the status does not allow
@@ -178,8 +174,7 @@ class World:
             return held.moved(following)
 
         self.lifecycles.stop(transaction_id)
-        changed = self.store.change(transaction_id, move)
-        self.webhooks.announce(changed, changed.history[-1])
+        changed = self._change(transaction_id, move)
         if following is Status.PROCESSING:
             with self._lock:
                 wait = self.rng.uniform(5, 20)
@@ -236,11 +231,45 @@ class World:
         self.store.touch()  # a snapshot taken just before knows nothing of the plan
 
     def _move(self, transaction_id: str, status: Status) -> None:
-        try:
-            changed = self.store.change(transaction_id, lambda held: held.moved(status))
-        except UnknownTransaction:
-            return  # forgotten, or reset, in between
-        self.webhooks.announce(changed, changed.history[-1])
+        with suppress(UnknownTransaction):  # forgotten, or reset, in between
+            self._change(transaction_id, lambda held: held.moved(status))
+
+    def _change(
+        self, transaction_id: str, how: Callable[[Transaction], Transaction], webhook: bool = True
+    ) -> Transaction:
+        """With one more status change, and its webhook. Raises UnknownTransaction."""
+        changed = self.store.change(transaction_id, how)
+        if webhook:
+            self.webhooks.announce(changed, changed.history[-1])
+        return changed
+
+    def _add(
+        self,
+        purchase: Purchase,
+        quoted: Quote,
+        first: Change,
+        origin: str,
+        transaction_id: str | None = None,
+        created_at: datetime | None = None,
+    ) -> Transaction:
+        """`created_at` is that of the first change unless it is given. Raises TransactionExists."""
+        with self._lock:
+            chosen_id = transaction_id or self._new_id()
+        transaction = Transaction(
+            merchant_transaction_id=chosen_id,
+            partner_user_id=purchase.partner_user_id,
+            type=purchase.transaction_type,
+            currency=purchase.currency,
+            network=purchase.network,
+            fiat_currency=purchase.fiat_currency,
+            fiat_amount=quoted.fiat_amount,
+            quoted_crypto=quoted.crypto_amount,
+            created_at=created_at or first.updated_at,
+            history=(first,),
+            origin=origin,
+        )
+        self.store.add(transaction)
+        return transaction
 
     def _new_id(self) -> str:
         """A UUID no transaction has; after a restart the seed would give the same ones again."""
@@ -271,28 +300,3 @@ class World:
         transaction = self.start_lifecycle(Ending.ANY, None, origin="traffic")
         get_logger().debug("sandbox_payment_started", merchant_transaction_id=transaction.merchant_transaction_id)
         self._plan_traffic(serial)
-
-
-def _made(wanted: NewTransaction, invented: Purchase, transaction_id: str, origin: str) -> Transaction:
-    """`wanted`, with what it leaves open taken from `invented`."""
-    currency = wanted.currency or invented.currency
-    fiat_currency = wanted.fiat_currency or invented.fiat_currency
-    quoted = quote(invented.transaction_type, currency, fiat_currency, invented.amount)
-    if wanted.fiat_amount is not None:
-        quoted = replace(quote("buy", currency, fiat_currency, wanted.fiat_amount), fiat_amount=wanted.fiat_amount)
-    crypto = quoted.crypto_amount if wanted.crypto_amount is None else wanted.crypto_amount
-    created_at = wanted.created_at or wanted.updated_at or utc_now()
-    has_crypto = wanted.status in (Status.PROCESSING, Status.COMPLETED)
-    return Transaction(
-        merchant_transaction_id=transaction_id,
-        partner_user_id=wanted.partner_user_id or invented.partner_user_id,
-        type=wanted.type or invented.transaction_type,
-        currency=currency,
-        network=wanted.network or invented.network,
-        fiat_currency=fiat_currency,
-        fiat_amount=quoted.fiat_amount,
-        quoted_crypto=crypto,
-        created_at=created_at,
-        history=(Change(wanted.status, wanted.updated_at or created_at, crypto if has_crypto else None),),
-        origin=origin,
-    )
