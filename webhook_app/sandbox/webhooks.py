@@ -88,16 +88,15 @@ class Webhooks:
             thread.join(1 / SENDERS)
         self._pool.clear()
 
-    def announce(self, transaction: Transaction, change: Change) -> None:
-        """Sends the webhook of one status change, or loses, repeats, delays or reorders it. Never blocks."""
+    def announce(self, transaction: Transaction) -> None:
+        """Sends the webhook of its last status change, or loses, repeats, delays or reorders it. Never blocks."""
         behaviour = self._behaviour()
         if behaviour.webhook_url is None:
             return
         transaction_id = transaction.merchant_transaction_id
         # A random source of its own for each change, so that a seed decides the same whatever thread comes first.
-        place = next((n for n, one in enumerate(transaction.history) if one is change), len(transaction.history))
-        rng = random.Random(f"{self._seed}/{transaction_id}/{place}")
-        parcel = _Parcel(transaction_id, change, json.dumps(transaction.webhook(change)).encode())
+        rng = random.Random(f"{self._seed}/{transaction_id}/{len(transaction.history) - 1}")
+        parcel = _parcel(transaction, transaction.history[-1])
         if rng.random() < behaviour.dropped:
             self._record(parcel, "dropped", None, "")
             return
@@ -125,8 +124,7 @@ class Webhooks:
             raise ValueError("webhook_url: none is set")
         with self._lock:
             self._waiting += 1
-        body = json.dumps(transaction.webhook(change)).encode()
-        self._enqueue(_Parcel(transaction.merchant_transaction_id, change, body, note="by hand"))
+        self._enqueue(_parcel(transaction, change, note="by hand"))
 
     def of(self, transaction_id: str) -> list[Sending]:
         with self._lock:
@@ -240,6 +238,11 @@ class Webhooks:
             own = self._sendings.setdefault(parcel.transaction_id, [])
             own.append(sending)
             del own[:-REMEMBERED_PER_TRANSACTION]
+
+
+def _parcel(transaction: Transaction, change: Change, note: str = "") -> _Parcel:
+    body = json.dumps(transaction.webhook(change)).encode()
+    return _Parcel(transaction.merchant_transaction_id, change, body, note=note)
 
 
 def _no_counts() -> dict[str, int]:

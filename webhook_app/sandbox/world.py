@@ -137,14 +137,14 @@ class World:
         first = Change(wanted.status, wanted.updated_at or created_at, crypto)
         transaction = self._add(purchase, quoted, first, "control", wanted.merchant_transaction_id, created_at)
         if webhook:
-            self.webhooks.announce(transaction, first)
+            self.webhooks.announce(transaction)
         return transaction
 
     def open_session(self, purchase: Purchase, ending: Ending, origin: str) -> Transaction:
         """A pending transaction, its webhook, and what becomes of it."""
         first = Change(Status.PENDING, utc_now(), None)
         transaction = self._add(purchase, purchase.quote(), first, origin)
-        self.webhooks.announce(transaction, first)
+        self.webhooks.announce(transaction)
         with self._lock:
             plan = plan_lifecycle(ending, self.rng)
         self._follow(transaction.merchant_transaction_id, plan)
@@ -240,7 +240,7 @@ class World:
         """With one more status change, and its webhook. Raises UnknownTransaction."""
         changed = self.store.change(transaction_id, how)
         if webhook:
-            self.webhooks.announce(changed, changed.history[-1])
+            self.webhooks.announce(changed)
         return changed
 
     def _add(
