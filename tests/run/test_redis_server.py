@@ -141,7 +141,7 @@ def test_folder_with_a_space_and_a_question_mark_is_fit_for_rq(data_dir: Path) -
     shutil.rmtree(_private_folder(folder))
 
 
-def test_server_that_is_not_there_is_told_soon(data_dir: Path) -> None:
+def test_server_that_is_not_there_is_reported_soon(data_dir: Path) -> None:
     began = time.monotonic()
     fault = redis_fault(f"unix://{data_dir}/none.sock", seconds=1.0)
     assert fault

@@ -126,21 +126,23 @@ def test_token_is_kept_while_the_database_knows_it_and_made_anew_otherwise(
     assert tokens[0] == tokens[1] != tokens[2]
 
 
-def test_taken_port_is_told_first_with_one_that_is_free(env: dict[str, str], data_dir: Path, tmp_path: Path) -> None:
+def test_taken_port_is_reported_first_with_one_that_is_free(
+    env: dict[str, str], data_dir: Path, tmp_path: Path
+) -> None:
     with socket.create_server(("127.0.0.1", int(env["PORT"]))):
         code, run = ran(env, tmp_path)
-    told = re.fullmatch(
+    advice = re.fullmatch(
         rf"Port {env['PORT']} on 127.0.0.1 is taken by another program. Choose another: PORT=(\d+) make run\n",
         run.stderr,
     )
     assert code == 1
-    assert told
-    with socket.create_server(("127.0.0.1", int(told[1]))):
+    assert advice
+    with socket.create_server(("127.0.0.1", int(advice[1]))):
         pass
     assert not data_dir.exists()
 
 
-def test_second_run_is_told_of_the_first_and_how_to_stand_beside_it(
+def test_second_run_learns_of_the_first_and_how_to_run_beside_it(
     env: dict[str, str], data_dir: Path, tmp_path: Path
 ) -> None:
     second = tmp_path / "second"
@@ -150,13 +152,13 @@ def test_second_run_is_told_of_the_first_and_how_to_stand_beside_it(
         assert code == 1
         assert "is taken by another program" in same_port.stderr
         assert f"(process {run.process.pid})" in same_port.stderr
-        told = re.search(r"PORT=(\d+) WEBHOOK_APP_DATA_DIR=(\S+) make run", same_port.stderr)
-        assert told
-        code, same_folder = ran(env | {"PORT": told[1]}, second)
+        advice = re.search(r"PORT=(\d+) WEBHOOK_APP_DATA_DIR=(\S+) make run", same_port.stderr)
+        assert advice
+        code, same_folder = ran(env | {"PORT": advice[1]}, second)
         assert code == 1
         assert f"{data_dir} is in use by another run (process {run.process.pid})" in same_folder.stderr
-        with up(env | {"PORT": told[1], "WEBHOOK_APP_DATA_DIR": told[2]}, second) as beside:
-            assert f"http://127.0.0.1:{told[1]}/" in beside.stdout
+        with up(env | {"PORT": advice[1], "WEBHOOK_APP_DATA_DIR": advice[2]}, second) as beside:
+            assert f"http://127.0.0.1:{advice[1]}/" in beside.stdout
 
 
 def test_taken_sandbox_port_is_replaced_by_a_free_one(env: dict[str, str], data_dir: Path, tmp_path: Path) -> None:
@@ -183,7 +185,7 @@ def test_no_sandbox_and_no_redis_are_started_where_they_are_given(
     assert not (data_dir / "redis").exists()
 
 
-def test_failed_database_upgrade_is_told_in_its_own_words(env: dict[str, str], tmp_path: Path) -> None:
+def test_failed_database_upgrade_is_reported_in_its_own_words(env: dict[str, str], tmp_path: Path) -> None:
     code, run = ran(env | {"STUB_FAILS": "db upgrade"}, tmp_path)
     assert code == 1
     assert "could not be upgraded:\nstub: db cannot do this\n" in run.stderr
@@ -218,7 +220,7 @@ def test_dead_child_comes_back(env: dict[str, str], data_dir: Path, tmp_path: Pa
     assert (line["child"], line["ended"], line["process"]) == ("worker", "signal SIGKILL", "run")
 
 
-def test_data_folder_that_is_a_file_is_told(env: dict[str, str], tmp_path: Path) -> None:
+def test_data_folder_that_is_a_file_is_reported(env: dict[str, str], tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     code, run = ran(env | {"WEBHOOK_APP_DATA_DIR": str(tmp_path / "file")}, tmp_path)
     assert code == 1

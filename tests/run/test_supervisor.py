@@ -108,7 +108,7 @@ def test_waits_double_up_to_half_a_minute() -> None:
     assert [restart_wait(n) for n in (1, 2, 3, 4, 5, 6, 7, 5000)] == [1, 2, 4, 8, 16, 30, 30, 30]
 
 
-def test_exits_are_told_in_words() -> None:
+def test_exits_are_described_in_words() -> None:
     assert [describe_exit(code) for code in (0, 3, -9, -99)] == [
         "exit code 0",
         "exit code 3",

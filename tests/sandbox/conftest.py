@@ -23,7 +23,7 @@ def sandbox() -> Iterator[Sandbox]:
 
 
 class Caller:
-    """A partner's backend, with the right token unless told otherwise."""
+    """A partner's backend, with the right token unless another is given."""
 
     def __init__(self, sandbox: Sandbox) -> None:
         self.sandbox = sandbox

@@ -127,7 +127,7 @@ def test_a_body_that_is_no_json_is_refused(caller):
         assert caller.send("POST", "/sandbox/lifecycles", body=body).status == 400
 
 
-def test_tokens_are_not_told(sandbox):
+def test_tokens_are_not_shown(sandbox):
     assert "tokens" not in sandbox.control.configure(tokens=["secret"])
 
 

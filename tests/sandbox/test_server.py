@@ -1,4 +1,4 @@
-"""The server: many at once, hanging connections, ports, and a process that ends when it is told to."""
+"""The server: many at once, hanging connections, ports, and a process that ends when it is asked to."""
 
 from __future__ import annotations
 

@@ -11,7 +11,7 @@ from webhook_app.sandbox.lifecycles import Ending
 EXAMPLE_ID = "550e8400-e29b-41d4-a716-446655440000"
 
 
-def test_the_example_is_told_as_documented(sandbox, receiver, until):
+def test_the_example_is_sent_as_documented(sandbox, receiver, until):
     sandbox.control.configure(webhook_url=receiver.url)
     sandbox.control.send_webhook(EXAMPLE_ID)
     until(lambda: receiver.bodies)
@@ -29,7 +29,7 @@ def test_the_example_is_told_as_documented(sandbox, receiver, until):
     ]
 
 
-def test_every_change_is_told_in_order(sandbox, receiver):
+def test_every_change_is_sent_in_order(sandbox, receiver):
     sandbox.control.configure(webhook_url=receiver.url)
     ids = sandbox.control.start_lifecycles(100)
     counters = sandbox.control.wait_until_still()
@@ -51,7 +51,7 @@ def test_a_status_may_be_set_without_a_webhook(sandbox, receiver):
     assert (receiver.steps(quiet), receiver.steps(loud)) == ([], ["pending", "processing"])
 
 
-def test_an_earlier_change_can_be_told_again(sandbox, receiver):
+def test_an_earlier_change_can_be_sent_again(sandbox, receiver):
     sandbox.control.configure(webhook_url=receiver.url)
     sandbox.control.send_webhook(EXAMPLE_ID, change=0)
     sandbox.control.wait_until_still()

@@ -13,7 +13,7 @@ import psutil
 
 
 class DataFolderInUse(Exception):
-    """Another run holds the folder; `pid` is its process, None where it cannot be told."""
+    """Another run holds the folder; `pid` is its process, None where it is unknown."""
 
     def __init__(self, pid: int | None) -> None:
         super().__init__(f"in use by process {pid}")

@@ -1,10 +1,13 @@
 """The guardian: a tiny process that kills whatever its supervisor leaves behind, even after a `kill -9`.
 
 Each child is the leader of a session of its own, and its own children (granian's workers, RQ's work-horses) stay in
-that session whatever process group they choose. The supervisor alone holds the writing end of a pipe to the guardian;
-when it dies, however it dies, the guardian reads the end of the file and kills every session that was named to it.
-A child names itself before it becomes its program, so there is no moment at which it runs and the guardian does not
-know. A child that is itself a supervisor has a guardian of its own, and so on down.
+that session whatever process group they choose. The supervisor alone holds the writing end of a pipe to the guardian.
+When the supervisor dies, the guardian reads the end of the file and kills every session that was named to it. A child
+names itself before it becomes its program, so there is no moment at which it runs and the guardian does not know it. A
+child that is itself a supervisor has a guardian of its own, and so on down.
+
+One process does not rely on it: a server process watches its parent (web_server.py), because `webhook-app web` may run
+without a supervisor of ours above it.
 
 This file is also what the guardian process runs: it needs the standard library and psutil alone.
 """
@@ -58,7 +61,7 @@ class Guardian:
     def bury(self, pid: int) -> None:
         """Kills what is left of an ended child's session, so that its process id may be used by others again."""
         kill_sessions([pid])
-        self._tell(f"-{pid}")
+        self._write(f"-{pid}")
 
     def ensure_alive(self, pids: Iterable[int]) -> bool:
         """Replaces a guardian that was killed and names `pids` to the new one; True when that was necessary."""
@@ -67,7 +70,7 @@ class Guardian:
         os.close(self._pipe)
         self._process, self._pipe = self._start()
         for pid in pids:
-            self._tell(str(pid))
+            self._write(str(pid))
         return True
 
     def close(self) -> None:
@@ -86,8 +89,8 @@ class Guardian:
         os.close(reading)
         return process, writing
 
-    def _tell(self, line: str) -> None:
-        with contextlib.suppress(BrokenPipeError):  # the next ensure_alive starts another and tells it all
+    def _write(self, line: str) -> None:
+        with contextlib.suppress(BrokenPipeError):  # the next ensure_alive starts another and names them all to it
             os.write(self._pipe, f"{line}\n".encode())
 
 

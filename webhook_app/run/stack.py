@@ -121,7 +121,7 @@ def _plan(settings: Settings, environ: Mapping[str, str], command: Command) -> _
 def _run_locked(plan: _Plan, lock: int) -> int:
     if plan.redis_fault is not None:
         click.echo(
-            f"Redis at {_masked(plan.redis_url)} does not answer ({plan.redis_fault}). Starting all the same: events "
+            f"Redis at {_masked(plan.redis_url)} does not answer ({plan.redis_fault}). Starting anyway: events "
             "are kept in SQL, and worker and clock are tried again until Redis is there."
         )
     ignore_stop_signals()
@@ -241,8 +241,8 @@ def _what_is_not_ready(plan: _Plan, supervisor: Supervisor) -> str:
         if _status(answer) == 200 and not restless:
             return ""
         if time.monotonic() > deadline:
-            told = answer[1].decode("utf-8", "replace").strip() if answer else "/readyz does not answer"
-            return f"{' and '.join(restless)} ended and may again" if restless else told
+            said = answer[1].decode("utf-8", "replace").strip() if answer else "/readyz does not answer"
+            return f"{' and '.join(restless)} ended and may again" if restless else said
         supervisor.run_once(0.2)
     return ""
 

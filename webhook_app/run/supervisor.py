@@ -35,8 +35,8 @@ class Child:
 
     Lower stages start first and stop last; a stage starts when `is_ready` of all in the stage below has been true.
     `repair` is called after each death, before the restart. A child that dies `give_up_after` times before it ever was
-    ready, lived a while, or `run()` began, fails the start, and `hint` tells a person where to look; None: it is tried
-    for ever.
+    ready, lived a while, or `run()` began, fails the start, and `hint` says where a person has to look; None: it is
+    tried for ever.
     """
 
     name: str
@@ -50,7 +50,7 @@ class Child:
 
 
 @dataclass(frozen=True)
-class Outcome:
+class CommandResult:
     """How a command that was run to its end ended, and what it said."""
 
     returncode: int
@@ -178,7 +178,7 @@ class Supervisor:
         due = [slot.restart_at - self._now() for slot in self._slots if slot.restart_at is not None]
         self._wait(max(0.0, min([longest, *due])))
 
-    def call(self, argv: Sequence[str], env: Mapping[str, str]) -> Outcome | None:
+    def call(self, argv: Sequence[str], env: Mapping[str, str]) -> CommandResult | None:
         """Runs a command to its end, looking after the children meanwhile; None when asked to stop before it ended."""
         with tempfile.TemporaryFile() as stdout, tempfile.TemporaryFile() as stderr:
             process = self._guardian.spawn(argv, env, stdout, stderr)
@@ -193,7 +193,7 @@ class Supervisor:
                 self._bury(process)
             stdout.seek(0)
             stderr.seek(0)
-            return Outcome(
+            return CommandResult(
                 process.returncode, stdout.read().decode("utf-8", "replace"), stderr.read().decode("utf-8", "replace")
             )
 

@@ -1,7 +1,7 @@
 """Every way in which the sandbox can misbehave: one table, each fault with its name and what it sends.
 
-The first rows are Proof's own error table (proof/README.md, "Errors"), the others what that page says a client meets
-all the same.
+The first rows are Proof's own error table (proof/README.md, "Errors"). The others are what a client
+has to expect beside it, as that page says.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ _PROOF_ERRORS = (
         "upstream_invalid_response",
         "an external service's answer is unparseable",
     ),
-    # Statuses that Proof's page does not speak of.
+    # Statuses that Proof's page does not list.
     ("rate_limited_bare", 429, "rate_limited", "too_many_requests", "no Retry-After"),
     ("service_unavailable", 503, "service_unavailable", "overloaded", "503 without Retry-After"),
     ("gateway_timeout", 504, "gateway_timeout", "upstream_timeout", "504"),

@@ -47,7 +47,7 @@ class Scheduler:
             self._condition.notify()
 
     def after(self, seconds: float, run: Callable[[], None]) -> float:
-        """Runs `run` on the clock's thread in `seconds`; it must not block. Returns the moment on `now`'s scale."""
+        """Runs `run` on the clock's thread in `seconds`; it must not block. Returns when, on `now`'s scale."""
         with self._condition:
             due = self._now() + seconds
             heapq.heappush(self._due, (due, next(self._serial), run))

@@ -17,7 +17,7 @@ from webhook_app.domain.timestamps import format_timestamp, parse_timestamp
 
 @dataclass(frozen=True)
 class Change:
-    """One status change, as its webhook tells it."""
+    """One status change, as its webhook reports it."""
 
     status: Status
     updated_at: datetime

@@ -34,7 +34,7 @@ class Sending:
 
     at: datetime
     status: str
-    """The transaction's status that it tells of."""
+    """The transaction's status that it reports."""
     updated_at: datetime
     outcome: str
     """`sent` (a 2xx came), `failed`, `dropped` (on purpose) or `overflowed` (the queue was full)."""
@@ -98,12 +98,12 @@ class Webhooks:
         rng = random.Random(f"{self._seed}/{transaction_id}/{len(transaction.history) - 1}")
         parcel = _parcel(transaction, transaction.history[-1])
         if rng.random() < behaviour.dropped:
-            self._record(parcel, "dropped", None, "")
+            self._remember(parcel, "dropped", None, "")
             return
         copies = rng.choice((2, 3)) if rng.random() < behaviour.repeated else 1
         is_delayed, is_reordered = rng.random() < behaviour.delayed, rng.random() < behaviour.reordered
         with self._lock:
-            released = self._held.pop(transaction_id, [])
+            held_before = self._held.pop(transaction_id, [])
             self._waiting += copies
         for copy in range(copies):
             one = parcel if copy == 0 else replace(parcel, note="repeated")
@@ -115,7 +115,7 @@ class Webhooks:
                 self._send_later(one, rng.uniform(0, 20))
             else:
                 self._enqueue(one)
-        for one in released:
+        for one in held_before:
             self._enqueue(one)
 
     def send_again(self, transaction: Transaction, change: Change) -> None:
@@ -137,7 +137,7 @@ class Webhooks:
             return {**counts, "webhooks_waiting": self._waiting}
 
     def clear(self) -> None:
-        """Forgets the past and what waits; the scheduler has been cleared by whoever calls this."""
+        """Forgets the past and what waits. The caller has cleared the scheduler."""
         for own in self._queues:
             with own.mutex:
                 own.queue.clear()
@@ -151,9 +151,9 @@ class Webhooks:
         """Until the transaction's next webhook has gone, or for a minute where none comes."""
         with self._lock:
             self._held.setdefault(parcel.transaction_id, []).append(parcel)
-        self._scheduler.after(60, lambda: self._release(parcel))
+        self._scheduler.after(60, lambda: self._send_held(parcel))
 
-    def _release(self, parcel: _Parcel) -> None:
+    def _send_held(self, parcel: _Parcel) -> None:
         with self._lock:
             held = self._held.get(parcel.transaction_id, [])
             if not any(one is parcel for one in held):
@@ -193,7 +193,7 @@ class Webhooks:
             return
         if parcel.redelivery < behaviour.redeliveries:
             number = parcel.redelivery + 1
-            self._record(parcel, "failed", status, note)
+            self._remember(parcel, "failed", status, note)
             self._send_later(replace(parcel, redelivery=number, note=f"redelivery {number}"), REDELIVERY_SECONDS)
             return
         self._finish(parcel, "failed", status, note)
@@ -224,11 +224,11 @@ class Webhooks:
                 get_logger().warning("sandbox_webhook_receiver_unreachable")
 
     def _finish(self, parcel: _Parcel, outcome: str, http_status: int | None, note: str) -> None:
-        self._record(parcel, outcome, http_status, note)
+        self._remember(parcel, outcome, http_status, note)
         with self._lock:
             self._waiting = max(self._waiting - 1, 0)
 
-    def _record(self, parcel: _Parcel, outcome: str, http_status: int | None, note: str) -> None:
+    def _remember(self, parcel: _Parcel, outcome: str, http_status: int | None, note: str) -> None:
         change = parcel.change
         sending = Sending(
             utc_now(), change.status.value, change.updated_at, outcome, http_status, _joined(parcel.note, note)
