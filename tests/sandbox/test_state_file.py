@@ -25,6 +25,7 @@ def test_transactions_survive(tmp_path):
     with _sandbox(path) as sandbox:
         transaction_id = sandbox.control.create(currency="ETH", crypto_amount=Decimal("0.100000000000000001"))
         sandbox.control.set_status(transaction_id, Status.PROCESSING)
+        sandbox.control.create(fiat_amount=Decimal("0"), crypto_amount=Decimal("0.00"))
         sandbox.control.set_status(EXAMPLE_ID, Status.FAILED)
         before = list(sandbox.control.transactions())
     with _sandbox(path) as sandbox:
