@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from webhook_app.domain.retry_policy import TABLE, Budget, Rule
+from webhook_app.domain.retry_policy import MOST_CRASHES, TABLE, Budget, Rule
 from webhook_app.web.finance.discrepancy_words import KINDS
 
 DOCS = Path(__file__).parents[1] / "docs"
@@ -29,6 +29,7 @@ def test_retry_policy_page_states_the_defaults() -> None:
     assert f"| longest wait | {budget.cap_seconds:.0f} s | `RETRY_CAP` |" in page
     assert f"up to {budget.base_seconds:.0f} s | `RETRY_BASE` |" in page
     assert f"pauses not counted | {budget.age_seconds / 3600:.0f} h | `RETRY_MAX_AGE` |" in page
+    assert f"`failed` after {MOST_CRASHES} such failures in a row" in page
 
 
 @pytest.mark.parametrize("kind", KINDS, ids=str)

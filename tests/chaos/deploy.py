@@ -10,11 +10,11 @@ from sqlalchemy import func, select, text
 from tests.chaos.compare import EventKey, compare, open_work, read_held
 from tests.chaos.rig import NotInTime, Rig, event_of
 from tests.chaos.table import Row
+from webhook_app.domain.failures import WORKER_DIED
 from webhook_app.domain.status import Status
 from webhook_app.domain.timestamps import parse_timestamp
 from webhook_app.models import Attempt
 from webhook_app.sandbox.faults import Order
-from webhook_app.usecases.reconcile.sweep import WORKER_DIED
 
 #: Seconds that a process has after SIGTERM; `webhook-app run` gives it as many.
 GRACE = 10.0

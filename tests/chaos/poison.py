@@ -9,11 +9,12 @@ from tests.chaos.compare import compare, open_work, read_held
 from tests.chaos.rig import NotInTime, Rig, event_of
 from tests.chaos.steps import KILLERS
 from tests.chaos.table import Row
+from webhook_app.domain.failures import WORKER_DIED
+from webhook_app.domain.retry_policy import MOST_CRASHES
 from webhook_app.domain.status import Status
 from webhook_app.domain.timestamps import parse_timestamp
 from webhook_app.models.reconciliation import State
 from webhook_app.sandbox.faults import Order
-from webhook_app.usecases.reconcile.sweep import MOST_CRASHES, WORKER_DIED
 
 #: What is expected at most: the others wait for no poison, but for a worker that was killed with them in hand.
 _LIMIT = 60.0

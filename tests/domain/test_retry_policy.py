@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from webhook_app.domain.failures import Failure, invalid_response
-from webhook_app.domain.retry_policy import TABLE, Action, Blame, Budget, Rule, Spent, Verdict, decide, rule_for
+from webhook_app.domain.failures import Failure, invalid_response, worker_died
+from webhook_app.domain.retry_policy import MOST_CRASHES, TABLE, Action, Blame, Budget, Rule, Spent, decide, rule_for
 
 RETRY, ONCE, PERMANENT, PAUSE = Action.RETRY, Action.RETRY_ONCE, Action.PERMANENT, Action.PAUSE
 T, U, C = Blame.TRANSACTION, Blame.UPSTREAM, Blame.CONFIGURATION
@@ -51,6 +51,8 @@ UNLISTED: list[Case] = [
     (None, "upstream_unavailable", "new_code", RETRY, U),
     # a call that no URL can carry
     (None, "invalid_request", "unsendable_id", PERMANENT, T),
+    # no worker that came back with an answer
+    (None, "worker_died", "lease_expired", Action.RETRY_ALONE, T),
     # a success that cannot be believed
     (200, "upstream_unavailable", "upstream_invalid_response", RETRY, U),
     (201, "upstream_unavailable", "upstream_invalid_response", RETRY, U),
@@ -170,36 +172,45 @@ def test_every_failure_has_exactly_one_most_specific_row(status: int | None, err
 BUDGET = Budget(attempts=5, age_seconds=100.0)
 
 
-def verdict(status: int, error: str, attempts: int, single_retries: int = 0, age: float = 0.0) -> Verdict:
-    return decide(failure(status, error, "x"), Spent(attempts, single_retries, age), BUDGET).verdict
+def gives_up(status: int, error: str, attempts: int, single_retries: int = 0, age: float = 0.0) -> bool:
+    return decide(failure(status, error, "x"), Spent(attempts, single_retries, age), BUDGET).gives_up
 
 
 def test_permanent_failure_is_given_up_at_once() -> None:
-    assert verdict(404, "not_found", attempts=1) is Verdict.GIVE_UP
+    assert gives_up(404, "not_found", attempts=1)
 
 
 def test_retryable_failure_is_retried_until_its_attempts_are_spent() -> None:
-    verdicts = [verdict(502, "upstream_error", attempts=number) for number in (1, 2, 3, 4, 5, 6)]
-    assert verdicts == [Verdict.RETRY] * 4 + [Verdict.GIVE_UP] * 2
+    decisions = [gives_up(502, "upstream_error", attempts=number) for number in (1, 2, 3, 4, 5, 6)]
+    assert decisions == [False] * 4 + [True] * 2
 
 
 def test_retryable_failure_is_given_up_when_it_is_too_old() -> None:
-    assert verdict(502, "upstream_error", attempts=1, age=99.9) is Verdict.RETRY
-    assert verdict(502, "upstream_error", attempts=1, age=100.0) is Verdict.GIVE_UP
+    assert not gives_up(502, "upstream_error", attempts=1, age=99.9)
+    assert gives_up(502, "upstream_error", attempts=1, age=100.0)
 
 
 def test_internal_error_gets_exactly_one_retry() -> None:
-    assert verdict(500, "internal_error", attempts=1, single_retries=1) is Verdict.RETRY
-    assert verdict(500, "internal_error", attempts=2, single_retries=2) is Verdict.GIVE_UP
+    assert not gives_up(500, "internal_error", attempts=1, single_retries=1)
+    assert gives_up(500, "internal_error", attempts=2, single_retries=2)
 
 
 def test_single_retry_is_not_spent_by_failures_of_another_kind() -> None:
-    assert verdict(500, "internal_error", attempts=4, single_retries=1) is Verdict.RETRY
-    assert verdict(502, "upstream_error", attempts=4, single_retries=2) is Verdict.RETRY
+    assert not gives_up(500, "internal_error", attempts=4, single_retries=1)
+    assert not gives_up(502, "upstream_error", attempts=4, single_retries=2)
 
 
 def test_single_retry_keeps_within_the_budget() -> None:
-    assert verdict(500, "internal_error", attempts=5, single_retries=1) is Verdict.GIVE_UP
+    assert gives_up(500, "internal_error", attempts=5, single_retries=1)
+
+
+def test_reconciliation_whose_worker_died_is_given_up_after_five_deaths_in_a_row() -> None:
+    decisions = [
+        decide(worker_died(crashes), Spent(0, 0, 0.0, crashes), BUDGET) for crashes in range(1, MOST_CRASHES + 2)
+    ]
+    assert [decision.gives_up for decision in decisions] == [False] * 4 + [True] * 2
+    assert decisions[0].reason == "taken back from a worker that died; tried alone"
+    assert decisions[4].reason == "gave up: 5 workers died with it"
 
 
 def test_reason_says_why_in_words() -> None:

@@ -11,11 +11,11 @@ from tests.support.clock import START
 from tests.support.example_rows import EVENT
 from tests.support.rows import CURRENCY, WALLET, attempt, pause, seed
 from webhook_app.db.database import Database
+from webhook_app.domain.failures import WORKER_DIED
 from webhook_app.models import Event, Heartbeat, Replay, ReplayItem
 from webhook_app.usecases.heartbeats import CLOCK
 from webhook_app.usecases.monitor.activity import DAY, HOUR, Counts
 from webhook_app.usecases.monitor.overview import Overview, Pair, read_overview
-from webhook_app.usecases.reconcile.sweep import WORKER_DIED
 
 
 def test_empty_database_has_nothing_to_tell(database: Database) -> None:

@@ -12,20 +12,14 @@ from tests.support.work import attempts, events, report, row, shown
 from webhook_app.db.database import Database
 from webhook_app.domain.failures import Failure
 from webhook_app.domain.gate import Limits
-from webhook_app.domain.retry_policy import Blame
+from webhook_app.domain.retry_policy import MOST_CRASHES, Blame
 from webhook_app.models import Heartbeat, Reconciliation
 from webhook_app.models.reconciliation import State
 from webhook_app.usecases.audit import Actor
 from webhook_app.usecases.heartbeats import beat
 from webhook_app.usecases.reconcile.claim import Claim, claim_due, claim_one, hand_back
 from webhook_app.usecases.reconcile.stored_gate import lock_gate, store_gate
-from webhook_app.usecases.reconcile.sweep import (
-    MOST_CRASHES,
-    find_failed,
-    find_retrying,
-    find_work,
-    recover_lost_claims,
-)
+from webhook_app.usecases.reconcile.sweep import find_failed, find_retrying, find_work, recover_lost_claims
 from webhook_app.usecases.redeliver.replay import replay_from_rq
 
 LEASE = timedelta(seconds=20)

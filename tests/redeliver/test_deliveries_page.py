@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 
 from flask.testing import FlaskClient
 
 from tests.support.clock import FakeClock
 from tests.support.events import DOCUMENTED_ID
 from tests.support.failures import USER_AGENT, fail, ingest
+from tests.support.rows import seed
 from tests.support.sandbox import Sandbox
 from tests.support.work import work_once
+from webhook_app.db.database import Database
+from webhook_app.domain.failures import LEASE_EXPIRED, WORKER_DIED
+from webhook_app.models.event import Delivery
 from webhook_app.services import Services
 from webhook_app.usecases.audit import Actor
 from webhook_app.usecases.receive.ingest import RequestOrigin, ingest_events
 from webhook_app.usecases.reconcile.reconciler import Reconciler
+from webhook_app.usecases.redeliver.deliveries import DeliveryFilter, DeliveryReport, list_deliveries
 from webhook_app.usecases.redeliver.replay import Selection, order_replay
 from webhook_app.web.receive.event_schema import parse_event
 
@@ -117,6 +123,38 @@ def test_story_of_a_failure_says_what_to_do(
     assert "Proof does not know this id, or it is not yours: verify it." in text
     assert "Waits for a person" in text
     assert 'name="reason"' in text
+
+
+def test_delivery_that_failed_is_never_said_to_be_retried_by_itself(
+    admin_client: FlaskClient, services: Services, database: Database
+) -> None:
+    """Its budget is spent, so nothing happens until a person replays it."""
+    seed(database, "spent", Delivery.FAILED, failure=(502, "upstream_error", "provider_error"))
+    seed(database, "killer", Delivery.FAILED, failure=(None, WORKER_DIED, LEASE_EXPIRED))
+    spent, killer = (admin_client.get(f"/deliveries/{one.id}").text for one in list_all(database))
+    for text in (spent, killer):
+        advice = text[text.index('id="advice"') : text.index('id="replay"')]
+        assert "by itself" not in advice.replace("no longer retried by itself", "")
+        assert "It is retried" not in advice
+        assert "waits for a person" in advice
+    assert "replay it once Proof works again" in spent
+    assert "look at the workers&#39; log" in killer
+
+
+def test_delivery_that_is_retried_is_said_to_be_retried_by_itself(
+    admin_client: FlaskClient, services: Services, database: Database
+) -> None:
+    seed(database, "later", Delivery.RETRYING, failure=(502, "upstream_error", "provider_error"))
+    seed(database, "alone", Delivery.RETRYING, failure=(None, WORKER_DIED, LEASE_EXPIRED))
+    later, alone = (admin_client.get(f"/deliveries/{one.id}").text for one in list_all(database))
+    assert "Nothing to do: it is retried by itself." in later
+    assert "It is retried with backoff until its budget is spent." in later
+    assert "it is tried alone, by itself" in alone
+
+
+def list_all(database: Database) -> Sequence[DeliveryReport]:
+    """Oldest first."""
+    return list_deliveries(database, DeliveryFilter(), 10).items[::-1]
 
 
 def test_payload_is_pretty_and_escaped_and_keeps_its_digits(admin_client: FlaskClient, services: Services) -> None:

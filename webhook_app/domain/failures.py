@@ -39,7 +39,18 @@ TLS_FAILED = "tls_failed"
 INVALID_REQUEST = "invalid_request"
 UNSENDABLE_ID = "unsendable_id"
 
+#: `error` and `code` of a reconciliation whose worker died: its lease ran out.
+WORKER_DIED = "worker_died"
+LEASE_EXPIRED = "lease_expired"
+
 
 def invalid_response(http_status: int, message: str, request_id: str | None) -> Failure:
     """A success status with a body that cannot be believed: HTML, truncated, wrong shape, another transaction's."""
     return Failure(http_status, UPSTREAM_UNAVAILABLE, INVALID_RESPONSE, message, request_id)
+
+
+def worker_died(crashes: int) -> Failure:
+    """A lease ran out `crashes` times in a row: no worker came back with an answer."""
+    return Failure(
+        None, WORKER_DIED, LEASE_EXPIRED, f"the worker that worked on it died or hung, {crashes} times in a row"
+    )

@@ -14,11 +14,13 @@ from webhook_app.domain.failures import (
     CONNECTION_FAILED,
     INVALID_REQUEST,
     INVALID_RESPONSE,
+    LEASE_EXPIRED,
     TIMEOUT,
     TLS_FAILED,
     UNRECOGNISED,
     UNSENDABLE_ID,
     UPSTREAM_UNAVAILABLE,
+    WORKER_DIED,
     Failure,
 )
 
@@ -28,6 +30,8 @@ class Action(StrEnum):
     """Again with backoff, until the budget is spent."""
     RETRY_ONCE = "retry_once"
     """Again one single time, with backoff."""
+    RETRY_ALONE = "retry_alone"
+    """Again at once, in the slow lane, where it harms no other; until `MOST_CRASHES` workers died in a row."""
     PERMANENT = "permanent"
     """Never as it is: a person has to look."""
     PAUSE = "pause"
@@ -53,16 +57,23 @@ class Rule:
     blame: Blame
     advice: str
     """What a person does about it, in words for the page that shows it."""
+    advice_failed: str = ""
+    """What a person does once it has given up, where `advice` does not say it."""
 
 
 _T, _U, _C = Blame.TRANSACTION, Blame.UPSTREAM, Blame.CONFIGURATION
 _RETRY, _ONCE, _PERMANENT, _PAUSE = Action.RETRY, Action.RETRY_ONCE, Action.PERMANENT, Action.PAUSE
+
+#: Workers that may die in a row while they work on one reconciliation, before that is held to be the cause.
+MOST_CRASHES = 5
 
 _BASE_URL = "Check PROOF_API_URL: something other than Proof answered."
 _PROVISION = "Ask Proof to provision an active wallet for this currency and network, then replay."
 _ENABLE = "Ask Proof to enable this currency for you, then replay."
 #: What a person does about most of what is retried.
 WAIT = "Nothing to do: it is retried by itself. If it persists, give Proof's support the request id."
+_ALONE = "A worker died while it worked on this: it is tried alone, by itself."
+_KILLER = "Workers died while they worked on this: look at the workers' log, then replay it."
 
 TABLE: tuple[Rule, ...] = (
     # What Proof documents.
@@ -98,6 +109,8 @@ TABLE: tuple[Rule, ...] = (
     Rule(None, None, CONNECTION_FAILED, _RETRY, _U, "Proof cannot be reached: check PROOF_API_URL and the network."),
     Rule(None, None, TLS_FAILED, _RETRY, _U, "No trusted connection to Proof: check its certificate and ours."),
     Rule(None, None, None, _RETRY, _U, WAIT),
+    # No worker that came back with an answer.
+    Rule(None, WORKER_DIED, LEASE_EXPIRED, Action.RETRY_ALONE, _T, _ALONE, _KILLER),
 )
 
 
@@ -121,17 +134,15 @@ class Spent:
     """How many of them ended in a failure that is retried once."""
     age_seconds: float
     """Since its first failure, less the time in which all calls were paused."""
-
-
-class Verdict(StrEnum):
-    RETRY = "retry"
-    GIVE_UP = "give_up"
+    crashes: int = 0
+    """Workers in a row that died while they worked on it."""
 
 
 @dataclass(frozen=True)
 class Decision:
     rule: Rule
-    verdict: Verdict
+    gives_up: bool
+    """Whether it becomes `failed` and waits for a person; otherwise it is tried again."""
     reason: str
     """Why, in words for the person who looks at it."""
 
@@ -145,14 +156,18 @@ def decide(failure: Failure, spent: Spent, budget: Budget) -> Decision:
     """Whether to try again. A pause is a retry that costs nothing, so here it is a retry like any other."""
     rule = rule_for(failure)
     if rule.action is Action.PERMANENT:
-        return Decision(rule, Verdict.GIVE_UP, "not retried: it would fail the same way again")
+        return Decision(rule, True, "not retried: it would fail the same way again")
+    if rule.action is Action.RETRY_ALONE:
+        if spent.crashes >= MOST_CRASHES:
+            return Decision(rule, True, f"gave up: {spent.crashes} workers died with it")
+        return Decision(rule, False, "taken back from a worker that died; tried alone")
     if rule.action is Action.RETRY_ONCE and spent.single_retries > 1:
-        return Decision(rule, Verdict.GIVE_UP, "retried once, as Proof advises, and failed again")
+        return Decision(rule, True, "retried once, as Proof advises, and failed again")
     if spent.attempts >= budget.attempts:
-        return Decision(rule, Verdict.GIVE_UP, f"gave up after {spent.attempts} attempts")
+        return Decision(rule, True, f"gave up after {spent.attempts} attempts")
     if spent.age_seconds >= budget.age_seconds:
-        return Decision(rule, Verdict.GIVE_UP, f"gave up after {spent.age_seconds / 3600:.1f} hours of failing")
-    return Decision(rule, Verdict.RETRY, "retried with backoff")
+        return Decision(rule, True, f"gave up after {spent.age_seconds / 3600:.1f} hours of failing")
+    return Decision(rule, False, "retried with backoff")
 
 
 def _matches(rule: Rule, failure: Failure) -> bool:

@@ -9,6 +9,7 @@ from sqlalchemy.orm import Mapped, mapped_column
 
 from webhook_app.db.types import BigId
 from webhook_app.models.declarative import Base
+from webhook_app.models.failure import failure_from_columns
 
 
 class Attempt(Base):
@@ -31,6 +32,8 @@ class Attempt(Base):
     code: Mapped[str | None] = mapped_column(String(64))
     message: Mapped[str | None] = mapped_column(String(500))
     request_id: Mapped[str | None] = mapped_column(String(128))
+    failure = failure_from_columns()
+    """None when Proof confirmed the transaction."""
     decision: Mapped[str] = mapped_column(String(200))
     """What follows, in words."""
     counted: Mapped[bool]

@@ -8,6 +8,7 @@ from sqlalchemy import CheckConstraint, String
 from sqlalchemy.orm import Mapped, mapped_column
 
 from webhook_app.models.declarative import Base
+from webhook_app.models.failure import failure_from_columns
 
 
 class StoredGate(Base):
@@ -30,3 +31,4 @@ class StoredGate(Base):
     code: Mapped[str | None] = mapped_column(String(64))
     message: Mapped[str | None] = mapped_column(String(500))
     request_id: Mapped[str | None] = mapped_column(String(128))
+    failure = failure_from_columns()

@@ -10,6 +10,7 @@ from sqlalchemy.orm import Mapped, mapped_column
 
 from webhook_app.db.types import BigId
 from webhook_app.models.declarative import Base, one_of
+from webhook_app.models.failure import failure_from_columns
 
 
 class State(StrEnum):
@@ -79,4 +80,6 @@ class Reconciliation(Base):
     last_code: Mapped[str | None] = mapped_column(String(64))
     last_message: Mapped[str | None] = mapped_column(String(500))
     last_request_id: Mapped[str | None] = mapped_column(String(128))
+    last_failure = failure_from_columns("last_")
+    """Of the last call, if it failed."""
     last_failed_at: Mapped[datetime | None]

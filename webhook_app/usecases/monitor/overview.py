@@ -208,7 +208,7 @@ def _group_failures(session: Session) -> Sequence[FailureGroup]:
         known = groups.get(key)
         if known is None:
             advice = advise(Failure(http_status, key[0], code or "", ""), state)
-            groups[key] = FailureGroup(state, key[0], code, http_status, number, newest_at, advice)
+            groups[key] = FailureGroup(state, key[0], code, http_status, number, newest_at, advice.what_to_do)
         else:
             newest = max(filter(None, (known.newest_at, newest_at)), default=None)
             groups[key] = replace(known, count=known.count + number, newest_at=newest)

@@ -2,28 +2,51 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from webhook_app.domain.failures import Failure
-from webhook_app.domain.retry_policy import WAIT, Action, rule_for
+from webhook_app.domain.retry_policy import WAIT, Action, Rule, rule_for
 from webhook_app.models.event import Delivery
-from webhook_app.usecases.reconcile.sweep import WORKER_DIED
 
 _GAVE_UP = (
     "It was retried until its budget was spent: replay it once Proof works again. "
     "If it fails again, give Proof's support the request id."
 )
 
+#: What happens by itself after a failure, while it has not given up.
+_FOLLOWS = {
+    Action.RETRY: "It is retried with backoff until its budget is spent.",
+    Action.RETRY_ONCE: "It is retried once, no more.",
+    Action.RETRY_ALONE: "It is tried again alone, where it harms no other.",
+    Action.PERMANENT: "It is not retried: it would fail the same way again.",
+    Action.PAUSE: "All calls to Proof pause until a probe succeeds; no attempt is charged.",
+}
 
-def advise(failure: Failure, state: str) -> str:
-    """The advice of the failure's row in the retry policy; for what gave up, never that it is retried by itself."""
-    if failure.error == WORKER_DIED:
-        return (
-            "Workers died with it in hand: look at the workers' log, then replay it."
-            if state == Delivery.FAILED
-            else "A worker died with it in hand: it is tried alone, by itself."
-        )
+
+@dataclass(frozen=True)
+class Advice:
+    """Sentences for people."""
+
+    what_to_do: str
+    """What a person does."""
+    follows: str
+    """What happens by itself."""
+
+
+def advise(failure: Failure, state: str) -> Advice:
+    """What to do about the last failure of a delivery in `state`. Of one that gave up it never says that it is retried
+    by itself."""
     rule = rule_for(failure)
-    if state != Delivery.FAILED:
-        return rule.advice
+    if state == Delivery.FAILED:
+        return Advice(_advise_failed(rule), "It has given up and waits for a person.")
+    if state == Delivery.PENDING:
+        return Advice(rule.advice, "It is about to be tried again.")
+    return Advice(rule.advice, _FOLLOWS[rule.action])
+
+
+def _advise_failed(rule: Rule) -> str:
+    if rule.advice_failed:
+        return rule.advice_failed
     if rule.action is Action.PERMANENT:
         return rule.advice
     return f"{rule.advice.replace(WAIT, '').strip()} {_GAVE_UP}".strip()

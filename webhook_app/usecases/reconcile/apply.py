@@ -16,7 +16,7 @@ from webhook_app.domain.backoff import backoff_seconds
 from webhook_app.domain.failures import Failure
 from webhook_app.domain.gate import Gate, Limits, Observation, observe
 from webhook_app.domain.polling import Cadence, next_check_at
-from webhook_app.domain.retry_policy import Action, Blame, Budget, Spent, Verdict, decide, rule_for
+from webhook_app.domain.retry_policy import Action, Blame, Budget, Spent, decide, rule_for
 from webhook_app.domain.status import FINAL, TERMINAL, Status
 from webhook_app.models import Attempt, Reconciliation, Transaction
 from webhook_app.models.event import Delivery
@@ -240,10 +240,10 @@ def _spend_attempt(
     row.single_retries += action is Action.RETRY_ONCE
     age = (now - row.first_failed_at).total_seconds() - (paused_seconds - row.paused_seconds_then)
     decision = decide(failure, Spent(row.spent_attempts, row.single_retries, age), policy.budget)
-    if decision.verdict is Verdict.GIVE_UP and row.generation == outcome.claim.generation:
+    if decision.gives_up and row.generation == outcome.claim.generation:
         row.state, row.next_attempt_at = State.FAILED, None
         return decision.reason
-    if decision.verdict is Verdict.GIVE_UP:
+    if decision.gives_up:
         row.state, row.next_attempt_at = State.PENDING, now
         row.spent_attempts = row.single_retries = 0
         row.first_failed_at = None

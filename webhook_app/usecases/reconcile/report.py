@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
+from webhook_app.domain.failures import Failure
 from webhook_app.models import Reconciliation
 from webhook_app.models.reconciliation import OPEN_STATES, State
 
@@ -13,13 +14,10 @@ PAUSED = "paused"
 
 
 @dataclass(frozen=True)
-class ErrorReport:
-    http_status: int | None
-    error: str
-    code: str | None
-    message: str | None
-    request_id: str | None
-    at: datetime | None
+class ErrorReport(Failure):
+    """The last failure, and when its call ended."""
+
+    at: datetime | None = None
 
 
 @dataclass(frozen=True)
@@ -32,20 +30,11 @@ class ReconciliationReport:
 
 
 def report_reconciliation(row: Reconciliation, *, is_paused: bool) -> ReconciliationReport:
-    last_error = None
-    if row.last_error is not None:
-        last_error = ErrorReport(
-            row.last_http_status,
-            row.last_error,
-            row.last_code,
-            row.last_message,
-            row.last_request_id,
-            row.last_failed_at,
-        )
+    failure = row.last_failure
     return ReconciliationReport(
         state=PAUSED if is_paused and row.state in OPEN_STATES else State(row.state),
         attempts=row.attempts,
         next_attempt_at=row.next_attempt_at,
         reconciled_at=row.reconciled_at,
-        last_error=last_error,
+        last_error=ErrorReport(**vars(failure), at=row.last_failed_at) if failure else None,
     )

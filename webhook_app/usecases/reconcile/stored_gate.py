@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from sqlalchemy import select
+from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
-from webhook_app.domain.failures import Failure
 from webhook_app.domain.gate import Gate
 from webhook_app.domain.retry_policy import Blame
 from webhook_app.models import StoredGate
+from webhook_app.models.failure import failure_columns
 
 
 def read_gate(session: Session) -> Gate:
@@ -22,33 +22,32 @@ def lock_gate(session: Session) -> Gate:
 
 
 def store_gate(session: Session, gate: Gate) -> None:
-    row = session.get_one(StoredGate, 1)
-    row.tokens = gate.tokens
-    row.refilled_at = gate.refilled_at
-    row.failing_ids = list(gate.failing_ids)
-    row.blame = gate.blame
-    row.paused_at = gate.paused_at
-    row.next_probe_at = gate.next_probe_at
-    row.probes = gate.probes
-    row.paused_seconds = gate.paused_seconds
-    failure = gate.failure
-    row.http_status = failure.http_status if failure else None
-    row.error = failure.error if failure else None
-    row.code = failure.code if failure else None
-    row.message = failure.message if failure else None
-    row.request_id = failure.request_id if failure else None
+    """Writes the gate; the caller holds it locked."""
+    session.execute(
+        update(StoredGate)
+        .where(StoredGate.id == 1)
+        .values(
+            tokens=gate.tokens,
+            refilled_at=gate.refilled_at,
+            failing_ids=list(gate.failing_ids),
+            blame=gate.blame,
+            paused_at=gate.paused_at,
+            next_probe_at=gate.next_probe_at,
+            probes=gate.probes,
+            paused_seconds=gate.paused_seconds,
+            **failure_columns(gate.failure),
+        )
+        .execution_options(synchronize_session=False)
+    )
 
 
 def _to_gate(row: StoredGate) -> Gate:
-    failure = None
-    if row.error is not None:
-        failure = Failure(row.http_status, row.error, row.code or "", row.message or "", row.request_id)
     return Gate(
         tokens=row.tokens,
         refilled_at=row.refilled_at,
         failing_ids=tuple(row.failing_ids),
         blame=Blame(row.blame) if row.blame else None,
-        failure=failure,
+        failure=row.failure,
         paused_at=row.paused_at,
         next_probe_at=row.next_probe_at,
         probes=row.probes,

@@ -9,7 +9,8 @@ from sqlalchemy import Select, exists, or_, select
 from sqlalchemy.orm import Session
 
 from webhook_app.db.database import Database
-from webhook_app.domain.failures import Failure
+from webhook_app.domain.failures import Failure, worker_died
+from webhook_app.domain.retry_policy import Budget, Spent, decide
 from webhook_app.models import Attempt, Reconciliation
 from webhook_app.models.event import Delivery
 from webhook_app.models.reconciliation import State
@@ -17,13 +18,6 @@ from webhook_app.usecases.reconcile.claim import Lane, is_due
 from webhook_app.usecases.reconcile.discrepancies import note_failure
 from webhook_app.usecases.reconcile.settle import move_unsettled_events
 from webhook_app.usecases.reconcile.stored_gate import read_gate
-
-#: Workers that may die in a row with one reconciliation in hand before it is held to be the cause.
-MOST_CRASHES = 5
-
-#: `error` and `code` of a reconciliation whose worker died.
-WORKER_DIED = "worker_died"
-LEASE_EXPIRED = "lease_expired"
 
 
 @dataclass(frozen=True)
@@ -119,18 +113,20 @@ def _take_back(session: Session, row: Reconciliation, now: datetime) -> None:
     row.lease_until = None
     row.crashes += 1
     row.last_http_status = None
-    row.last_error = WORKER_DIED
-    row.last_code = LEASE_EXPIRED
-    row.last_message = f"the worker that had it in hand died or hung, {row.crashes} times in a row"
+    failure = worker_died(row.crashes)
+    row.last_error = failure.error
+    row.last_code = failure.code
+    row.last_message = failure.message
     row.last_request_id = None
     row.last_failed_at = now
-    if row.crashes >= MOST_CRASHES:
+    decision = decide(failure, Spent(row.spent_attempts, row.single_retries, 0.0, row.crashes), Budget())
+    if decision.gives_up:
         row.state, row.next_attempt_at = State.FAILED, None
-        delivery, decision = Delivery.FAILED, f"gave up: {row.crashes} workers died with it"
+        delivery = Delivery.FAILED
         note_failure(session, row, is_unknown=False, now=now)
     else:
         row.state, row.next_attempt_at = State.RETRYING, now
-        delivery, decision = Delivery.RETRYING, "taken back from a worker that died; tried alone"
+        delivery = Delivery.RETRYING
     move_unsettled_events(session, row.merchant_transaction_id, delivery)
     session.add(
         Attempt(
@@ -140,7 +136,7 @@ def _take_back(session: Session, row: Reconciliation, now: datetime) -> None:
             error=row.last_error,
             code=row.last_code,
             message=row.last_message,
-            decision=decision,
+            decision=decision.reason,
             counted=False,
             next_attempt_at=row.next_attempt_at,
         )
@@ -153,12 +149,6 @@ def _waiting(database: Database, query: Select[Reconciliation]) -> list[Waiting]
 
 
 def _to_waiting(row: Reconciliation) -> Waiting:
-    failure = Failure(
-        row.last_http_status,
-        row.last_error or "",
-        row.last_code or "",
-        row.last_message or "",
-        row.last_request_id,
-    )
+    failure = row.last_failure or Failure(None, "", "", "")
     at = row.next_attempt_at or row.last_failed_at or row.created_at
     return Waiting(row.merchant_transaction_id, at, failure)

@@ -9,10 +9,10 @@ from sqlalchemy import func, select, update
 from sqlalchemy.orm import Session
 
 from webhook_app.db.database import Database
+from webhook_app.domain.failures import WORKER_DIED
 from webhook_app.models import Event, Reconciliation, Replay, ReplayItem
 from webhook_app.models.event import Delivery
 from webhook_app.models.reconciliation import State
-from webhook_app.usecases.reconcile.sweep import WORKER_DIED
 
 #: States in which a replay makes a difference: given up, or waiting for a later attempt.
 REPLAYABLE = (State.FAILED, State.RETRYING)

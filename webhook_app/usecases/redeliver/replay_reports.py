@@ -131,14 +131,12 @@ def _with_outcome(query: Select[Any]) -> Select[Any]:
 
 
 def _report_item(item: ReplayItem, row: Reconciliation, decided_by: Attempt | None, outcome: str) -> ItemReport:
-    http_status, error, code = row.last_http_status, row.last_error, row.last_code
-    if decided_by is not None:
-        http_status, error, code = decided_by.http_status, decided_by.error, decided_by.code
+    failure = decided_by.failure if decided_by is not None else row.last_failure
     details = {
         "waiting": "is sent round soon",
         "skipped": item.skipped or "",
         "under_way": "is being tried",
         "succeeded": "Proof has confirmed the transaction",
-        "failed": f"{http_status or 'no answer'} {error}/{code}",
+        "failed": failure.name if failure else "",
     }
     return ItemReport(row.merchant_transaction_id, outcome, details[outcome], item.released_at)

@@ -6,6 +6,7 @@ from flask import Blueprint, render_template, request
 
 from webhook_app.models.event import Delivery
 from webhook_app.models.role import Role
+from webhook_app.usecases.reconcile.advice import advise
 from webhook_app.usecases.redeliver.deliveries import DeliveryPage, DeliveryStory, list_deliveries, tell_delivery
 from webhook_app.usecases.redeliver.replay import Selection, preview_replay
 from webhook_app.web.cursors import make_cursor
@@ -13,7 +14,7 @@ from webhook_app.web.errors import ApiError
 from webhook_app.web.layout.paging import read_position
 from webhook_app.web.people import roles_required
 from webhook_app.web.redeliver.pages.delivery_filter import read_filter
-from webhook_app.web.redeliver.pages.time_line import advise, pretty_body, tell_steps
+from webhook_app.web.redeliver.pages.time_line import pretty_body, tell_steps
 from webhook_app.web.requests import get_services
 
 delivery_pages_blueprint = Blueprint("delivery_pages", __name__)
@@ -68,12 +69,14 @@ def render_story(story: DeliveryStory, reason: str = "", problem: str = "") -> s
     """The story's page; with what was typed into its replay form, and what was wrong with that."""
     preview = preview_replay(get_services().database, Selection((story.delivery.id,)))
     body, is_json = pretty_body(story.body)
+    failure = story.delivery.last_error
     return render_template(
         "redeliver/delivery.html",
         story=story,
         delivery=story.delivery,
         steps=tell_steps(story),
-        advice=advise(story.delivery.last_error),
+        advice=failure and advise(failure, story.delivery.state),
+        failure=failure,
         body=body,
         body_is_json=is_json,
         why_not=preview.skipped[0].why if preview.skipped else None,

@@ -7,19 +7,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from webhook_app.domain.failures import Failure
-from webhook_app.domain.retry_policy import Action, Rule, rule_for
 from webhook_app.models import Attempt, Receipt, Replay
-from webhook_app.usecases.reconcile.report import ErrorReport
 from webhook_app.usecases.redeliver.deliveries import DeliveryStory
-
-#: What follows a failure by its rule, in words.
-ACTIONS = {
-    Action.RETRY: "It is retried with backoff until its budget is spent.",
-    Action.RETRY_ONCE: "It is retried once, no more.",
-    Action.PERMANENT: "It is not retried: it would fail the same way again.",
-    Action.PAUSE: "All calls to Proof pause until a probe succeeds; no attempt is charged.",
-}
 
 
 @dataclass(frozen=True)
@@ -32,15 +21,6 @@ class TimeLineEntry:
     attempt: Attempt | None = None
     replay: Replay | None = None
     settled: bool = False
-
-
-@dataclass(frozen=True)
-class Advice:
-    """What Proof, or common sense, advises for the last failure."""
-
-    failure: ErrorReport
-    rule: Rule
-    follows: str
 
 
 def tell_steps(story: DeliveryStory) -> Sequence[TimeLineEntry]:
@@ -68,14 +48,6 @@ def _rank(step: TimeLineEntry) -> tuple[int, int]:
     if step.attempt is not None:
         return 2, step.attempt.id
     return 3, 0
-
-
-def advise(failure: ErrorReport | None) -> Advice | None:
-    """What to do about the last failure; None where there is none."""
-    if failure is None:
-        return None
-    rule = rule_for(Failure(failure.http_status, failure.error, failure.code or "", failure.message or ""))
-    return Advice(failure, rule, ACTIONS[rule.action])
 
 
 def pretty_body(body: bytes) -> tuple[str, bool]:
