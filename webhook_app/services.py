@@ -13,7 +13,7 @@ from webhook_app.adapters.spool import Spool
 from webhook_app.config import ConfigurationError, Settings
 from webhook_app.db.database import Database
 from webhook_app.usecases.receive.intake import Intake
-from webhook_app.usecases.reconcile.apply import Policy
+from webhook_app.usecases.reconcile.decisions import Policy
 from webhook_app.usecases.reconcile.reconciler import Reconciler
 
 Clock = Callable[[], datetime]

@@ -8,21 +8,20 @@ from __future__ import annotations
 import threading
 import time
 import uuid
-from collections.abc import Iterable
 from datetime import timedelta
 from pathlib import Path
 
 from redis.exceptions import RedisError
 from sqlalchemy.exc import SQLAlchemyError
 
-from webhook_app.adapters.queueing import MOST_DISPATCHED, MOST_SHOWN, Shown
+from webhook_app.adapters.queueing import MOST_DISPATCHED, MOST_SHOWN
 from webhook_app.logs import get_logger
 from webhook_app.services import Services
 from webhook_app.usecases.heartbeats import CLOCK, beat
 from webhook_app.usecases.reconcile.clock_jump import follow_clock
 from webhook_app.usecases.reconcile.overdue import note_overdue
 from webhook_app.usecases.reconcile.reconciler import Reconciler
-from webhook_app.usecases.reconcile.sweep import Waiting, find_failed, find_retrying, find_work, recover_lost_claims
+from webhook_app.usecases.reconcile.sweep import find_failed, find_retrying, find_work, recover_lost_claims
 from webhook_app.usecases.redeliver.replay_release import release_replays
 
 log = get_logger()
@@ -73,8 +72,8 @@ def run_once(services: Services) -> None:
         services.queues.wake()
     if work.slow_due:
         services.queues.dispatch(work.slow_due)
-    services.queues.show_waiting(_shown(find_retrying(services.database, now, MOST_SHOWN)))
-    services.queues.show_failed(_shown(find_failed(services.database, MOST_SHOWN)))
+    services.queues.show_waiting(find_retrying(services.database, now, MOST_SHOWN))
+    services.queues.show_failed(find_failed(services.database, MOST_SHOWN))
 
 
 def work_without_redis(services: Services, reconciler: Reconciler, stop: threading.Event) -> None:
@@ -113,10 +112,3 @@ def _say_once(said: str | None, what: str, error: Exception) -> str:
     if said != what:
         log.warning(what, error=str(error).partition("\n")[0])
     return what
-
-
-def _shown(waiting: Iterable[Waiting]) -> Iterable[Shown]:
-    for one in waiting:
-        request_id = f" (request id {one.failure.request_id})" if one.failure.request_id else ""
-        summary = f"{one.failure.name}{request_id}: {one.failure.message}"
-        yield Shown(one.merchant_transaction_id, one.at, summary)

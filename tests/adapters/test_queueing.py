@@ -21,12 +21,14 @@ from webhook_app.adapters.queueing import (
     SHOWS_FAILED,
     SLOW_QUEUE,
     Queues,
-    Shown,
     Waker,
     connect_redis,
     job_id,
 )
+from webhook_app.domain.failures import Failure
+from webhook_app.domain.waiting import Waiting
 
+NOT_FOUND = Failure(404, "not_found", "not_found", "no such transaction", "r-1")
 AT = datetime(2026, 4, 1, 12, 0, 30, tzinfo=UTC)
 
 
@@ -54,8 +56,12 @@ def fetch(queues: Queues, name: str) -> Job:
     return Job.fetch(name, connection=queues.redis, serializer=JSONSerializer)
 
 
-def failed(merchant_transaction_id: str) -> Shown:
-    return Shown(merchant_transaction_id, AT, "404 not_found/not_found (request id r-1): no such transaction")
+def failed(merchant_transaction_id: str) -> Waiting:
+    return Waiting(merchant_transaction_id, AT, NOT_FOUND)
+
+
+def waiting(merchant_transaction_id: str, at: datetime = AT, message: str = "injected") -> Waiting:
+    return Waiting(merchant_transaction_id, at, Failure(502, "upstream_error", "provider_error", message, "r-1"))
 
 
 # Wake-ups
@@ -120,7 +126,7 @@ def test_dispatch_stops_where_the_queue_is_full(queues: Queues) -> None:
 
 
 def test_dispatched_one_is_no_longer_shown_as_waiting(queues: Queues) -> None:
-    queues.show_waiting([Shown("a", AT, "502")])
+    queues.show_waiting([waiting("a")])
     queues.dispatch(["a"])
     assert scheduled_registry(queues).get_job_ids() == []
     assert fetch(queues, "reconcile-a").get_status() == JobStatus.QUEUED
@@ -134,7 +140,7 @@ def test_dispatched_one_is_no_longer_shown_as_waiting(queues: Queues) -> None:
 )
 def test_every_usable_id_has_a_job_id_that_rq_takes(queues: Queues, merchant_transaction_id: str) -> None:
     queues.dispatch([merchant_transaction_id])
-    queues.show_waiting([Shown("other" + merchant_transaction_id[:100], AT, "502")])
+    queues.show_waiting([waiting("other" + merchant_transaction_id[:100])])
     (name,) = queues.slow.get_job_ids()
     assert fetch(queues, name).args == (merchant_transaction_id,) or fetch(queues, name).args == [
         merchant_transaction_id
@@ -153,7 +159,7 @@ def test_no_two_ids_share_a_job_id() -> None:
 
 
 def test_waiting_are_shown_as_scheduled_jobs_with_descriptions(queues: Queues) -> None:
-    queues.show_waiting([Shown("a", AT, "502 upstream_error/provider_error (request id r-1): injected")])
+    queues.show_waiting([waiting("a")])
     registry = scheduled_registry(queues)
     assert registry.get_job_ids() == ["reconcile-a"]
     assert registry.get_scheduled_time("reconcile-a") == AT
@@ -163,14 +169,16 @@ def test_waiting_are_shown_as_scheduled_jobs_with_descriptions(queues: Queues) -
 
 
 def test_later_attempt_moves_the_scheduled_job(queues: Queues) -> None:
-    queues.show_waiting([Shown("a", AT, "first")])
-    queues.show_waiting([Shown("a", AT + timedelta(seconds=9), "second")])
+    queues.show_waiting([waiting("a", message="first")])
+    queues.show_waiting([waiting("a", AT + timedelta(seconds=9), "second")])
     assert scheduled_registry(queues).get_scheduled_time("reconcile-a") == AT + timedelta(seconds=9)
-    assert fetch(queues, "reconcile-a").description == "reconcile a: second"
+    assert fetch(queues, "reconcile-a").description == (
+        "reconcile a: 502 upstream_error/provider_error (request id r-1): second"
+    )
 
 
 def test_one_that_no_longer_waits_leaves_nothing_behind(queues: Queues) -> None:
-    queues.show_waiting([Shown("a", AT, "502")])
+    queues.show_waiting([waiting("a")])
     queues.show_waiting([])
     assert scheduled_registry(queues).get_job_ids() == []
     with pytest.raises(NoSuchJobError):
@@ -178,7 +186,7 @@ def test_one_that_no_longer_waits_leaves_nothing_behind(queues: Queues) -> None:
 
 
 def test_entry_whose_job_is_gone_is_cleared_away(queues: Queues) -> None:
-    queues.show_waiting([Shown("a", AT, "502")])
+    queues.show_waiting([waiting("a")])
     queues.show_failed([failed("b")])
     queues.redis.delete(Job.key_for("reconcile-a"), Job.key_for("reconcile-b"))
     queues.show_waiting([])
@@ -195,7 +203,7 @@ def test_entry_whose_job_is_gone_is_shown_again(queues: Queues) -> None:
 
 
 def test_two_clocks_do_not_trip_over_each_other(redis_url: str) -> None:
-    everything = [Shown(f"w{number}", AT, "502") for number in range(60)]
+    everything = [waiting(f"w{number}") for number in range(60)]
     gone_wrong: list[BaseException] = []
 
     def show(turn: int) -> None:
@@ -242,9 +250,7 @@ def test_failure_that_is_shown_is_not_written_anew(queues: Queues) -> None:
 
 def test_later_failure_is_shown_in_place_of_the_earlier_one_and_first(queues: Queues) -> None:
     queues.show_failed([failed("a"), failed("b")])
-    later = replace(
-        failed("b"), at=AT + timedelta(seconds=5), summary="404 not_found/not_found (request id r-2): still"
-    )
+    later = Waiting("b", AT + timedelta(seconds=5), replace(NOT_FOUND, message="still", request_id="r-2"))
     queues.show_failed([failed("a"), later])
     assert "r-2" in (fetch(queues, "reconcile-b").description or "")
     assert failed_registry(queues).get_job_ids() == ["reconcile-b", "reconcile-a"]
@@ -283,7 +289,7 @@ def test_dispatched_job_is_not_taken_for_a_requeued_one(queues: Queues) -> None:
 
 def test_scheduled_job_is_not_taken_for_a_requeued_one(queues: Queues) -> None:
     queues.show_failed([failed("a")])
-    queues.show_waiting([Shown("a", AT, "502")])
+    queues.show_waiting([waiting("a")])
     assert not fetch(queues, "reconcile-a").meta.get(SHOWS_FAILED)
 
 

@@ -73,6 +73,15 @@ def test_same_answer_again_is_no_second_history_line(database: Database, clock: 
     assert len(history(database)) == 1
 
 
+def test_status_that_comes_again_within_one_second_is_recorded_once(database: Database, clock: FakeClock) -> None:
+    """Proof tells time in seconds: paid again in the widget and failed again may be one moment."""
+    at = clock()
+    for status in (Status.FAILED, Status.PROCESSING, Status.FAILED):
+        confirm(database, clock, confirmed(status, at))
+    assert history(database) == [("failed", at), ("processing", at)]
+    assert (shown(database, "t").status, row(database, "t").state) == ("failed", "succeeded")
+
+
 def test_amounts_that_change_under_one_status_are_applied(database: Database, clock: FakeClock) -> None:
     at = clock()
     confirm(database, clock, confirmed(Status.PROCESSING, at, crypto_amount="1.10"))

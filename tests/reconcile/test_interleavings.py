@@ -24,8 +24,9 @@ from webhook_app.domain.status import Status
 from webhook_app.models import StatusChangeRecord
 from webhook_app.sandbox.faults import Order
 from webhook_app.usecases.audit import Actor
-from webhook_app.usecases.reconcile.apply import Outcome, apply_outcomes
+from webhook_app.usecases.reconcile.apply import apply_calls
 from webhook_app.usecases.reconcile.claim import Claim, claim_due, claim_one, hand_back
+from webhook_app.usecases.reconcile.decisions import FinishedCall
 from webhook_app.usecases.reconcile.reconciler import Reconciler
 from webhook_app.usecases.reconcile.sweep import find_work, recover_lost_claims
 from webhook_app.usecases.redeliver.replay import replay_from_rq
@@ -55,7 +56,7 @@ class World:
         self.undelivered = [(id, *self.truth[id][0]) for id in self.ids]
         self.delivered: list[tuple[str, Status, datetime]] = []
         self.claims: list[Claim] = []
-        self.fetched: list[Outcome] = []
+        self.fetched: list[FinishedCall] = []
         self.done: Counter[str] = Counter()
 
     def step(self) -> None:
@@ -113,14 +114,14 @@ class World:
             claim = self.claims.pop(self.rng.randrange(len(self.claims)))
             started_at = self.clock()
             result = self.reconciler.proof.get_transaction(claim.merchant_transaction_id)
-            self.fetched.append(Outcome(claim, started_at, self.clock(), result))
+            self.fetched.append(FinishedCall(claim, started_at, self.clock(), result))
 
     def apply(self) -> None:
         self.rng.shuffle(self.fetched)
         batch = self.fetched[: self.rng.randint(1, 5)]
         self.fetched = self.fetched[len(batch) :]
         if batch:
-            apply_outcomes(self.database, batch, self.clock(), self.reconciler.policy, self.rng)
+            apply_calls(self.database, batch, self.clock(), self.reconciler.policy, self.rng)
 
     def lose(self) -> None:
         """A worker is killed: before its fetch, or between fetch and apply."""

@@ -1,4 +1,4 @@
-"""What Proof may answer, and one answer applied: an event comes, its reconciliation is claimed, the outcome written."""
+"""What Proof may answer, and one answer applied: an event comes, its reconciliation is claimed, the call applied."""
 
 from __future__ import annotations
 
@@ -16,8 +16,9 @@ from webhook_app.domain.gate import Limits
 from webhook_app.domain.polling import Cadence
 from webhook_app.domain.retry_policy import Budget
 from webhook_app.domain.status import Status
-from webhook_app.usecases.reconcile.apply import Applied, Outcome, Policy, apply_outcomes
+from webhook_app.usecases.reconcile.apply import Applied, apply_calls
 from webhook_app.usecases.reconcile.claim import Claim, claim_due, claim_one, hand_back
+from webhook_app.usecases.reconcile.decisions import FinishedCall, Policy
 
 LEASE = timedelta(seconds=20)
 POLICY = Policy(Budget(), Limits(calls_per_second=10_000, concurrency=1000), Cadence())
@@ -60,8 +61,8 @@ def claim(database: Database, clock: FakeClock, id: str = "t") -> Claim:
 def answer(
     database: Database, clock: FakeClock, held: Claim, result: Confirmed | Failure, policy: Policy = POLICY
 ) -> Sequence[Applied]:
-    outcome = Outcome(held, clock(), clock(), result)
-    return apply_outcomes(database, [outcome], clock(), policy, random.Random(1))
+    call = FinishedCall(held, clock(), clock(), result)
+    return apply_calls(database, [call], clock(), policy, random.Random(1))
 
 
 def confirm(

@@ -10,8 +10,6 @@ import hashlib
 import re
 import threading
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
-from datetime import datetime
 from typing import Any
 
 from redis import Redis
@@ -25,6 +23,7 @@ from rq.registry import BaseRegistry, FailedJobRegistry, ScheduledJobRegistry
 from rq.results import Result
 from rq.serializers import JSONSerializer
 
+from webhook_app.domain.waiting import Waiting
 from webhook_app.logs import get_logger
 
 log = get_logger()
@@ -68,17 +67,6 @@ def job_id(merchant_transaction_id: str) -> str:
     if _PLAIN_ID.fullmatch(merchant_transaction_id):
         return f"reconcile-{merchant_transaction_id}"
     return f"reconcile_{hashlib.sha256(merchant_transaction_id.encode()).hexdigest()[:32]}"
-
-
-@dataclass(frozen=True)
-class Shown:
-    """A reconciliation as the RQ dashboard shows it: one that waits for its next attempt, or one that failed."""
-
-    merchant_transaction_id: str
-    at: datetime
-    """Of a waiting one, its next attempt; of a failed one, the failure."""
-    summary: str
-    """The last failure in one line, with its request id."""
 
 
 class Queues:
@@ -131,7 +119,7 @@ class Queues:
             dispatched += 1
         return dispatched
 
-    def show_waiting(self, waiting: Iterable[Shown]) -> None:
+    def show_waiting(self, waiting: Iterable[Waiting]) -> None:
         """Makes RQ's scheduled jobs those that wait for a retry. They are for people to see: the clock, not RQ's own
         scheduler, queues them when they are due."""
         wanted = {job_id(shown.merchant_transaction_id): shown for shown in waiting}
@@ -153,7 +141,7 @@ class Queues:
                     failure_ttl=300,
                 )
 
-    def show_failed(self, failed: Iterable[Shown]) -> None:
+    def show_failed(self, failed: Iterable[Waiting]) -> None:
         """Makes RQ's failed jobs of the slow lane those reconciliations that wait for a person.
 
         A job that a person requeued is left in the queue: SQL says `failed` until a worker has come to it.
@@ -178,7 +166,7 @@ class Queues:
         except (NoSuchJobError, InvalidJobOperation):
             return  # another clock, or the worker that ran it, was first
 
-    def _show_failed_job(self, registry: FailedJobRegistry, name: str, shown: Shown) -> None:
+    def _show_failed_job(self, registry: FailedJobRegistry, name: str, shown: Waiting) -> None:
         job = Job.create(
             RECONCILE_ONE,
             args=[shown.merchant_transaction_id],
@@ -252,12 +240,12 @@ class Waker:
                 log.exception("wake-up failed")
 
 
-def _score(shown: Shown) -> float:
+def _score(shown: Waiting) -> float:
     """A failed one's place in RQ's registry: never tidied away, for it is negative; the newest first; and its own."""
     return -shown.at.timestamp()
 
 
-def _is_shown(score: float | None, shown: Shown) -> bool:
+def _is_shown(score: float | None, shown: Waiting) -> bool:
     return score is not None and abs(score - _score(shown)) < 0.001
 
 

@@ -4,6 +4,7 @@ from webhook_app.models.account import Account
 from webhook_app.models.api_token import ApiToken
 from webhook_app.models.attempt import Attempt
 from webhook_app.models.audit import AuditEntry
+from webhook_app.models.boot import Boot
 from webhook_app.models.declarative import Base
 from webhook_app.models.discrepancy import Discrepancy
 from webhook_app.models.event import Event, Receipt
@@ -20,6 +21,7 @@ __all__ = [
     "Attempt",
     "AuditEntry",
     "Base",
+    "Boot",
     "Discrepancy",
     "Event",
     "Heartbeat",

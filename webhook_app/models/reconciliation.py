@@ -63,7 +63,7 @@ class Reconciliation(Base):
     claim_token: Mapped[str | None] = mapped_column(String(32))
     lease_until: Mapped[datetime | None]
     crashes: Mapped[int] = mapped_column(default=0)
-    """Leases in a row that ran out: the worker died with it in hand."""
+    """Leases in a row that ran out: the worker died while it worked on it."""
 
     attempts: Mapped[int] = mapped_column(default=0)
     """All calls ever made for it."""

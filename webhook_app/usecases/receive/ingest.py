@@ -7,14 +7,14 @@ from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 
-from sqlalchemy import case, insert, select, tuple_
+from sqlalchemy import insert, select, tuple_
 from sqlalchemy.orm import Session
 
 from webhook_app.db.database import Database
 from webhook_app.db.upsert import insert_into
-from webhook_app.models import Event, Receipt, Reconciliation
+from webhook_app.models import Event, Receipt
 from webhook_app.models.event import Channel, Delivery
-from webhook_app.models.reconciliation import State
+from webhook_app.usecases.reconcile.lifecycle.rows import request_reconciliations
 
 _Key = tuple[str, str, str]
 
@@ -88,51 +88,6 @@ def ingest_events(database: Database, arrivals: Sequence[tuple[ReportedEvent, Re
         Accepted(ids[_key(event)], _key(event) not in inserted or first[_key(event)][0] is not event)
         for event, _ in arrivals
     ]
-
-
-def request_reconciliations(session: Session, requested: Mapping[str, datetime]) -> None:
-    """Makes sure that each transaction is looked at (again): opens its reconciliation, or reopens it with a full
-    budget. `requested` gives the moment of the request by `merchant_transaction_id`, in a fixed order.
-
-    One that is backing off keeps its next attempt's time. One that is being fetched right now sees the new generation
-    when it is applied, and is fetched again.
-    """
-    if not requested:
-        return
-    table = Reconciliation
-    backs_off = table.state == State.RETRYING
-    gave_up = table.state == State.FAILED
-    took_workers_down = gave_up & (table.crashes > 0)  # it stays in the slow lane, where it harms no other
-    statement = insert_into(session, table)
-    session.execute(
-        statement.on_conflict_do_update(
-            index_elements=[table.merchant_transaction_id],
-            set_={
-                "generation": table.generation + 1,
-                "state": case((backs_off | took_workers_down, State.RETRYING.value), else_=State.PENDING.value),
-                "next_attempt_at": case((backs_off, table.next_attempt_at), else_=statement.excluded.next_attempt_at),
-                "spent_attempts": case((backs_off, table.spent_attempts), else_=0),
-                "single_retries": case((backs_off, table.single_retries), else_=0),
-                "first_failed_at": case((backs_off, table.first_failed_at), else_=None),
-                "crashes": case((gave_up, 0), else_=table.crashes),
-            },
-        ),
-        [
-            {
-                "merchant_transaction_id": merchant_transaction_id,
-                "state": State.PENDING,
-                "generation": 1,
-                "created_at": now,
-                "next_attempt_at": now,
-                "crashes": 0,
-                "attempts": 0,
-                "spent_attempts": 0,
-                "single_retries": 0,
-                "paused_seconds_then": 0.0,
-            }
-            for merchant_transaction_id, now in requested.items()
-        ],
-    )
 
 
 def _key(event: ReportedEvent) -> _Key:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
 
-from sqlalchemy import ColumnElement, and_, func, or_, select, update
+from sqlalchemy import ColumnElement, and_, func, or_, select
 from sqlalchemy.orm import Session
 
 from webhook_app.db.database import Database
@@ -16,10 +16,11 @@ from webhook_app.domain.gate import Limits, admit
 from webhook_app.models import Event, Reconciliation
 from webhook_app.models.event import Delivery
 from webhook_app.models.reconciliation import State
+from webhook_app.usecases.reconcile.lifecycle.rows import begin_claims, end_claims
 from webhook_app.usecases.reconcile.stored_gate import lock_gate, store_gate
 
 #: A retry that has been due for so long goes with the fast lane: the slow lane does one at a time, and neither one that
-#: hangs nor the many that a killed worker had in hand must hold up the others.
+#: hangs nor the many that were a killed worker's must hold up the others.
 OVERDUE = timedelta(seconds=2)
 #: A reconciliation with which so many workers died in a row is only tried alone.
 MOST_SHARED_CRASHES = 2
@@ -73,13 +74,10 @@ def claim_one(
 
 def hand_back(database: Database, claims: Sequence[Claim]) -> None:
     """Hands claims back unused, at once due again for another worker and in their old place."""
+    if not claims:
+        return
     with database.write() as session:
-        for claim in sorted(claims, key=lambda claim: claim.reconciliation_id):
-            session.execute(
-                update(Reconciliation)
-                .where(Reconciliation.id == claim.reconciliation_id, Reconciliation.claim_token == claim.token)
-                .values(claim_token=None, lease_until=None)
-            )
+        end_claims(session, [(claim.reconciliation_id, claim.token) for claim in claims])
 
 
 def _claim(
@@ -108,13 +106,7 @@ def _claim(
         ).all()
         if not ids:
             return []  # somebody got there first
-        rows = session.execute(
-            update(Reconciliation)
-            .where(Reconciliation.id.in_(ids))
-            .values(claim_token=token, lease_until=now + lease)
-            .returning(Reconciliation.id, Reconciliation.merchant_transaction_id, Reconciliation.generation)
-            .execution_options(synchronize_session=False)
-        ).all()
+        rows = begin_claims(session, ids, token, now + lease)
         unused = 0 if gate.is_paused else admitted - len(rows)
         store_gate(session, replace(opened, tokens=opened.tokens + unused))
         unsettled = _unsettled_events(session, [row.merchant_transaction_id for row in rows])

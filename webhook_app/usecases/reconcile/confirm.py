@@ -104,7 +104,14 @@ def _record_status_change(session: Session, confirmed: Confirmed, now: datetime)
             updated_at=confirmed.updated_at,
             recorded_at=now,
         )
-        .on_conflict_do_nothing()
+        # Proof tells time in seconds: within one it may return to a status that is recorded for that second.
+        .on_conflict_do_nothing(
+            index_elements=[
+                StatusChangeRecord.merchant_transaction_id,
+                StatusChangeRecord.status,
+                StatusChangeRecord.updated_at,
+            ]
+        )
     )
 
 

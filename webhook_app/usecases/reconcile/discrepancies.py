@@ -9,11 +9,12 @@ from sqlalchemy import case, null, or_, select, update
 from sqlalchemy.orm import Session, defer
 
 from webhook_app.db.upsert import insert_into
+from webhook_app.domain.failures import Failure
 from webhook_app.domain.money import format_amount
 from webhook_app.domain.status import Status, StatusChange, Step, classify_step
 from webhook_app.domain.text import storable
 from webhook_app.domain.timestamps import format_timestamp
-from webhook_app.models import Discrepancy, Event, Reconciliation, Transaction
+from webhook_app.models import Discrepancy, Event, Transaction
 from webhook_app.models.discrepancy import DiscrepancyKind
 
 #: Anybody can post events, so a flood of forged ones must not make comparing them expensive.
@@ -63,12 +64,15 @@ def note_discrepancy(
     )
 
 
-def note_failure(session: Session, row: Reconciliation, *, is_unknown: bool, now: datetime) -> None:
-    """Notes that the reconciliation gave up, with `row`'s last error; `is_unknown`: for Proof does not know the id."""
-    if is_unknown:
+def note_failure(
+    session: Session, merchant_transaction_id: str, failure: Failure, *, attempts: int, now: datetime
+) -> None:
+    """Notes that the reconciliation gave up after `attempts` calls, the last of which ended in `failure`. A 404 says
+    that Proof does not know the id."""
+    if failure.http_status == 404:
         reported = session.execute(
             select(Event.status, Event.updated_at)
-            .where(Event.merchant_transaction_id == row.merchant_transaction_id)
+            .where(Event.merchant_transaction_id == merchant_transaction_id)
             .order_by(Event.id.desc())
             .limit(1)
         ).first()
@@ -77,11 +81,11 @@ def note_failure(session: Session, row: Reconciliation, *, is_unknown: bool, now
         detail = f"reported {claim}, but Proof's API does not know the transaction: possibly forged"
     else:
         kind, fingerprint = DiscrepancyKind.RECONCILIATION_FAILED, "failed"
-        name = "/".join(filter(None, (row.last_error, row.last_code)))
-        answered = f"HTTP {row.last_http_status} {name}" if row.last_http_status else name
-        attempts = "1 attempt" if row.attempts == 1 else f"{row.attempts} attempts"
-        detail = f"gave up at {format_timestamp(now)} after {attempts}, the last one: {answered}"
-    note_discrepancy(session, row.merchant_transaction_id, kind, fingerprint=fingerprint, detail=detail, now=now)
+        name = "/".join(filter(None, (failure.error, failure.code)))
+        answered = f"HTTP {failure.http_status} {name}" if failure.http_status else name
+        counted = "1 attempt" if attempts == 1 else f"{attempts} attempts"
+        detail = f"gave up at {format_timestamp(now)} after {counted}, the last one: {answered}"
+    note_discrepancy(session, merchant_transaction_id, kind, fingerprint=fingerprint, detail=detail, now=now)
 
 
 def compare_with_events(

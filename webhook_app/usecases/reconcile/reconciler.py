@@ -15,8 +15,9 @@ from webhook_app.adapters.proof import ProofClient
 from webhook_app.db.database import Database
 from webhook_app.domain.failures import Failure
 from webhook_app.logs import get_logger
-from webhook_app.usecases.reconcile.apply import Applied, Outcome, Policy, apply_outcomes
+from webhook_app.usecases.reconcile.apply import Applied, apply_calls
 from webhook_app.usecases.reconcile.claim import Claim, claim_due, claim_one, hand_back
+from webhook_app.usecases.reconcile.decisions import FinishedCall, Policy
 
 log = get_logger()
 
@@ -41,7 +42,7 @@ class Reconciler:
         Calls run on `threads` threads and each is applied when it comes, so one that hangs holds up its thread alone.
         Those under way at the end are waited for; after `stopping()` for `grace` seconds, and the rest is handed back.
         """
-        under_way: dict[Future[Outcome], Claim] = {}
+        under_way: dict[Future[FinishedCall], Claim] = {}
         applied = 0
         ends_at = time.monotonic() + max_seconds
         stops_at: float | None = None
@@ -75,36 +76,35 @@ class Reconciler:
     def _claim_due(self, limit: int) -> list[Claim]:
         return claim_due(self.database, limit, self.clock(), self.lease, self.policy.limits)
 
-    def _fetch(self, claim: Claim) -> Outcome:
+    def _fetch(self, claim: Claim) -> FinishedCall:
         started_at = self.clock()
         result = self.proof.get_transaction(claim.merchant_transaction_id)
-        return Outcome(claim, started_at, self.clock(), result)
+        return FinishedCall(claim, started_at, self.clock(), result)
 
-    def _apply_finished(self, under_way: dict[Future[Outcome], Claim]) -> int:
+    def _apply_finished(self, under_way: dict[Future[FinishedCall], Claim]) -> int:
         wait(under_way, timeout=0.2, return_when=FIRST_COMPLETED)
         time.sleep(_GATHER_SECONDS)
         finished = [future for future in under_way if future.done()]
-        outcomes = [future.result() for future in finished]
-        applied = self._apply(outcomes)
+        applied = self._apply([future.result() for future in finished])
         for future in finished:
             del under_way[future]
         return len(applied)
 
-    def _apply(self, outcomes: list[Outcome]) -> list[Applied]:
+    def _apply(self, calls: list[FinishedCall]) -> list[Applied]:
         """Applies them together, or, where one of them cannot be written, each by itself.
 
         That one keeps its claim until the lease runs out; the clock counts it as a crash and has it tried alone.
         """
-        if not outcomes:
+        if not calls:
             return []
         try:
-            applied = apply_outcomes(self.database, outcomes, self.clock(), self.policy, self.rng)
+            applied = apply_calls(self.database, calls, self.clock(), self.policy, self.rng)
         except (OperationalError, InterfaceError):
             raise  # the database is away or busy: nobody's own fault
         except Exception:
-            if len(outcomes) > 1:
-                return [one for outcome in outcomes for one in self._apply([outcome])]
-            log.exception("answer cannot be applied", id=outcomes[0].claim.merchant_transaction_id)
+            if len(calls) > 1:
+                return [one for call in calls for one in self._apply([call])]
+            log.exception("answer cannot be applied", id=calls[0].claim.merchant_transaction_id)
             return []
         for one in applied:
             _log_applied(one)

@@ -1,50 +1,98 @@
-"""Settling: how the events of a transaction move on with its reconciliation, seen as deliveries."""
+"""Settling: how events, seen as deliveries, move on with their reconciliations; in sets, like these.
+
+Whoever moves the events of a transaction holds its reconciliation locked. An event that has the value is not rewritten.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
+from typing import Any
 
-from sqlalchemy import func, select, update
+from sqlalchemy import FromClause, func, select, update
 from sqlalchemy.orm import Session
 
+from webhook_app.db.row_sets import id_set, row_set
 from webhook_app.models import Event
 from webhook_app.models.event import Delivery
+from webhook_app.models.reconciliation import State
+from webhook_app.usecases.reconcile.discrepancies import note_failure
+from webhook_app.usecases.reconcile.lifecycle.changes import Change
 
-#: A statement has room for 32,766 values on SQLite and 65,535 on PostgreSQL; anybody may send more events than that.
-_MOST_IDS = 10_000
+_TABLE: Any = Event.__table__
+_UNSETTLED = tuple(delivery for delivery in Delivery if delivery is not Delivery.SUCCEEDED)
 
 
 def settle_events(session: Session, event_ids: Sequence[int], now: datetime) -> None:
     """Proof's answer is newer than these events: they have succeeded."""
-    for start in range(0, len(event_ids), _MOST_IDS):
-        session.execute(
-            update(Event)
-            .where(Event.id.in_(event_ids[start : start + _MOST_IDS]), Event.delivery != Delivery.SUCCEEDED)
-            .values(delivery=Delivery.SUCCEEDED, settled_at=now)
-            .execution_options(synchronize_session=False)
-        )
+    if not event_ids:
+        return
+    settled = id_set(session, "settled", event_ids)
+    session.execute(
+        update(_TABLE)
+        .where(_TABLE.c.id == settled.c.id, _TABLE.c.delivery != Delivery.SUCCEEDED)
+        .values(delivery=Delivery.SUCCEEDED, settled_at=now)
+    )
 
 
-def move_unsettled_events(session: Session, merchant_transaction_id: str, delivery: Delivery) -> None:
-    """All events of the transaction that are not settled become `delivery`.
+def carry_failures(session: Session, changes: Sequence[Change], now: datetime) -> None:
+    """Takes events along with the reconciliations that failed, and notes a discrepancy for each that gave up."""
+    failed = [change for change in changes if change.after.last_failure is not None]
+    deliveries = {State.RETRYING: Delivery.RETRYING, State.FAILED: Delivery.FAILED}
+    move_events(
+        session,
+        {
+            change.after.merchant_transaction_id: deliveries[change.after.state]
+            for change in failed
+            if change.after.state in deliveries
+        },
+    )
+    for change in failed:
+        if change.after.state is State.FAILED and change.after.last_failure is not None:
+            note_failure(
+                session,
+                change.after.merchant_transaction_id,
+                change.after.last_failure,
+                attempts=change.after.attempts,
+                now=now,
+            )
+
+
+def move_events(session: Session, moves: Mapping[str, Delivery], *, moved: Sequence[Delivery] = _UNSETTLED) -> None:
+    """The events of each transaction that are in one of the states `moved` become what `moves` gives for its id.
 
     A late look at a transaction may fail when all its events have long been settled. What gave up must be seen, so its
     newest event is a failed delivery again.
     """
-    of_transaction = Event.merchant_transaction_id == merchant_transaction_id
-    moved = session.execute(
-        update(Event)
-        .where(of_transaction, Event.delivery != Delivery.SUCCEEDED)
-        .values(delivery=delivery)
-        .returning(Event.id)
-        .execution_options(synchronize_session=False)
-    ).all()
-    if delivery is Delivery.FAILED and not moved:
-        newest = select(func.max(Event.id)).where(of_transaction).scalar_subquery()
-        session.execute(
-            update(Event)
-            .where(Event.id == newest)
-            .values(delivery=delivery, settled_at=None)
-            .execution_options(synchronize_session=False)
+    if not moves:
+        return
+    given = _moves(session, moves)
+    session.execute(
+        update(_TABLE)
+        .where(
+            _TABLE.c.merchant_transaction_id == given.c.merchant_transaction_id,
+            _TABLE.c.delivery.in_(moved),
+            _TABLE.c.delivery != given.c.delivery,
         )
+        .values(delivery=given.c.delivery)
+    )
+    failed = {name: delivery for name, delivery in moves.items() if delivery is Delivery.FAILED}
+    if failed:
+        _unsettle_newest(session, _moves(session, failed))
+
+
+def _unsettle_newest(session: Session, failed: FromClause) -> None:
+    """Of those that have no event that is not settled."""
+    of_transaction = _TABLE.c.merchant_transaction_id == failed.c.merchant_transaction_id
+    newest = select(func.max(_TABLE.c.id)).where(of_transaction).correlate(failed).scalar_subquery()
+    unsettled = select(_TABLE.c.id).where(of_transaction, _TABLE.c.delivery != Delivery.SUCCEEDED).correlate(failed)
+    session.execute(
+        update(_TABLE)
+        .where(_TABLE.c.id.in_(select(newest).select_from(failed).where(~unsettled.exists())))
+        .values(delivery=Delivery.FAILED, settled_at=None)
+    )
+
+
+def _moves(session: Session, moves: Mapping[str, Delivery]) -> FromClause:
+    columns = {name: _TABLE.c[name].type for name in ("merchant_transaction_id", "delivery")}
+    return row_set(session, "moves", columns, [(name, delivery.value) for name, delivery in moves.items()])

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
+from webhook_app.db.timestamps import shifted
 from webhook_app.domain.gate import Gate
 from webhook_app.domain.retry_policy import Blame
 from webhook_app.models import StoredGate
@@ -37,6 +40,16 @@ def store_gate(session: Session, gate: Gate) -> None:
             paused_seconds=gate.paused_seconds,
             **failure_columns(gate.failure),
         )
+        .execution_options(synchronize_session=False)
+    )
+
+
+def move_gate(session: Session, jump: timedelta) -> None:
+    """The wall clock was set: what the gate has planned keeps its distance from now."""
+    planned = (StoredGate.next_probe_at, StoredGate.paused_at, StoredGate.refilled_at)
+    session.execute(
+        update(StoredGate)
+        .values({column: shifted(session, column, jump) for column in planned})
         .execution_options(synchronize_session=False)
     )
 

@@ -9,24 +9,15 @@ from sqlalchemy import Select, exists, or_, select
 from sqlalchemy.orm import Session
 
 from webhook_app.db.database import Database
-from webhook_app.domain.failures import Failure, worker_died
-from webhook_app.domain.retry_policy import Budget, Spent, decide
-from webhook_app.models import Attempt, Reconciliation
-from webhook_app.models.event import Delivery
+from webhook_app.domain.failures import Failure
+from webhook_app.domain.waiting import Waiting
+from webhook_app.models import Reconciliation
 from webhook_app.models.reconciliation import State
 from webhook_app.usecases.reconcile.claim import Lane, is_due
-from webhook_app.usecases.reconcile.discrepancies import note_failure
-from webhook_app.usecases.reconcile.settle import move_unsettled_events
+from webhook_app.usecases.reconcile.decisions import follow_death
+from webhook_app.usecases.reconcile.lifecycle.rows import lock, write_changes
+from webhook_app.usecases.reconcile.settle import carry_failures
 from webhook_app.usecases.reconcile.stored_gate import read_gate
-
-
-@dataclass(frozen=True)
-class Waiting:
-    """A reconciliation that waits: for its next attempt, or, failed, for a person."""
-
-    merchant_transaction_id: str
-    at: datetime
-    failure: Failure
 
 
 @dataclass(frozen=True)
@@ -45,12 +36,10 @@ def recover_lost_claims(database: Database, now: datetime) -> list[str]:
         if session.scalar(select(Reconciliation.id).where(lost).limit(1)) is None:
             return []
     with database.write() as session:
-        rows = session.scalars(
-            select(Reconciliation).where(lost).order_by(Reconciliation.id).with_for_update(skip_locked=True)
-        ).all()
-        for row in rows:
-            _take_back(session, row, now)
-        return [row.merchant_transaction_id for row in rows]
+        changes = [follow_death(life, now) for life in lock(session, lost, skip_locked=True)]
+        write_changes(session, changes)
+        carry_failures(session, changes, now)
+        return [change.after.merchant_transaction_id for change in changes]
 
 
 def find_work(database: Database, now: datetime, limit: int) -> Work:
@@ -106,41 +95,6 @@ def _find_probe(session: Session, now: datetime) -> Work:
     if first.state == State.RETRYING:
         return Work(False, (first.merchant_transaction_id,))
     return Work(True, ())
-
-
-def _take_back(session: Session, row: Reconciliation, now: datetime) -> None:
-    row.claim_token = None
-    row.lease_until = None
-    row.crashes += 1
-    row.last_http_status = None
-    failure = worker_died(row.crashes)
-    row.last_error = failure.error
-    row.last_code = failure.code
-    row.last_message = failure.message
-    row.last_request_id = None
-    row.last_failed_at = now
-    decision = decide(failure, Spent(row.spent_attempts, row.single_retries, 0.0, row.crashes), Budget())
-    if decision.gives_up:
-        row.state, row.next_attempt_at = State.FAILED, None
-        delivery = Delivery.FAILED
-        note_failure(session, row, is_unknown=False, now=now)
-    else:
-        row.state, row.next_attempt_at = State.RETRYING, now
-        delivery = Delivery.RETRYING
-    move_unsettled_events(session, row.merchant_transaction_id, delivery)
-    session.add(
-        Attempt(
-            reconciliation_id=row.id,
-            started_at=now,
-            finished_at=now,
-            error=row.last_error,
-            code=row.last_code,
-            message=row.last_message,
-            decision=decision.reason,
-            counted=False,
-            next_attempt_at=row.next_attempt_at,
-        )
-    )
 
 
 def _waiting(database: Database, query: Select[Reconciliation]) -> list[Waiting]:

@@ -21,8 +21,10 @@ from webhook_app.models.audit import AuditAction
 from webhook_app.models.event import Delivery
 from webhook_app.models.reconciliation import State
 from webhook_app.usecases.audit import Actor, record
+from webhook_app.usecases.reconcile.lifecycle import changes
+from webhook_app.usecases.reconcile.lifecycle.rows import lock
 from webhook_app.usecases.redeliver.deliveries import DeliveryFilter, conditions
-from webhook_app.usecases.redeliver.replay_release import REPLAYABLE, release, reopen
+from webhook_app.usecases.redeliver.replay_release import REPLAYABLE, release, write_replays
 
 #: Deliveries named one by one in an order.
 MOST_IDS = 1000
@@ -122,22 +124,20 @@ def replay_from_rq(database: Database, merchant_transaction_id: str, actor: Acto
     It goes into the slow lane, where the job that was requeued takes it at once.
     """
     with database.write() as session:
-        row = session.scalars(
-            select(Reconciliation)
-            .where(
-                Reconciliation.merchant_transaction_id == merchant_transaction_id,
-                Reconciliation.state.in_(REPLAYABLE),
-            )
-            .with_for_update()
-        ).one_or_none()
-        if row is None:
+        lives = lock(
+            session,
+            Reconciliation.merchant_transaction_id == merchant_transaction_id,
+            Reconciliation.state.in_(REPLAYABLE),
+        )
+        if not lives:
             return False
+        (life,) = lives
         replay_id = _insert_order(
             session, {"merchant_transaction_id": merchant_transaction_id}, actor, reason, now, 1, 1
         )
-        session.add(ReplayItem(replay_id=replay_id, reconciliation_id=row.id, released_at=now))
+        session.add(ReplayItem(replay_id=replay_id, reconciliation_id=life.id, released_at=now))
         session.execute(update(Replay).where(Replay.id == replay_id).values(finished_at=now))
-        reopen(session, [row], now, State.RETRYING)
+        write_replays(session, [changes.replay(life, now, alone=True)])
         record(
             session,
             actor=actor.name,

@@ -5,17 +5,22 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 
-from sqlalchemy import func, select, update
+from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from webhook_app.db.database import Database
 from webhook_app.domain.failures import WORKER_DIED
-from webhook_app.models import Event, Reconciliation, Replay, ReplayItem
+from webhook_app.models import Reconciliation, Replay, ReplayItem
 from webhook_app.models.event import Delivery
 from webhook_app.models.reconciliation import State
+from webhook_app.usecases.reconcile.lifecycle import changes
+from webhook_app.usecases.reconcile.lifecycle.changes import Change, Life
+from webhook_app.usecases.reconcile.lifecycle.rows import lock, write_changes
+from webhook_app.usecases.reconcile.lifecycle.transitions import REPLAYED
+from webhook_app.usecases.reconcile.settle import move_events
 
 #: States in which a replay makes a difference: given up, or waiting for a later attempt.
-REPLAYABLE = (State.FAILED, State.RETRYING)
+REPLAYABLE = tuple(state for state in State if REPLAYED.may_follow(state))
 
 
 def release_replays(database: Database, now: datetime) -> int:
@@ -28,17 +33,17 @@ def release_replays(database: Database, now: datetime) -> int:
 def release(database: Database, replay_id: int, now: datetime) -> int:
     """Releases what this replay's rate allows now; returns how many items."""
     with database.write() as session:
-        replay = session.scalars(
+        order = session.scalars(
             select(Replay).where(Replay.id == replay_id, Replay.finished_at.is_(None)).with_for_update(skip_locked=True)
         ).one_or_none()
-        if replay is None:
+        if order is None:
             return 0  # finished, cancelled, or in another clock's hands
         just_released = session.scalar(
             select(func.count()).where(
                 ReplayItem.replay_id == replay_id, ReplayItem.released_at > now - timedelta(seconds=1)
             )
         )
-        allowed = max(int(replay.per_second), 1) - (just_released or 0)
+        allowed = max(int(order.per_second), 1) - (just_released or 0)
         items = session.scalars(
             select(ReplayItem)
             .where(ReplayItem.replay_id == replay_id, ReplayItem.released_at.is_(None), ReplayItem.skipped.is_(None))
@@ -46,52 +51,45 @@ def release(database: Database, replay_id: int, now: datetime) -> int:
             .limit(max(allowed, 0) + 1)
         ).all()
         if len(items) <= allowed:
-            replay.finished_at = now
+            order.finished_at = now
         released = items[: max(allowed, 0)]
-        rows = {
-            row.id: row
-            for row in session.scalars(
-                select(Reconciliation)
-                .where(Reconciliation.id.in_([item.reconciliation_id for item in released]))
-                .order_by(Reconciliation.id)
-                .with_for_update()
-            )
+        lives = lock(session, Reconciliation.id.in_([item.reconciliation_id for item in released]))
+        # One whose worker died is tried alone; the others many at once.
+        replayed = {
+            life.id: changes.replay(life, now, alone=_took_worker_down(life))
+            for life in lives
+            if life.state in REPLAYABLE
         }
-        reopened: dict[State, list[Reconciliation]] = {State.RETRYING: [], State.PENDING: []}
+        skipped = {life.id: _why_not(life.state) for life in lives if life.id not in replayed}
         for item in released:
-            row = rows[item.reconciliation_id]
-            if row.state in REPLAYABLE:
-                # One whose worker died is tried alone; the others many at once.
-                is_dangerous = row.crashes > 0 or row.last_error == WORKER_DIED
-                reopened[State.RETRYING if is_dangerous else State.PENDING].append(row)
+            if item.reconciliation_id in replayed:
                 item.released_at = now
             else:
-                item.skipped = _why_not(row)
-        for state, together in reopened.items():
-            reopen(session, together, now, state)
+                item.skipped = skipped[item.reconciliation_id]
+        write_replays(session, list(replayed.values()))
         return len(released)
 
 
-def reopen(session: Session, rows: Sequence[Reconciliation], now: datetime, state: State) -> None:
-    """Gives them a full budget and makes them due now: one by one where `state` is retrying, else many at once."""
-    for row in rows:
-        row.state = state
-        row.next_attempt_at = now
-        row.generation += 1
-        row.crashes = row.spent_attempts = row.single_retries = 0
-        row.first_failed_at = None
-    session.execute(
-        update(Event)
-        .where(
-            Event.merchant_transaction_id.in_([row.merchant_transaction_id for row in rows]),
-            Event.delivery.in_((Delivery.FAILED, Delivery.RETRYING)),
-        )
-        .values(delivery=Delivery.RETRYING if state == State.RETRYING else Delivery.PENDING)
-        .execution_options(synchronize_session=False)
+def write_replays(session: Session, replays: Sequence[Change]) -> None:
+    """Writes them, and takes the deliveries that failed or are retried along."""
+    write_changes(session, replays)
+    move_events(
+        session,
+        {
+            change.after.merchant_transaction_id: (
+                Delivery.RETRYING if change.after.state is State.RETRYING else Delivery.PENDING
+            )
+            for change in replays
+        },
+        moved=(Delivery.FAILED, Delivery.RETRYING),
     )
 
 
-def _why_not(row: Reconciliation) -> str:
-    if row.state == State.SUCCEEDED:
+def _took_worker_down(life: Life) -> bool:
+    return life.crashes > 0 or (life.last_failure is not None and life.last_failure.error == WORKER_DIED)
+
+
+def _why_not(state: State) -> str:
+    if state is State.SUCCEEDED:
         return "it had succeeded meanwhile"
-    return "it was about to be tried anyway" if row.state == State.PENDING else "it was being reconciled meanwhile"
+    return "it was about to be tried anyway" if state is State.PENDING else "it was being reconciled meanwhile"

@@ -1,0 +1,108 @@
+"""A wall clock that was set is followed once: plans keep their distance, and what has no plan is left alone."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+import pytest
+from sqlalchemy import insert, select, update
+
+from tests.support.clock import FakeClock
+from tests.support.rows import hear_of
+from tests.support.work import report, row
+from webhook_app.db.database import Database
+from webhook_app.models import Boot, Heartbeat, Reconciliation
+from webhook_app.models.reconciliation import State
+from webhook_app.usecases.reconcile.clock_jump import follow_clock
+from webhook_app.usecases.reconcile.stored_gate import read_gate
+
+UPTIME = timedelta(hours=9)
+HOUR = timedelta(hours=1)
+
+
+def plan(database: Database, clock: FakeClock) -> None:
+    report(database, "t", clock())
+    with database.write() as session:
+        session.execute(
+            update(Reconciliation).values(
+                state=State.RETRYING,
+                next_attempt_at=clock() + timedelta(seconds=60),
+                first_failed_at=clock() - timedelta(seconds=30),
+            )
+        )
+
+
+def planned(database: Database) -> tuple[datetime | None, datetime | None]:
+    return row(database, "t").next_attempt_at, row(database, "t").first_failed_at
+
+
+@pytest.mark.parametrize("jump", [HOUR, -HOUR])
+def test_jump_is_followed_once_however_many_sweeps_come_after_it(
+    database: Database, clock: FakeClock, jump: timedelta
+) -> None:
+    plan(database, clock)
+    start = clock()
+    assert follow_clock(database, "boot", clock(), UPTIME) is None
+    clock.now += jump
+    assert follow_clock(database, "boot", clock(), UPTIME) == jump
+    for second in range(5):
+        assert follow_clock(database, "boot", clock(), UPTIME + timedelta(seconds=second)) is None
+        assert planned(database) == (start + jump + timedelta(seconds=60), start + jump - timedelta(seconds=30))
+        clock.advance(1)
+
+
+def test_gate_moves_with_the_plans(database: Database, clock: FakeClock) -> None:
+    follow_clock(database, "boot", clock(), UPTIME)
+    with database.read() as session:
+        before = read_gate(session).refilled_at
+    clock.now += HOUR
+    follow_clock(database, "boot", clock(), UPTIME)
+    with database.read() as session:
+        assert read_gate(session).refilled_at == before + HOUR
+
+
+def test_what_has_no_plan_is_not_rewritten(database: Database, clock: FakeClock) -> None:
+    hear_of(database, "done", "succeeded", first_failed_at=clock())
+    hear_of(database, "failed", "failed", first_failed_at=clock())
+    follow_clock(database, "boot", clock(), UPTIME)
+    clock.now += HOUR
+    assert follow_clock(database, "boot", clock(), UPTIME) == HOUR
+    assert [row(database, name).first_failed_at for name in ("done", "failed")] == [clock() - HOUR] * 2
+
+
+def test_drift_is_no_jump(database: Database, clock: FakeClock) -> None:
+    plan(database, clock)
+    before = planned(database)
+    follow_clock(database, "boot", clock(), UPTIME)
+    clock.advance(4)
+    assert follow_clock(database, "boot", clock(), UPTIME) is None
+    assert planned(database) == before
+
+
+# Beside a clock process of the release before, which keeps the boot time in a heartbeat
+
+
+def test_older_release_that_was_first_has_moved_the_plans(database: Database, clock: FakeClock) -> None:
+    plan(database, clock)
+    follow_clock(database, "boot", clock(), UPTIME)
+    before = planned(database)
+    clock.now += HOUR
+    older_release_keeps(database, clock() - UPTIME)
+    assert follow_clock(database, "boot", clock(), UPTIME) is None
+    assert planned(database) == before, "not once more"
+
+
+def test_older_release_that_comes_second_finds_it_done(database: Database, clock: FakeClock) -> None:
+    plan(database, clock)
+    follow_clock(database, "boot", clock(), UPTIME)
+    older_release_keeps(database, clock() - UPTIME)
+    clock.now += HOUR
+    assert follow_clock(database, "boot", clock(), UPTIME) == HOUR
+    with database.read() as session:
+        assert session.scalars(select(Heartbeat.beat_at)).one() == clock() - UPTIME
+        assert session.scalars(select(Boot.booted_at)).one() == clock() - UPTIME
+
+
+def older_release_keeps(database: Database, booted_at: datetime) -> None:
+    with database.write() as session:
+        session.execute(insert(Heartbeat).values(name="boot boot", beat_at=booted_at))

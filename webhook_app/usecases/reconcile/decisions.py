@@ -1,0 +1,132 @@
+"""Decisions: what follows a call to Proof, as a change of its reconciliation. Pure: no SQL is read or written here."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+
+from webhook_app.adapters.proof import Confirmed
+from webhook_app.domain.backoff import backoff_seconds
+from webhook_app.domain.failures import Failure, worker_died
+from webhook_app.domain.gate import Gate, Limits
+from webhook_app.domain.polling import Cadence, next_check_at
+from webhook_app.domain.retry_policy import Action, Blame, Budget, Rule, Spent, decide, rule_for
+from webhook_app.domain.status import FINAL, TERMINAL, StatusChange
+from webhook_app.models.reconciliation import State
+from webhook_app.usecases.reconcile.claim import Claim
+from webhook_app.usecases.reconcile.lifecycle.changes import (
+    Change,
+    Charge,
+    Life,
+    MadeAttempt,
+    confirm,
+    defer,
+    give_up,
+    retry,
+    start_over,
+    take_back,
+)
+
+#: How long after an event that is newer than Proof's API we keep asking whether the API only lags behind.
+LAG_GRACE = timedelta(minutes=10)
+
+
+@dataclass(frozen=True)
+class Policy:
+    """The numbers that decide what follows a call."""
+
+    budget: Budget
+    limits: Limits
+    cadence: Cadence
+
+
+@dataclass(frozen=True)
+class FinishedCall:
+    """One call to Proof, made under a claim."""
+
+    claim: Claim
+    started_at: datetime
+    finished_at: datetime
+    result: Confirmed | Failure
+
+
+def follow_confirmation(
+    life: Life,
+    call: FinishedCall,
+    confirmed: Confirmed,
+    held: StatusChange,
+    newest_reported_at: datetime | None,
+    now: datetime,
+    cadence: Cadence,
+) -> Change:
+    """After an answer that `confirmed` the transaction, of which we now hold `held`: an older answer changes nothing.
+
+    `newest_reported_at` is when the newest event came that is ahead of Proof's API; None where there is none.
+    """
+    next_check = next_check_at(held.status, held.updated_at, now, cadence)
+    lags = held.status not in FINAL and newest_reported_at is not None and newest_reported_at > now - LAG_GRACE
+    state, next_attempt_at, decision = State.WATCHING, next_check, "confirmed, still moving"
+    if life.generation != call.claim.generation:
+        state, next_attempt_at, decision = State.PENDING, now, "confirmed; asked for again meanwhile"
+    elif lags:
+        soon = now + timedelta(seconds=cadence.shortest_seconds)
+        next_attempt_at = min(next_check or soon, soon)
+        decision = "confirmed; an event is newer than the API, asked again"
+    elif held.status in TERMINAL:
+        state, decision = State.SUCCEEDED, "confirmed, terminal"
+    attempt = MadeAttempt(
+        call.started_at, call.finished_at, decision, status=confirmed.status, request_id=confirmed.request_id
+    )
+    return confirm(life, attempt, state, next_attempt_at, now)
+
+
+def follow_failure(
+    life: Life, call: FinishedCall, failure: Failure, gate: Gate, now: datetime, policy: Policy, rng: random.Random
+) -> Change:
+    """After a call that failed: what the retry policy says, unless all calls are paused for that reason."""
+    rule = rule_for(failure)
+    if gate.is_paused and rule.blame in (Blame.UPSTREAM, Blame.CONFIGURATION):
+        # The gate decides when the next call goes out. Behind all others that are due, so that probes take turns.
+        return defer(life, _failed_attempt(call, failure, f"all calls are paused ({gate.blame})"), now)
+    charge = _charge(life.charge, rule, gate, now)
+    decision = decide(failure, _spent(charge, gate, now), policy.budget)
+    if decision.gives_up and life.generation != call.claim.generation:
+        reason = "a new event came meanwhile: tried anew"
+        return start_over(life, _failed_attempt(call, failure, reason, counted=True), now)
+    attempt = _failed_attempt(call, failure, decision.reason, counted=True)
+    if decision.gives_up:
+        return give_up(life, attempt, charge)
+    wait = backoff_seconds(charge.spent_attempts, policy.budget, failure.retry_after, rng)
+    return retry(life, attempt, charge, now + timedelta(seconds=wait))
+
+
+def follow_death(life: Life, now: datetime) -> Change:
+    """After a lease that ran out: the worker died, which costs nothing of the retry budget."""
+    crashes = life.crashes + 1
+    failure = worker_died(crashes)
+    spent = Spent(life.charge.spent_attempts, life.charge.single_retries, age_seconds=0.0, crashes=crashes)
+    decision = decide(failure, spent, Budget())
+    attempt = MadeAttempt(now, now, decision.reason, failure=failure)
+    return take_back(life, attempt, crashes, None if decision.gives_up else now)
+
+
+def _failed_attempt(call: FinishedCall, failure: Failure, decision: str, *, counted: bool = False) -> MadeAttempt:
+    return MadeAttempt(call.started_at, call.finished_at, decision, counted=counted, failure=failure)
+
+
+def _charge(charge: Charge, rule: Rule, gate: Gate, now: datetime) -> Charge:
+    """The retry budget with one more failure."""
+    if charge.first_failed_at is None:
+        charge = replace(charge, first_failed_at=now, paused_seconds_then=gate.paused_seconds_until(now))
+    return replace(
+        charge,
+        spent_attempts=charge.spent_attempts + 1,
+        single_retries=charge.single_retries + (rule.action is Action.RETRY_ONCE),
+    )
+
+
+def _spent(charge: Charge, gate: Gate, now: datetime) -> Spent:
+    first_failed_at = charge.first_failed_at or now
+    paused = gate.paused_seconds_until(now) - charge.paused_seconds_then
+    return Spent(charge.spent_attempts, charge.single_retries, (now - first_failed_at).total_seconds() - paused)

@@ -1,0 +1,245 @@
+"""The rows of reconciliations and attempts: locked and written in sets, a constant number of statements for any number.
+
+Nothing else writes these two tables; a test reads the source to hold it. Rows are locked in the order of their ids, so
+that no two transactions wait for each other.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import ColumnElement, case, func, insert, literal, select, true, update
+from sqlalchemy.orm import Session
+
+from webhook_app.db.row_sets import row_set
+from webhook_app.db.timestamps import shifted
+from webhook_app.db.upsert import insert_into
+from webhook_app.models import Attempt, Reconciliation
+from webhook_app.models.failure import failure_columns
+from webhook_app.models.reconciliation import State
+from webhook_app.usecases.reconcile.lifecycle.changes import Change, Charge, Life
+from webhook_app.usecases.reconcile.lifecycle.transitions import CLAIMED, HANDED_BACK, TransitionRefused
+
+_TABLE: Any = Reconciliation.__table__
+_ATTEMPTS: Any = Attempt.__table__
+
+#: What a change may write. `id`, `merchant_transaction_id` and `created_at` never change.
+_WRITTEN = (
+    *("state", "generation", "next_attempt_at", "reconciled_at", "claim_token", "lease_until", "crashes", "attempts"),
+    *("spent_attempts", "single_retries", "first_failed_at", "paused_seconds_then"),
+    *failure_columns(None, "last_"),
+    "last_failed_at",
+)
+#: What is read of a row.
+_LIFE = (
+    Reconciliation.id,
+    Reconciliation.merchant_transaction_id,
+    Reconciliation.state,
+    Reconciliation.generation,
+    Reconciliation.next_attempt_at,
+    Reconciliation.reconciled_at,
+    Reconciliation.claim_token,
+    Reconciliation.lease_until,
+    Reconciliation.crashes,
+    Reconciliation.attempts,
+    Reconciliation.spent_attempts,
+    Reconciliation.single_retries,
+    Reconciliation.first_failed_at,
+    Reconciliation.paused_seconds_then,
+    Reconciliation.last_failure,
+    Reconciliation.last_failed_at,
+)
+_ATTEMPT = tuple(column.key for column in _ATTEMPTS.c if column.key != "id")
+
+
+def request_reconciliations(session: Session, requested: Mapping[str, datetime]) -> None:
+    """Opens or reopens the reconciliation of each transaction. `requested` gives, by `merchant_transaction_id`, the
+    time of the request, which is when it is due. No event is needed.
+
+    One that is being fetched right now sees the new generation when the answer is applied, and is fetched again.
+    """
+    if not requested:
+        return
+    _lock_in_order(session, _TABLE.c.merchant_transaction_id.in_(list(requested)))
+    wanted = row_set(
+        session,
+        "wanted",
+        {"merchant_transaction_id": _TABLE.c.merchant_transaction_id.type, "at": _TABLE.c.created_at.type},
+        list(requested.items()),
+    ).c
+    opened = {
+        "merchant_transaction_id": wanted.merchant_transaction_id,
+        "state": literal(State.PENDING.value),
+        "generation": literal(1),
+        "created_at": wanted.at,
+        "next_attempt_at": wanted.at,
+        **{name: literal(0) for name in ("crashes", "attempts", "spent_attempts", "single_retries")},
+        "paused_seconds_then": literal(0.0),
+    }
+    backs_off = _TABLE.c.state == State.RETRYING
+    gave_up = _TABLE.c.state == State.FAILED
+    took_workers_down = gave_up & (_TABLE.c.crashes > 0)  # it stays in the slow lane, where it harms no other
+    statement = insert_into(session, _TABLE).from_select(
+        list(opened),
+        # In one order, so that two transactions that open the same ones do not wait for each other. SQLite takes
+        # ON CONFLICT for a join's ON without a WHERE before it.
+        select(*opened.values()).where(true()).order_by(wanted.merchant_transaction_id),
+        include_defaults=False,
+    )
+    session.execute(
+        statement.on_conflict_do_update(
+            index_elements=[_TABLE.c.merchant_transaction_id],
+            set_={
+                "generation": _TABLE.c.generation + 1,
+                "state": case((backs_off | took_workers_down, State.RETRYING.value), else_=State.PENDING.value),
+                "next_attempt_at": case(
+                    (backs_off, _TABLE.c.next_attempt_at), else_=statement.excluded.next_attempt_at
+                ),
+                "spent_attempts": case((backs_off, _TABLE.c.spent_attempts), else_=0),
+                "single_retries": case((backs_off, _TABLE.c.single_retries), else_=0),
+                "first_failed_at": case((backs_off, _TABLE.c.first_failed_at), else_=None),
+                "crashes": case((gave_up, 0), else_=_TABLE.c.crashes),
+            },
+        )
+    )
+
+
+def begin_claims(session: Session, ids: Sequence[int], token: str, lease_until: datetime) -> Sequence[Any]:
+    """Claims those of `ids` that may be; the caller holds them locked. Their ids, transactions and generations."""
+    return session.execute(
+        update(_TABLE)
+        .where(_TABLE.c.id.in_(ids), _TABLE.c.claim_token.is_(None), _TABLE.c.state.in_(CLAIMED.steps))
+        .values(claim_token=token, lease_until=lease_until)
+        .returning(_TABLE.c.id, _TABLE.c.merchant_transaction_id, _TABLE.c.generation)
+    ).all()
+
+
+def end_claims(session: Session, held: Iterable[tuple[int, str]]) -> None:
+    """Ends these claims, each an id and its token; one that is held no longer is left alone."""
+    tokens = dict(held)
+    _lock_in_order(session, _TABLE.c.id.in_(list(tokens)))
+    given = row_set(
+        session, "given", {"id": _TABLE.c.id.type, "token": _TABLE.c.claim_token.type}, list(tokens.items())
+    )
+    session.execute(
+        update(_TABLE)
+        .where(
+            _TABLE.c.id == given.c.id,
+            _TABLE.c.claim_token == given.c.token,
+            _TABLE.c.state.in_(HANDED_BACK.steps),
+        )
+        .values(claim_token=None, lease_until=None)
+    )
+
+
+def lock(session: Session, *conditions: ColumnElement[bool], skip_locked: bool = False) -> list[Life]:
+    """Those that match, in the order of their ids, locked until the transaction ends; without those that somebody else
+    has locked, where `skip_locked`."""
+    rows = session.execute(
+        select(*_LIFE).where(*conditions).order_by(_TABLE.c.id).with_for_update(skip_locked=skip_locked)
+    )
+    return [_to_life(row) for row in rows]
+
+
+def write_changes(session: Session, changes: Sequence[Change]) -> None:
+    """Writes what happened, with its attempts. The caller holds the rows locked.
+
+    Raises TransitionRefused, and nothing is to be committed, where one no longer stands as it did before its change.
+    """
+    if not changes:
+        return
+    columns = {"id": _TABLE.c.id.type, **{name: _TABLE.c[name].type for name in _WRITTEN}}
+    before = {f"{name}_before": _TABLE.c[name].type for name in _GUARDS}
+    new = row_set(
+        session,
+        "new",
+        columns | before,
+        [
+            (change.before.id, *_values(change.after), *(getattr(change.before, name) for name in _GUARDS))
+            for change in changes
+        ],
+    )
+    result: Any = session.execute(
+        update(_TABLE)
+        .where(
+            _TABLE.c.id == new.c.id,
+            *(_TABLE.c[name].is_not_distinct_from(new.c[f"{name}_before"]) for name in _GUARDS),
+        )
+        .values({name: new.c[name] for name in _WRITTEN})
+    )
+    if result.rowcount != len(changes):
+        raise TransitionRefused(f"{len(changes) - result.rowcount} of {len(changes)} were changed by somebody else")
+    _insert_attempts(session, [change for change in changes if change.attempt is not None])
+
+
+def move_plans(session: Session, jump: timedelta) -> None:
+    """The wall clock was set: whatever is planned or leased keeps its distance from now. What is done has no plan."""
+    has_plan = _TABLE.c.next_attempt_at.is_not(None)
+    _lock_in_order(session, has_plan)
+    planned = (_TABLE.c.next_attempt_at, _TABLE.c.lease_until, _TABLE.c.first_failed_at)
+    session.execute(
+        update(_TABLE).where(has_plan).values({column: shifted(session, column, jump) for column in planned})
+    )
+
+
+#: What every other writer changes at least one of: a row in which these are as they were has not been changed.
+_GUARDS = ("state", "generation", "claim_token")
+
+
+def _lock_in_order(session: Session, condition: ColumnElement[bool]) -> None:
+    """An UPDATE of many rows locks them in any order; on SQLite a transaction that writes has the whole database."""
+    if session.get_bind().dialect.name == "sqlite":
+        return
+    rows = select(_TABLE.c.id).where(condition).order_by(_TABLE.c.id).with_for_update().subquery()
+    session.execute(select(func.count()).select_from(rows))
+
+
+def _to_life(row: Any) -> Life:
+    return Life(
+        id=row.id,
+        merchant_transaction_id=row.merchant_transaction_id,
+        state=State(row.state),
+        generation=row.generation,
+        next_attempt_at=row.next_attempt_at,
+        reconciled_at=row.reconciled_at,
+        claim_token=row.claim_token,
+        lease_until=row.lease_until,
+        crashes=row.crashes,
+        attempts=row.attempts,
+        charge=Charge(row.spent_attempts, row.single_retries, row.first_failed_at, row.paused_seconds_then),
+        last_failure=row.last_failure,
+        last_failed_at=row.last_failed_at,
+    )
+
+
+def _values(life: Life) -> tuple[Any, ...]:
+    values = vars(life) | vars(life.charge) | failure_columns(life.last_failure, "last_")
+    return tuple(values[name] for name in _WRITTEN)
+
+
+def _insert_attempts(session: Session, changes: Sequence[Change]) -> None:
+    if not changes:
+        return
+    made = row_set(
+        session, "made", {name: _ATTEMPTS.c[name].type for name in _ATTEMPT}, [_attempt(change) for change in changes]
+    )
+    session.execute(insert(_ATTEMPTS).from_select(list(_ATTEMPT), select(*made.c), include_defaults=False))
+
+
+def _attempt(change: Change) -> tuple[Any, ...]:
+    attempt = change.attempt
+    assert attempt is not None
+    values = failure_columns(attempt.failure) | {
+        "reconciliation_id": change.before.id,
+        "started_at": attempt.started_at,
+        "finished_at": attempt.finished_at,
+        "status": attempt.status,
+        "decision": attempt.decision,
+        "counted": attempt.counted,
+        "next_attempt_at": change.after.next_attempt_at,
+    }
+    if attempt.failure is None:
+        values |= {"http_status": 200, "request_id": attempt.request_id}
+    return tuple(values[name] for name in _ATTEMPT)
