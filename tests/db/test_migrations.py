@@ -16,7 +16,7 @@ from tests.support.clock import START
 from tests.support.example_rows import EVENT, RECEIPT, RECONCILIATION, TRANSACTION
 from webhook_app.db.database import Database
 from webhook_app.db.migrate import alembic_config, current_revision, downgrade, head_revision, upgrade
-from webhook_app.models import Base, Event, Heartbeat, Receipt, Reconciliation, StoredGate, Transaction
+from webhook_app.models import Base, Boot, Event, Heartbeat, Receipt, Reconciliation, StoredGate, Transaction
 
 #: Waits for a line on standard input, so that all processes migrate at one moment.
 UPGRADE_WHEN_TOLD = """
@@ -67,6 +67,23 @@ def test_down_and_up_again_on_a_populated_database(database_url: str) -> None:
     upgrade(database_url)
     with database.read() as session:
         assert session.scalar(select(func.count()).select_from(Event)) == 0
+    database.close()
+
+
+def test_boot_times_move_out_of_the_heartbeats_and_stay_there_for_the_release_before(database_url: str) -> None:
+    database = Database(database_url)
+    downgrade(database_url, "0006")
+    with database.write() as session:
+        for name in ("boot a1b2-c3", "clock"):
+            session.execute(insert(Heartbeat).values(name=name, beat_at=START))
+    upgrade(database_url)
+    with database.read() as session:
+        assert [(one.boot_id, one.booted_at) for one in session.scalars(select(Boot))] == [("a1b2-c3", START)]
+    downgrade(database_url, "0006")
+    with database.read() as session:
+        assert sorted(session.scalars(select(Heartbeat.name))) == ["boot a1b2-c3", "clock"]
+    assert "boots" not in _tables(database)
+    upgrade(database_url)
     database.close()
 
 

@@ -14,12 +14,12 @@ from sqlalchemy.exc import OperationalError
 from structlog.testing import capture_logs
 
 from tests.support.clock import FakeClock
+from tests.support.sandbox import Sandbox
 from tests.support.servers import PostgresServer, wait_for
 from tests.support.work import report, run_fast
 from webhook_app.db.database import Database
 from webhook_app.domain.status import Status
 from webhook_app.sandbox.faults import Order
-from webhook_app.sandbox.server import Sandbox
 from webhook_app.usecases.reconcile.reconciler import Reconciler
 
 
