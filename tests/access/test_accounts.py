@@ -121,7 +121,7 @@ def test_unusable_name_is_refused(database: Database, name: str) -> None:
 def test_name_is_taken_in_whatever_spelling(database: Database, ada: accounts.Person) -> None:
     with pytest.raises(AccountExists):
         accounts.create_account(database, "ADA", PASSWORD, Role.FINANCE, SHELL, START)
-    assert [entry.action for entry in list_entries(database, AuditFilter(), 9).entries] == ["create_account"]
+    assert [entry.action for entry in list_entries(database, AuditFilter(), 9).items] == ["create_account"]
 
 
 def test_program_role_is_no_role_of_a_person(database: Database, ada: accounts.Person) -> None:
@@ -137,20 +137,20 @@ def test_audit_log_is_read_in_pages_and_narrowed(database: Database) -> None:
             actor, action = ("eve", AuditAction.REPLAY) if number % 2 else ("bob", AuditAction.LOG_IN)
             record(session, actor, "page", action, f"#{number}", "", {}, START + timedelta(seconds=number))
     first = list_entries(database, AuditFilter(), 3)
-    assert [entry.subject for entry in first.entries] == ["#6", "#5", "#4"]
+    assert [entry.subject for entry in first.items] == ["#6", "#5", "#4"]
     with database.write() as session:
         record(session, "bob", "page", AuditAction.LOG_IN, "#7", "", {}, START)
-    second = list_entries(database, AuditFilter(), 3, first.next_before_id)
-    assert [entry.subject for entry in second.entries] == ["#3", "#2", "#1"]
-    last = list_entries(database, AuditFilter(), 3, second.next_before_id)
-    assert [entry.subject for entry in last.entries] == ["#0"]
-    assert last.next_before_id is None
+    second = list_entries(database, AuditFilter(), 3, first.next_after)
+    assert [entry.subject for entry in second.items] == ["#3", "#2", "#1"]
+    last = list_entries(database, AuditFilter(), 3, second.next_after)
+    assert [entry.subject for entry in last.items] == ["#0"]
+    assert last.next_after is None
     wanted = AuditFilter("eve", AuditAction.REPLAY)
-    assert [entry.subject for entry in list_entries(database, wanted, 9).entries] == ["#5", "#3", "#1"]
+    assert [entry.subject for entry in list_entries(database, wanted, 9).items] == ["#5", "#3", "#1"]
 
 
 def test_audit_entry_takes_what_no_database_would(database: Database) -> None:
     with database.write() as session:
         record(session, "a\x00b", "shell", AuditAction.REPLAY, "s" * 999, "r\ud800" * 999, {}, START)
-    (entry,) = list_entries(database, AuditFilter(), 9).entries
+    (entry,) = list_entries(database, AuditFilter(), 9).items
     assert (len(entry.subject), len(entry.reason)) == (200, 500)

@@ -38,7 +38,7 @@ def test_person_comes_back_to_the_page_that_asked_for_the_log_in(client: FlaskCl
 
 
 def test_log_in_is_in_the_audit_log(admin_client: FlaskClient, database: Database) -> None:
-    (entry,) = list_entries(database, AuditFilter(action=AuditAction.LOG_IN), 9).entries
+    (entry,) = list_entries(database, AuditFilter(action=AuditAction.LOG_IN), 9).items
     assert (entry.actor, entry.via, entry.details) == ("ada", "page", {"address": "127.0.0.1"})
     assert "log in" in admin_client.get("/audit").text
 

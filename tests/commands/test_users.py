@@ -46,7 +46,7 @@ def test_generated_password_is_alone_on_the_last_line_and_works(run: Run, databa
     person = authenticate(database, "ada", password)
     assert person is not None
     assert person.role is Role.ADMIN
-    (entry,) = list_entries(database, ANY, 10).entries
+    (entry,) = list_entries(database, ANY, 10).items
     assert (entry.action, entry.subject, entry.via) == ("create_account", "ada", "shell")
     assert password not in str(entry.details)
 
@@ -63,7 +63,7 @@ def test_account_is_listed_changed_and_disabled(run: Run, database: Database) ->
     assert "ada\tfinance\tdisabled 20" in run("users", "list").stdout
     assert run("users", "enable", "ada").exit_code == 0
     assert authenticate(database, "ada", new) is not None
-    changes = [entry.details["changed"] for entry in list_entries(database, ANY, 10).entries[:-1]]
+    changes = [entry.details["changed"] for entry in list_entries(database, ANY, 10).items[:-1]]
     assert changes == ["enabled", "disabled", "role", "password"]
 
 
@@ -98,7 +98,7 @@ def test_existing_account_is_left_alone_with_if_missing(run: Run, database: Data
 
 def test_token_is_alone_on_the_last_line_and_audited(run: Run, database: Database) -> None:
     (token,) = run("tokens", "create", "reports", "--role", "finance").stdout.splitlines()
-    (entry,) = list_entries(database, ANY, 10).entries
+    (entry,) = list_entries(database, ANY, 10).items
     assert (entry.action, entry.subject, entry.details) == ("create_token", "reports", {"role": "finance"})
     assert token not in str(entry.details)
 

@@ -66,8 +66,8 @@ def test_each_change_of_a_confirmed_value_is_a_version_and_a_repetition_is_none(
     ]
     with database.read() as session:
         place = session.scalar(select(Reconciliation.id))
-        assert session.scalar(select(Transaction.position)) == place
-    assert {one.position for one in versions(database)} == {place}
+        assert session.scalar(select(Transaction.reconciliation_id)) == place
+    assert {one.reconciliation_id for one in versions(database)} == {place}
 
 
 def test_amount_whose_scale_alone_changes_is_a_version(database: Database, clock: FakeClock) -> None:

@@ -188,7 +188,7 @@ def test_acknowledgement_says_who_when_and_why_and_stands_in_the_audit_log(
     assert only(database, "reconciliation_failed").state == "open"
     told = [
         (entry.action, entry.actor, entry.subject, entry.reason)
-        for entry in list_entries(database, AuditFilter(), 10).entries
+        for entry in list_entries(database, AuditFilter(), 10).items
     ]
     assert told == [("reopen", "tester", "t", "not that one"), ("acknowledge", "tester", "t", "asked Proof")]
 
@@ -242,9 +242,9 @@ def test_list_and_counts_go_by_kind_state_age_and_transaction(database: Database
         "unknown_to_proof": (1, 0),
     }
     page = list_discrepancies(database, DiscrepancyFilter(), 1)
-    assert page.next_before_id is not None
-    rest = list_discrepancies(database, DiscrepancyFilter(), 1, page.next_before_id)
-    assert ([one.merchant_transaction_id for one in rest.items], rest.next_before_id) == (["t"], None)
+    assert page.next_after is not None
+    rest = list_discrepancies(database, DiscrepancyFilter(), 1, page.next_after)
+    assert ([one.merchant_transaction_id for one in rest.items], rest.next_after) == (["t"], None)
 
 
 def test_resolved_one_that_comes_back_is_open_again_and_young(database: Database, clock: FakeClock) -> None:

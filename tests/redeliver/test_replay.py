@@ -89,7 +89,7 @@ def test_replay_that_fails_again_can_be_replayed_again(
         assert ordered.replayed == 1
         clock.advance(1)
         _reconcile(reconciler)
-        items, _ = list_items(services.database, ordered.replay_id or 0, 10)
+        items = list_items(services.database, ordered.replay_id or 0, 10).items
         assert [(item.outcome, item.detail) for item in items] == [("failed", "404 not_found/not_found")]
     story = tell_delivery(services.database, event_id)
     assert story is not None
@@ -199,10 +199,10 @@ def test_deliveries_are_listed_by_their_last_error(
     _ingest(services, "550e8400-e29b-41d4-a716-446655440000")
     page = list_deliveries(services.database, DeliveryFilter(error="not_found"), 2)
     assert [item.id for item in page.items] == failed[:0:-1]
-    assert page.next_before_id == failed[1]
-    rest = list_deliveries(services.database, DeliveryFilter(error="not_found"), 2, page.next_before_id)
+    assert page.next_after == failed[1]
+    rest = list_deliveries(services.database, DeliveryFilter(error="not_found"), 2, page.next_after)
     assert [item.id for item in rest.items] == failed[:1]
-    assert rest.next_before_id is None
+    assert rest.next_after is None
 
 
 def test_outcome_of_a_replay_stays_when_a_later_one_succeeds(
@@ -221,7 +221,7 @@ def test_outcome_of_a_replay_stays_when_a_later_one_succeeds(
     assert before is not None
     assert (before.failed, before.is_settled) == (1, True), "while the second one is under way"
     _reconcile(reconciler)
-    outcomes = [list_items(services.database, one.replay_id or 0, 10)[0][0].outcome for one in (first, second)]
+    outcomes = [list_items(services.database, one.replay_id or 0, 10).items[0].outcome for one in (first, second)]
     assert outcomes == ["failed", "succeeded"]
 
 

@@ -14,10 +14,10 @@ from webhook_app.models.declarative import Base, one_of
 
 
 class ConfirmedValues:
-    """What Proof confirms of a transaction, and its place in lists."""
+    """What Proof confirms of a transaction, and its key in lists."""
 
-    position: Mapped[int | None] = mapped_column(BigId)
-    """The id of its reconciliation: lists are ordered by when we first heard of a transaction. Set by a trigger."""
+    reconciliation_id: Mapped[int | None] = mapped_column("position", BigId)
+    """Lists are ordered by it, which is by when a transaction was first known. Set by a trigger."""
     partner_user_id: Mapped[str | None] = mapped_column(String(128))
     type: Mapped[str] = mapped_column(String(32))
     status: Mapped[str] = mapped_column(String(16))

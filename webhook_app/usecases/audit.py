@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -11,6 +11,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from webhook_app.db.database import Database
+from webhook_app.db.keyset_page import Page, read_page
 from webhook_app.domain.text import storable
 from webhook_app.models import AuditEntry
 from webhook_app.models.audit import AuditAction
@@ -30,13 +31,6 @@ class AuditFilter:
 
     actor: str | None = None
     action: AuditAction | None = None
-
-
-@dataclass(frozen=True)
-class AuditPage:
-    entries: Sequence[AuditEntry]
-    next_before_id: int | None
-    """Where the next page begins; None on the last one."""
 
 
 def record(
@@ -66,16 +60,14 @@ def record(
     )
 
 
-def list_entries(database: Database, wanted: AuditFilter, limit: int, before_id: int | None = None) -> AuditPage:
-    """Newest first; a page stays where it is while entries are added."""
-    query = select(AuditEntry).order_by(AuditEntry.id.desc()).limit(limit + 1)
+def list_entries(
+    database: Database, wanted: AuditFilter, limit: int, after: int | None = None
+) -> Page[AuditEntry, int]:
+    """Newest first."""
+    query = select(AuditEntry)
     if wanted.actor is not None:
         query = query.where(AuditEntry.actor == wanted.actor)
     if wanted.action is not None:
         query = query.where(AuditEntry.action == wanted.action)
-    if before_id is not None:
-        query = query.where(AuditEntry.id < before_id)
     with database.read() as session:
-        entries = session.scalars(query).all()
-    page = entries[:limit]
-    return AuditPage(page, page[-1].id if len(entries) > limit else None)
+        return read_page(session, query, AuditEntry.id, limit, after, lambda entry: entry)

@@ -10,19 +10,19 @@ from itsdangerous import BadData, URLSafeSerializer
 from webhook_app.web.errors import ApiError
 
 
-def make_cursor(listing: str, position: int | None) -> str | None:
-    """The cursor of a page that begins at `position`; None where there is no further page."""
-    return None if position is None else str(cursor_serializer(listing).dumps(position))
+def make_cursor(listing: str, after: int | None) -> str | None:
+    """The cursor of the page after a key; None where there is no further page."""
+    return None if after is None else str(cursor_serializer(listing).dumps(after))
 
 
 def read_cursor(listing: str, cursor: str | None) -> int | None:
-    """The position in a cursor. Raises ApiError 400 for one that was tampered with or belongs to another list."""
+    """The key in a cursor. Raises ApiError 400 for one that was tampered with or belongs to another list."""
     if cursor is None:
         return None
-    position = load_cursor(listing, cursor)
-    if not isinstance(position, int):
+    after = load_cursor(listing, cursor)
+    if not isinstance(after, int):
         raise refuse_cursor()
-    return position
+    return after
 
 
 def load_cursor(listing: str, cursor: str) -> Any:

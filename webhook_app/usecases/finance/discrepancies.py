@@ -13,6 +13,7 @@ from sqlalchemy import ColumnElement, Select, func, select, update
 from sqlalchemy.orm import Session
 
 from webhook_app.db.database import Database
+from webhook_app.db.keyset_page import Page, read_page
 from webhook_app.domain.text import storable
 from webhook_app.models import Discrepancy, Transaction
 from webhook_app.models.audit import AuditAction
@@ -73,13 +74,6 @@ class DiscrepancyReport:
 
 
 @dataclass(frozen=True)
-class DiscrepancyPage:
-    items: Sequence[DiscrepancyReport]
-    next_before_id: int | None
-    """Where the next page begins; None on the last one."""
-
-
-@dataclass(frozen=True)
 class DiscrepancyCount:
     """How many of a kind there are, of whatever age."""
 
@@ -93,16 +87,12 @@ class DiscrepancyRefused(Exception):
 
 
 def list_discrepancies(
-    database: Database, wanted: DiscrepancyFilter, limit: int, before_id: int | None = None
-) -> DiscrepancyPage:
-    """Newest first; a page stays where it is while others are noted."""
-    query = _joined().where(*_conditions(wanted)).order_by(Discrepancy.id.desc()).limit(limit + 1)
-    if before_id is not None:
-        query = query.where(Discrepancy.id < before_id)
+    database: Database, wanted: DiscrepancyFilter, limit: int, after: int | None = None
+) -> Page[DiscrepancyReport, int]:
+    """Newest first."""
+    query = _joined().where(*_conditions(wanted))
     with database.read() as session:
-        rows = session.execute(query).all()
-    page = [_report(anomaly, transaction) for anomaly, transaction in rows[:limit]]
-    return DiscrepancyPage(page, page[-1].id if len(rows) > limit else None)
+        return read_page(session, query, Discrepancy.id, limit, after, _report)
 
 
 def find_discrepancies(database: Database, merchant_transaction_id: str) -> Sequence[DiscrepancyReport]:

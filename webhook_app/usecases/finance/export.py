@@ -12,8 +12,8 @@ from webhook_app.adapters.table_files import Column, ColumnKind, FileFormat, wri
 from webhook_app.db.database import Database
 from webhook_app.models import Discrepancy, Reconciliation, TransactionVersion
 from webhook_app.models.reconciliation import OPEN_STATES
-from webhook_app.usecases.finance.keyset import count_places, find_places
-from webhook_app.usecases.finance.transaction_filter import Place, TransactionFilter, is_confirmed_of
+from webhook_app.usecases.finance.keyset import TransactionKey, count_keys, find_keys
+from webhook_app.usecases.finance.transaction_filter import TransactionFilter, is_confirmed_of
 from webhook_app.usecases.reconcile.report import PAUSED
 from webhook_app.usecases.reconcile.stored_gate import read_gate
 
@@ -62,46 +62,46 @@ def export_rows(database: Database, wanted: TransactionFilter, batch: int = BATC
         is_paused = read_gate(session).is_paused
         newest = session.scalar(select(func.max(Reconciliation.id))) or 0
     told = _Told(newest)
-    after: Place | None = None
+    after: TransactionKey | None = None
     while True:
         with database.snapshot() as session:
-            places = find_places(session, wanted, batch, after, is_paused=is_paused, is_walk=True)
-            rows = _read(session, wanted, [place.position for place in places], is_paused=is_paused)
-        for position, row in rows:
-            if told.is_new(position):
+            keys = find_keys(session, wanted, batch, after, is_paused=is_paused, is_walk=True)
+            rows = _read(session, wanted, [key.reconciliation_id for key in keys], is_paused=is_paused)
+        for id, row in rows:
+            if told.is_new(id):
                 yield row
-        if len(places) < batch:
+        if len(keys) < batch:
             return
-        after = places[-1]
+        after = keys[-1]
 
 
 def count_rows(database: Database, wanted: TransactionFilter) -> int:
     """How many rows an export would have now."""
     with database.snapshot() as session:
-        return count_places(session, wanted, is_paused=read_gate(session).is_paused)
+        return count_keys(session, wanted, is_paused=read_gate(session).is_paused)
 
 
 class _Told:
-    """What has been told, one bit for each position: Proof may correct the `created_at` that a list is ordered by, and
-    a transaction then comes by again."""
+    """Which transactions have been exported, one bit for each reconciliation's id: Proof may correct the `created_at`
+    that a list is ordered by, and the walk then meets the transaction again."""
 
     def __init__(self, newest: int) -> None:
         self._newest = newest
         self._bits = bytearray(newest // 8 + 1)
 
-    def is_new(self, position: int) -> bool:
+    def is_new(self, id: int) -> bool:
         """Whether it was there at the beginning and is asked for the first time."""
-        byte, bit = position >> 3, 1 << (position & 7)
-        if position > self._newest or self._bits[byte] & bit:
+        byte, bit = id >> 3, 1 << (id & 7)
+        if id > self._newest or self._bits[byte] & bit:
             return False
         self._bits[byte] |= bit
         return True
 
 
 def _read(
-    session: Session, wanted: TransactionFilter, positions: Sequence[int], *, is_paused: bool
+    session: Session, wanted: TransactionFilter, ids: Sequence[int], *, is_paused: bool
 ) -> Sequence[tuple[int, Sequence[object]]]:
-    """The rows at these positions, in this order, each behind its position."""
+    """The rows of these reconciliations, in this order, each behind its id."""
     source = wanted.source
     confirmed_at = source.recorded_at if issubclass(source, TransactionVersion) else Reconciliation.reconciled_at
     columns: list[Any] = [Reconciliation.merchant_transaction_id]
@@ -112,10 +112,10 @@ def _read(
     query = (
         select(Reconciliation.id, *columns)
         .outerjoin(source, is_confirmed_of(source, wanted.as_of))
-        .where(Reconciliation.id.in_(positions))
+        .where(Reconciliation.id.in_(ids))
     )
-    found = {position: values for position, *values in session.connection().execute(query)}
-    in_order = [(position, found[position]) for position in positions if position in found]
+    found = {id: values for id, *values in session.connection().execute(query)}
+    in_order = [(id, found[id]) for id in ids if id in found]
     if wanted.as_of is None:
         kinds = _unresolved(session, [values[0] for _, values in in_order])
         for _, values in in_order:

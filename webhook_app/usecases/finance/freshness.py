@@ -14,7 +14,7 @@ from webhook_app.usecases.finance.transaction_filter import (
     AnySelect,
     TransactionFilter,
     is_part_of,
-    narrow_heard_of,
+    narrow_known,
     narrow_work,
 )
 from webhook_app.usecases.reconcile.stored_gate import read_gate
@@ -57,7 +57,7 @@ def count_unsettled(session: Session, wanted: TransactionFilter, *, is_paused: b
         return Freshness(None, None, None)
     # What waits may get another status, and a later `updated_at`: only an upper bound can exclude it.
     may_be = replace(wanted, status=None, updated_from=None)
-    in_filter = narrow_heard_of(select(Reconciliation.id), may_be, is_paused=is_paused)
+    in_filter = narrow_known(select(Reconciliation.id), may_be, is_paused=is_paused)
     if wanted.asks_for_confirmed:
         in_filter = in_filter.where(Reconciliation.reconciled_at.is_not(None))  # the others are counted below
     never_confirmed = select(Reconciliation.id).where(Reconciliation.reconciled_at.is_(None))

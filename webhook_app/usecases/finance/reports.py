@@ -13,11 +13,12 @@ from sqlalchemy import Select, func, select
 from sqlalchemy.orm import Session, defer
 
 from webhook_app.db.database import Database
+from webhook_app.db.keyset_page import Page, cut_page, newest
 from webhook_app.models import Attempt, Discrepancy, Event, Receipt, Reconciliation, StatusChangeRecord, Transaction
 from webhook_app.models.transaction import ConfirmedValues
 from webhook_app.usecases.finance.freshness import Freshness, count_unsettled
-from webhook_app.usecases.finance.keyset import find_places
-from webhook_app.usecases.finance.transaction_filter import AnySelect, Place, Source, TransactionFilter, is_confirmed_of
+from webhook_app.usecases.finance.keyset import TransactionKey, find_keys
+from webhook_app.usecases.finance.transaction_filter import AnySelect, Source, TransactionFilter, is_confirmed_of
 from webhook_app.usecases.reconcile.report import ReconciliationReport, report_reconciliation
 from webhook_app.usecases.reconcile.stored_gate import read_gate
 
@@ -72,12 +73,10 @@ class TransactionReport:
     """Only where one transaction is asked for."""
 
 
-@dataclass(frozen=True)
-class TransactionPage:
-    items: Sequence[TransactionReport]
-    next_after: Place | None
-    """Behind which the next page begins; None on the last one."""
+@dataclass(frozen=True, kw_only=True)
+class TransactionPage(Page[TransactionReport, TransactionKey]):
     freshness: Freshness
+    """Of all transactions in the filter, not of this page alone."""
 
 
 def report_transaction(database: Database, merchant_transaction_id: str) -> TransactionReport | None:
@@ -88,26 +87,28 @@ def report_transaction(database: Database, merchant_transaction_id: str) -> Tran
         if not rows:
             return None
         (report,) = _report(session, rows)
-        return replace(report, attempts=_attempts(session, rows[0][0].id))
+        attempts = select(Attempt).where(Attempt.reconciliation_id == rows[0][0].id)
+        return replace(report, attempts=newest(session, attempts, Attempt.id, _MOST_ATTEMPTS))
 
 
 def list_transactions(
-    database: Database, wanted: TransactionFilter, limit: int, after: Place | None = None
+    database: Database, wanted: TransactionFilter, limit: int, after: TransactionKey | None = None
 ) -> TransactionPage:
-    """Newest first, by when we first heard of them (of a `created` range by Proof's time), so that a page stays where
-    it is while transactions change."""
+    """Newest first, by when they were first known (of a `created` range by Proof's time), so that a page stays as it is
+    while transactions change."""
     with database.snapshot() as session:
         is_paused = read_gate(session).is_paused
-        places = find_places(session, wanted, limit + 1, after, is_paused=is_paused)
+        keys = find_keys(session, wanted, limit + 1, after, is_paused=is_paused)
+        page = cut_page(keys, limit, lambda key: key)
         freshness = count_unsettled(session, wanted, is_paused=is_paused)
-        page = [place.position for place in places[:limit]]
+        ids = [key.reconciliation_id for key in page.items]
         found = {
             row[0].id: row
-            for row in session.execute(_joined(wanted.source, wanted.as_of).where(Reconciliation.id.in_(page)))
+            for row in session.execute(_joined(wanted.source, wanted.as_of).where(Reconciliation.id.in_(ids)))
         }
-        rows = [found[position] for position in page if position in found]
+        rows = [found[id] for id in ids if id in found]
         items = _report(session, rows) if wanted.as_of is None else _report_past(session, rows, wanted.as_of)
-        return TransactionPage(items, places[limit - 1] if len(places) > limit else None, freshness)
+        return TransactionPage(items=items, next_after=page.next_after, freshness=freshness)
 
 
 def _joined(source: Source, as_of: datetime | None = None) -> AnySelect:
@@ -216,16 +217,6 @@ def _latest_status(events: Sequence[EventReport]) -> str | None:
     """Of the event that tells of the latest moment; one without a usable moment counts from when it came."""
     latest = max(events, key=lambda event: (event.updated_at or event.received_at, event.id), default=None)
     return latest.status if latest else None
-
-
-def _attempts(session: Session, reconciliation_id: int) -> Sequence[Attempt]:
-    newest = session.scalars(
-        select(Attempt)
-        .where(Attempt.reconciliation_id == reconciliation_id)
-        .order_by(Attempt.id.desc())
-        .limit(_MOST_ATTEMPTS)
-    ).all()
-    return newest[::-1]
 
 
 def _grouped(session: Session, query: Select[Any]) -> Mapping[str, list[Any]]:

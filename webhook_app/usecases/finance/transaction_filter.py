@@ -1,4 +1,4 @@
-"""What finance narrows transactions to, and where the ones that are left stand in the list."""
+"""What finance narrows transactions to, and the conditions in SQL that say so."""
 
 from __future__ import annotations
 
@@ -73,15 +73,6 @@ class TransactionFilter:
         }
 
 
-@dataclass(frozen=True)
-class Place:
-    """Where a transaction stands in a list; neither part changes while transactions do."""
-
-    position: int
-    moment: datetime | None = None
-    """None in the list of all, which goes by position alone."""
-
-
 def narrow_confirmed(
     query: AnySelect, wanted: TransactionFilter, *, is_paused: bool, is_walk: bool = False
 ) -> AnySelect:
@@ -95,15 +86,13 @@ def narrow_confirmed(
         query = query.where(has_discrepancy(source, wanted.anomaly))
     if wanted.state is not None:
         # Nearly all have succeeded: to begin with those, as SQLite would, is to sort them all.
-        position = unindexed(source.position) if wanted.state == State.SUCCEEDED else source.position
-        query = query.join(Reconciliation, Reconciliation.id == position)
+        id = unindexed(source.reconciliation_id) if wanted.state == State.SUCCEEDED else source.reconciliation_id
+        query = query.join(Reconciliation, Reconciliation.id == id)
         query = query.where(in_state(wanted.state, is_paused=is_paused))
     return query
 
 
-def narrow_heard_of(
-    query: AnySelect, wanted: TransactionFilter, *, is_paused: bool, is_walk: bool = False
-) -> AnySelect:
+def narrow_known(query: AnySelect, wanted: TransactionFilter, *, is_paused: bool, is_walk: bool = False) -> AnySelect:
     """`query`, which selects from reconciliations, narrowed likewise; confirmed or not, where that is not asked for."""
     source = wanted.source
     confirmed = select(source.merchant_transaction_id).where(is_confirmed_of(source, wanted.as_of))
@@ -111,7 +100,9 @@ def narrow_heard_of(
         # Not joined: SQLite would begin with the transactions, of which there are more.
         query = query.where(confirmed.where(*confirmed_conditions(wanted)).exists())
     if wanted.q is not None:
-        of_user = select(source.position).where(source.partner_user_id == wanted.q, *held_at(source, wanted.as_of))
+        of_user = select(source.reconciliation_id).where(
+            source.partner_user_id == wanted.q, *held_at(source, wanted.as_of)
+        )
         is_users: ColumnElement[bool] = Reconciliation.id.in_(of_user)
         if is_walk:
             # A value of each, instead of a set that would be collected anew for each part of the list.

@@ -11,6 +11,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from webhook_app.db.database import Database
+from webhook_app.db.keyset_page import newest
 from webhook_app.models import AuditEntry, TransactionVersion
 from webhook_app.models.audit import AuditAction
 from webhook_app.usecases.finance.discrepancies import (
@@ -61,12 +62,14 @@ def tell_transaction(database: Database, merchant_transaction_id: str) -> Transa
             changes=_changes(session, merchant_transaction_id),
             unresolved=sorted(unresolved, key=lambda one: one.id),
             resolved=found[DiscrepancyState.RESOLVED],
-            acts=session.scalars(
-                select(AuditEntry)
-                .where(AuditEntry.subject == merchant_transaction_id, AuditEntry.action.in_(_ACTIONS))
-                .order_by(AuditEntry.id.desc())
-                .limit(_MOST)
-            ).all()[::-1],
+            acts=newest(
+                session,
+                select(AuditEntry).where(
+                    AuditEntry.subject == merchant_transaction_id, AuditEntry.action.in_(_ACTIONS)
+                ),
+                AuditEntry.id,
+                _MOST,
+            ),
         )
 
 
@@ -78,13 +81,13 @@ def _discrepancies(
 
 
 def _changes(session: Session, merchant_transaction_id: str) -> list[Change]:
-    newest = session.scalars(
+    latest = session.scalars(
         select(TransactionVersion)
         .where(TransactionVersion.merchant_transaction_id == merchant_transaction_id)
         .order_by(TransactionVersion.recorded_at.desc(), TransactionVersion.id.desc())
         .limit(_MOST + 1)
     ).all()
-    versions = newest[::-1]
+    versions = latest[::-1]
     # The oldest of more than are told only says what the next one changed.
     first = (
         []

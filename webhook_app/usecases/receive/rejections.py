@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from sqlalchemy import delete, insert, select
 
 from webhook_app.db.database import Database
+from webhook_app.db.keyset_page import Page, read_page
 from webhook_app.models import Rejection
 from webhook_app.usecases.receive.ingest import RequestOrigin
 
@@ -17,15 +17,6 @@ MAX_REJECTIONS = 1000
 MAX_REJECTED_BODY = 4096
 #: A body may be announced as larger than a column of SQL can say.
 _MAX_BODY_SIZE = 2**31 - 1
-
-
-@dataclass(frozen=True)
-class RejectionPage:
-    items: Sequence[Rejection]
-    next_before_id: int | None
-    """Where the next page begins; None on the last one."""
-    codes: Sequence[str]
-    """Those that there are among all that are kept, for a filter."""
 
 
 def keep_rejection(
@@ -54,16 +45,17 @@ def keep_rejection(
 
 
 def list_rejections(
-    database: Database, limit: int, code: str | None = None, before_id: int | None = None
-) -> RejectionPage:
+    database: Database, limit: int, code: str | None = None, after: int | None = None
+) -> Page[Rejection, int]:
     """Newest first; with `code`, only those refused for that reason."""
-    query = select(Rejection).order_by(Rejection.id.desc()).limit(limit + 1)
+    query = select(Rejection)
     if code is not None:
         query = query.where(Rejection.code == code)
-    if before_id is not None:
-        query = query.where(Rejection.id < before_id)
     with database.read() as session:
-        rows = session.scalars(query).all()
-        codes = session.scalars(select(Rejection.code).distinct().order_by(Rejection.code)).all()
-    page = rows[:limit]
-    return RejectionPage(page, page[-1].id if len(rows) > limit else None, codes)
+        return read_page(session, query, Rejection.id, limit, after, lambda rejection: rejection)
+
+
+def list_rejection_codes(database: Database) -> Sequence[str]:
+    """Those that occur among all rejections that are kept, for a filter."""
+    with database.read() as session:
+        return session.scalars(select(Rejection.code).distinct().order_by(Rejection.code)).all()

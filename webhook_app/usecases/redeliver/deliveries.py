@@ -8,9 +8,10 @@ from datetime import datetime
 from typing import Any
 
 from sqlalchemy import ColumnElement, Select, func, select
-from sqlalchemy.orm import Session, defer
+from sqlalchemy.orm import defer
 
 from webhook_app.db.database import Database
+from webhook_app.db.keyset_page import Page, newest, read_page
 from webhook_app.domain.timestamps import format_timestamp
 from webhook_app.models import Attempt, Event, Receipt, Reconciliation, Replay, ReplayItem
 from webhook_app.usecases.reconcile.report import ErrorReport, ReconciliationReport, report_reconciliation
@@ -62,13 +63,6 @@ class DeliveryReport:
 
 
 @dataclass(frozen=True)
-class DeliveryPage:
-    items: Sequence[DeliveryReport]
-    next_before_id: int | None
-    """Where the next page begins; None on the last one."""
-
-
-@dataclass(frozen=True)
 class DeliveryStory:
     """All that is known of one delivery, each list oldest first."""
 
@@ -82,14 +76,11 @@ class DeliveryStory:
 
 
 def list_deliveries(
-    database: Database, wanted: DeliveryFilter, limit: int, before_id: int | None = None
-) -> DeliveryPage:
+    database: Database, wanted: DeliveryFilter, limit: int, after: int | None = None
+) -> Page[DeliveryReport, int]:
     """Newest first."""
     with database.read() as session:
-        rows = session.execute(delivery_query(wanted, limit + 1, before_id)).all()
-        page = rows[:limit]
-        next_before_id = page[-1][0].id if len(rows) > limit else None
-        return DeliveryPage([_report(event, reconciliation) for event, reconciliation in page], next_before_id)
+        return read_page(session, delivery_query(wanted), Event.id, limit, after, _report)
 
 
 def tell_delivery(database: Database, event_id: int) -> DeliveryStory | None:
@@ -107,16 +98,16 @@ def tell_delivery(database: Database, event_id: int) -> DeliveryStory | None:
         return DeliveryStory(
             delivery=_report(event, reconciliation),
             body=event.body,
-            receipts=_newest(session, select(Receipt).where(Receipt.event_id == event.id), Receipt.id, _MOST_RECEIPTS),
+            receipts=newest(session, select(Receipt).where(Receipt.event_id == event.id), Receipt.id, _MOST_RECEIPTS),
             receipt_count=session.scalar(select(func.count()).where(Receipt.event_id == event.id)) or 0,
             reconciliation=report_reconciliation(reconciliation, is_paused=read_gate(session).is_paused),
-            attempts=_newest(
+            attempts=newest(
                 session,
                 select(Attempt).where(Attempt.reconciliation_id == reconciliation.id),
                 Attempt.id,
                 _MOST_ATTEMPTS,
             ),
-            replays=_newest(
+            replays=newest(
                 session,
                 select(Replay)
                 .join(ReplayItem, ReplayItem.replay_id == Replay.id)
@@ -127,13 +118,10 @@ def tell_delivery(database: Database, event_id: int) -> DeliveryStory | None:
         )
 
 
-def delivery_query(wanted: DeliveryFilter, limit: int, before_id: int | None) -> Select[Event, Reconciliation]:
-    """The newest that match, with their reconciliations and without their bodies."""
+def delivery_query(wanted: DeliveryFilter) -> Select[Event, Reconciliation]:
+    """The deliveries that match, with their reconciliations and without their bodies."""
     query = select(Event, Reconciliation).select_from(Event).join(Reconciliation, _SAME_TRANSACTION)
-    query = query.where(*conditions(wanted)).options(defer(Event.body))
-    if before_id is not None:
-        query = query.where(Event.id < before_id)
-    return query.order_by(Event.id.desc()).limit(limit)
+    return query.where(*conditions(wanted)).options(defer(Event.body))
 
 
 def conditions(wanted: DeliveryFilter) -> Iterable[ColumnElement[bool]]:
@@ -171,7 +159,3 @@ def _report(event: Event, reconciliation: Reconciliation) -> DeliveryReport:
         next_attempt_at=work.next_attempt_at,
         last_error=work.last_error,
     )
-
-
-def _newest(session: Session, query: Select[Any], key: Any, limit: int) -> Sequence[Any]:
-    return session.scalars(query.order_by(key.desc()).limit(limit)).all()[::-1]

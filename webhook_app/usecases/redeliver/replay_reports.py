@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -10,6 +9,7 @@ from typing import Any
 from sqlalchemy import Select, case, func, literal, or_, select
 
 from webhook_app.db.database import Database
+from webhook_app.db.keyset_page import Page, read_page
 from webhook_app.models import Attempt, Reconciliation, Replay, ReplayItem
 from webhook_app.models.reconciliation import State
 
@@ -44,22 +44,10 @@ class ItemReport:
     released_at: datetime | None
 
 
-@dataclass(frozen=True)
-class ReplayPage:
-    items: Sequence[Replay]
-    next_before_id: int | None
-    """Where the next page begins; None on the last one."""
-
-
-def list_replays(database: Database, limit: int, before_id: int | None = None) -> ReplayPage:
+def list_replays(database: Database, limit: int, after: int | None = None) -> Page[Replay, int]:
     """Newest first."""
-    query = select(Replay).order_by(Replay.id.desc()).limit(limit + 1)
-    if before_id is not None:
-        query = query.where(Replay.id < before_id)
     with database.read() as session:
-        rows = session.scalars(query).all()
-    page = rows[:limit]
-    return ReplayPage(page, page[-1].id if len(rows) > limit else None)
+        return read_page(session, select(Replay), Replay.id, limit, after, lambda replay: replay)
 
 
 def report_progress(database: Database, replay_id: int) -> Progress | None:
@@ -78,20 +66,13 @@ def report_progress(database: Database, replay_id: int) -> Progress | None:
         )
 
 
-def list_items(
-    database: Database, replay_id: int, limit: int, after_id: int = 0
-) -> tuple[list[ItemReport], int | None]:
-    """The replay's reconciliations with their outcomes, and where the next page begins."""
+def list_items(database: Database, replay_id: int, limit: int, after: int | None = None) -> Page[ItemReport, int]:
+    """The replay's reconciliations with their outcomes, in the order of their release."""
+    query = _with_outcome(select(ReplayItem, Reconciliation, Attempt, _OUTCOME)).where(
+        ReplayItem.replay_id == replay_id
+    )
     with database.read() as session:
-        rows = session.execute(
-            _with_outcome(select(ReplayItem, Reconciliation, Attempt, _OUTCOME))
-            .where(ReplayItem.replay_id == replay_id, ReplayItem.id > after_id)
-            .order_by(ReplayItem.id)
-            .limit(limit + 1)
-        ).all()
-        page = rows[:limit]
-        next_after_id = page[-1][0].id if len(rows) > limit else None
-        return [_report_item(*row) for row in page], next_after_id
+        return read_page(session, query, ReplayItem.id, limit, after, _report_item, is_ascending=True)
 
 
 #: The attempt that decided an item: the first since its release after which nothing more was to be done. So its outcome

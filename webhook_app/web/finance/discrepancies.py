@@ -48,7 +48,7 @@ def list_all(query: dict[str, Any]) -> dict[str, Any]:
     page = list_discrepancies(database, query["wanted"], query["limit"], read_cursor(_LISTING, query["cursor"]))
     return {
         "items": page.items,
-        "next_cursor": make_cursor(_LISTING, page.next_before_id),
+        "next_cursor": make_cursor(_LISTING, page.next_after),
         "counts": count_discrepancies(database),
     }
 

@@ -6,24 +6,25 @@ import hashlib
 from collections.abc import Mapping
 
 from webhook_app.domain.timestamps import format_timestamp, parse_timestamp
-from webhook_app.usecases.finance.transaction_filter import Place
+from webhook_app.usecases.finance.keyset import TransactionKey
 from webhook_app.web.cursors import cursor_serializer, load_cursor, refuse_cursor
 
 
-def make_place_cursor(listing: str, described: Mapping[str, str], place: Place | None) -> str | None:
-    """The cursor of a page behind `place`, good for this filter alone; None where there is no further page."""
-    if place is None:
+def make_list_cursor(listing: str, described: Mapping[str, str], after: TransactionKey | None) -> str | None:
+    """The cursor of the page after a key, good for this filter alone; None where there is no further page."""
+    if after is None:
         return None
-    return str(cursor_serializer(listing).dumps([_digest(described), place.position, format_timestamp(place.moment)]))
+    parts = [_digest(described), after.reconciliation_id, format_timestamp(after.created_at)]
+    return str(cursor_serializer(listing).dumps(parts))
 
 
-def read_place_cursor(listing: str, described: Mapping[str, str], cursor: str | None) -> Place | None:
-    """The place in a cursor. Raises ApiError 400 for one that was tampered with or belongs elsewhere."""
+def read_list_cursor(listing: str, described: Mapping[str, str], cursor: str | None) -> TransactionKey | None:
+    """The key in a cursor. Raises ApiError 400 for one that was tampered with or belongs elsewhere."""
     if cursor is None:
         return None
     match load_cursor(listing, cursor):
-        case [str(digest), int(position), str() | None as moment] if digest == _digest(described):
-            return Place(position, None if moment is None else parse_timestamp(moment))
+        case [str(digest), int(id), str() | None as created_at] if digest == _digest(described):
+            return TransactionKey(id, None if created_at is None else parse_timestamp(created_at))
     raise refuse_cursor()
 
 

@@ -12,7 +12,7 @@ from webhook_app.usecases.finance.reports import TransactionReport, list_transac
 from webhook_app.usecases.finance.transaction_filter import TransactionFilter
 from webhook_app.web.api.auth import READERS, token_auth
 from webhook_app.web.errors import ApiError
-from webhook_app.web.finance.list_cursors import make_place_cursor, read_place_cursor
+from webhook_app.web.finance.list_cursors import make_list_cursor, read_list_cursor
 from webhook_app.web.finance.schemas import TransactionDetailSchema, TransactionPageSchema, TransactionQuerySchema
 from webhook_app.web.requests import get_services
 
@@ -31,9 +31,9 @@ def list_all(query: dict[str, Any]) -> dict[str, Any]:
     """Transactions, newest first, in pages."""
     wanted: TransactionFilter = query["wanted"]
     described = wanted.described()
-    after = read_place_cursor(_LISTING, described, query["cursor"])
+    after = read_list_cursor(_LISTING, described, query["cursor"])
     page = list_transactions(get_services().database, wanted, query["limit"], after)
-    next_cursor = make_place_cursor(_LISTING, described, page.next_after)
+    next_cursor = make_list_cursor(_LISTING, described, page.next_after)
     return {"items": page.items, "next_cursor": next_cursor, "freshness": page.freshness}
 
 

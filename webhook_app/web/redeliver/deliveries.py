@@ -44,9 +44,9 @@ deliveries_blueprint = Blueprint(
 @deliveries_blueprint.response(200, DeliveryPageSchema)
 def list_all(query: dict[str, Any]) -> dict[str, Any]:
     """Deliveries, newest first, in pages."""
-    position = read_cursor(_LISTING, query["cursor"])
-    page = list_deliveries(get_services().database, query["wanted"], query["limit"], position)
-    return {"items": page.items, "next_cursor": make_cursor(_LISTING, page.next_before_id)}
+    after = read_cursor(_LISTING, query["cursor"])
+    page = list_deliveries(get_services().database, query["wanted"], query["limit"], after)
+    return {"items": page.items, "next_cursor": make_cursor(_LISTING, page.next_after)}
 
 
 @deliveries_blueprint.post("/deliveries/replay")

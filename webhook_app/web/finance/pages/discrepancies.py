@@ -7,11 +7,11 @@ import re
 from flask import Blueprint, flash, redirect, render_template, request, url_for
 from werkzeug.wrappers import Response
 
+from webhook_app.db.keyset_page import Page
 from webhook_app.models.role import Role
 from webhook_app.usecases.audit import Actor
 from webhook_app.usecases.finance.discrepancies import (
     DiscrepancyFilter,
-    DiscrepancyPage,
     DiscrepancyRefused,
     DiscrepancyReport,
     DiscrepancyState,
@@ -26,7 +26,7 @@ from webhook_app.web.errors import ApiError
 from webhook_app.web.finance.discrepancy_schemas import ALL, DiscrepancyFilterSchema, to_filter
 from webhook_app.web.finance.discrepancy_words import KINDS, kind_words
 from webhook_app.web.layout.filter_form import FilterForm, check, clean, find_strange
-from webhook_app.web.layout.paging import read_position
+from webhook_app.web.layout.paging import read_after
 from webhook_app.web.local_path import local_path
 from webhook_app.web.people import current_person, roles_required
 from webhook_app.web.requests import get_services
@@ -51,10 +51,12 @@ LABELS = {
 def show_all() -> tuple[str, int]:
     """Counts by kind, and the list, newest first: the open ones unless the filter says otherwise."""
     form = _read_filter()
-    position, lost = read_position(_LISTING, request.args.get("cursor"))
+    after, lost = read_after(_LISTING, request.args.get("cursor"))
     is_wrong = bool(form.problems or lost)
     database = get_services().database
-    page = DiscrepancyPage([], None) if is_wrong else list_discrepancies(database, form.wanted, PER_PAGE, position)
+    page: Page[DiscrepancyReport, int] = Page([])
+    if not is_wrong:
+        page = list_discrepancies(database, form.wanted, PER_PAGE, after)
     html = render_template(
         "finance/discrepancies.html",
         form=form,
@@ -64,7 +66,7 @@ def show_all() -> tuple[str, int]:
         counts=count_discrepancies(database),
         lost=lost,
         page=page,
-        next_cursor=make_cursor(_LISTING, page.next_before_id),
+        next_cursor=make_cursor(_LISTING, page.next_after),
         back=request.full_path.rstrip("?"),
     )
     return html, 400 if is_wrong else 200

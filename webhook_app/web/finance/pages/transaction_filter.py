@@ -10,13 +10,14 @@ from zoneinfo import ZoneInfo
 from werkzeug.datastructures import MultiDict
 
 from webhook_app.domain.time_zones import read_zone
+from webhook_app.usecases.finance.keyset import TransactionKey
 from webhook_app.usecases.finance.summary import DayOf
-from webhook_app.usecases.finance.transaction_filter import Place, TransactionFilter
+from webhook_app.usecases.finance.transaction_filter import TransactionFilter
 from webhook_app.web.api.fields import Choice, Term, TimeZone
-from webhook_app.web.errors import ApiError
-from webhook_app.web.finance.list_cursors import read_place_cursor
+from webhook_app.web.finance.list_cursors import read_list_cursor
 from webhook_app.web.finance.schemas import TransactionFilterSchema
-from webhook_app.web.layout.filter_form import LOST, FilterForm, check, clean, find_strange
+from webhook_app.web.layout.filter_form import FilterForm, check, clean, find_strange
+from webhook_app.web.layout.paging import check_cursor
 
 #: Each field of the filter, as the page calls it.
 LABELS = {
@@ -93,9 +94,6 @@ def _meant(loaded: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def read_place(listing: str, wanted: TransactionFilter, cursor: str | None) -> tuple[Place | None, str | None]:
-    """Where a page of the list begins, or what is wrong with its cursor."""
-    try:
-        return read_place_cursor(listing, wanted.described(), cursor or None), None
-    except ApiError:
-        return None, LOST
+def read_after(listing: str, wanted: TransactionFilter, cursor: str | None) -> tuple[TransactionKey | None, str | None]:
+    """The key after which a page of the list begins, or what is wrong with its cursor."""
+    return check_cursor(lambda: read_list_cursor(listing, wanted.described(), cursor or None))

@@ -18,9 +18,9 @@ from webhook_app.usecases.finance.transaction_filter import ANY_DISCREPANCY
 from webhook_app.usecases.reconcile.report import PAUSED
 from webhook_app.usecases.reconcile.stored_gate import read_gate
 from webhook_app.web.finance.discrepancy_words import KINDS
-from webhook_app.web.finance.list_cursors import make_place_cursor
+from webhook_app.web.finance.list_cursors import make_list_cursor
 from webhook_app.web.finance.pages.freshness import tell_freshness
-from webhook_app.web.finance.pages.transaction_filter import TransactionForm, read_filter, read_place
+from webhook_app.web.finance.pages.transaction_filter import TransactionForm, read_after, read_filter
 from webhook_app.web.people import roles_required
 from webhook_app.web.requests import get_services
 
@@ -51,12 +51,12 @@ _FORMATS = {
 def show_all() -> tuple[str, int]:
     """The list, newest first, filtered; a filter that makes no sense is told of above an empty list."""
     form = read_filter(request.args)
-    place, lost = read_place(_LISTING, form.wanted, request.args.get("cursor")) if not form.problems else (None, None)
+    after, lost = read_after(_LISTING, form.wanted, request.args.get("cursor")) if not form.problems else (None, None)
     is_wrong = bool(form.problems or lost)
-    page, is_paused = TransactionPage([], None, Freshness(None, None, None)), False
+    page, is_paused = TransactionPage(items=[], freshness=Freshness(None, None, None)), False
     if not is_wrong:
         database = get_services().database
-        page = list_transactions(database, form.wanted, PER_PAGE, place)
+        page = list_transactions(database, form.wanted, PER_PAGE, after)
         with database.read() as session:
             is_paused = read_gate(session).is_paused
     html = render_template(
@@ -69,7 +69,7 @@ def show_all() -> tuple[str, int]:
         freshness=[] if is_wrong else tell_freshness(page.freshness, form.wanted, is_paused=is_paused),
         totals_path=_totals_path(form),
         downloads=list(_downloads(form)),
-        next_cursor=make_place_cursor(_LISTING, form.wanted.described(), page.next_after),
+        next_cursor=make_list_cursor(_LISTING, form.wanted.described(), page.next_after),
     )
     return html, 400 if is_wrong else 200
 

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from flask import Blueprint, render_template, request
 
+from webhook_app.db.keyset_page import Page
 from webhook_app.models.event import Delivery
 from webhook_app.models.role import Role
 from webhook_app.usecases.reconcile.advice import advise
-from webhook_app.usecases.redeliver.deliveries import DeliveryPage, DeliveryStory, list_deliveries, tell_delivery
+from webhook_app.usecases.redeliver.deliveries import DeliveryReport, DeliveryStory, list_deliveries, tell_delivery
 from webhook_app.usecases.redeliver.replay import Selection, preview_replay
 from webhook_app.web.cursors import make_cursor
 from webhook_app.web.errors import ApiError
-from webhook_app.web.layout.paging import read_position
+from webhook_app.web.layout.paging import read_after
 from webhook_app.web.people import roles_required
 from webhook_app.web.redeliver.pages.delivery_filter import read_filter
 from webhook_app.web.redeliver.pages.time_line import pretty_body, tell_steps
@@ -28,18 +29,18 @@ _LISTING = "delivery-pages"
 def show_all() -> tuple[str, int]:
     """The list, newest first, filtered; a filter that makes no sense is told of above an empty list."""
     form = read_filter(request.args)
-    position, lost = read_position(_LISTING, request.args.get("cursor"))
+    after, lost = read_after(_LISTING, request.args.get("cursor"))
     is_wrong = bool(form.problems or lost)
-    page = DeliveryPage([], None)
+    page: Page[DeliveryReport, int] = Page([])
     if not is_wrong:
-        page = list_deliveries(get_services().database, form.wanted, PER_PAGE, position)
+        page = list_deliveries(get_services().database, form.wanted, PER_PAGE, after)
     html = render_template(
         "redeliver/deliveries.html",
         form=form,
         states=[(state, state) for state in Delivery],
         lost=lost,
         page=page,
-        next_cursor=make_cursor(_LISTING, page.next_before_id),
+        next_cursor=make_cursor(_LISTING, page.next_after),
     )
     return html, 400 if is_wrong else 200
 

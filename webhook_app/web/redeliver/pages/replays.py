@@ -26,7 +26,7 @@ from webhook_app.usecases.redeliver.replay_reports import Progress, list_items, 
 from webhook_app.web.cursors import make_cursor
 from webhook_app.web.errors import ApiError
 from webhook_app.web.layout.filter_form import FilterForm
-from webhook_app.web.layout.paging import read_position
+from webhook_app.web.layout.paging import read_after
 from webhook_app.web.people import current_person, roles_required
 from webhook_app.web.redeliver.pages.deliveries import find_story, render_story
 from webhook_app.web.redeliver.pages.delivery_filter import LABELS, read_filter
@@ -99,14 +99,14 @@ def order_one(event_id: int) -> Response | tuple[str, int]:
 @roles_required(Role.ADMIN)
 def show_all() -> tuple[str, int]:
     """All orders, newest first."""
-    position, problem = read_position("replays", request.args.get("cursor"))
-    page = list_replays(get_services().database, PER_PAGE, position)
+    after, problem = read_after("replays", request.args.get("cursor"))
+    page = list_replays(get_services().database, PER_PAGE, after)
     html = render_template(
         "redeliver/replays.html",
         page=page,
         problem=problem,
         describe=describe,
-        next_cursor=make_cursor("replays", page.next_before_id),
+        next_cursor=make_cursor("replays", page.next_after),
     )
     return html, 400 if problem else 200
 
@@ -117,16 +117,16 @@ def show(replay_id: int) -> tuple[str, int]:
     """How it stands, and what came of each item. It refreshes itself until all is settled."""
     progress = _find(replay_id)
     listing = f"replay-{replay_id}-items"
-    position, problem = read_position(listing, request.args.get("cursor"))
-    items, next_after_id = list_items(get_services().database, replay_id, ITEMS_PER_PAGE, position or 0)
+    after, problem = read_after(listing, request.args.get("cursor"))
+    page = list_items(get_services().database, replay_id, ITEMS_PER_PAGE, after)
     html = render_template(
         "redeliver/replay.html",
         progress=progress,
         replay=progress.replay,
-        items=items,
+        items=page.items,
         problem=problem,
         describe=describe,
-        next_cursor=make_cursor(listing, next_after_id),
+        next_cursor=make_cursor(listing, page.next_after),
     )
     return html, 400 if problem else 200
 
