@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from typing import Any
 
 import click
 from sqlalchemy.exc import SQLAlchemyError
@@ -16,6 +17,7 @@ from webhook_app.commands.replay import replay
 from webhook_app.commands.tokens import tokens
 from webhook_app.commands.users import users
 from webhook_app.config import ConfigurationError
+from webhook_app.usecases.refusals import Refused
 
 
 def main() -> None:
@@ -34,7 +36,17 @@ def main() -> None:
         sys.exit(1)
 
 
-@click.group()
+class _Commands(click.Group):
+    """A use case's refusal is one sentence and exit code 1, whichever command asked."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except Refused as refused:
+            raise click.ClickException(str(refused)) from refused
+
+
+@click.group(cls=_Commands)
 @click.version_option(__version__)
 def cli() -> None:
     """Receives Proof's payment webhooks and keeps each transaction's authoritative status."""

@@ -12,8 +12,9 @@ from webhook_app.db.database import Database
 from webhook_app.models.audit import AuditAction
 from webhook_app.models.role import Role
 from webhook_app.usecases.access import accounts, passwords
-from webhook_app.usecases.access.accounts import AccountExists, AccountProblem
+from webhook_app.usecases.access.accounts import AccountExists
 from webhook_app.usecases.audit import AuditFilter, list_entries, record
+from webhook_app.usecases.refusals import Conflict, Refused
 
 
 @pytest.fixture
@@ -89,11 +90,11 @@ def test_own_password_needs_the_current_one(database: Database, ada: accounts.Pe
         (PASSWORD, PASSWORD, "choose another"),
         (PASSWORD, "short", "at least 10 characters"),
     ):
-        with pytest.raises(AccountProblem, match=sentence):
+        with pytest.raises(Refused, match=sentence):
             accounts.change_own_password(database, ada, current, new, START)
     changed = accounts.change_own_password(database, ada, PASSWORD, "a new password", START)
     assert changed.session_version == ada.session_version + 1
-    with pytest.raises(AccountProblem, match="changed meanwhile"):  # by the session that has just ended
+    with pytest.raises(Conflict, match="changed meanwhile"):  # by the session that has just ended
         accounts.change_own_password(database, ada, "a new password", "one more password", START)
 
 
@@ -107,14 +108,14 @@ def test_own_password_needs_the_current_one(database: Database, ada: accounts.Pe
     ],
 )
 def test_poor_password_is_refused_with_the_reason(database: Database, password: str, sentence: str) -> None:
-    with pytest.raises(AccountProblem, match=sentence):
+    with pytest.raises(Refused, match=sentence):
         accounts.create_account(database, "margarethe", password, Role.ADMIN, SHELL, START)
     assert accounts.list_accounts(database) == []
 
 
 @pytest.mark.parametrize("name", ["", "  ", "x" * 65, "a\x00b", "a\nb", "two words"])
 def test_unusable_name_is_refused(database: Database, name: str) -> None:
-    with pytest.raises(AccountProblem, match="A name must"):
+    with pytest.raises(Refused, match="A name must"):
         accounts.create_account(database, name, PASSWORD, Role.ADMIN, SHELL, START)
 
 
@@ -125,9 +126,9 @@ def test_name_is_taken_in_whatever_spelling(database: Database, ada: accounts.Pe
 
 
 def test_program_role_is_no_role_of_a_person(database: Database, ada: accounts.Person) -> None:
-    with pytest.raises(AccountProblem, match="for programs"):
+    with pytest.raises(Refused, match="for programs"):
         accounts.create_account(database, "svc", PASSWORD, Role.SERVICE, SHELL, START)
-    with pytest.raises(AccountProblem, match="for programs"):
+    with pytest.raises(Refused, match="for programs"):
         accounts.set_role(database, "ada", Role.SERVICE, SHELL, START)
 
 

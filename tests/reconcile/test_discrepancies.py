@@ -18,7 +18,6 @@ from webhook_app.domain.status import Status
 from webhook_app.usecases.audit import AuditFilter, list_entries
 from webhook_app.usecases.finance.discrepancies import (
     DiscrepancyFilter,
-    DiscrepancyRefused,
     DiscrepancyReport,
     acknowledge,
     count_discrepancies,
@@ -28,6 +27,7 @@ from webhook_app.usecases.finance.discrepancies import (
 )
 from webhook_app.usecases.reconcile import discrepancies
 from webhook_app.usecases.reconcile.overdue import note_overdue
+from webhook_app.usecases.refusals import Conflict, Missing, Refused
 
 DAY = timedelta(days=1)
 GIVES_UP = replace(POLICY, budget=Budget(attempts=1))
@@ -198,20 +198,20 @@ def test_what_was_not_seen_cannot_be_acknowledged(database: Database, clock: Fak
     seen = only(database, "reconciliation_failed")
     clock.advance(60)
     fail(database, clock)
-    with pytest.raises(DiscrepancyRefused, match="has changed meanwhile, and now says: gave up at 2026-04-01T12:01"):
+    with pytest.raises(Conflict, match="has changed meanwhile, and now says: gave up at 2026-04-01T12:01"):
         acknowledge(database, seen.id, "seen", SHELL, clock(), seen.revision)
     acknowledge(database, seen.id, "seen", SHELL, clock(), seen.revision + 1)
-    with pytest.raises(DiscrepancyRefused, match="tester has acknowledged it already: “seen”"):
+    with pytest.raises(Conflict, match="tester has acknowledged it already: “seen”"):
         acknowledge(database, seen.id, "again", SHELL, clock())
     confirm(database, clock, confirmed(Status.COMPLETED, clock()))
-    with pytest.raises(DiscrepancyRefused, match="resolved already"):
+    with pytest.raises(Conflict, match="resolved already"):
         acknowledge(database, seen.id, "late", SHELL, clock())
-    with pytest.raises(DiscrepancyRefused, match="resolved, not acknowledged"):
+    with pytest.raises(Conflict, match="resolved, not acknowledged"):
         reopen(database, seen.id, "late", SHELL, clock())
-    with pytest.raises(LookupError):
+    with pytest.raises(Missing):
         acknowledge(database, 4711, "what", SHELL, clock())
     for blank in ("", " \n"):
-        with pytest.raises(DiscrepancyRefused):
+        with pytest.raises(Refused):
             acknowledge(database, seen.id, blank, SHELL, clock())
 
 

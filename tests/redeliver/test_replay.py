@@ -21,7 +21,6 @@ from webhook_app.usecases.reconcile.reconciler import Reconciler
 from webhook_app.usecases.redeliver.deliveries import DeliveryFilter, list_deliveries, tell_delivery
 from webhook_app.usecases.redeliver.replay import (
     Ordered,
-    ReplayRefused,
     Selection,
     cancel_replay,
     order_replay,
@@ -30,6 +29,7 @@ from webhook_app.usecases.redeliver.replay import (
 )
 from webhook_app.usecases.redeliver.replay_release import release_replays
 from webhook_app.usecases.redeliver.replay_reports import list_items, report_progress
+from webhook_app.usecases.refusals import Conflict, Refused
 from webhook_app.web.receive.event_schema import parse_event
 
 ANNA = Actor("anna", "page")
@@ -132,7 +132,7 @@ def test_release_keeps_to_its_rate_and_can_be_cancelled(
     assert progress is not None
     assert (progress.under_way, progress.skipped, progress.waiting) == (6, 4, 0)
     assert release_replays(services.database, clock() + timedelta(seconds=5)) == 0
-    with pytest.raises(ReplayRefused, match="nothing to cancel"):
+    with pytest.raises(Conflict, match="nothing to cancel"):
         cancel_replay(services.database, ordered.replay_id, ANNA, clock())
 
 
@@ -163,7 +163,7 @@ def test_transaction_that_succeeded_before_its_release_is_skipped(
     ],
 )
 def test_order_that_makes_no_sense_is_refused(database: Database, selection: Selection, why: str) -> None:
-    with pytest.raises(ReplayRefused, match=why):
+    with pytest.raises(Refused, match=why):
         preview_replay(database, selection)
 
 

@@ -16,6 +16,7 @@ from webhook_app.commands.options import Timestamp, check_term
 from webhook_app.commands.users import shell_actor
 from webhook_app.config import load_settings
 from webhook_app.db.database import Database
+from webhook_app.db.types import MAX_ID
 from webhook_app.logs import configure_logging
 from webhook_app.models.event import Delivery
 from webhook_app.services import utc_now
@@ -23,12 +24,12 @@ from webhook_app.usecases.redeliver.deliveries import DeliveryFilter
 from webhook_app.usecases.redeliver.replay import (
     DEFAULT_PER_SECOND,
     Ordered,
-    ReplayRefused,
     Selection,
     order_replay,
     preview_replay,
 )
 from webhook_app.usecases.redeliver.replay_reports import Progress, report_progress
+from webhook_app.usecases.refusals import Refused
 
 #: Seconds between two looks at a replay that runs, and without any movement before that is said.
 _LOOK_EVERY = 0.5
@@ -46,9 +47,7 @@ _MOST_LISTED = 10
 )
 @click.option("--received-from", type=Timestamp(), help="Received at that moment or later.")
 @click.option("--received-to", type=Timestamp(), help="Received before that moment.")
-@click.option(
-    "--delivery", "ids", type=click.IntRange(1, 2**63 - 1), multiple=True, help="A delivery's id; repeatable."
-)
+@click.option("--delivery", "ids", type=click.IntRange(1, MAX_ID), multiple=True, help="A delivery's id; repeatable.")
 @click.option("--reason", help="Why; it goes into the audit log. Not needed with --dry-run.")
 @click.option("--dry-run", is_flag=True, help="Only say what would be replayed.")
 @click.option(
@@ -81,7 +80,7 @@ def replay(
     with closing(Database(settings.database_url, pool_size=1)) as database:
         try:
             replay_id = _order(database, selection, reason or "", dry_run=dry_run, per_second=per_second, yes=yes)
-        except ReplayRefused as refused:
+        except Refused as refused:
             raise click.UsageError(str(refused)) from refused
         if replay_id is not None:
             sys.exit(_watch(database, replay_id, wait=wait))
@@ -90,7 +89,7 @@ def replay(
 def _order(
     database: Database, selection: Selection, reason: str, *, dry_run: bool, per_second: float, yes: bool
 ) -> int | None:
-    """The id of the replay; None after a dry run. Exits where there is nothing to do. Raises ReplayRefused."""
+    """The id of the replay; None after a dry run. Exits where there is nothing to do. Raises Refused."""
     preview = preview_replay(database, selection)
     _say_preview(preview)
     if not preview.replayed:

@@ -5,8 +5,6 @@ from __future__ import annotations
 import getpass
 import os
 import sys
-from collections.abc import Callable
-from typing import Any
 
 import click
 
@@ -18,7 +16,7 @@ from webhook_app.models.account import ACCOUNT_ROLES
 from webhook_app.models.role import Role
 from webhook_app.services import utc_now
 from webhook_app.usecases.access import accounts
-from webhook_app.usecases.access.accounts import AccountExists, AccountProblem
+from webhook_app.usecases.access.accounts import AccountExists
 from webhook_app.usecases.access.passwords import make_password
 from webhook_app.usecases.audit import Actor
 
@@ -57,8 +55,6 @@ def create(name: str, role: str, generate: bool, if_missing: bool) -> None:
         raise click.ClickException(
             f"{problem} `webhook-app users set-password` gives it a new password, `set-role` another role."
         ) from None
-    except AccountProblem as problem:
-        raise click.ClickException(str(problem)) from None
     click.echo(f"{account.name} may log in with the role {account.role}.", err=is_made)
     if is_made:
         click.echo(password)
@@ -81,7 +77,7 @@ def set_password(name: str, generate: bool) -> None:
     if not accounts.account_exists(database, name):  # before anything is asked
         raise click.ClickException(f"There is no account {name}; `webhook-app users list` shows those that exist.")
     password, is_made = _new_password(generate)
-    _change(lambda actor: accounts.set_password(database, name, password, actor, utc_now()))
+    accounts.set_password(database, name, password, shell_actor(), utc_now())
     click.echo(f"{accounts.normal_name(name)} has a new password; its sessions have ended.", err=is_made)
     if is_made:
         click.echo(password)
@@ -92,8 +88,7 @@ def set_password(name: str, generate: bool) -> None:
 @_ROLE
 def set_role(name: str, role: str) -> None:
     """Give an account another role; its sessions end."""
-    database = _open_database()
-    _change(lambda actor: accounts.set_role(database, name, Role(role), actor, utc_now()))
+    accounts.set_role(_open_database(), name, Role(role), shell_actor(), utc_now())
     click.echo(f"{accounts.normal_name(name)} has the role {role}; its sessions have ended.")
 
 
@@ -101,8 +96,7 @@ def set_role(name: str, role: str) -> None:
 @click.argument("name")
 def disable(name: str) -> None:
     """Let nobody log in with an account any more; its sessions end."""
-    database = _open_database()
-    _change(lambda actor: accounts.disable(database, name, actor, utc_now()))
+    accounts.disable(_open_database(), name, shell_actor(), utc_now())
     click.echo(f"{accounts.normal_name(name)} is disabled; `webhook-app users enable` takes that back.")
 
 
@@ -110,8 +104,7 @@ def disable(name: str) -> None:
 @click.argument("name")
 def enable(name: str) -> None:
     """Let a disabled account log in again."""
-    database = _open_database()
-    _change(lambda actor: accounts.enable(database, name, actor, utc_now()))
+    accounts.enable(_open_database(), name, shell_actor(), utc_now())
     click.echo(f"{accounts.normal_name(name)} may log in again.")
 
 
@@ -122,13 +115,6 @@ def shell_actor() -> Actor:
     except (KeyError, OSError):  # a container's user may have no name
         name = f"uid {os.getuid()}"
     return Actor(name, "shell")
-
-
-def _change(change: Callable[[Actor], Any]) -> None:
-    try:
-        change(shell_actor())
-    except AccountProblem as problem:
-        raise click.ClickException(str(problem)) from None
 
 
 def _new_password(generate: bool) -> tuple[str, bool]:

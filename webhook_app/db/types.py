@@ -14,6 +14,9 @@ from webhook_app.domain.money import format_amount
 #: A growing primary key; SQLite numbers rows by itself only in a column of type INTEGER.
 BigId = BigInteger().with_variant(Integer(), "sqlite")
 
+#: The largest key that such a column can hold; the databases fail when they are asked for a larger one.
+MAX_ID = 2**63 - 1
+
 
 class ExactDecimal(TypeDecorator[Decimal]):
     """A decimal of any size whose scale comes back as it was written: NUMERIC on PostgreSQL, text on SQLite."""

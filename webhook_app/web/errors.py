@@ -16,6 +16,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from werkzeug.exceptions import HTTPException
 
 from webhook_app.logs import get_logger
+from webhook_app.usecases.refusals import Conflict, Missing, Refused
 from webhook_app.web.content_negotiation import wants_page
 from webhook_app.web.layout.error_page import error_page
 
@@ -34,6 +35,7 @@ _SLUGS: Mapping[int, tuple[str, str]] = {
     403: ("forbidden", "forbidden"),
     404: ("not_found", "not_found"),
     405: ("invalid_request", "method_not_allowed"),
+    409: ("invalid_request", "conflict"),
     413: ("invalid_request", "too_large"),
     415: ("invalid_request", "unsupported_media_type"),
     422: ("invalid_request", "validation_error"),
@@ -78,6 +80,7 @@ def register_error_handlers(app: Flask) -> None:
     app.register_error_handler(ApiError, error_response)
     app.register_error_handler(HTTPException, from_http_exception)
     app.register_error_handler(CSRFError, _from_csrf_error)
+    app.register_error_handler(Refused, _from_refusal)
     for database_error in DATABASE_UNAVAILABLE:
         app.register_error_handler(database_error, _from_database_error)
     app.register_error_handler(Exception, _unexpected)
@@ -105,6 +108,15 @@ def database_unavailable() -> ApiError:
         f"The database cannot be reached right now. Try again in {RETRY_AFTER} seconds.",
         headers={"Retry-After": str(RETRY_AFTER)},
     )
+
+
+def _from_refusal(refused: Refused) -> Response:
+    """For every use case; a page that keeps what was typed into its form catches the refusal itself."""
+    status = 404 if isinstance(refused, Missing) else 409 if isinstance(refused, Conflict) else 400
+    message, fields = str(refused), None
+    if refused.field is not None:
+        message, fields = f"{refused.field}: {message}", {refused.field: [message]}
+    return error_response(ApiError(status, *_SLUGS[status], message, fields))
 
 
 def _from_csrf_error(error: CSRFError) -> Response:

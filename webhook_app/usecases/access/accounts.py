@@ -18,18 +18,15 @@ from webhook_app.models import Account
 from webhook_app.models.account import ACCOUNT_ROLES
 from webhook_app.models.audit import AuditAction
 from webhook_app.models.role import Role
-from webhook_app.usecases.access.passwords import PasswordRefused, check_password_rules, hash_password, matches
+from webhook_app.usecases.access.passwords import check_password_rules, hash_password, matches
 from webhook_app.usecases.audit import Actor, record
+from webhook_app.usecases.refusals import Conflict, Missing, Refused
 
 LONGEST_NAME = 64
 
 
-class AccountProblem(Exception):
-    """One sentence on why an account cannot be made or changed so."""
-
-
-class AccountExists(AccountProblem):
-    pass
+class AccountExists(Conflict):
+    """The name of a new account is taken."""
 
 
 @dataclass(frozen=True)
@@ -58,12 +55,12 @@ def normal_name(name: str) -> str:
 def create_account(
     database: Database, name: str, password: str, role: Role, actor: Actor, now: datetime
 ) -> AccountReport:
-    """Raises AccountProblem for an unusable name, role or password, AccountExists where the name is taken."""
+    """Raises Refused for an unusable name, role or password, AccountExists where the name is taken."""
     name = normal_name(name)
     if not name or len(name) > LONGEST_NAME or name != storable(name, LONGEST_NAME) or not name.isprintable():
-        raise AccountProblem(f"A name must have 1 to {LONGEST_NAME} characters, all of them printable.")
+        raise Refused(f"A name must have 1 to {LONGEST_NAME} characters, all of them printable.")
     if " " in name:
-        raise AccountProblem("A name must have no space in it; j.smith or an e-mail address will do.")
+        raise Refused("A name must have no space in it; j.smith or an e-mail address will do.")
     _check_role(role)
     account = Account(
         name=name,
@@ -120,43 +117,43 @@ def account_exists(database: Database, name: str) -> bool:
 
 
 def set_password(database: Database, name: str, password: str, actor: Actor, now: datetime) -> None:
-    """Ends the account's sessions. Raises AccountProblem."""
+    """Ends the account's sessions. Raises Refused."""
     name = normal_name(name)
     change = {"password_hash": _checked_hash(password, name)}
     _change(database, name, change, "password", {}, actor, now)
 
 
 def change_own_password(database: Database, person: Person, current: str, new: str, now: datetime) -> Person:
-    """Ends the account's sessions; whoever changed it goes on as the person returned. Raises AccountProblem."""
+    """Ends the account's sessions; whoever changed it goes on as the person returned. Raises Refused."""
     with database.read() as session:
         account = session.get(Account, person.id)
     if not matches(current, account.password_hash if account else None):
-        raise AccountProblem("That is not your current password.")
+        raise Refused("That is not your current password.")
     if current == new:
-        raise AccountProblem("The new password is the current one; choose another.")
+        raise Refused("The new password is the current one; choose another.")
     change = {"password_hash": _checked_hash(new, person.name)}
     _change(
         database, person.name, change, "password", {}, Actor(person.name, "page"), now, version=person.session_version
     )
     changed = find_person_by_name(database, person.name)
     if changed is None:
-        raise AccountProblem("This account has just been disabled.")
+        raise Conflict("This account has just been disabled.")
     return changed
 
 
 def set_role(database: Database, name: str, role: Role, actor: Actor, now: datetime) -> None:
-    """Ends the account's sessions. Raises AccountProblem."""
+    """Ends the account's sessions. Raises Refused."""
     _check_role(role)
     _change(database, normal_name(name), {"role": role}, "role", {"role": role}, actor, now)
 
 
 def disable(database: Database, name: str, actor: Actor, now: datetime) -> None:
-    """Nobody logs in with it any more, and its sessions end; it stays in the audit log. Raises AccountProblem."""
+    """Nobody logs in with it any more, and its sessions end; it stays in the audit log. Raises Refused."""
     _change(database, normal_name(name), {"disabled_at": now}, "disabled", {}, actor, now)
 
 
 def enable(database: Database, name: str, actor: Actor, now: datetime) -> None:
-    """Takes `disable` back; old sessions stay ended. Raises AccountProblem."""
+    """Takes `disable` back; old sessions stay ended. Raises Refused."""
     _change(database, normal_name(name), {"disabled_at": None}, "enabled", {}, actor, now)
 
 
@@ -188,8 +185,8 @@ def _change(
             _record(session, actor, AuditAction.CHANGE_ACCOUNT, name, {"changed": what, **details}, now)
             return
     if version is not None:
-        raise AccountProblem("This account has been changed meanwhile; log in again.")
-    raise AccountProblem(f"There is no account {name}; `webhook-app users list` shows those that exist.")
+        raise Conflict("This account has been changed meanwhile; log in again.")
+    raise Missing(f"There is no account {name}; `webhook-app users list` shows those that exist.")
 
 
 def _record(
@@ -199,16 +196,13 @@ def _record(
 
 
 def _checked_hash(password: str, name: str) -> str:
-    try:
-        check_password_rules(password, name)
-    except PasswordRefused as refusal:
-        raise AccountProblem(str(refusal)) from None
+    check_password_rules(password, name)
     return hash_password(password)
 
 
 def _check_role(role: Role) -> None:
     if role not in ACCOUNT_ROLES:
-        raise AccountProblem(f"The role {role} is for programs, which have tokens; an account is admin or finance.")
+        raise Refused(f"The role {role} is for programs, which have tokens; an account is admin or finance.")
 
 
 def _find(session: Session, name: str) -> Account | None:

@@ -7,6 +7,8 @@ import unicodedata
 
 from werkzeug.security import check_password_hash, generate_password_hash
 
+from webhook_app.usecases.refusals import Refused
+
 SHORTEST = 10
 LONGEST = 200
 
@@ -17,20 +19,16 @@ _FEWEST_CHARACTERS = 5
 _HASH_OF_NOTHING = f"{_METHOD}$0123456789abcdef${'0' * 128}"
 
 
-class PasswordRefused(Exception):
-    """One sentence on what a password lacks."""
-
-
 def check_password_rules(password: str, account_name: str) -> None:
-    """Raises PasswordRefused for one that is too short, too long, too uniform, or the account's own name."""
+    """Raises Refused for one that is too short, too long, too uniform, or the account's own name."""
     if len(password) < SHORTEST:
-        raise PasswordRefused(f"A password needs at least {SHORTEST} characters; this one has {len(password)}.")
+        raise Refused(f"A password needs at least {SHORTEST} characters; this one has {len(password)}.")
     if len(password) > LONGEST:
-        raise PasswordRefused(f"A password may have at most {LONGEST} characters; this one has {len(password)}.")
+        raise Refused(f"A password may have at most {LONGEST} characters; this one has {len(password)}.")
     if len(set(password)) < _FEWEST_CHARACTERS:
-        raise PasswordRefused(f"A password needs at least {_FEWEST_CHARACTERS} different characters.")
+        raise Refused(f"A password needs at least {_FEWEST_CHARACTERS} different characters.")
     if account_name.casefold() in password.casefold() and len(password) - len(account_name) < SHORTEST - 2:
-        raise PasswordRefused("A password must not be little more than the account's name.")
+        raise Refused("A password must not be little more than the account's name.")
 
 
 def make_password() -> str:

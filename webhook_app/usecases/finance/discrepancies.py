@@ -14,11 +14,13 @@ from sqlalchemy.orm import Session
 
 from webhook_app.db.database import Database
 from webhook_app.db.keyset_page import Page, read_page
+from webhook_app.db.types import MAX_ID
 from webhook_app.domain.text import storable
 from webhook_app.models import Discrepancy, Transaction
 from webhook_app.models.audit import AuditAction
 from webhook_app.models.discrepancy import DiscrepancyKind
 from webhook_app.usecases.audit import Actor, record
+from webhook_app.usecases.refusals import Conflict, Missing, Refused
 
 
 class DiscrepancyState(StrEnum):
@@ -82,10 +84,6 @@ class DiscrepancyCount:
     acknowledged: int
 
 
-class DiscrepancyRefused(Exception):
-    """Nothing was changed; the message says why, for people."""
-
-
 def list_discrepancies(
     database: Database, wanted: DiscrepancyFilter, limit: int, after: int | None = None
 ) -> Page[DiscrepancyReport, int]:
@@ -107,8 +105,7 @@ def find_discrepancies(database: Database, merchant_transaction_id: str) -> Sequ
 
 def find_discrepancy(database: Database, discrepancy_id: int) -> DiscrepancyReport | None:
     with database.read() as session:
-        row = session.execute(_joined().where(Discrepancy.id == discrepancy_id)).first()
-    return None if row is None else _report(*row)
+        return _find(session, discrepancy_id)
 
 
 def count_discrepancies(database: Database) -> Sequence[DiscrepancyCount]:
@@ -132,13 +129,14 @@ def acknowledge(
 ) -> DiscrepancyReport:
     """Notes that a person has looked at it, and writes that to the audit log.
 
-    `revision` is that of what the person saw; None for whatever it is now. Raises DiscrepancyRefused where there is no
-    note, it is not open, or it has changed meanwhile; LookupError where there is none.
+    `revision` is that of what the person saw; None for whatever it is now. Raises Refused where there is no note,
+    Missing where there is no such discrepancy, Conflict where it is not open or has changed meanwhile.
     """
     if not note.strip():
-        raise DiscrepancyRefused("Say in the note what was found or done.")
+        raise Refused("Say in the note what was found or done.")
     values = {"acknowledged_at": now, "acknowledged_by": storable(actor.name, 128), "note": storable(note.strip(), 500)}
     with database.write() as session:
+        _load(session, discrepancy_id)  # raises Missing
         is_open = [*_IN_STATE[DiscrepancyState.OPEN]]
         if revision is not None:
             is_open.append(Discrepancy.revision == revision)
@@ -150,16 +148,16 @@ def acknowledge(
         ).first()
         held = _load(session, discrepancy_id)
         if changed is None:
-            raise DiscrepancyRefused(_why_not(held))
+            raise Conflict(_why_not(held))
         _record(session, actor, AuditAction.ACKNOWLEDGE, held, note.strip(), now)
         return held
 
 
 def reopen(database: Database, discrepancy_id: int, reason: str, actor: Actor, now: datetime) -> DiscrepancyReport:
-    """Takes an acknowledgement back. Raises DiscrepancyRefused where there is no reason or it is not acknowledged;
-    LookupError where there is none."""
+    """Takes an acknowledgement back. Raises Refused where there is no reason, Missing where there is no such
+    discrepancy, Conflict where it is not acknowledged."""
     if not reason.strip():
-        raise DiscrepancyRefused("Say why it has to be looked at again.")
+        raise Refused("Say why it has to be looked at again.")
     values = {"acknowledged_at": None, "acknowledged_by": None, "note": None}
     with database.write() as session:
         before = _load(session, discrepancy_id)
@@ -170,7 +168,7 @@ def reopen(database: Database, discrepancy_id: int, reason: str, actor: Actor, n
             .returning(Discrepancy.id)
         ).first()
         if changed is None:
-            raise DiscrepancyRefused(f"It is {before.state}, not acknowledged.")
+            raise Conflict(f"It is {before.state}, not acknowledged.")
         _record(session, actor, AuditAction.REOPEN, before, reason.strip(), now)
         return _load(session, discrepancy_id)
 
@@ -195,12 +193,19 @@ def _conditions(wanted: DiscrepancyFilter) -> Iterator[ColumnElement[bool]]:
 
 
 def _load(session: Session, discrepancy_id: int) -> DiscrepancyReport:
-    row = session.execute(
-        _joined().where(Discrepancy.id == discrepancy_id).execution_options(populate_existing=True)
-    ).first()
-    if row is None:
-        raise LookupError(f"there is no discrepancy {discrepancy_id}")
-    return _report(*row)
+    """Raises Missing."""
+    found = _find(session, discrepancy_id)
+    if found is None:
+        raise Missing(f"There is no discrepancy {discrepancy_id}.")
+    return found
+
+
+def _find(session: Session, discrepancy_id: int) -> DiscrepancyReport | None:
+    if discrepancy_id > MAX_ID:
+        return None
+    query = _joined().where(Discrepancy.id == discrepancy_id).execution_options(populate_existing=True)
+    row = session.execute(query).first()
+    return None if row is None else _report(*row)
 
 
 def _why_not(held: DiscrepancyReport) -> str:

@@ -21,6 +21,7 @@ from webhook_app.models import TransactionVersion
 from webhook_app.usecases.finance.freshness import Freshness, count_unconfirmed_then, count_unsettled
 from webhook_app.usecases.finance.transaction_filter import AnySelect, TransactionFilter, narrow_confirmed
 from webhook_app.usecases.reconcile.stored_gate import read_gate
+from webhook_app.usecases.refusals import Refused
 
 #: Groups that one summary may have: enough for a year by day and everything else, and no more than fits in memory.
 MOST_GROUPS = 100_000
@@ -83,8 +84,13 @@ class Summary:
     freshness: Freshness
 
 
-class TooManyGroups(Exception):
+class TooManyGroups(Refused):
     """More than MOST_GROUPS."""
+
+    field = "by"
+
+    def __init__(self) -> None:
+        super().__init__(f"Makes more than {MOST_GROUPS:,} groups: name fewer of them, or narrow the filter.")
 
 
 def summarise(database: Database, wanted: TransactionFilter, grouping: Grouping) -> Summary:

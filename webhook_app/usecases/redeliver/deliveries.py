@@ -12,6 +12,7 @@ from sqlalchemy.orm import defer
 
 from webhook_app.db.database import Database
 from webhook_app.db.keyset_page import Page, newest, read_page
+from webhook_app.db.types import MAX_ID
 from webhook_app.domain.timestamps import format_timestamp
 from webhook_app.models import Attempt, Event, Receipt, Reconciliation, Replay, ReplayItem
 from webhook_app.usecases.reconcile.report import ErrorReport, ReconciliationReport, report_reconciliation
@@ -85,6 +86,8 @@ def list_deliveries(
 
 def tell_delivery(database: Database, event_id: int) -> DeliveryStory | None:
     """The whole story of one delivery; None when there is no such event."""
+    if event_id > MAX_ID:
+        return None
     with database.read() as session:
         row = session.execute(
             select(Event, Reconciliation)

@@ -25,6 +25,7 @@ from webhook_app.usecases.reconcile.lifecycle import changes
 from webhook_app.usecases.reconcile.lifecycle.rows import lock
 from webhook_app.usecases.redeliver.deliveries import DeliveryFilter, conditions
 from webhook_app.usecases.redeliver.replay_release import REPLAYABLE, release, write_replays
+from webhook_app.usecases.refusals import Conflict, Missing, Refused
 
 #: Deliveries named one by one in an order.
 MOST_IDS = 1000
@@ -40,10 +41,6 @@ _ORDERS_LOCK = 0x5245_504C_4159
 
 #: Released per second by default, far below what Proof is spared anyway.
 DEFAULT_PER_SECOND = 20.0
-
-
-class ReplayRefused(Exception):
-    """The order makes no sense; the message says why and what to do."""
 
 
 @dataclass(frozen=True)
@@ -76,7 +73,7 @@ class Ordered:
 
 
 def preview_replay(database: Database, selection: Selection) -> Ordered:
-    """What an order would cover, without giving it. Raises ReplayRefused."""
+    """What an order would cover, without giving it. Raises Refused."""
     _check(selection)
     with database.read() as session:
         return _count(session, selection)
@@ -91,11 +88,11 @@ def order_replay(
     per_second: float = DEFAULT_PER_SECOND,
 ) -> Ordered:
     """Gives the order and releases its first items; the clock releases the rest. Writes the audit log, also when there
-    was nothing to replay. Raises ReplayRefused."""
+    was nothing to replay. Raises Refused."""
     _check(selection)
     reason = storable(reason.strip(), _MOST_REASON)
     if not reason:
-        raise ReplayRefused("Give a reason: it goes into the audit log.")
+        raise Refused("Give a reason: it goes into the audit log.")
     with database.write() as session:
         _one_order_at_a_time(session)
         ordered = _count(session, selection)
@@ -152,13 +149,13 @@ def replay_from_rq(database: Database, merchant_transaction_id: str, actor: Acto
 
 
 def cancel_replay(database: Database, replay_id: int, actor: Actor, now: datetime) -> int:
-    """Stops a running replay: what is not released stays failed. Returns how many that are. Raises ReplayRefused."""
+    """Stops a running replay: what is not released stays failed. Returns how many. Raises Missing, Conflict."""
     with database.write() as session:
         replay = session.scalars(select(Replay).where(Replay.id == replay_id).with_for_update()).one_or_none()
         if replay is None:
-            raise ReplayRefused(f"There is no replay {replay_id}.")
+            raise Missing(f"There is no replay {replay_id}.")
         if replay.finished_at is not None:
-            raise ReplayRefused(f"Replay {replay_id} has released everything already: there is nothing to cancel.")
+            raise Conflict(f"Replay {replay_id} has released everything already: there is nothing to cancel.")
         replay.finished_at = replay.cancelled_at = now
         replay.cancelled_by = actor.name
         cancelled = session.execute(
@@ -182,15 +179,13 @@ def cancel_replay(database: Database, replay_id: int, actor: Actor, now: datetim
 
 def _check(selection: Selection) -> None:
     if selection.wanted is None and not selection.ids:
-        raise ReplayRefused("Name deliveries by their ids, or give a filter.")
+        raise Refused("Name deliveries by their ids, or give a filter.")
     if selection.wanted is not None and selection.ids:
-        raise ReplayRefused("Give either ids or a filter, not both.")
+        raise Refused("Give either ids or a filter, not both.")
     if len(selection.ids) > MOST_IDS:
-        raise ReplayRefused(f"At most {MOST_IDS} deliveries can be named one by one; use a filter for more.")
+        raise Refused(f"At most {MOST_IDS} deliveries can be named one by one; use a filter for more.")
     if selection.wanted is not None and not selection.wanted.described():
-        raise ReplayRefused(
-            "An empty filter would mean every delivery there is; narrow it, for example to state=failed."
-        )
+        raise Refused("An empty filter would mean every delivery there is; narrow it, for example to state=failed.")
 
 
 def _one_order_at_a_time(session: Session) -> None:

@@ -10,6 +10,7 @@ from sqlalchemy import Select, case, func, literal, or_, select
 
 from webhook_app.db.database import Database
 from webhook_app.db.keyset_page import Page, read_page
+from webhook_app.db.types import MAX_ID
 from webhook_app.models import Attempt, Reconciliation, Replay, ReplayItem
 from webhook_app.models.reconciliation import State
 
@@ -52,6 +53,8 @@ def list_replays(database: Database, limit: int, after: int | None = None) -> Pa
 
 def report_progress(database: Database, replay_id: int) -> Progress | None:
     """How the replay stands; None when there is no such."""
+    if replay_id > MAX_ID:
+        return None
     with database.read() as session:
         replay = session.get(Replay, replay_id)
         if replay is None:

@@ -9,7 +9,6 @@ from marshmallow import RAISE
 
 from webhook_app.usecases.audit import Actor
 from webhook_app.usecases.finance.discrepancies import (
-    DiscrepancyRefused,
     DiscrepancyReport,
     acknowledge,
     count_discrepancies,
@@ -18,7 +17,6 @@ from webhook_app.usecases.finance.discrepancies import (
 )
 from webhook_app.web.api.auth import READERS, token_auth
 from webhook_app.web.cursors import make_cursor, read_cursor
-from webhook_app.web.errors import ApiError
 from webhook_app.web.finance.discrepancy_schemas import (
     AcknowledgementSchema,
     DiscrepancyPageSchema,
@@ -61,14 +59,9 @@ def list_all(query: dict[str, Any]) -> dict[str, Any]:
 def acknowledge_one(order: dict[str, Any], discrepancy_id: int) -> DiscrepancyReport:
     """Notes that a person has looked at it. 409 where it is not open, or has changed since it was seen."""
     services = get_services()
-    try:
-        return acknowledge(
-            services.database, _known(discrepancy_id), order["note"], _caller(), services.clock(), order.get("revision")
-        )
-    except LookupError:
-        raise _missing(discrepancy_id) from None
-    except DiscrepancyRefused as refused:
-        raise _conflict(refused) from refused
+    return acknowledge(
+        services.database, discrepancy_id, order["note"], _caller(), services.clock(), order.get("revision")
+    )
 
 
 @discrepancies_blueprint.post("/<int:discrepancy_id>/reopen")
@@ -79,28 +72,8 @@ def acknowledge_one(order: dict[str, Any], discrepancy_id: int) -> DiscrepancyRe
 def reopen_one(order: dict[str, Any], discrepancy_id: int) -> DiscrepancyReport:
     """Takes an acknowledgement back. 409 where it is not acknowledged."""
     services = get_services()
-    try:
-        return reopen(services.database, _known(discrepancy_id), order["reason"], _caller(), services.clock())
-    except LookupError:
-        raise _missing(discrepancy_id) from None
-    except DiscrepancyRefused as refused:
-        raise _conflict(refused) from refused
+    return reopen(services.database, discrepancy_id, order["reason"], _caller(), services.clock())
 
 
 def _caller() -> Actor:
     return Actor(token_auth.current_user().name, "api")
-
-
-def _known(discrepancy_id: int) -> int:
-    """SQL's ids are 64 bits wide. Raises ApiError 404."""
-    if not 0 < discrepancy_id < 2**63:
-        raise _missing(discrepancy_id)
-    return discrepancy_id
-
-
-def _missing(discrepancy_id: int) -> ApiError:
-    return ApiError(404, "not_found", "not_found", f"There is no discrepancy {discrepancy_id}.")
-
-
-def _conflict(refused: DiscrepancyRefused) -> ApiError:
-    return ApiError(409, "invalid_request", "conflict", str(refused))

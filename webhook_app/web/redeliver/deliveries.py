@@ -12,7 +12,6 @@ from webhook_app.usecases.audit import Actor
 from webhook_app.usecases.redeliver.deliveries import list_deliveries
 from webhook_app.usecases.redeliver.replay import (
     Ordered,
-    ReplayRefused,
     cancel_replay,
     order_replay,
     preview_replay,
@@ -56,19 +55,11 @@ def list_all(query: dict[str, Any]) -> dict[str, Any]:
 def replay(order: dict[str, Any]) -> Ordered:
     """Sends deliveries round again; as a dry run, only says which."""
     services = get_services()
-    try:
-        if order["dry_run"]:
-            return preview_replay(services.database, order["selection"])
-        ordered = order_replay(
-            services.database,
-            order["selection"],
-            _actor(),
-            order["reason"],
-            services.clock(),
-            order["per_second"],
-        )
-    except ReplayRefused as refused:
-        raise ApiError(400, "invalid_request", "validation_error", str(refused)) from refused
+    if order["dry_run"]:
+        return preview_replay(services.database, order["selection"])
+    ordered = order_replay(
+        services.database, order["selection"], _actor(), order["reason"], services.clock(), order["per_second"]
+    )
     if ordered.replay_id is not None:
         services.waker.wake()
     return ordered
@@ -90,15 +81,12 @@ def cancel(replay_id: int) -> Progress:
     """Stops a replay: what it has not released yet stays failed."""
     services = get_services()
     _progress(replay_id)
-    try:
-        cancel_replay(services.database, replay_id, _actor(), services.clock())
-    except ReplayRefused as refused:
-        raise ApiError(409, "invalid_request", "conflict", str(refused)) from refused
+    cancel_replay(services.database, replay_id, _actor(), services.clock())
     return _progress(replay_id)
 
 
 def _progress(replay_id: int) -> Progress:
-    progress = report_progress(get_services().database, replay_id) if replay_id < 2**63 else None
+    progress = report_progress(get_services().database, replay_id)
     if progress is None:
         raise ApiError(404, "not_found", "not_found", "There is no replay with this id.")
     return progress

@@ -7,14 +7,14 @@ from typing import Any, ClassVar
 
 from marshmallow import RAISE, Schema, ValidationError, fields, post_load, validate, validates_schema
 
+from webhook_app.db.types import MAX_ID
 from webhook_app.models.event import Channel, Delivery
 from webhook_app.usecases.redeliver.deliveries import DeliveryFilter
 from webhook_app.usecases.redeliver.replay import DEFAULT_PER_SECOND, MOST_IDS, Selection
 from webhook_app.web.api.fields import Choice, Term, Timestamp, WholeNumber
 from webhook_app.web.api.schemas import MAX_LIMIT, LastErrorSchema
 
-#: SQL's ids are 64 bits wide.
-_EventId = WholeNumber(validate.Range(1, 2**63 - 1))
+_EventId = WholeNumber(validate.Range(1, MAX_ID))
 
 
 class DeliveryFilterSchema(Schema):

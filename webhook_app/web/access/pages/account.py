@@ -9,8 +9,9 @@ from wtforms import PasswordField, SubmitField
 from wtforms.validators import EqualTo, InputRequired
 
 from webhook_app.logs import get_logger
-from webhook_app.usecases.access.accounts import AccountProblem, change_own_password
+from webhook_app.usecases.access.accounts import change_own_password
 from webhook_app.usecases.access.passwords import SHORTEST
+from webhook_app.usecases.refusals import Refused
 from webhook_app.web.access.throttle import throttled
 from webhook_app.web.people import current_person, roles_required, start_session
 from webhook_app.web.requests import get_services
@@ -56,8 +57,8 @@ def show() -> Response | tuple[str, int]:
                 changed = change_own_password(
                     services.database, person, form.current.data, form.new.data, services.clock()
                 )
-        except AccountProblem as problem:
-            form.form_errors.append(str(problem))
+        except Refused as refused:
+            form.form_errors.append(str(refused))
         else:
             start_session(changed)
             log.info("password changed", account=person.name)

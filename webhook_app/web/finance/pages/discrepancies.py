@@ -12,7 +12,6 @@ from webhook_app.models.role import Role
 from webhook_app.usecases.audit import Actor
 from webhook_app.usecases.finance.discrepancies import (
     DiscrepancyFilter,
-    DiscrepancyRefused,
     DiscrepancyReport,
     DiscrepancyState,
     acknowledge,
@@ -21,6 +20,7 @@ from webhook_app.usecases.finance.discrepancies import (
     list_discrepancies,
     reopen,
 )
+from webhook_app.usecases.refusals import Conflict
 from webhook_app.web.cursors import make_cursor
 from webhook_app.web.errors import ApiError
 from webhook_app.web.finance.discrepancy_schemas import ALL, DiscrepancyFilterSchema, to_filter
@@ -94,10 +94,9 @@ def acknowledge_one(discrepancy_id: int) -> Response | tuple[str, int]:
     services = get_services()
     try:
         done = acknowledge(services.database, discrepancy_id, note, _actor(), services.clock(), revision=int(revision))
-    except DiscrepancyRefused as refused:
+    except Conflict as refused:
         return _render(_find(discrepancy_id), note, f"Not acknowledged. {refused}"), 409
-    flash(f"Acknowledged: “{kind_words(done.kind).name}” of {done.merchant_transaction_id}.", "success")
-    return _go_back()
+    return _go_back("Acknowledged", done)
 
 
 @discrepancy_pages_blueprint.post("/discrepancies/<int:discrepancy_id>/reopen")
@@ -110,10 +109,9 @@ def reopen_one(discrepancy_id: int) -> Response | tuple[str, int]:
     services = get_services()
     try:
         done = reopen(services.database, discrepancy_id, reason, _actor(), services.clock())
-    except DiscrepancyRefused as refused:
+    except Conflict as refused:
         return _render(_find(discrepancy_id), reason, f"Not reopened. {refused}"), 409
-    flash(f"Open again: “{kind_words(done.kind).name}” of {done.merchant_transaction_id}.", "success")
-    return _go_back()
+    return _go_back("Open again", done)
 
 
 def _read_filter() -> FilterForm[DiscrepancyFilter]:
@@ -130,7 +128,7 @@ def _read_text(name: str) -> str:
 
 def _find(discrepancy_id: int) -> DiscrepancyReport:
     """Raises ApiError 404."""
-    found = find_discrepancy(get_services().database, discrepancy_id) if 0 < discrepancy_id < 2**63 else None
+    found = find_discrepancy(get_services().database, discrepancy_id)
     if found is None:
         raise ApiError(
             404, "not_found", "not_found", f"There is no discrepancy {discrepancy_id}. All are under Discrepancies."
@@ -153,8 +151,9 @@ def _render(discrepancy: DiscrepancyReport, typed: str = "", problem: str = "") 
     )
 
 
-def _go_back() -> Response:
-    """To where the form was."""
+def _go_back(what: str, done: DiscrepancyReport) -> Response:
+    """To the page that the form was on, which says what was done."""
+    flash(f"{what}: “{kind_words(done.kind).name}” of {done.merchant_transaction_id}.", "success")
     return redirect(local_path(request.form.get("back", url_for("discrepancy_pages.show_all"))), 303)
 
 

@@ -54,7 +54,7 @@ def show(event_id: int) -> str:
 
 def find_story(event_id: int) -> DeliveryStory:
     """Raises ApiError 404."""
-    story = tell_delivery(get_services().database, event_id) if 0 < event_id < 2**63 else None
+    story = tell_delivery(get_services().database, event_id)
     if story is None:
         raise ApiError(
             404,

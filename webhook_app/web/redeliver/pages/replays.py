@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from flask import Blueprint, flash, redirect, render_template, request, url_for
 from werkzeug.wrappers import Response
 
+from webhook_app.db.types import MAX_ID
 from webhook_app.models import Replay
 from webhook_app.models.role import Role
 from webhook_app.usecases.audit import Actor
@@ -16,13 +17,13 @@ from webhook_app.usecases.redeliver.deliveries import DeliveryFilter
 from webhook_app.usecases.redeliver.replay import (
     DEFAULT_PER_SECOND,
     Ordered,
-    ReplayRefused,
     Selection,
     cancel_replay,
     order_replay,
     preview_replay,
 )
 from webhook_app.usecases.redeliver.replay_reports import Progress, list_items, list_replays, report_progress
+from webhook_app.usecases.refusals import Conflict
 from webhook_app.web.cursors import make_cursor
 from webhook_app.web.errors import ApiError
 from webhook_app.web.layout.filter_form import FilterForm
@@ -59,10 +60,7 @@ def order() -> Response | tuple[str, int]:
     """First a preview; with `confirm`, the order itself. An order sent twice covers nothing twice."""
     order = _read_order()
     services = get_services()
-    try:
-        preview = preview_replay(services.database, order.selection)
-    except ReplayRefused as refused:
-        raise ApiError(400, "invalid_request", "validation_error", str(refused)) from refused
+    preview = preview_replay(services.database, order.selection)
     if not preview.replayed:
         return _nothing_to_replay(order, preview)
     if "confirm" not in request.form:
@@ -139,7 +137,7 @@ def cancel(replay_id: int) -> Response:
     services = get_services()
     try:
         count = cancel_replay(services.database, replay_id, _actor(), services.clock())
-    except ReplayRefused as refused:
+    except Conflict as refused:
         flash(str(refused), "info")
     else:
         flash(f"Cancelled: {count} that were not sent round yet stay failed.", "success")
@@ -187,7 +185,7 @@ def _read_ids(texts: Sequence[str]) -> tuple[int, ...]:
             "missing_param",
             "No delivery was selected. Go back and tick those to replay, or set a filter and replay all that match.",
         )
-    if not all(text.isascii() and text.isdigit() and 0 < len(text) < 20 and 0 < int(text) < 2**63 for text in texts):
+    if not all(text.isascii() and text.isdigit() and 0 < len(text) < 20 and 0 < int(text) <= MAX_ID for text in texts):
         raise ApiError(
             400, "invalid_request", "validation_error", "`ids` must be the ids of deliveries: whole numbers."
         )
@@ -234,7 +232,7 @@ def _nothing_to_replay(order: _Order, preview: Ordered) -> tuple[str, int]:
 
 
 def _find(replay_id: int) -> Progress:
-    progress = report_progress(get_services().database, replay_id) if replay_id < 2**63 else None
+    progress = report_progress(get_services().database, replay_id)
     if progress is None:
         raise ApiError(
             404, "not_found", "not_found", f"There is no replay {replay_id}. All that were ordered are under Replays."
