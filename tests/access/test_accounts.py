@@ -13,7 +13,7 @@ from webhook_app.models.audit import AuditAction
 from webhook_app.models.role import Role
 from webhook_app.usecases.access import accounts, passwords
 from webhook_app.usecases.access.accounts import AccountExists
-from webhook_app.usecases.audit import AuditFilter, list_entries, record
+from webhook_app.usecases.audit import Actor, AuditFilter, list_entries, record
 from webhook_app.usecases.refusals import Conflict, Refused
 
 
@@ -136,11 +136,11 @@ def test_audit_log_is_read_in_pages_and_narrowed(database: Database) -> None:
     with database.write() as session:
         for number in range(7):
             actor, action = ("eve", AuditAction.REPLAY) if number % 2 else ("bob", AuditAction.LOG_IN)
-            record(session, actor, "page", action, f"#{number}", "", {}, START + timedelta(seconds=number))
+            record(session, Actor(actor, "page"), action, f"#{number}", "", {}, START + timedelta(seconds=number))
     first = list_entries(database, AuditFilter(), 3)
     assert [entry.subject for entry in first.items] == ["#6", "#5", "#4"]
     with database.write() as session:
-        record(session, "bob", "page", AuditAction.LOG_IN, "#7", "", {}, START)
+        record(session, Actor("bob", "page"), AuditAction.LOG_IN, "#7", "", {}, START)
     second = list_entries(database, AuditFilter(), 3, first.next_after)
     assert [entry.subject for entry in second.items] == ["#3", "#2", "#1"]
     last = list_entries(database, AuditFilter(), 3, second.next_after)
@@ -152,6 +152,6 @@ def test_audit_log_is_read_in_pages_and_narrowed(database: Database) -> None:
 
 def test_audit_entry_takes_what_no_database_would(database: Database) -> None:
     with database.write() as session:
-        record(session, "a\x00b", "shell", AuditAction.REPLAY, "s" * 999, "r\ud800" * 999, {}, START)
+        record(session, Actor("a\x00b", "shell"), AuditAction.REPLAY, "s" * 999, "r\ud800" * 999, {}, START)
     (entry,) = list_entries(database, AuditFilter(), 9).items
     assert (len(entry.subject), len(entry.reason)) == (200, 500)

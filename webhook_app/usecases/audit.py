@@ -35,23 +35,20 @@ class AuditFilter:
 
 def record(
     session: Session,
-    actor: str,
-    via: str,
+    actor: Actor,
     action: AuditAction,
     subject: str,
     reason: str,
     details: Mapping[str, Any],
     now: datetime,
 ) -> None:
-    """Adds one entry; it is there if the session's transaction commits, and only then.
-
-    `via` is `page`, `rq`, `api` or `shell`; `details` must be JSON and must hold no secret.
-    """
+    """Adds one entry; it is there if the session's transaction commits, and only then. `details` must be JSON and must
+    hold no secret."""
     session.add(
         AuditEntry(
             at=now,
-            actor=storable(actor, 128),
-            via=via,
+            actor=storable(actor.name, 128),
+            via=actor.via,
             action=action,
             subject=storable(subject, 200),
             reason=storable(reason, 500),

@@ -16,6 +16,7 @@ from werkzeug.wrappers import Response
 
 from webhook_app.models.role import Role
 from webhook_app.usecases.access.accounts import Person, find_person, find_person_by_name
+from webhook_app.usecases.audit import Actor
 from webhook_app.web.errors import DATABASE_UNAVAILABLE, ApiError
 from webhook_app.web.local_path import local_path
 from webhook_app.web.requests import get_services
@@ -63,6 +64,13 @@ def current_person() -> Person | None:
     """Who is logged in, None when nobody is."""
     person: Person | None = getattr(current_user, "person", None)
     return person
+
+
+def current_actor(via: str = "page") -> Actor:
+    """Who is logged in, for the audit log. For guarded views alone: there somebody is."""
+    person = current_person()
+    assert person is not None, "the guard lets nobody else through"
+    return Actor(person.name, via)
 
 
 def person_shown() -> Person | None:

@@ -74,7 +74,7 @@ def create_account(
         with database.write() as session:
             session.add(account)
             session.flush()
-            _record(session, actor, AuditAction.CREATE_ACCOUNT, name, {"role": role}, now)
+            record(session, actor, AuditAction.CREATE_ACCOUNT, name, "", {"role": role}, now)
     except IntegrityError:
         raise AccountExists(f"There is an account {name} already.") from None
     return _report(account)
@@ -159,7 +159,8 @@ def enable(database: Database, name: str, actor: Actor, now: datetime) -> None:
 
 def record_log_in(database: Database, person: Person, address: str | None, now: datetime) -> None:
     with database.write() as session:
-        _record(session, Actor(person.name, "page"), AuditAction.LOG_IN, person.name, {"address": address}, now)
+        actor = Actor(person.name, "page")
+        record(session, actor, AuditAction.LOG_IN, person.name, "", {"address": address}, now)
 
 
 def _change(
@@ -182,17 +183,11 @@ def _change(
             statement.values(session_version=Account.session_version + 1, **values).returning(Account.id)
         ).all()
         if changed:
-            _record(session, actor, AuditAction.CHANGE_ACCOUNT, name, {"changed": what, **details}, now)
+            record(session, actor, AuditAction.CHANGE_ACCOUNT, name, "", {"changed": what, **details}, now)
             return
     if version is not None:
         raise Conflict("This account has been changed meanwhile; log in again.")
     raise Missing(f"There is no account {name}; `webhook-app users list` shows those that exist.")
-
-
-def _record(
-    session: Session, actor: Actor, action: AuditAction, name: str, details: Mapping[str, Any], now: datetime
-) -> None:
-    record(session, actor.name, actor.via, action, name, "", details, now)
 
 
 def _checked_hash(password: str, name: str) -> str:

@@ -33,7 +33,7 @@ def create_token(database: Database, name: str, role: Role, now: datetime, actor
     token = secrets.token_urlsafe(32)
     with database.write() as session:
         session.add(ApiToken(name=name, role=role, token_sha256=_digest(token), created_at=now))
-        record(session, actor.name, actor.via, AuditAction.CREATE_TOKEN, name, "", {"role": role}, now)
+        record(session, actor, AuditAction.CREATE_TOKEN, name, "", {"role": role}, now)
     return token
 
 

@@ -220,7 +220,7 @@ def _record(
     session: Session, actor: Actor, action: AuditAction, held: DiscrepancyReport, reason: str, now: datetime
 ) -> None:
     details = {"discrepancy": held.id, "kind": held.kind, "detail": held.detail, "revision": held.revision}
-    record(session, actor.name, actor.via, action, held.merchant_transaction_id, reason, details, now)
+    record(session, actor, action, held.merchant_transaction_id, reason, details, now)
 
 
 def _report(anomaly: Discrepancy, transaction: Transaction | None) -> DiscrepancyReport:

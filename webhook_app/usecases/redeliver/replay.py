@@ -100,16 +100,9 @@ def order_replay(
         if ordered.replayed:
             replay_id = _insert_replay(session, selection, actor, reason, now, per_second)
             ordered = Ordered(replay_id, ordered.matched, ordered.replayed, ordered.skipped)
-        record(
-            session,
-            actor=actor.name,
-            via=actor.via,
-            action=AuditAction.REPLAY,
-            subject=f"{ordered.replayed} of {ordered.matched} deliveries",
-            reason=reason,
-            details=selection.described() | {"replay_id": replay_id},
-            now=now,
-        )
+        subject = f"{ordered.replayed} of {ordered.matched} deliveries"
+        details = selection.described() | {"replay_id": replay_id}
+        record(session, actor, AuditAction.REPLAY, subject, reason, details, now)
     if replay_id is not None:
         release(database, replay_id, now)
     return ordered
@@ -135,16 +128,8 @@ def replay_from_rq(database: Database, merchant_transaction_id: str, actor: Acto
         session.add(ReplayItem(replay_id=replay_id, reconciliation_id=life.id, released_at=now))
         session.execute(update(Replay).where(Replay.id == replay_id).values(finished_at=now))
         write_replays(session, [changes.replay(life, now, alone=True)])
-        record(
-            session,
-            actor=actor.name,
-            via=actor.via,
-            action=AuditAction.REPLAY,
-            subject=merchant_transaction_id,
-            reason=reason,
-            details={"replay_id": replay_id},
-            now=now,
-        )
+        details = {"replay_id": replay_id}
+        record(session, actor, AuditAction.REPLAY, merchant_transaction_id, reason, details, now)
         return True
 
 
@@ -164,16 +149,8 @@ def cancel_replay(database: Database, replay_id: int, actor: Actor, now: datetim
             .values(skipped=f"cancelled by {actor.name}"[:200])
         )
         count: int = cancelled.rowcount  # type: ignore[attr-defined]  # a Result of an UPDATE has it
-        record(
-            session,
-            actor=actor.name,
-            via=actor.via,
-            action=AuditAction.CANCEL_REPLAY,
-            subject=f"replay {replay_id}",
-            reason="cancelled",
-            details={"replay_id": replay_id, "not_released": count},
-            now=now,
-        )
+        details = {"replay_id": replay_id, "not_released": count}
+        record(session, actor, AuditAction.CANCEL_REPLAY, f"replay {replay_id}", "cancelled", details, now)
         return count
 
 

@@ -10,6 +10,7 @@ from flask_httpauth import HTTPTokenAuth
 
 from webhook_app.models.role import Role
 from webhook_app.usecases.access.tokens import Caller, find_caller
+from webhook_app.usecases.audit import Actor
 from webhook_app.web.errors import ApiError
 from webhook_app.web.requests import get_services
 
@@ -41,6 +42,11 @@ token_auth = _BearerTokens(scheme="Bearer")
 
 #: Roles that may read transactions.
 READERS = [str(Role.FINANCE), str(Role.ADMIN)]
+
+
+def calling_actor() -> Actor:
+    """Whose token it is, for the audit log. For views that a token protects."""
+    return Actor(token_auth.current_user().name, "api")
 
 
 @token_auth.verify_token

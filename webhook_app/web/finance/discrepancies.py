@@ -7,7 +7,6 @@ from typing import Any
 from flask_smorest import Blueprint
 from marshmallow import RAISE
 
-from webhook_app.usecases.audit import Actor
 from webhook_app.usecases.finance.discrepancies import (
     DiscrepancyReport,
     acknowledge,
@@ -15,7 +14,7 @@ from webhook_app.usecases.finance.discrepancies import (
     list_discrepancies,
     reopen,
 )
-from webhook_app.web.api.auth import READERS, token_auth
+from webhook_app.web.api.auth import READERS, calling_actor, token_auth
 from webhook_app.web.cursors import make_cursor, read_cursor
 from webhook_app.web.finance.discrepancy_schemas import (
     AcknowledgementSchema,
@@ -60,7 +59,7 @@ def acknowledge_one(order: dict[str, Any], discrepancy_id: int) -> DiscrepancyRe
     """Notes that a person has looked at it. 409 where it is not open, or has changed since it was seen."""
     services = get_services()
     return acknowledge(
-        services.database, discrepancy_id, order["note"], _caller(), services.clock(), order.get("revision")
+        services.database, discrepancy_id, order["note"], calling_actor(), services.clock(), order.get("revision")
     )
 
 
@@ -72,8 +71,4 @@ def acknowledge_one(order: dict[str, Any], discrepancy_id: int) -> DiscrepancyRe
 def reopen_one(order: dict[str, Any], discrepancy_id: int) -> DiscrepancyReport:
     """Takes an acknowledgement back. 409 where it is not acknowledged."""
     services = get_services()
-    return reopen(services.database, discrepancy_id, order["reason"], _caller(), services.clock())
-
-
-def _caller() -> Actor:
-    return Actor(token_auth.current_user().name, "api")
+    return reopen(services.database, discrepancy_id, order["reason"], calling_actor(), services.clock())

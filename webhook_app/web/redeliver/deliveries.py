@@ -8,7 +8,6 @@ from flask_smorest import Blueprint
 from marshmallow import RAISE
 
 from webhook_app.models.role import Role
-from webhook_app.usecases.audit import Actor
 from webhook_app.usecases.redeliver.deliveries import list_deliveries
 from webhook_app.usecases.redeliver.replay import (
     Ordered,
@@ -17,7 +16,7 @@ from webhook_app.usecases.redeliver.replay import (
     preview_replay,
 )
 from webhook_app.usecases.redeliver.replay_reports import Progress, report_progress
-from webhook_app.web.api.auth import token_auth
+from webhook_app.web.api.auth import calling_actor, token_auth
 from webhook_app.web.cursors import make_cursor, read_cursor
 from webhook_app.web.errors import ApiError
 from webhook_app.web.redeliver.schemas import (
@@ -58,7 +57,7 @@ def replay(order: dict[str, Any]) -> Ordered:
     if order["dry_run"]:
         return preview_replay(services.database, order["selection"])
     ordered = order_replay(
-        services.database, order["selection"], _actor(), order["reason"], services.clock(), order["per_second"]
+        services.database, order["selection"], calling_actor(), order["reason"], services.clock(), order["per_second"]
     )
     if ordered.replay_id is not None:
         services.waker.wake()
@@ -81,7 +80,7 @@ def cancel(replay_id: int) -> Progress:
     """Stops a replay: what it has not released yet stays failed."""
     services = get_services()
     _progress(replay_id)
-    cancel_replay(services.database, replay_id, _actor(), services.clock())
+    cancel_replay(services.database, replay_id, calling_actor(), services.clock())
     return _progress(replay_id)
 
 
@@ -90,8 +89,3 @@ def _progress(replay_id: int) -> Progress:
     if progress is None:
         raise ApiError(404, "not_found", "not_found", "There is no replay with this id.")
     return progress
-
-
-def _actor() -> Actor:
-    caller = token_auth.current_user()
-    return Actor(caller.name, "api")

@@ -17,10 +17,9 @@ from rq.worker.base import BaseWorker
 
 from webhook_app.adapters.queueing import SHOWS_FAILED, SLOW_QUEUE
 from webhook_app.models.event import Delivery
-from webhook_app.usecases.audit import Actor
 from webhook_app.usecases.redeliver.deliveries import DeliveryFilter
 from webhook_app.usecases.redeliver.replay import DEFAULT_PER_SECOND, Selection, order_replay, replay_from_rq
-from webhook_app.web.people import current_person
+from webhook_app.web.people import current_actor
 from webhook_app.web.requests import get_services
 
 _REASON = "requeued on the RQ dashboard"
@@ -57,7 +56,7 @@ def requeue_job(job_id: str) -> ResponseReturnValue:
     if not job.meta.get(SHOWS_FAILED):
         return _requeue_in_rq(job)
     merchant_transaction_id = str(job.args[0])
-    if not replay_from_rq(services.database, merchant_transaction_id, _actor(), _REASON, services.clock()):
+    if not replay_from_rq(services.database, merchant_transaction_id, current_actor("rq"), _REASON, services.clock()):
         return _refused("It is not failed any more: there is nothing to replay.")
     with suppress(RedisError):  # the replay is in SQL; the clock dispatches it when Redis is back
         services.queues.dispatch([merchant_transaction_id])
@@ -70,7 +69,7 @@ def requeue_all(queue_name: str) -> ResponseReturnValue:
     if queue_name != SLOW_QUEUE:
         return _requeue_all_in_rq(queue_name)
     wanted = Selection(wanted=DeliveryFilter(state=str(Delivery.FAILED)))
-    ordered = order_replay(services.database, wanted, _actor(), f"{_REASON}: all", services.clock())
+    ordered = order_replay(services.database, wanted, current_actor("rq"), f"{_REASON}: all", services.clock())
     if ordered.replay_id is None:
         return _refused("Nothing is failed that does not wait in a replay already.")
     services.waker.wake()
@@ -141,9 +140,3 @@ def _describe_job(worker: BaseWorker) -> str | dict[str, Any]:
         }
     except (NoSuchJobError, DeserializationError):
         return "idle"  # it has just ended
-
-
-def _actor() -> Actor:
-    person = current_person()
-    assert person is not None, "the guard has let an admin through"
-    return Actor(person.name, "rq")

@@ -9,7 +9,6 @@ from werkzeug.wrappers import Response
 
 from webhook_app.db.keyset_page import Page
 from webhook_app.models.role import Role
-from webhook_app.usecases.audit import Actor
 from webhook_app.usecases.finance.discrepancies import (
     DiscrepancyFilter,
     DiscrepancyReport,
@@ -28,7 +27,7 @@ from webhook_app.web.finance.discrepancy_words import KINDS, kind_words
 from webhook_app.web.layout.filter_form import FilterForm, check, clean, find_strange
 from webhook_app.web.layout.paging import read_after
 from webhook_app.web.local_path import local_path
-from webhook_app.web.people import current_person, roles_required
+from webhook_app.web.people import current_actor, roles_required
 from webhook_app.web.requests import get_services
 
 discrepancy_pages_blueprint = Blueprint("discrepancy_pages", __name__)
@@ -93,7 +92,9 @@ def acknowledge_one(discrepancy_id: int) -> Response | tuple[str, int]:
         return _render(seen, note, f"Say in 1 to {LONGEST_NOTE} characters what was found or done."), 400
     services = get_services()
     try:
-        done = acknowledge(services.database, discrepancy_id, note, _actor(), services.clock(), revision=int(revision))
+        done = acknowledge(
+            services.database, discrepancy_id, note, current_actor(), services.clock(), revision=int(revision)
+        )
     except Conflict as refused:
         return _render(_find(discrepancy_id), note, f"Not acknowledged. {refused}"), 409
     return _go_back("Acknowledged", done)
@@ -108,7 +109,7 @@ def reopen_one(discrepancy_id: int) -> Response | tuple[str, int]:
         return _render(seen, reason, f"Say in 1 to {LONGEST_NOTE} characters why it has to be looked at again."), 400
     services = get_services()
     try:
-        done = reopen(services.database, discrepancy_id, reason, _actor(), services.clock())
+        done = reopen(services.database, discrepancy_id, reason, current_actor(), services.clock())
     except Conflict as refused:
         return _render(_find(discrepancy_id), reason, f"Not reopened. {refused}"), 409
     return _go_back("Open again", done)
@@ -155,9 +156,3 @@ def _go_back(what: str, done: DiscrepancyReport) -> Response:
     """To the page that the form was on, which says what was done."""
     flash(f"{what}: “{kind_words(done.kind).name}” of {done.merchant_transaction_id}.", "success")
     return redirect(local_path(request.form.get("back", url_for("discrepancy_pages.show_all"))), 303)
-
-
-def _actor() -> Actor:
-    person = current_person()
-    assert person is not None, "the guard has seen to it"
-    return Actor(person.name, "page")

@@ -12,7 +12,6 @@ from werkzeug.wrappers import Response
 from webhook_app.db.types import MAX_ID
 from webhook_app.models import Replay
 from webhook_app.models.role import Role
-from webhook_app.usecases.audit import Actor
 from webhook_app.usecases.redeliver.deliveries import DeliveryFilter
 from webhook_app.usecases.redeliver.replay import (
     DEFAULT_PER_SECOND,
@@ -28,7 +27,7 @@ from webhook_app.web.cursors import make_cursor
 from webhook_app.web.errors import ApiError
 from webhook_app.web.layout.filter_form import FilterForm
 from webhook_app.web.layout.paging import read_after
-from webhook_app.web.people import current_person, roles_required
+from webhook_app.web.people import current_actor, roles_required
 from webhook_app.web.redeliver.pages.deliveries import find_story, render_story
 from webhook_app.web.redeliver.pages.delivery_filter import LABELS, read_filter
 from webhook_app.web.requests import get_services
@@ -68,7 +67,7 @@ def order() -> Response | tuple[str, int]:
     if order.problems:
         return _render_preview(order, preview), 400
     ordered = order_replay(
-        services.database, order.selection, _actor(), order.reason, services.clock(), order.per_second
+        services.database, order.selection, current_actor(), order.reason, services.clock(), order.per_second
     )
     if ordered.replay_id is None:
         return _nothing_to_replay(order, ordered)  # somebody else's order came first
@@ -85,7 +84,7 @@ def order_one(event_id: int) -> Response | tuple[str, int]:
     if problem := _reason_problem(reason):
         return render_story(story, reason, problem), 400
     services = get_services()
-    ordered = order_replay(services.database, Selection((event_id,)), _actor(), reason, services.clock())
+    ordered = order_replay(services.database, Selection((event_id,)), current_actor(), reason, services.clock())
     if ordered.replay_id is None:
         why = ordered.skipped[0].why if ordered.skipped else "it has changed meanwhile"
         return render_story(find_story(event_id), reason, f"Not replayed: {why}."), 409
@@ -136,7 +135,7 @@ def cancel(replay_id: int) -> Response:
     _find(replay_id)
     services = get_services()
     try:
-        count = cancel_replay(services.database, replay_id, _actor(), services.clock())
+        count = cancel_replay(services.database, replay_id, current_actor(), services.clock())
     except Conflict as refused:
         flash(str(refused), "info")
     else:
@@ -238,9 +237,3 @@ def _find(replay_id: int) -> Progress:
             404, "not_found", "not_found", f"There is no replay {replay_id}. All that were ordered are under Replays."
         )
     return progress
-
-
-def _actor() -> Actor:
-    person = current_person()
-    assert person is not None, "the guard has seen to it"
-    return Actor(person.name, "page")
