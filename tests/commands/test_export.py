@@ -65,7 +65,11 @@ def test_file_is_named_after_filter_and_moment(
     wanted = TransactionFilter(q="id-2", status="completed")
     assert (folder / name).read_bytes() == b"".join(export_file(database, wanted, file_format))
     assert done.stdout == f"4 rows in {name}.\n"
-    assert done.stderr == "Waiting for Proof's word: 2 being reconciled, 2 failed, 2 never confirmed.\n"
+    assert done.stderr == (
+        "2 are being reconciled, 2 have failed to be reconciled: what is shown of them may be out of date, "
+        "or may come to belong here.\n"
+        "2 more were never confirmed and may belong here.\n"
+    )
     assert (folder / name).stat().st_mode & 0o777 == 0o666 & ~current_umask()
 
 
@@ -159,7 +163,7 @@ def test_terminal_shows_how_far_it_is_and_a_pipe_gets_the_file_alone(database: D
     assert content == b"".join(export_file(database, TransactionFilter(), FileFormat.NDJSON))
     assert "40/40" in shown
     assert "40 rows in -." in shown
-    assert "Waiting for Proof's word" in shown
+    assert "what is shown of them may be out of date" in shown
 
 
 def test_closed_pipe_ends_it_quietly(database: Database, folder: Path) -> None:

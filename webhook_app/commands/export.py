@@ -16,11 +16,10 @@ from webhook_app.commands.interrupts import Interrupts, held_interrupts
 from webhook_app.commands.options import filter_options, make_filter
 from webhook_app.config import load_settings
 from webhook_app.db.database import Database
-from webhook_app.domain.timestamps import format_timestamp
 from webhook_app.logs import configure_logging
 from webhook_app.services import utc_now
 from webhook_app.usecases.finance.export import count_rows, export_columns, export_rows
-from webhook_app.usecases.finance.freshness import Freshness, read_freshness
+from webhook_app.usecases.finance.freshness import describe_freshness, read_freshness
 from webhook_app.usecases.finance.transaction_filter import TransactionFilter
 
 #: Rows between two looks of the progress bar at the time.
@@ -68,7 +67,8 @@ def export(file_format: str, output: Path | None, force: bool, **given: Any) -> 
         except BrokenPipeError:
             sys.exit(_PIPE_CLOSED)
     click.echo(f"{rows:,} {'row' if rows == 1 else 'rows'} in {target}.", err=target == _STDOUT)
-    click.echo(_tell(freshness, wanted), err=True)
+    for sentence in describe_freshness(freshness, wanted, "{:,}".format):
+        click.echo(sentence, err=True)
 
 
 def _check_target(target: Path, force: bool) -> None:
@@ -147,16 +147,3 @@ class _Counted(Iterator[Sequence[object]]):
 
     def close(self) -> None:
         self._rows.close()
-
-
-def _tell(freshness: Freshness, wanted: TransactionFilter) -> str:
-    """How fresh it is, in one sentence."""
-    unconfirmed = _counted(freshness, freshness.unconfirmed)
-    if wanted.as_of is not None:
-        return f"Heard of by {format_timestamp(wanted.as_of)} and not confirmed yet then: {unconfirmed}."
-    pending, failed = (_counted(freshness, count) for count in (freshness.pending, freshness.failed))
-    return f"Waiting for Proof's word: {pending} being reconciled, {failed} failed, {unconfirmed} never confirmed."
-
-
-def _counted(freshness: Freshness, count: int | None) -> str:
-    return f"{count or 0:,}{' or more' if (count or 0) >= freshness.most_counted else ''}"

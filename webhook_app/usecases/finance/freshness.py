@@ -1,8 +1,10 @@
-"""How fresh an answer is: how many of its transactions wait for Proof's word. Stale data is never silent."""
+"""How fresh an answer is, in counts and in sentences: lists, totals, files and the shell all take both from here."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from datetime import datetime
 
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
@@ -27,7 +29,7 @@ MOST_COUNTED = 10_000
 class Freshness:
     """Transactions in a filter, or that may come to be in it, whose state at Proof may be another than the one told.
 
-    As of a past moment, `pending` and `failed` are None: what was confirmed then cannot get stale.
+    As of a past time, `pending` and `failed` are None: what was confirmed then cannot get stale.
     """
 
     pending: int | None
@@ -38,20 +40,35 @@ class Freshness:
     """Never confirmed, so that it is not known whether they belong here."""
     most_counted: int = MOST_COUNTED
     """A count that has reached this may be larger in truth."""
+    is_paused: bool = False
+    """Whether all calls to Proof are paused, so that nothing is confirmed at present."""
+
+
+#: What each count means, for schemas and headers.
+MEANINGS: Mapping[str, str] = {
+    "pending": "Transactions in the filter that are being reconciled. Not as of a past time.",
+    "failed": "Transactions in the filter that failed to be reconciled. Not as of a past time.",
+    "unconfirmed": "Transactions that were never confirmed, or not yet at the time asked for.",
+}
 
 
 def read_freshness(database: Database, wanted: TransactionFilter) -> Freshness:
-    """Of the present, or of what was confirmed at the moment that is asked for."""
+    """Of the present, or of what was confirmed at the time that is asked for."""
     with database.read() as session:
-        if wanted.as_of is not None:
-            return count_unconfirmed_then(session, wanted)
-        return count_unsettled(session, wanted, is_paused=read_gate(session).is_paused)
+        return count_freshness(session, wanted, is_paused=read_gate(session).is_paused)
+
+
+def count_freshness(session: Session, wanted: TransactionFilter, *, is_paused: bool) -> Freshness:
+    """The same in a transaction that is open already."""
+    if wanted.as_of is not None:
+        return _count_unconfirmed_then(session, wanted, wanted.as_of)
+    return count_unsettled(session, wanted, is_paused=is_paused)
 
 
 def count_unsettled(session: Session, wanted: TransactionFilter, *, is_paused: bool) -> Freshness:
     """Counts up to MOST_COUNTED of each: those in the filter, and those that Proof's next word may bring into it.
 
-    As of a past moment nothing is counted: see `count_unconfirmed_then`.
+    As of a past time nothing is counted, since that would look at every transaction: see `count_freshness`.
     """
     if wanted.as_of is not None:
         return Freshness(None, None, None)
@@ -68,17 +85,27 @@ def count_unsettled(session: Session, wanted: TransactionFilter, *, is_paused: b
         pending=_count(session, in_filter.where(Reconciliation.state.in_(under_way))),
         failed=_count(session, in_filter.where(Reconciliation.state == State.FAILED)),
         unconfirmed=_count(session, narrow_work(never_confirmed, wanted, is_paused=is_paused)),
+        is_paused=is_paused,
     )
 
 
-def count_unconfirmed_then(session: Session, wanted: TransactionFilter) -> Freshness:
-    """As of a past moment: how many had been heard of by then and not been confirmed. Looks at each of them."""
-    assert wanted.as_of is not None
+def describe_freshness(freshness: Freshness, wanted: TransactionFilter, write: Callable[[int], str]) -> Sequence[str]:
+    """Sentences on what is not certain of the transactions in a filter; where all of it is, one that says so. `write`
+    writes a count."""
+    if wanted.as_of is not None:
+        return list(_describe_then(freshness, write))
+    return list(_describe(freshness, wanted, write)) or [
+        "Up to date: none of these waits for Proof's word, and none has failed to be reconciled."
+    ]
+
+
+def _count_unconfirmed_then(session: Session, wanted: TransactionFilter, as_of: datetime) -> Freshness:
+    """How many were known by then and not confirmed. Looks at each of them."""
     held = select(TransactionVersion.id).where(
         TransactionVersion.merchant_transaction_id == Reconciliation.merchant_transaction_id,
-        TransactionVersion.recorded_at <= wanted.as_of,
+        TransactionVersion.recorded_at <= as_of,
     )
-    query = select(Reconciliation.id).where(Reconciliation.created_at <= wanted.as_of, ~held.exists())
+    query = select(Reconciliation.id).where(Reconciliation.created_at <= as_of, ~held.exists())
     if wanted.q is not None:
         query = query.where(is_part_of(wanted.q, Reconciliation))
     return Freshness(None, None, _count(session, query))
@@ -86,3 +113,41 @@ def count_unconfirmed_then(session: Session, wanted: TransactionFilter) -> Fresh
 
 def _count(session: Session, query: AnySelect) -> int:
     return session.scalar(select(func.count()).select_from(query.limit(MOST_COUNTED).subquery())) or 0
+
+
+def _describe(freshness: Freshness, wanted: TransactionFilter, write: Callable[[int], str]) -> Iterator[str]:
+    if freshness.is_paused:
+        yield "Calls to Proof are paused: until they go on, nothing is confirmed."
+    pending, failed = freshness.pending or 0, freshness.failed or 0
+    waiting = []
+    if pending:
+        doing = "waiting to be reconciled" if freshness.is_paused else "being reconciled"
+        waiting.append(f"{_written(freshness, pending, write)} {'is' if pending == 1 else 'are'} {doing}")
+    if failed:
+        has = "has" if failed == 1 else "have"
+        waiting.append(f"{_written(freshness, failed, write)} {has} failed to be reconciled")
+    if waiting:
+        them = "it" if pending + failed == 1 else "them"
+        may_come = wanted.status is not None or wanted.updated_from is not None
+        yield (
+            f"{', '.join(waiting)}: what is shown of {them} may be out of date"
+            + (", or may come to belong here." if may_come else ".")
+        )
+    if freshness.unconfirmed:
+        count = _written(freshness, freshness.unconfirmed, write)
+        was, them = ("was", "it") if freshness.unconfirmed == 1 else ("were", "them")
+        if wanted.asks_for_confirmed:
+            yield f"{count} more {was} never confirmed and may belong here."
+        else:
+            yield f"{count} {was} never confirmed: of {them} only what was reported is known."
+
+
+def _describe_then(freshness: Freshness, write: Callable[[int], str]) -> Iterator[str]:
+    if freshness.unconfirmed:
+        count = _written(freshness, freshness.unconfirmed, write)
+        was, they = ("was", "it") if freshness.unconfirmed == 1 else ("were", "they")
+        yield (f"{count} more {was} known by then and not confirmed yet: it is not known whether {they} belonged here.")
+
+
+def _written(freshness: Freshness, count: int, write: Callable[[int], str]) -> str:
+    return f"{write(count)} or more" if count >= freshness.most_counted else write(count)

@@ -18,7 +18,7 @@ from webhook_app.db.sums import exact_sum
 from webhook_app.db.timestamps import local_day
 from webhook_app.domain.time_zones import offsets_between
 from webhook_app.models import TransactionVersion
-from webhook_app.usecases.finance.freshness import Freshness, count_unconfirmed_then, count_unsettled
+from webhook_app.usecases.finance.freshness import Freshness, count_freshness
 from webhook_app.usecases.finance.transaction_filter import AnySelect, TransactionFilter, narrow_confirmed
 from webhook_app.usecases.reconcile.stored_gate import read_gate
 from webhook_app.usecases.refusals import Refused
@@ -116,9 +116,7 @@ def summarise(database: Database, wanted: TransactionFilter, grouping: Grouping)
             rows=rows,
             count=sum(row.count for row in rows),
             last_confirmed_at=max((row[-1] for row in found), default=None),
-            freshness=count_unsettled(session, wanted, is_paused=is_paused)
-            if wanted.as_of is None
-            else count_unconfirmed_then(session, wanted),
+            freshness=count_freshness(session, wanted, is_paused=is_paused),
         )
 
 

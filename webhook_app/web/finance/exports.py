@@ -11,7 +11,7 @@ from marshmallow import RAISE, post_load
 from webhook_app.adapters.table_files import FileFormat, file_name
 from webhook_app.domain.timestamps import format_timestamp
 from webhook_app.usecases.finance.export import export_file
-from webhook_app.usecases.finance.freshness import MOST_COUNTED, Freshness, read_freshness
+from webhook_app.usecases.finance.freshness import MEANINGS, MOST_COUNTED, Freshness, read_freshness
 from webhook_app.usecases.finance.transaction_filter import TransactionFilter
 from webhook_app.web.api.auth import READERS, token_auth
 from webhook_app.web.api.fields import Choice
@@ -48,10 +48,8 @@ _HEADERS = {
         "required": True,
         "schema": {"type": "string"},
     },
-    "X-Pending": _counted("Transactions in the filter that are being reconciled. Not as of a moment."),
-    "X-Failed": _counted("Transactions in the filter that failed to be reconciled. Not as of a moment."),
-    "X-Unconfirmed": _counted("Transactions that were never confirmed, or not yet at the moment asked for."),
-    "X-As-Of": {"description": "The moment that was asked for.", "schema": {"type": "string", "format": "date-time"}},
+    **{f"X-{name.title()}": _counted(meaning) for name, meaning in MEANINGS.items()},
+    "X-As-Of": {"description": "The time that was asked for.", "schema": {"type": "string", "format": "date-time"}},
 }
 
 
@@ -82,15 +80,11 @@ def send_export(wanted: TransactionFilter, file_format: FileFormat) -> Response:
     freshness = read_freshness(services.database, wanted)
     name = file_name("transactions", wanted.described(), services.clock(), file_format.extension)
     response = stream_file(export_file(services.database, wanted, file_format), file_format.media_type, name)
-    response.headers.update(_tell(freshness, wanted))
+    response.headers.update(_freshness_headers(freshness, wanted))
     return response
 
 
-def _tell(freshness: Freshness, wanted: TransactionFilter) -> dict[str, str]:
-    told = {
-        "X-Pending": freshness.pending,
-        "X-Failed": freshness.failed,
-        "X-Unconfirmed": freshness.unconfirmed,
-        "X-As-Of": format_timestamp(wanted.as_of),
-    }
-    return {name: str(value) for name, value in told.items() if value is not None}
+def _freshness_headers(freshness: Freshness, wanted: TransactionFilter) -> dict[str, str]:
+    values = {f"X-{name.title()}": getattr(freshness, name) for name in MEANINGS}
+    values["X-As-Of"] = format_timestamp(wanted.as_of)
+    return {name: str(value) for name, value in values.items() if value is not None}

@@ -14,6 +14,7 @@ from webhook_app.models.discrepancy import DiscrepancyKind
 from webhook_app.models.event import Channel, Delivery
 from webhook_app.models.reconciliation import State
 from webhook_app.usecases.finance.cross_field_validation import find_contradictions
+from webhook_app.usecases.finance.freshness import MEANINGS
 from webhook_app.usecases.finance.summary import DayOf, Dimension, Grouping
 from webhook_app.usecases.finance.transaction_filter import ANY_DISCREPANCY, TransactionFilter
 from webhook_app.usecases.reconcile.report import PAUSED
@@ -169,9 +170,9 @@ class FreshnessSchema(Schema):
     """Transactions in the filter whose state at Proof may be another than the one told here. A count that has reached
     `most_counted` may be larger. Null where it says nothing: what was confirmed at a past moment cannot get stale."""
 
-    pending = fields.Integer(allow_none=True)
-    failed = fields.Integer(allow_none=True)
-    unconfirmed = fields.Integer(allow_none=True)
+    pending = fields.Integer(allow_none=True, metadata={"description": MEANINGS["pending"]})
+    failed = fields.Integer(allow_none=True, metadata={"description": MEANINGS["failed"]})
+    unconfirmed = fields.Integer(allow_none=True, metadata={"description": MEANINGS["unconfirmed"]})
     most_counted = fields.Integer()
 
 

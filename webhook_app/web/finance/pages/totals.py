@@ -13,12 +13,12 @@ from flask import Blueprint, render_template, request
 
 from webhook_app.domain.money import add_amounts
 from webhook_app.models.role import Role
+from webhook_app.usecases.finance.freshness import describe_freshness
 from webhook_app.usecases.finance.summary import Dimension, Grouping, Summary, SummaryRow, TooManyGroups, summarise
-from webhook_app.usecases.reconcile.stored_gate import read_gate
-from webhook_app.web.finance.pages.freshness import tell_freshness
 from webhook_app.web.finance.pages.periods import divide
 from webhook_app.web.finance.pages.plots import STATUSES, list_numbers, plot_status_mix, plot_volume
 from webhook_app.web.finance.pages.transaction_filter import TransactionForm, read_filter
+from webhook_app.web.layout.template_filters import grouped
 from webhook_app.web.people import roles_required
 from webhook_app.web.requests import get_services
 
@@ -57,10 +57,7 @@ def show() -> tuple[str, int]:
     form = read_filter(request.args)
     if form.problems:
         return render_template("finance/transaction_totals.html", form=form, summary=None), 400
-    database = get_services().database
     summary, has_days = _summarise(form)
-    with database.read() as session:
-        is_paused = read_gate(session).is_paused
     fiat = sum_up(summary.rows, "fiat_currency", "fiat_amount")
     crypto = sum_up(summary.rows, "currency", "crypto_amount")
     choices = _choose(fiat, crypto)
@@ -76,7 +73,7 @@ def show() -> tuple[str, int]:
         "finance/transaction_totals.html",
         form=form,
         summary=summary,
-        freshness=tell_freshness(summary.freshness, form.wanted, is_paused=is_paused),
+        freshness=describe_freshness(summary.freshness, form.wanted, grouped),
         statuses=[status for status in STATUSES if any(status in line.by_status for line in crypto)],
         tables=[("Fiat amounts", fiat), ("Crypto amounts", crypto)],
         has_days=has_days,

@@ -11,16 +11,15 @@ from flask import Blueprint, current_app, render_template, request, url_for
 from webhook_app.domain.status import Status
 from webhook_app.models.reconciliation import State
 from webhook_app.models.role import Role
-from webhook_app.usecases.finance.freshness import Freshness
+from webhook_app.usecases.finance.freshness import Freshness, describe_freshness
 from webhook_app.usecases.finance.reports import TransactionPage, list_transactions
 from webhook_app.usecases.finance.summary import DayOf
 from webhook_app.usecases.finance.transaction_filter import ANY_DISCREPANCY
 from webhook_app.usecases.reconcile.report import PAUSED
-from webhook_app.usecases.reconcile.stored_gate import read_gate
 from webhook_app.web.finance.discrepancy_words import KINDS
 from webhook_app.web.finance.list_cursors import make_list_cursor
-from webhook_app.web.finance.pages.freshness import tell_freshness
 from webhook_app.web.finance.pages.transaction_filter import TransactionForm, read_after, read_filter
+from webhook_app.web.layout.template_filters import grouped
 from webhook_app.web.people import roles_required
 from webhook_app.web.requests import get_services
 
@@ -53,12 +52,9 @@ def show_all() -> tuple[str, int]:
     form = read_filter(request.args)
     after, lost = read_after(_LISTING, form.wanted, request.args.get("cursor")) if not form.problems else (None, None)
     is_wrong = bool(form.problems or lost)
-    page, is_paused = TransactionPage(items=[], freshness=Freshness(None, None, None)), False
+    page = TransactionPage(items=[], freshness=Freshness(None, None, None))
     if not is_wrong:
-        database = get_services().database
-        page = list_transactions(database, form.wanted, PER_PAGE, after)
-        with database.read() as session:
-            is_paused = read_gate(session).is_paused
+        page = list_transactions(get_services().database, form.wanted, PER_PAGE, after)
     html = render_template(
         "finance/transactions.html",
         form=form,
@@ -66,7 +62,7 @@ def show_all() -> tuple[str, int]:
         lost=lost,
         is_wrong=is_wrong,
         page=page,
-        freshness=[] if is_wrong else tell_freshness(page.freshness, form.wanted, is_paused=is_paused),
+        freshness=[] if is_wrong else describe_freshness(page.freshness, form.wanted, grouped),
         totals_path=_totals_path(form),
         downloads=list(_downloads(form)),
         next_cursor=make_list_cursor(_LISTING, form.wanted.described(), page.next_after),
