@@ -9,6 +9,9 @@ USABLE_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
 
 _UNSTORABLE = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ud800-\udfff]")
 
+#: A text that `storable` leaves as it is, as JSON Schema's regular expressions put it; JSON has no lone surrogates.
+STORABLE_PATTERN = r"^[^\u0000-\u0008\u000b\u000c\u000e-\u001f\u007f]+$"
+
 
 def is_usable_id(text: str) -> bool:
     return USABLE_ID.fullmatch(text) is not None

@@ -12,12 +12,9 @@ from marshmallow import Schema, fields
 from werkzeug.routing import Rule
 
 from webhook_app.domain.money import MAX_INTEGER_DIGITS, MAX_SCALE
-from webhook_app.domain.text import USABLE_ID
+from webhook_app.domain.text import STORABLE_PATTERN, USABLE_ID
 from webhook_app.web.api.auth import allowed_roles
 from webhook_app.web.api.fields import Amount, Term
-
-#: What `webhook_app.domain.text` lets into a database, as JSON Schema's regular expressions put it.
-STORABLE = r"^[^\u0000-\u0008\u000b\u000c\u000e-\u001f\u007f]+$"
 
 PATH_PARAMETERS: Mapping[str, Mapping[str, Any]] = {
     "merchant_transaction_id": {
@@ -101,7 +98,7 @@ def describe_field(_converter: object, field: fields.Field[Any], **_: Any) -> di
     if isinstance(field, Amount):
         return {"pattern": f"^[0-9]{{1,{MAX_INTEGER_DIGITS}}}(\\.[0-9]{{1,{MAX_SCALE}}})?$", "examples": ["99.50"]}
     if isinstance(field, Term):
-        return {"minLength": 1, "maxLength": 128, "pattern": STORABLE}
+        return {"minLength": 1, "maxLength": 128, "pattern": STORABLE_PATTERN}
     return {}
 
 

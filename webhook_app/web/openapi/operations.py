@@ -10,10 +10,9 @@ from marshmallow import Schema, fields, validate
 from werkzeug.routing import Rule
 
 from webhook_app.config import Settings
-from webhook_app.domain.text import USABLE_ID
 from webhook_app.readiness import CHECKS
-from webhook_app.web.openapi.conventions import STORABLE, ErrorSchema
-from webhook_app.web.receive.event_schema import MAX_STATUS
+from webhook_app.web.openapi.conventions import ErrorSchema
+from webhook_app.web.receive.event_schema import WebhookEventSchema
 
 TAGS = (
     {"name": "webhooks", "description": "What Proof calls"},
@@ -58,33 +57,6 @@ class ReadinessSchema(Schema):
     spool = fields.Nested(SpoolSchema)
 
 
-#: Only these two fields can make it refused.
-_EVENT_NEEDS = {
-    "merchant_transaction_id": {"type": "string", "pattern": f"^{USABLE_ID.pattern}$"},
-    "status": {"type": "string", "maxLength": MAX_STATUS, "allOf": [{"pattern": STORABLE}, {"pattern": r"\S"}]},
-}
-_EVENT_EXAMPLE = {
-    "merchant_transaction_id": "550e8400-e29b-41d4-a716-446655440000",
-    "type": "buy",
-    "status": "completed",
-    "currency": "USDT",
-    "network": "TRC20",
-    "crypto_amount": "99.50",
-    "fiat_currency": "EUR",
-    "fiat_amount": "100.00",
-    "created_at": "2026-04-01T10:00:00Z",
-    "updated_at": "2026-04-01T10:03:45Z",
-}
-_EVENT = {
-    "type": "object",
-    "description": "Whatever else it holds is kept. Of the fields that are known, one that cannot be read is a warning "
-    "in the answer, never a refusal.",
-    "required": list(_EVENT_NEEDS),
-    "properties": {name: _EVENT_NEEDS.get(name, {"examples": [value]}) for name, value in _EVENT_EXAMPLE.items()},
-    "examples": [_EVENT_EXAMPLE],
-}
-
-
 def describe_plain_routes(app: Flask, spec: APISpec, settings: Settings) -> None:
     """Adds the routes of the plain blueprints, with the webhook's path as these settings have it."""
     receive = next(
@@ -122,7 +94,7 @@ def _webhook_operation(settings: Settings) -> dict[str, Any]:
     return {
         "summary": "Takes in a status change that Proof reports.",
         "description": "It is advisory: what is true, Proof's API is asked. Any media type is taken for JSON.",
-        "requestBody": {"required": True, "content": {"application/json": {"schema": _EVENT}}},
+        "requestBody": {"required": True, "content": {"application/json": {"schema": WebhookEventSchema}}},
         "responses": answers,
     }
 

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from decimal import Decimal, InvalidOperation
-from typing import Any, NoReturn
+from typing import Any, ClassVar, NoReturn
 
 from marshmallow import EXCLUDE, Schema, ValidationError, fields
 
 from webhook_app.domain.money import parse_amount
 from webhook_app.domain.status import Status
-from webhook_app.domain.text import is_usable_id, storable
+from webhook_app.domain.text import STORABLE_PATTERN, USABLE_ID, is_usable_id, storable
 from webhook_app.domain.timestamps import parse_timestamp
 from webhook_app.usecases.receive.ingest import ReportedEvent
 from webhook_app.web.errors import ApiError
@@ -21,11 +21,28 @@ from webhook_app.web.errors import ApiError
 MAX_STATUS = 64
 _MAX_WARNINGS = 20
 
+#: Proof's own, but for the id.
+_EXAMPLE = {
+    "merchant_transaction_id": "550e8400-e29b-41d4-a716-446655440000",
+    "type": "buy",
+    "status": "completed",
+    "currency": "USDT",
+    "network": "TRC20",
+    "crypto_amount": "99.50",
+    "fiat_currency": "EUR",
+    "fiat_amount": "100.00",
+    "created_at": "2026-04-01T10:00:00Z",
+    "updated_at": "2026-04-01T10:03:45Z",
+}
+
 
 class _UsableId(fields.String):
     default_error_messages = {  # noqa: RUF012 - marshmallow declares it so
         "invalid": "Must be a string of 1 to 128 letters, digits and . _ : -"
     }
+
+    def __init__(self) -> None:
+        super().__init__(required=True, metadata={"pattern": f"^{USABLE_ID.pattern}$"})
 
     def _deserialize(self, value: Any, attr: str | None, data: Mapping[str, Any] | None, **kwargs: Any) -> str:
         if not isinstance(value, str) or not is_usable_id(value):
@@ -36,91 +53,87 @@ class _UsableId(fields.String):
 class _UsableStatus(fields.String):
     default_error_messages = {"invalid": "Must be a text of 1 to 64 characters."}  # noqa: RUF012 - as above
 
+    def __init__(self) -> None:
+        patterns = [{"pattern": STORABLE_PATTERN}, {"pattern": r"\S"}]
+        super().__init__(required=True, metadata={"maxLength": MAX_STATUS, "allOf": patterns})
+
     def _deserialize(self, value: Any, attr: str | None, data: Mapping[str, Any] | None, **kwargs: Any) -> str:
         if not isinstance(value, str) or not value.strip() or value != storable(value, MAX_STATUS):
             raise self.make_error("invalid")
         return value
 
 
-class _Amount(fields.Field[Decimal | None]):
-    def _deserialize(
-        self, value: Any, attr: str | None, data: Mapping[str, Any] | None, **kwargs: Any
-    ) -> Decimal | None:
+class _Lenient(fields.Field[Any]):
+    """What cannot be read is a warning, so any JSON value may be sent."""
+
+    def __init__(self, name: str, read: Callable[[Any], Any], *, allow_none: bool = False) -> None:
+        any_type = ["string", "number", "boolean", "object", "array"]
+        if not allow_none:  # or apispec adds it
+            any_type.append("null")
+        super().__init__(allow_none=allow_none, metadata={"type": any_type, "examples": [_EXAMPLE[name]]})
+        self._read = read
+
+    def _deserialize(self, value: Any, attr: str | None, data: Mapping[str, Any] | None, **kwargs: Any) -> Any:
         try:
-            return parse_amount(value)
+            return self._read(value)
         except ValueError as error:
             raise ValidationError(f"{error}; ignored") from error
 
 
-class _Timestamp(fields.Field[datetime]):
-    def _deserialize(self, value: Any, attr: str | None, data: Mapping[str, Any] | None, **kwargs: Any) -> datetime:
-        try:
-            return parse_timestamp(value)
-        except ValueError as error:
-            raise ValidationError(f"{error}; ignored") from error
-
-
-class _Text(fields.Field[str]):
-    def __init__(self, limit: int) -> None:
-        super().__init__(allow_none=True)
-        self._limit = limit
-
-    def _deserialize(self, value: Any, attr: str | None, data: Mapping[str, Any] | None, **kwargs: Any) -> str:
-        if not isinstance(value, str) or value != storable(value, self._limit):
-            raise ValidationError(f"not a text of at most {self._limit} characters; ignored")
+def _text(limit: int) -> Callable[[Any], str]:
+    def read(value: Any) -> str:
+        if not isinstance(value, str) or value != storable(value, limit):
+            raise ValueError(f"not a text of at most {limit} characters")
         return value
 
-
-class EventKeySchema(Schema):
-    """What an event must have."""
-
-    class Meta:
-        unknown = EXCLUDE
-
-    merchant_transaction_id = _UsableId(required=True)
-    status = _UsableStatus(required=True)
+    return read
 
 
-class EventDetailSchema(Schema):
-    """What an event should have; a field that cannot be read is a warning. Unknown ones stay in the raw body."""
+class WebhookEventSchema(Schema):
+    """Only `merchant_transaction_id` and `status` can make it refused. Of the other fields that are known, one that
+    cannot be read is a warning in the answer. Whatever else it holds is kept."""
 
     class Meta:
         unknown = EXCLUDE
 
-    type = _Text(32)
-    currency = _Text(32)
-    network = _Text(64)
-    crypto_amount = _Amount(allow_none=True)
-    fiat_currency = _Text(32)
-    fiat_amount = _Amount(allow_none=True)
-    created_at = _Timestamp()
-    updated_at = _Timestamp()
+    json_schema: ClassVar[Mapping[str, Any]] = {"examples": [_EXAMPLE]}
+
+    merchant_transaction_id = _UsableId()
+    status = _UsableStatus()
+    type = _Lenient("type", _text(32), allow_none=True)
+    currency = _Lenient("currency", _text(32), allow_none=True)
+    network = _Lenient("network", _text(64), allow_none=True)
+    crypto_amount = _Lenient("crypto_amount", parse_amount, allow_none=True)
+    fiat_currency = _Lenient("fiat_currency", _text(32), allow_none=True)
+    fiat_amount = _Lenient("fiat_amount", parse_amount, allow_none=True)
+    created_at = _Lenient("created_at", parse_timestamp)
+    updated_at = _Lenient("updated_at", parse_timestamp)
+
+
+#: Without a usable value for each of these an event is refused.
+_REQUIRED = ("merchant_transaction_id", "status")
 
 
 def parse_event(body: bytes) -> ReportedEvent:
     """The event in a webhook's body. Raises ApiError, in Proof's shape, without JSON or a usable id and status."""
     payload = _decode(body)
-    try:
-        key = EventKeySchema().load(payload)
-    except ValidationError as error:
-        _refuse(payload, error)
-    details, warnings = _load_details(payload)
-    if key["status"] not in set(Status):
+    values, warnings = _load(payload)
+    if values["status"] not in set(Status):
         warnings.append("status: unknown; kept as it is, Proof's API decides")
-    if details.get("type") not in (None, "buy", "sell"):
+    if values.get("type") not in (None, "buy", "sell"):
         warnings.append("type: neither buy nor sell; kept as it is")
     return ReportedEvent(
-        merchant_transaction_id=key["merchant_transaction_id"],
-        status=key["status"],
-        updated_at=details.get("updated_at"),
-        updated_at_key=_updated_at_key(details.get("updated_at"), payload.get("updated_at")),
-        type=details.get("type"),
-        currency=details.get("currency"),
-        network=details.get("network"),
-        crypto_amount=details.get("crypto_amount"),
-        fiat_currency=details.get("fiat_currency"),
-        fiat_amount=details.get("fiat_amount"),
-        created_at=details.get("created_at"),
+        merchant_transaction_id=values["merchant_transaction_id"],
+        status=values["status"],
+        updated_at=values.get("updated_at"),
+        updated_at_key=_updated_at_key(values.get("updated_at"), payload.get("updated_at")),
+        type=values.get("type"),
+        currency=values.get("currency"),
+        network=values.get("network"),
+        crypto_amount=values.get("crypto_amount"),
+        fiat_currency=values.get("fiat_currency"),
+        fiat_amount=values.get("fiat_amount"),
+        created_at=values.get("created_at"),
         warnings=tuple(warnings[:_MAX_WARNINGS]),
         body=body,
     )
@@ -149,21 +162,22 @@ def _no_constant(name: str) -> NoReturn:
     raise ValueError(f"{name} is not JSON")
 
 
-def _refuse(payload: Mapping[str, Any], error: ValidationError) -> NoReturn:
-    messages: Any = error.messages
-    missing = [name for name in messages if name not in payload]
-    code = "missing_param" if missing else "validation_error"
-    text = "; ".join(f"{name}: {' '.join(texts)}" for name, texts in messages.items())
-    raise ApiError(400, "invalid_request", code, text, messages) from error
-
-
-def _load_details(payload: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
+def _load(payload: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
+    """The values that can be read, and a warning for each other one. Raises ApiError 400 for a required one."""
     try:
-        return EventDetailSchema().load(payload), []
+        return WebhookEventSchema().load(payload), []
     except ValidationError as error:
         messages: Any = error.messages
+        fatal = {name: messages[name] for name in _REQUIRED if name in messages}
+        if fatal:
+            code = "validation_error" if all(name in payload for name in fatal) else "missing_param"
+            raise ApiError(400, "invalid_request", code, "; ".join(_lines(fatal)), fatal) from error
         readable: Any = error.valid_data
-        return dict(readable), [f"{name}: {' '.join(texts)}" for name, texts in messages.items()]
+        return dict(readable), _lines(messages)
+
+
+def _lines(messages: Mapping[str, list[str]]) -> list[str]:
+    return [f"{name}: {' '.join(texts)}" for name, texts in messages.items()]
 
 
 def _updated_at_key(parsed: datetime | None, found: Any) -> str:
