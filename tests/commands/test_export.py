@@ -94,7 +94,7 @@ def test_every_filter_is_an_option(shell: CliRunner, database: Database) -> None
         assert done.stdout_bytes == b"".join(export_file(database, wanted, FileFormat.CSV)), given
         count, what = re.fullmatch(r"(\d+) rows? in -\.\n(.*)\n", done.stderr, re.DOTALL).groups()  # type: ignore[union-attr]
         assert int(count) < 61
-        assert ("not confirmed yet then" in what) == ("as_of" in given)
+        assert ("by then and not confirmed yet" in what) == ("as_of" in given)
 
 
 def test_file_that_is_there_is_kept_without_force(shell: CliRunner, database: Database, folder: Path) -> None:
