@@ -143,7 +143,9 @@ def _describe(freshness: Freshness, wanted: TransactionFilter, write: Callable[[
 
 
 def _describe_then(freshness: Freshness, write: Callable[[int], str]) -> Iterator[str]:
-    if freshness.unconfirmed:
+    if freshness.unconfirmed == 0:
+        yield "None was known by then and not confirmed yet."
+    elif freshness.unconfirmed is not None:
         count = _written(freshness, freshness.unconfirmed, write)
         was, they = ("was", "it") if freshness.unconfirmed == 1 else ("were", "they")
         yield (f"{count} more {was} known by then and not confirmed yet: it is not known whether {they} belonged here.")
