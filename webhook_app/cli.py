@@ -17,6 +17,7 @@ from webhook_app.commands.replay import replay
 from webhook_app.commands.tokens import tokens
 from webhook_app.commands.users import users
 from webhook_app.config import ConfigurationError
+from webhook_app.logs import first_line
 from webhook_app.usecases.refusals import Refused
 
 
@@ -28,7 +29,7 @@ def main() -> None:
         click.echo(f"webhook-app: {error}", err=True)
         sys.exit(2)
     except SQLAlchemyError as error:
-        reason = str(error).splitlines()[0]
+        reason = first_line(error)
         click.echo(f"webhook-app: the database cannot do that: {reason}. `webhook-app doctor` says more.", err=True)
         sys.exit(1)
     except OSError as error:

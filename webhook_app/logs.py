@@ -9,6 +9,11 @@ from typing import TextIO
 import structlog
 
 
+def first_line(error: BaseException) -> str:
+    """What is logged of an error from a driver, whose other lines hold the statement and its values."""
+    return str(error).splitlines()[0]
+
+
 def configure_logging(log_format: str, level: str, process: str, stream: TextIO | None = None) -> None:
     """Sends our own and the libraries' log records through one formatter; `process` names the process on each line."""
     stream = stream or sys.stderr

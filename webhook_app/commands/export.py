@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable, Generator, Iterator, Sequence
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -13,10 +13,8 @@ import click
 
 from webhook_app.adapters.table_files import FileFormat, file_name, write_table
 from webhook_app.commands.interrupts import Interrupts, held_interrupts
-from webhook_app.commands.options import filter_options, make_filter
-from webhook_app.config import load_settings
+from webhook_app.commands.options import filter_options, make_filter, open_database
 from webhook_app.db.database import Database
-from webhook_app.logs import configure_logging
 from webhook_app.services import utc_now
 from webhook_app.usecases.finance.export import count_rows, export_columns, export_rows
 from webhook_app.usecases.finance.freshness import describe_freshness, read_freshness
@@ -52,20 +50,18 @@ def export(file_format: str, output: Path | None, force: bool, **given: Any) -> 
     target = output or Path(file_name("transactions", wanted.described(), now, file_format))
     if target != _STDOUT:
         _check_target(target, force)
-    settings = load_settings(os.environ)
-    configure_logging(settings.log_format, settings.log_level, "export")
-    with closing(Database(settings.database_url, pool_size=1)) as database:
-        try:
-            with held_interrupts() as interrupts:
-                freshness = read_freshness(database, wanted)
-                with _open(target) as file:
-                    rows = _write(database, wanted, FileFormat(file_format), file, interrupts)
-                    interrupts.check()
-        except KeyboardInterrupt:
-            click.echo("\nInterrupted: the file is not complete, and was not kept.", err=True)
-            sys.exit(_INTERRUPTED)
-        except BrokenPipeError:
-            sys.exit(_PIPE_CLOSED)
+    database = open_database("export")
+    try:
+        with held_interrupts() as interrupts:
+            freshness = read_freshness(database, wanted)
+            with _open(target) as file:
+                rows = _write(database, wanted, FileFormat(file_format), file, interrupts)
+                interrupts.check()
+    except KeyboardInterrupt:
+        click.echo("\nInterrupted: the file is not complete, and was not kept.", err=True)
+        sys.exit(_INTERRUPTED)
+    except BrokenPipeError:
+        sys.exit(_PIPE_CLOSED)
     click.echo(f"{rows:,} {'row' if rows == 1 else 'rows'} in {target}.", err=target == _STDOUT)
     for sentence in describe_freshness(freshness, wanted, "{:,}".format):
         click.echo(sentence, err=True)

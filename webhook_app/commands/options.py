@@ -1,7 +1,8 @@
-"""What commands share: how a process starts, timestamps and terms checked as over HTTP, the filter of transactions."""
+"""What commands share: how one starts and who runs it, values checked as over HTTP, the filter of transactions."""
 
 from __future__ import annotations
 
+import getpass
 import os
 from collections.abc import Callable, Sequence
 from datetime import datetime
@@ -10,12 +11,14 @@ from typing import Any, TypeVar
 import click
 
 from webhook_app.config import Settings, load_settings
+from webhook_app.db.database import Database
 from webhook_app.domain.status import Status
-from webhook_app.domain.text import storable
-from webhook_app.domain.timestamps import parse_timestamp
+from webhook_app.domain.text import is_term
+from webhook_app.domain.timestamps import parse_date_or_timestamp
 from webhook_app.logs import configure_logging
 from webhook_app.models.discrepancy import DiscrepancyKind
 from webhook_app.models.reconciliation import State
+from webhook_app.usecases.audit import Actor
 from webhook_app.usecases.finance.cross_field_validation import find_contradictions
 from webhook_app.usecases.finance.transaction_filter import ANY_DISCREPANCY, TransactionFilter
 from webhook_app.usecases.reconcile.report import PAUSED
@@ -28,7 +31,7 @@ class Timestamp(click.ParamType[datetime]):
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> datetime:
         try:
-            return parse_timestamp(f"{value}T00:00:00Z" if len(str(value)) == 10 else value)
+            return parse_date_or_timestamp(value)
         except ValueError:
             self.fail(f"{value!r} is no date or ISO 8601 timestamp, such as 2026-04-01T10:00:00Z.", param, ctx)
 
@@ -40,8 +43,24 @@ def start_process(name: str) -> Settings:
     return settings
 
 
+def open_database(name: str) -> Database:
+    """The database, for a command that is no process of its own: `start_process`, and closed when the command ends."""
+    database = Database(start_process(name).database_url, pool_size=1)
+    click.get_current_context().call_on_close(database.close)
+    return database
+
+
+def shell_actor() -> Actor:
+    """Who runs the command, for the audit log."""
+    try:
+        name = getpass.getuser()
+    except (KeyError, OSError):  # a container's user may have no name
+        name = f"uid {os.getuid()}"
+    return Actor(name, "shell")
+
+
 def check_term(_context: click.Context, _parameter: click.Parameter, text: str | None) -> str | None:
-    if text is not None and (not text or text != storable(text, 128)):
+    if text is not None and not is_term(text):
         raise click.BadParameter("must be 1 to 128 characters, none of them a control character.")
     return text
 

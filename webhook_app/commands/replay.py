@@ -3,21 +3,16 @@
 from __future__ import annotations
 
 import math
-import os
 import sys
 from collections.abc import Callable
-from contextlib import closing
 from typing import Any
 
 import click
 
 from webhook_app.commands.interrupts import held_interrupts
-from webhook_app.commands.options import Timestamp, check_term
-from webhook_app.commands.users import shell_actor
-from webhook_app.config import load_settings
+from webhook_app.commands.options import Timestamp, check_term, open_database, shell_actor
 from webhook_app.db.database import Database
 from webhook_app.db.types import MAX_ID
-from webhook_app.logs import configure_logging
 from webhook_app.models.event import Delivery
 from webhook_app.services import utc_now
 from webhook_app.usecases.redeliver.deliveries import DeliveryFilter
@@ -75,15 +70,13 @@ def replay(
     if ids and narrowed:
         raise click.UsageError("Give either --delivery or a filter, not both.")
     selection = Selection(tuple(dict.fromkeys(ids))) if ids else Selection(wanted=DeliveryFilter(**narrowed))
-    settings = load_settings(os.environ)
-    configure_logging(settings.log_format, settings.log_level, "replay")
-    with closing(Database(settings.database_url, pool_size=1)) as database:
-        try:
-            replay_id = _order(database, selection, reason or "", dry_run=dry_run, per_second=per_second, yes=yes)
-        except Refused as refused:
-            raise click.UsageError(str(refused)) from refused
-        if replay_id is not None:
-            sys.exit(_watch(database, replay_id, wait=wait))
+    database = open_database("replay")
+    try:
+        replay_id = _order(database, selection, reason or "", dry_run=dry_run, per_second=per_second, yes=yes)
+    except Refused as refused:
+        raise click.UsageError(str(refused)) from refused
+    if replay_id is not None:
+        sys.exit(_watch(database, replay_id, wait=wait))
 
 
 def _order(

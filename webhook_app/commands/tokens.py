@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-from contextlib import closing
-
 import click
 
-from webhook_app.commands.options import start_process
-from webhook_app.commands.users import shell_actor
-from webhook_app.db.database import Database
+from webhook_app.commands.options import open_database, shell_actor
 from webhook_app.domain.text import storable
 from webhook_app.models.role import Role
 from webhook_app.services import utc_now
@@ -33,7 +29,4 @@ def tokens() -> None:
 @click.option("--role", type=_ROLES, required=True, help="finance reads, service watches, admin may do everything.")
 def tokens_create(name: str, role: str) -> None:
     """Make an API token; it is printed once, alone on the last line."""
-    settings = start_process("tokens")
-    with closing(Database(settings.database_url, pool_size=1)) as database:
-        token = create_token(database, name, Role(role), utc_now(), shell_actor())
-    click.echo(token)
+    click.echo(create_token(open_database("tokens"), name, Role(role), utc_now(), shell_actor()))

@@ -2,23 +2,18 @@
 
 from __future__ import annotations
 
-import getpass
-import os
 import sys
 
 import click
 
-from webhook_app.config import load_settings
-from webhook_app.db.database import Database
+from webhook_app.commands.options import open_database, shell_actor
 from webhook_app.domain.timestamps import format_timestamp
-from webhook_app.logs import configure_logging
 from webhook_app.models.account import ACCOUNT_ROLES
 from webhook_app.models.role import Role
 from webhook_app.services import utc_now
 from webhook_app.usecases.access import accounts
 from webhook_app.usecases.access.accounts import AccountExists
 from webhook_app.usecases.access.passwords import make_password
-from webhook_app.usecases.audit import Actor
 
 _ROLE = click.option(
     "--role",
@@ -43,7 +38,7 @@ def users() -> None:
 @click.option("--if-missing", is_flag=True, help="Succeed, and print nothing, where there is such an account already.")
 def create(name: str, role: str, generate: bool, if_missing: bool) -> None:
     """Make an account for a person."""
-    database = _open_database()
+    database = open_database("users")
     if if_missing and accounts.account_exists(database, name):
         return
     password, is_made = _new_password(generate)
@@ -63,7 +58,7 @@ def create(name: str, role: str, generate: bool, if_missing: bool) -> None:
 @users.command("list")
 def list_all() -> None:
     """Name, role and state of every account, separated by tabs."""
-    for account in accounts.list_accounts(_open_database()):
+    for account in accounts.list_accounts(open_database("users")):
         state = f"disabled {format_timestamp(account.disabled_at)}" if account.disabled_at else "active"
         click.echo(f"{account.name}\t{account.role}\t{state}")
 
@@ -73,7 +68,7 @@ def list_all() -> None:
 @_GENERATE
 def set_password(name: str, generate: bool) -> None:
     """Give an account a new password; its sessions end."""
-    database = _open_database()
+    database = open_database("users")
     if not accounts.account_exists(database, name):  # before anything is asked
         raise click.ClickException(f"There is no account {name}; `webhook-app users list` shows those that exist.")
     password, is_made = _new_password(generate)
@@ -88,7 +83,7 @@ def set_password(name: str, generate: bool) -> None:
 @_ROLE
 def set_role(name: str, role: str) -> None:
     """Give an account another role; its sessions end."""
-    accounts.set_role(_open_database(), name, Role(role), shell_actor(), utc_now())
+    accounts.set_role(open_database("users"), name, Role(role), shell_actor(), utc_now())
     click.echo(f"{accounts.normal_name(name)} has the role {role}; its sessions have ended.")
 
 
@@ -96,7 +91,7 @@ def set_role(name: str, role: str) -> None:
 @click.argument("name")
 def disable(name: str) -> None:
     """Let nobody log in with an account any more; its sessions end."""
-    accounts.disable(_open_database(), name, shell_actor(), utc_now())
+    accounts.disable(open_database("users"), name, shell_actor(), utc_now())
     click.echo(f"{accounts.normal_name(name)} is disabled; `webhook-app users enable` takes that back.")
 
 
@@ -104,17 +99,8 @@ def disable(name: str) -> None:
 @click.argument("name")
 def enable(name: str) -> None:
     """Let a disabled account log in again."""
-    accounts.enable(_open_database(), name, shell_actor(), utc_now())
+    accounts.enable(open_database("users"), name, shell_actor(), utc_now())
     click.echo(f"{accounts.normal_name(name)} may log in again.")
-
-
-def shell_actor() -> Actor:
-    """Whoever runs the command, for the audit log."""
-    try:
-        name = getpass.getuser()
-    except (KeyError, OSError):  # a container's user may have no name
-        name = f"uid {os.getuid()}"
-    return Actor(name, "shell")
 
 
 def _new_password(generate: bool) -> tuple[str, bool]:
@@ -122,11 +108,3 @@ def _new_password(generate: bool) -> tuple[str, bool]:
     if generate or not sys.stdin.isatty():
         return make_password(), True
     return click.prompt("Password", hide_input=True, confirmation_prompt="Once more", err=True), False
-
-
-def _open_database() -> Database:
-    settings = load_settings(os.environ)
-    configure_logging(settings.log_format, settings.log_level, "users")
-    database = Database(settings.database_url, pool_size=1)
-    click.get_current_context().call_on_close(database.close)
-    return database

@@ -17,6 +17,11 @@ def is_usable_id(text: str) -> bool:
     return USABLE_ID.fullmatch(text) is not None
 
 
+def is_term(text: str) -> bool:
+    """Whether a stored value can be this text, so that it makes sense to look for it."""
+    return bool(text) and text == storable(text, 128)
+
+
 def storable(text: str, limit: int) -> str:
     """`text` cut to `limit` characters; NUL, which PostgreSQL refuses, other control characters and lone surrogates,
     which UTF-8 cannot carry, become U+FFFD."""

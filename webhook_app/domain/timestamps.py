@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, datetime
+from typing import Any
 
 
 def parse_timestamp(value: object) -> datetime:
@@ -15,6 +17,19 @@ def parse_timestamp(value: object) -> datetime:
         return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
     except OverflowError as error:  # within an offset of year 1 or 9999
         raise ValueError("out of range") from error
+
+
+def parse_date_or_timestamp(value: object) -> datetime:
+    """The same; a date alone is its midnight in UTC. Raises ValueError."""
+    return parse_timestamp(f"{value}T00:00:00Z" if isinstance(value, str) and len(value) == 10 else value)
+
+
+def find_empty_ranges(values: Mapping[str, Any], names: Iterable[str]) -> Iterator[tuple[str, str]]:
+    """For each name whose `…_from` is not before its `…_to`: the field that is wrong, and what is wrong with it."""
+    for name in names:
+        start, end = values.get(f"{name}_from"), values.get(f"{name}_to")
+        if start and end and start >= end:
+            yield f"{name}_from", f"Must be before {name}_to."
 
 
 def format_timestamp(moment: datetime | None) -> str | None:

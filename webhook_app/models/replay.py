@@ -54,3 +54,7 @@ class ReplayItem(Base):
     released_at: Mapped[datetime | None]
     skipped: Mapped[str | None] = mapped_column(String(200))
     """Why it was not sent round after all, such as: it had succeeded meanwhile."""
+
+
+#: The condition on an item that it has been neither released nor skipped.
+IS_WAITING = ReplayItem.released_at.is_(None) & ReplayItem.skipped.is_(None)

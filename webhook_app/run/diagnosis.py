@@ -11,6 +11,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from webhook_app.config import ConfigurationError, Settings, describe_settings
 from webhook_app.domain.failures import Failure
 from webhook_app.domain.retry_policy import Action, rule_for
+from webhook_app.logs import first_line
 from webhook_app.readiness import CHECKS, NotReady
 from webhook_app.services import Services, open_reconciler, open_services
 
@@ -42,7 +43,7 @@ def _run(name: str, check: Callable[[Services], None], services: Services) -> Fi
     except (NotReady, ConfigurationError) as problem:
         return Finding(f"✗ {name}: {problem}", is_well=False)
     except (SQLAlchemyError, RedisError) as error:
-        return Finding(f"✗ {name}: cannot be reached: {str(error).splitlines()[0]}", is_well=False)
+        return Finding(f"✗ {name}: cannot be reached: {first_line(error)}", is_well=False)
     return Finding(f"✓ {name}")
 
 

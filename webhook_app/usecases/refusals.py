@@ -6,8 +6,10 @@ from __future__ import annotations
 class Refused(Exception):
     """It makes no sense as it was asked for. Nothing was changed; the message says why and what to do, for people."""
 
-    field: str | None = None
-    """The name of the value that is wrong, where it is one alone."""
+    def __init__(self, message: str, field: str | None = None) -> None:
+        """`field` names the value that is wrong, where it is one alone."""
+        super().__init__(message)
+        self.field = field
 
 
 class Conflict(Refused):

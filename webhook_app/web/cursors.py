@@ -7,7 +7,7 @@ from typing import Any
 from flask import current_app
 from itsdangerous import BadData, URLSafeSerializer
 
-from webhook_app.web.errors import ApiError
+from webhook_app.usecases.refusals import Refused
 
 
 def make_cursor(listing: str, after: int | None) -> str | None:
@@ -16,7 +16,7 @@ def make_cursor(listing: str, after: int | None) -> str | None:
 
 
 def read_cursor(listing: str, cursor: str | None) -> int | None:
-    """The key in a cursor. Raises ApiError 400 for one that was tampered with or belongs to another list."""
+    """The key in a cursor. Raises Refused for one that was tampered with or belongs to another list."""
     if cursor is None:
         return None
     after = load_cursor(listing, cursor)
@@ -33,9 +33,8 @@ def load_cursor(listing: str, cursor: str) -> Any:
         return None
 
 
-def refuse_cursor() -> ApiError:
-    problem = "Must be the next_cursor of an earlier answer to the same filter, unchanged."
-    return ApiError(400, "invalid_request", "validation_error", f"cursor: {problem}", {"cursor": [problem]})
+def refuse_cursor() -> Refused:
+    return Refused("Must be the next_cursor of an earlier answer to the same filter, unchanged.", "cursor")
 
 
 def cursor_serializer(listing: str) -> URLSafeSerializer:

@@ -15,7 +15,7 @@ from sqlalchemy.exc import InterfaceError, InternalError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from werkzeug.exceptions import HTTPException
 
-from webhook_app.logs import get_logger
+from webhook_app.logs import first_line, get_logger
 from webhook_app.usecases.refusals import Conflict, Missing, Refused
 from webhook_app.web.content_negotiation import wants_page
 from webhook_app.web.layout.error_page import error_page
@@ -133,7 +133,7 @@ def _from_csrf_error(error: CSRFError) -> Response:
 
 
 def _from_database_error(error: Exception) -> Response:
-    log.error("database unavailable", error=str(error).splitlines()[0])
+    log.error("database unavailable", error=first_line(error))
     return error_response(database_unavailable())
 
 

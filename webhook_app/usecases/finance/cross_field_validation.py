@@ -6,13 +6,12 @@ from collections.abc import Iterator, Mapping
 from datetime import datetime
 from typing import Any
 
+from webhook_app.domain.timestamps import find_empty_ranges
+
 
 def find_contradictions(wanted: Mapping[str, Any], now: datetime) -> Iterator[tuple[str, str]]:
     """The names of such values in a TransactionFilter's fields, each with what is wrong with it."""
-    for name in ("created", "updated"):
-        start, end = wanted.get(f"{name}_from"), wanted.get(f"{name}_to")
-        if start and end and start >= end:
-            yield f"{name}_from", f"Must be before {name}_to."
+    yield from find_empty_ranges(wanted, ("created", "updated"))
     as_of = wanted.get("as_of")
     if as_of is None:
         return

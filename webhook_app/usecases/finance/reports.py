@@ -9,7 +9,7 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
-from sqlalchemy import Select, func, select
+from sqlalchemy import ColumnElement, Select, Subquery, func, select
 from sqlalchemy.orm import Session, defer
 
 from webhook_app.db.database import Database
@@ -171,14 +171,7 @@ def _events(session: Session, ids: Sequence[str]) -> Mapping[str, list[EventRepo
     receipts = select(func.count()).where(Receipt.event_id == Event.id).correlate(Event).scalar_subquery()
     grouped: dict[str, list[EventReport]] = defaultdict(list)
     # Anybody may send events, so how many there are of one transaction must not be how many are loaded.
-    newest = (
-        select(
-            Event.id,
-            func.row_number().over(partition_by=Event.merchant_transaction_id, order_by=Event.id.desc()).label("rank"),
-        )
-        .where(Event.merchant_transaction_id.in_(ids))
-        .subquery()
-    )
+    newest = _rank(Event, Event.merchant_transaction_id.in_(ids))
     rows = session.execute(
         select(Event, receipts)
         .join(newest, (newest.c.id == Event.id) & (newest.c.rank <= _MOST_EVENTS))
@@ -203,14 +196,15 @@ def _events(session: Session, ids: Sequence[str]) -> Mapping[str, list[EventRepo
 
 def _anomalies(session: Session, ids: Sequence[str]) -> Mapping[str, list[Discrepancy]]:
     """Unresolved ones, oldest first; forged events may have made any number of them."""
-    rank = func.row_number().over(partition_by=Discrepancy.merchant_transaction_id, order_by=Discrepancy.id.desc())
-    newest = (
-        select(Discrepancy.id, rank.label("rank"))
-        .where(Discrepancy.merchant_transaction_id.in_(ids), Discrepancy.resolved_at.is_(None))
-        .subquery()
-    )
+    newest = _rank(Discrepancy, Discrepancy.merchant_transaction_id.in_(ids), Discrepancy.resolved_at.is_(None))
     query = select(Discrepancy).join(newest, (newest.c.id == Discrepancy.id) & (newest.c.rank <= _MOST_ANOMALIES))
     return _grouped(session, query.order_by(Discrepancy.id))
+
+
+def _rank(entity: type[Event] | type[Discrepancy], *conditions: ColumnElement[bool]) -> Subquery:
+    """The id of each row, with its rank among those of the same transaction: 1 is the newest."""
+    rank = func.row_number().over(partition_by=entity.merchant_transaction_id, order_by=entity.id.desc())
+    return select(entity.id, rank.label("rank")).where(*conditions).subquery()
 
 
 def _latest_status(events: Sequence[EventReport]) -> str | None:

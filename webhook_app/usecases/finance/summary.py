@@ -87,10 +87,8 @@ class Summary:
 class TooManyGroups(Refused):
     """More than MOST_GROUPS."""
 
-    field = "by"
-
     def __init__(self) -> None:
-        super().__init__(f"Makes more than {MOST_GROUPS:,} groups: name fewer of them, or narrow the filter.")
+        super().__init__(f"Makes more than {MOST_GROUPS:,} groups: name fewer of them, or narrow the filter.", "by")
 
 
 def summarise(database: Database, wanted: TransactionFilter, grouping: Grouping) -> Summary:

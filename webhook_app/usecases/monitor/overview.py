@@ -15,6 +15,7 @@ from webhook_app.domain.gate import Gate
 from webhook_app.models import Event, Heartbeat, Reconciliation, Replay, ReplayItem
 from webhook_app.models.event import Delivery
 from webhook_app.models.reconciliation import State
+from webhook_app.models.replay import IS_WAITING
 from webhook_app.usecases.heartbeats import CLOCK
 from webhook_app.usecases.monitor.activity import DAY, HOUR, Activity, count_activity
 from webhook_app.usecases.reconcile.advice import advise
@@ -173,14 +174,7 @@ def _find_oldest_waiting(session: Session) -> OldestWaiting | None:
 
 def _list_running_replays(session: Session) -> Sequence[RunningReplay]:
     waiting = (
-        select(func.count())
-        .where(
-            ReplayItem.replay_id == Replay.id,
-            ReplayItem.released_at.is_(None),
-            ReplayItem.skipped.is_(None),
-        )
-        .correlate(Replay)
-        .scalar_subquery()
+        select(func.count()).where(ReplayItem.replay_id == Replay.id, IS_WAITING).correlate(Replay).scalar_subquery()
     )
     rows = session.execute(
         select(Replay.id, Replay.actor, Replay.reason, Replay.created_at, Replay.matched, waiting)

@@ -19,7 +19,7 @@ from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, SQLAlchemyErro
 
 from webhook_app.adapters.spool import Spool, SpoolUnavailable
 from webhook_app.db.database import Database
-from webhook_app.logs import get_logger
+from webhook_app.logs import first_line, get_logger
 from webhook_app.models import Event
 from webhook_app.usecases.receive.ingest import Accepted, ReportedEvent, RequestOrigin, ingest_events
 from webhook_app.usecases.receive.spooled_event import decode_event, encode_event
@@ -92,7 +92,7 @@ class Intake:
                 self._note_away(f"no commit within {self._budget_seconds:g} s")
                 why = "SQL did not answer in time"
             except SQLAlchemyError as error:
-                why = str(error).splitlines()[0]
+                why = first_line(error)
         try:
             self._spool.append(encode_event(event, request))
         except SpoolUnavailable as error:
@@ -145,7 +145,7 @@ class Intake:
 
     def _fail(self, batch: Sequence[_Waiting], error: Exception) -> None:
         if isinstance(error, SQLAlchemyError):
-            self._note_away(str(error).splitlines()[0])
+            self._note_away(first_line(error))
         for waiting in batch:
             waiting.answer.set_exception(error)
 

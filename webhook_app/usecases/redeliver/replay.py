@@ -20,6 +20,7 @@ from webhook_app.models import Event, Reconciliation, Replay, ReplayItem
 from webhook_app.models.audit import AuditAction
 from webhook_app.models.event import Delivery
 from webhook_app.models.reconciliation import State
+from webhook_app.models.replay import IS_WAITING
 from webhook_app.usecases.audit import Actor, record
 from webhook_app.usecases.reconcile.lifecycle import changes
 from webhook_app.usecases.reconcile.lifecycle.rows import lock
@@ -145,7 +146,7 @@ def cancel_replay(database: Database, replay_id: int, actor: Actor, now: datetim
         replay.cancelled_by = actor.name
         cancelled = session.execute(
             update(ReplayItem)
-            .where(ReplayItem.replay_id == replay_id, ReplayItem.released_at.is_(None), ReplayItem.skipped.is_(None))
+            .where(ReplayItem.replay_id == replay_id, IS_WAITING)
             .values(skipped=f"cancelled by {actor.name}"[:200])
         )
         count: int = cancelled.rowcount  # type: ignore[attr-defined]  # a Result of an UPDATE has it
@@ -176,7 +177,7 @@ def _one_order_at_a_time(session: Session) -> None:
 _WAITING = (
     select(ReplayItem.reconciliation_id, func.min(ReplayItem.replay_id).label("replay_id"))
     .join(Replay, Replay.id == ReplayItem.replay_id)
-    .where(Replay.finished_at.is_(None), ReplayItem.released_at.is_(None), ReplayItem.skipped.is_(None))
+    .where(Replay.finished_at.is_(None), IS_WAITING)
     .group_by(ReplayItem.reconciliation_id)
     .subquery()
 )

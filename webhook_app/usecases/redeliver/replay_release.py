@@ -13,6 +13,7 @@ from webhook_app.domain.failures import WORKER_DIED
 from webhook_app.models import Reconciliation, Replay, ReplayItem
 from webhook_app.models.event import Delivery
 from webhook_app.models.reconciliation import State
+from webhook_app.models.replay import IS_WAITING
 from webhook_app.usecases.reconcile.lifecycle import changes
 from webhook_app.usecases.reconcile.lifecycle.changes import Change, Life
 from webhook_app.usecases.reconcile.lifecycle.rows import lock, write_changes
@@ -46,7 +47,7 @@ def release(database: Database, replay_id: int, now: datetime) -> int:
         allowed = max(int(order.per_second), 1) - (just_released or 0)
         items = session.scalars(
             select(ReplayItem)
-            .where(ReplayItem.replay_id == replay_id, ReplayItem.released_at.is_(None), ReplayItem.skipped.is_(None))
+            .where(ReplayItem.replay_id == replay_id, IS_WAITING)
             .order_by(ReplayItem.id)
             .limit(max(allowed, 0) + 1)
         ).all()

@@ -10,9 +10,9 @@ from typing import Any
 from marshmallow import ValidationError, fields, validate
 
 from webhook_app.domain.money import format_amount
-from webhook_app.domain.text import storable
+from webhook_app.domain.text import is_term
 from webhook_app.domain.time_zones import read_zone
-from webhook_app.domain.timestamps import format_timestamp, parse_timestamp
+from webhook_app.domain.timestamps import format_timestamp, parse_date_or_timestamp
 
 
 class Timestamp(fields.Field[datetime]):
@@ -23,7 +23,7 @@ class Timestamp(fields.Field[datetime]):
 
     def _deserialize(self, value: Any, attr: str | None, data: Mapping[str, Any] | None, **kwargs: Any) -> datetime:
         try:
-            return parse_timestamp(f"{value}T00:00:00Z" if isinstance(value, str) and len(value) == 10 else value)
+            return parse_date_or_timestamp(value)
         except ValueError:
             raise ValidationError("Must be a date or an ISO 8601 timestamp, such as 2026-04-01T10:00:00Z.") from None
 
@@ -58,7 +58,7 @@ class Term(fields.String):
 
     def _deserialize(self, value: Any, attr: str | None, data: Mapping[str, Any] | None, **kwargs: Any) -> str:
         text: str = super()._deserialize(value, attr, data, **kwargs)
-        if not text or text != storable(text, 128):
+        if not is_term(text):
             raise ValidationError("Must be 1 to 128 characters, none of them a control character.")
         return text
 

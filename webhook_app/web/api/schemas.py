@@ -2,13 +2,38 @@
 
 from __future__ import annotations
 
-from marshmallow import Schema
-from webargs import fields
+from collections.abc import Callable, Mapping
+from typing import Any, ClassVar
 
+from marshmallow import Schema, ValidationError, fields, post_load, validate
+
+from webhook_app.domain.timestamps import find_empty_ranges
 from webhook_app.web.api.fields import Timestamp
 
 #: Most items on one page of a list.
 MAX_LIMIT = 200
+
+
+class PageQuerySchema(Schema):
+    """Paging of a list. A query loads as its `limit`, its `cursor` and, as `wanted`, what `make_filter` makes of the
+    other fields."""
+
+    make_filter: ClassVar[Callable[..., Any]]
+
+    limit = fields.Integer(load_default=50, validate=validate.Range(1, MAX_LIMIT))
+    cursor = fields.String()
+
+    @post_load
+    def _to_query(self, data: dict[str, Any], **_: Any) -> dict[str, Any]:
+        limit, cursor = data.pop("limit"), data.pop("cursor", None)
+        return {"limit": limit, "cursor": cursor, "wanted": type(self).make_filter(**data)}
+
+
+def check_ranges(data: Mapping[str, Any], *names: str) -> None:
+    """Raises ValidationError for a `…_from` that is not before its `…_to`."""
+    problems = {field: [problem] for field, problem in find_empty_ranges(data, names)}
+    if problems:
+        raise ValidationError(problems)
 
 
 class LastErrorSchema(Schema):

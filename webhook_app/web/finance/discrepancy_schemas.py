@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from marshmallow import RAISE, Schema, ValidationError, fields, post_load, validate, validates_schema
+from marshmallow import RAISE, Schema, fields, validate, validates_schema
 
 from webhook_app.domain.status import Status
 from webhook_app.models.discrepancy import DiscrepancyKind
 from webhook_app.usecases.finance.discrepancies import DiscrepancyFilter, DiscrepancyState
 from webhook_app.web.api.fields import Amount, Choice, Term, Timestamp, WholeNumber
-from webhook_app.web.api.schemas import MAX_LIMIT
+from webhook_app.web.api.schemas import PageQuerySchema, check_ranges
 
 #: As a filter: open, acknowledged and resolved ones alike.
 ALL = "all"
@@ -36,26 +36,18 @@ class DiscrepancyFilterSchema(Schema):
 
     @validates_schema
     def _check_range(self, data: Mapping[str, Any], **_: Any) -> None:
-        start, end = data.get("opened_from"), data.get("opened_to")
-        if start and end and start >= end:
-            raise ValidationError("Must be before opened_to.", "opened_from")
+        check_ranges(data, "opened")
 
 
-class DiscrepancyQuerySchema(DiscrepancyFilterSchema):
+def make_filter(state: str, **others: Any) -> DiscrepancyFilter:
+    """The filter that a checked query means."""
+    return DiscrepancyFilter(state=None if state == ALL else state, **others)
+
+
+class DiscrepancyQuerySchema(DiscrepancyFilterSchema, PageQuerySchema):
     """Filters and paging of the list."""
 
-    limit = fields.Integer(load_default=50, validate=validate.Range(1, MAX_LIMIT))
-    cursor = fields.String()
-
-    @post_load
-    def _to_filter(self, data: dict[str, Any], **_: Any) -> dict[str, Any]:
-        limit, cursor = data.pop("limit"), data.pop("cursor", None)
-        return {"limit": limit, "cursor": cursor, "wanted": to_filter(data)}
-
-
-def to_filter(data: Mapping[str, Any]) -> DiscrepancyFilter:
-    """The filter that a checked query means."""
-    return DiscrepancyFilter(**{name: value for name, value in data.items() if (name, value) != ("state", ALL)})
+    make_filter = staticmethod(make_filter)
 
 
 class AcknowledgementSchema(Schema):

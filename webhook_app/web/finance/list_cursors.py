@@ -19,7 +19,7 @@ def make_list_cursor(listing: str, described: Mapping[str, str], after: Transact
 
 
 def read_list_cursor(listing: str, described: Mapping[str, str], cursor: str | None) -> TransactionKey | None:
-    """The key in a cursor. Raises ApiError 400 for one that was tampered with or belongs elsewhere."""
+    """The key in a cursor. Raises Refused for one that was tampered with or belongs elsewhere."""
     if cursor is None:
         return None
     match load_cursor(listing, cursor):

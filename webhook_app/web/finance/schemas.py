@@ -19,7 +19,7 @@ from webhook_app.usecases.finance.summary import DayOf, Dimension, Grouping
 from webhook_app.usecases.finance.transaction_filter import ANY_DISCREPANCY, TransactionFilter
 from webhook_app.usecases.reconcile.report import PAUSED
 from webhook_app.web.api.fields import Amount, Choice, Term, Timestamp, TimeZone
-from webhook_app.web.api.schemas import MAX_LIMIT, LastErrorSchema
+from webhook_app.web.api.schemas import LastErrorSchema, PageQuerySchema
 from webhook_app.web.requests import get_services
 
 
@@ -56,16 +56,10 @@ class TransactionFilterSchema(Schema):
             raise ValidationError(problems)
 
 
-class TransactionQuerySchema(TransactionFilterSchema):
+class TransactionQuerySchema(TransactionFilterSchema, PageQuerySchema):
     """Filters and paging of the list."""
 
-    limit = fields.Integer(load_default=50, validate=validate.Range(1, MAX_LIMIT))
-    cursor = fields.String()
-
-    @post_load
-    def _to_filter(self, data: dict[str, Any], **_: Any) -> dict[str, Any]:
-        limit, cursor = data.pop("limit"), data.pop("cursor", None)
-        return {"limit": limit, "cursor": cursor, "wanted": TransactionFilter(**data)}
+    make_filter = TransactionFilter
 
 
 class SummaryQuerySchema(TransactionFilterSchema):

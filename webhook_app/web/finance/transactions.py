@@ -10,8 +10,8 @@ from marshmallow import RAISE
 from webhook_app.domain.text import is_usable_id
 from webhook_app.usecases.finance.reports import TransactionReport, list_transactions, report_transaction
 from webhook_app.usecases.finance.transaction_filter import TransactionFilter
+from webhook_app.usecases.refusals import Missing
 from webhook_app.web.api.auth import READERS, token_auth
-from webhook_app.web.errors import ApiError
 from webhook_app.web.finance.list_cursors import make_list_cursor, read_list_cursor
 from webhook_app.web.finance.schemas import TransactionDetailSchema, TransactionPageSchema, TransactionQuerySchema
 from webhook_app.web.requests import get_services
@@ -46,5 +46,5 @@ def show_one(merchant_transaction_id: str) -> TransactionReport:
     if is_usable_id(merchant_transaction_id):
         report = report_transaction(get_services().database, merchant_transaction_id)
     if report is None:
-        raise ApiError(404, "not_found", "not_found", "No event has named a transaction with this id.")
+        raise Missing("No event has named a transaction with this id.")
     return report

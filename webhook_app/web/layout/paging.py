@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TypeVar
 
+from webhook_app.usecases.refusals import Refused
 from webhook_app.web.cursors import read_cursor
-from webhook_app.web.errors import ApiError
 from webhook_app.web.layout.filter_form import LOST
 
 Key = TypeVar("Key")
@@ -21,5 +21,5 @@ def check_cursor(read: Callable[[], Key | None]) -> tuple[Key | None, str | None
     """What `read` finds in a cursor, or what a page says of a cursor that it refuses."""
     try:
         return read(), None
-    except ApiError:
+    except Refused:
         return None, LOST

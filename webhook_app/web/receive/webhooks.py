@@ -10,7 +10,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from werkzeug.exceptions import ClientDisconnected, HTTPException, RequestEntityTooLarge
 
 from webhook_app.domain.text import storable
-from webhook_app.logs import get_logger
+from webhook_app.logs import first_line, get_logger
 from webhook_app.usecases.receive.intake import IntakeUnavailable, Spooled
 from webhook_app.usecases.receive.rejections import keep_rejection
 from webhook_app.web.errors import ApiError, database_unavailable
@@ -122,4 +122,4 @@ def _reject(problem: ApiError) -> None:
             else:
                 log.warning("rejected request not kept", error="too many requests wait for the database")
         except SQLAlchemyError as error:
-            log.warning("rejected request not kept", error=str(error).splitlines()[0])
+            log.warning("rejected request not kept", error=first_line(error))

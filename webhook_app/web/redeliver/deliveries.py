@@ -16,9 +16,9 @@ from webhook_app.usecases.redeliver.replay import (
     preview_replay,
 )
 from webhook_app.usecases.redeliver.replay_reports import Progress, report_progress
+from webhook_app.usecases.refusals import Missing
 from webhook_app.web.api.auth import calling_actor, token_auth
 from webhook_app.web.cursors import make_cursor, read_cursor
-from webhook_app.web.errors import ApiError
 from webhook_app.web.redeliver.schemas import (
     DeliveryPageSchema,
     DeliveryQuerySchema,
@@ -87,5 +87,5 @@ def cancel(replay_id: int) -> Progress:
 def _progress(replay_id: int) -> Progress:
     progress = report_progress(get_services().database, replay_id)
     if progress is None:
-        raise ApiError(404, "not_found", "not_found", "There is no replay with this id.")
+        raise Missing("There is no replay with this id.")
     return progress

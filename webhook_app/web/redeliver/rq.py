@@ -24,7 +24,7 @@ from werkzeug.wrappers import Response
 
 from webhook_app.adapters.queueing import MOST_SHOWN
 from webhook_app.config_values import without_passwords
-from webhook_app.logs import get_logger
+from webhook_app.logs import first_line, get_logger
 from webhook_app.models.role import Role
 from webhook_app.services import Services
 from webhook_app.web.errors import ApiError, error_response
@@ -123,7 +123,7 @@ def _check_path(arguments: Mapping[str, Any]) -> None:
 
 
 def _from_redis_error(error: RedisError) -> Response:
-    log.error("redis unavailable", error=str(error).splitlines()[0])
+    log.error("redis unavailable", error=first_line(error))
     return error_response(
         ApiError(
             503,

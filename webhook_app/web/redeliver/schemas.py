@@ -12,7 +12,7 @@ from webhook_app.models.event import Channel, Delivery
 from webhook_app.usecases.redeliver.deliveries import DeliveryFilter
 from webhook_app.usecases.redeliver.replay import DEFAULT_PER_SECOND, MOST_IDS, Selection
 from webhook_app.web.api.fields import Choice, Term, Timestamp, WholeNumber
-from webhook_app.web.api.schemas import MAX_LIMIT, LastErrorSchema
+from webhook_app.web.api.schemas import LastErrorSchema, PageQuerySchema, check_ranges
 
 _EventId = WholeNumber(validate.Range(1, MAX_ID))
 
@@ -35,21 +35,13 @@ class DeliveryFilterSchema(Schema):
 
     @validates_schema
     def _check_range(self, data: Mapping[str, Any], **_: Any) -> None:
-        start, end = data.get("received_from"), data.get("received_to")
-        if start and end and start >= end:
-            raise ValidationError("Must be before received_to.", "received_from")
+        check_ranges(data, "received")
 
 
-class DeliveryQuerySchema(DeliveryFilterSchema):
+class DeliveryQuerySchema(DeliveryFilterSchema, PageQuerySchema):
     """Filters and paging of the list."""
 
-    limit = fields.Integer(load_default=50, validate=validate.Range(1, MAX_LIMIT))
-    cursor = fields.String()
-
-    @post_load
-    def _to_filter(self, data: dict[str, Any], **_: Any) -> dict[str, Any]:
-        limit, cursor = data.pop("limit"), data.pop("cursor", None)
-        return {"limit": limit, "cursor": cursor, "wanted": DeliveryFilter(**data)}
+    make_filter = DeliveryFilter
 
 
 class ReplayOrderSchema(Schema):

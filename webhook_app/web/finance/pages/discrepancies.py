@@ -19,10 +19,9 @@ from webhook_app.usecases.finance.discrepancies import (
     list_discrepancies,
     reopen,
 )
-from webhook_app.usecases.refusals import Conflict
+from webhook_app.usecases.refusals import Conflict, Missing
 from webhook_app.web.cursors import make_cursor
-from webhook_app.web.errors import ApiError
-from webhook_app.web.finance.discrepancy_schemas import ALL, DiscrepancyFilterSchema, to_filter
+from webhook_app.web.finance.discrepancy_schemas import ALL, DiscrepancyFilterSchema, make_filter
 from webhook_app.web.finance.discrepancy_words import KINDS, kind_words
 from webhook_app.web.layout.filter_form import FilterForm, check, clean, find_strange
 from webhook_app.web.layout.paging import read_after
@@ -119,7 +118,7 @@ def _read_filter() -> FilterForm[DiscrepancyFilter]:
     typed = clean(request.args, LABELS)
     loaded, problems = check(DiscrepancyFilterSchema(), typed)
     problems |= find_strange(request.args, LABELS)
-    return FilterForm(LABELS, typed, DiscrepancyFilter() if problems else to_filter(loaded), problems)
+    return FilterForm(LABELS, typed, DiscrepancyFilter() if problems else make_filter(**loaded), problems)
 
 
 def _read_text(name: str) -> str:
@@ -128,12 +127,10 @@ def _read_text(name: str) -> str:
 
 
 def _find(discrepancy_id: int) -> DiscrepancyReport:
-    """Raises ApiError 404."""
+    """Raises Missing."""
     found = find_discrepancy(get_services().database, discrepancy_id)
     if found is None:
-        raise ApiError(
-            404, "not_found", "not_found", f"There is no discrepancy {discrepancy_id}. All are under Discrepancies."
-        )
+        raise Missing(f"There is no discrepancy {discrepancy_id}. All are under Discrepancies.")
     return found
 
 

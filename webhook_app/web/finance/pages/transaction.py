@@ -7,7 +7,7 @@ from flask import Blueprint, render_template
 from webhook_app.domain.text import is_usable_id
 from webhook_app.models.role import Role
 from webhook_app.usecases.finance.transaction_story import TransactionStory, tell_transaction
-from webhook_app.web.errors import ApiError
+from webhook_app.usecases.refusals import Missing
 from webhook_app.web.finance.pages.time_line import NAMES, tell_steps
 from webhook_app.web.people import current_person, roles_required
 from webhook_app.web.requests import get_services
@@ -32,16 +32,13 @@ def show(merchant_transaction_id: str) -> str:
 
 
 def _find(merchant_transaction_id: str) -> TransactionStory:
-    """Raises ApiError 404."""
+    """Raises Missing."""
     story = None
     if is_usable_id(merchant_transaction_id):
         story = tell_transaction(get_services().database, merchant_transaction_id)
     if story is None:
-        raise ApiError(
-            404,
-            "not_found",
-            "not_found",
+        raise Missing(
             "No event has named a transaction with this id. It may have been cut when it was copied: "
-            "search for a part of it under Transactions.",
+            "search for a part of it under Transactions."
         )
     return story

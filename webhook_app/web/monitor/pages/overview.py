@@ -10,7 +10,7 @@ from flask import Blueprint, make_response, render_template, session
 from markupsafe import Markup, escape
 from werkzeug.wrappers import Response
 
-from webhook_app.logs import get_logger
+from webhook_app.logs import first_line, get_logger
 from webhook_app.models.role import Role
 from webhook_app.services import Services
 from webhook_app.usecases.monitor.overview import MOST_LOOKED_AT, Overview, read_overview
@@ -64,7 +64,7 @@ def _answer(template: str) -> Response:
         overview = read_overview(services.database, services.clock())
         return make_response(render_template(template, **_told(services, overview)))
     except DATABASE_UNAVAILABLE as error:
-        log.error("database unavailable", error=str(error).splitlines()[0])
+        log.error("database unavailable", error=first_line(error))
     parts = check_parts_without_sql(services)
     page = render_template(template, overview=None, parts=parts, verdict=judge_without_sql(), now=services.clock())
     return make_response(page, 503, {"Retry-After": str(RETRY_AFTER)})

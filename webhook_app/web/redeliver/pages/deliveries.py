@@ -10,8 +10,8 @@ from webhook_app.models.role import Role
 from webhook_app.usecases.reconcile.advice import advise
 from webhook_app.usecases.redeliver.deliveries import DeliveryReport, DeliveryStory, list_deliveries, tell_delivery
 from webhook_app.usecases.redeliver.replay import Selection, preview_replay
+from webhook_app.usecases.refusals import Missing
 from webhook_app.web.cursors import make_cursor
-from webhook_app.web.errors import ApiError
 from webhook_app.web.layout.paging import read_after
 from webhook_app.web.people import roles_required
 from webhook_app.web.redeliver.pages.delivery_filter import read_filter
@@ -53,15 +53,12 @@ def show(event_id: int) -> str:
 
 
 def find_story(event_id: int) -> DeliveryStory:
-    """Raises ApiError 404."""
+    """Raises Missing."""
     story = tell_delivery(get_services().database, event_id)
     if story is None:
-        raise ApiError(
-            404,
-            "not_found",
-            "not_found",
+        raise Missing(
             f"There is no delivery {event_id}. Look for it by its transaction's id under Deliveries; "
-            "what was refused at the door is under Rejected.",
+            "what was refused when it came in is under Rejected."
         )
     return story
 

@@ -22,7 +22,7 @@ from webhook_app.usecases.redeliver.replay import (
     preview_replay,
 )
 from webhook_app.usecases.redeliver.replay_reports import Progress, list_items, list_replays, report_progress
-from webhook_app.usecases.refusals import Conflict
+from webhook_app.usecases.refusals import Conflict, Missing, Refused
 from webhook_app.web.cursors import make_cursor
 from webhook_app.web.errors import ApiError
 from webhook_app.web.layout.filter_form import FilterForm
@@ -156,11 +156,11 @@ def describe(replay: Replay) -> str:
 
 
 def _read_order() -> _Order:
-    """Raises ApiError 400 for what no form of ours sends."""
+    """Raises Refused or ApiError 400 for what no form of ours sends."""
     form = read_filter({} if request.form.get("scope") == "selected" else request.form)
     if form.problems:
         told = "; ".join(f"{LABELS.get(name, name)}: {text}" for name, text in form.problems.items())
-        raise ApiError(400, "invalid_request", "validation_error", f"Go back and correct the filter. {told}")
+        raise Refused(f"Go back and correct the filter. {told}")
     ids: tuple[int, ...] = ()
     if request.form.get("scope") == "selected":
         ids = _read_ids(request.form.getlist("ids"))
@@ -185,9 +185,7 @@ def _read_ids(texts: Sequence[str]) -> tuple[int, ...]:
             "No delivery was selected. Go back and tick those to replay, or set a filter and replay all that match.",
         )
     if not all(text.isascii() and text.isdigit() and 0 < len(text) < 20 and 0 < int(text) <= MAX_ID for text in texts):
-        raise ApiError(
-            400, "invalid_request", "validation_error", "`ids` must be the ids of deliveries: whole numbers."
-        )
+        raise Refused("`ids` must be the ids of deliveries: whole numbers.")
     return tuple(dict.fromkeys(map(int, texts)))
 
 
@@ -233,7 +231,5 @@ def _nothing_to_replay(order: _Order, preview: Ordered) -> tuple[str, int]:
 def _find(replay_id: int) -> Progress:
     progress = report_progress(get_services().database, replay_id)
     if progress is None:
-        raise ApiError(
-            404, "not_found", "not_found", f"There is no replay {replay_id}. All that were ordered are under Replays."
-        )
+        raise Missing(f"There is no replay {replay_id}. All that were ordered are under Replays.")
     return progress
