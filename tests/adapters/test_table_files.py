@@ -25,7 +25,7 @@ from webhook_app.adapters.table_files.writing import CHUNK
 COLUMNS = [
     Column("id", ColumnKind.TEXT),
     Column("amount", ColumnKind.AMOUNT),
-    Column("at", ColumnKind.MOMENT),
+    Column("at", ColumnKind.TIMESTAMP),
     Column("events", ColumnKind.COUNT),
 ]
 NAMES = [column.name for column in COLUMNS]

@@ -101,7 +101,7 @@ def test_as_of_a_moment_tells_what_was_confirmed_then(database: Database, clock:
     (processing,) = list_at(database, began + timedelta(seconds=119))
     assert (processing.status, processing.crypto_amount, len(processing.history)) == ("processing", None, 1)
     assert processing.confirmed_at == began + timedelta(seconds=60)
-    assert (processing.reconciliation, list(processing.events), list(processing.anomalies)) == (None, [], [])
+    assert (processing.reconciliation, list(processing.events), list(processing.discrepancies)) == (None, [], [])
     (completed,) = list_at(database, began + timedelta(seconds=120))
     assert (completed.status, completed.crypto_amount, len(completed.history)) == ("completed", Decimal("3"), 2)
 

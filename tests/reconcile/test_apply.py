@@ -33,7 +33,7 @@ def history(database: Database) -> list[tuple[str, datetime]]:
 
 
 def anomalies(database: Database) -> list[str]:
-    return [anomaly.kind for anomaly in shown(database, "t").anomalies]
+    return [anomaly.kind for anomaly in shown(database, "t").discrepancies]
 
 
 # Monotonic
@@ -162,7 +162,7 @@ def test_impossible_status_of_the_same_second_is_a_disagreement(database: Databa
 def test_amounts_that_disagree_are_noted(database: Database, clock: FakeClock) -> None:
     report(database, "t", clock(), updated_at=clock(), crypto_amount=Decimal("99.5"), fiat_amount=Decimal("3"))
     answer(database, clock, claim(database, clock), confirmed(Status.COMPLETED, clock(), crypto_amount="99.50"))
-    (anomaly,) = shown(database, "t").anomalies
+    (anomaly,) = shown(database, "t").discrepancies
     assert anomaly.kind == "amount_mismatch"
     assert anomaly.detail == "reported fiat_amount 3, but Proof confirms 2.50"
 
@@ -174,7 +174,7 @@ def test_mismatch_stays_open_behind_a_flood_of_forged_events(database: Database,
     _forge(database, clock, 150, at)
     report(database, "t", clock(), status="completed", updated_at=at)
     answer(database, clock, claim(database, clock), confirmed(Status.COMPLETED, at))
-    details = [anomaly.detail for anomaly in shown(database, "t").anomalies]
+    details = [anomaly.detail for anomaly in shown(database, "t").discrepancies]
     assert any(detail.startswith("reported cancelled") for detail in details)
 
 

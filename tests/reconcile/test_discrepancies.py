@@ -183,7 +183,7 @@ def test_acknowledgement_says_who_when_and_why_and_stands_in_the_audit_log(
         *("acknowledged", "tester", clock()),
         "asked Proof",
     )
-    assert shown(database, "t").anomalies[0].note == "asked Proof"
+    assert shown(database, "t").discrepancies[0].note == "asked Proof"
     reopen(database, held.id, "not that one", SHELL, clock())
     assert only(database, "reconciliation_failed").state == "open"
     told = [

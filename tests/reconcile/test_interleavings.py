@@ -203,7 +203,7 @@ def _check_in_the_end(database: Database, world: World) -> None:
         assert (str(held.crypto_amount), str(held.fiat_amount)) == (str(theirs.crypto_amount), str(theirs.fiat_amount))
         assert (held.history[-1].status, held.history[-1].updated_at) == (theirs.status, theirs.updated_at)
         assert {event.delivery for event in events(database, id)} == {"succeeded"}
-        assert [a.kind for a in held.anomalies if a.kind in ("impossible_step", "status_mismatch")] == []
+        assert [a.kind for a in held.discrepancies if a.kind in ("impossible_step", "status_mismatch")] == []
         reconciliation = row(database, id)
         assert (reconciliation.claim_token, reconciliation.lease_until, reconciliation.crashes) == (None, None, 0)
         assert reconciliation.spent_attempts == 0

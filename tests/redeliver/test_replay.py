@@ -18,7 +18,7 @@ from webhook_app.services import Services
 from webhook_app.usecases.audit import Actor
 from webhook_app.usecases.receive.ingest import RequestOrigin, ingest_events
 from webhook_app.usecases.reconcile.reconciler import Reconciler
-from webhook_app.usecases.redeliver.deliveries import DeliveryFilter, list_deliveries, tell_delivery
+from webhook_app.usecases.redeliver.deliveries import DeliveryFilter, find_delivery_story, list_deliveries
 from webhook_app.usecases.redeliver.replay import (
     Ordered,
     Selection,
@@ -91,7 +91,7 @@ def test_replay_that_fails_again_can_be_replayed_again(
         _reconcile(reconciler)
         items = list_items(services.database, ordered.replay_id or 0, 10).items
         assert [(item.outcome, item.detail) for item in items] == [("failed", "404 not_found/not_found")]
-    story = tell_delivery(services.database, event_id)
+    story = find_delivery_story(services.database, event_id)
     assert story is not None
     assert len(story.attempts) == 4
     assert len(story.replays) == 3

@@ -45,7 +45,7 @@ class Answer:
 
 @dataclass(frozen=True)
 class Confirmed:
-    """A transaction as Proof's API confirms it (proof/README.md, "GET /widget/transactions"); moments are aware UTC.
+    """A transaction as Proof's API confirms it (proof/README.md, "GET /widget/transactions"); timestamps are aware UTC.
 
     Every text can be stored in any database; one that is optional is None where Proof leaves it out or empty.
     """
@@ -146,7 +146,7 @@ def read_request_id(header: str | None) -> str | None:
 def read_retry_after(header: str | None, now: datetime) -> float | None:
     """Seconds from a `Retry-After` in either form, delta-seconds or an HTTP-date (RFC 9110, 10.2.3).
 
-    None where it makes no sense: negative, not a number, a moment that has passed.
+    None where it makes no sense: negative, not a number, a timestamp that has passed.
     """
     text = (header or "").strip()
     if re.fullmatch(r"[0-9]{1,15}(\.[0-9]{1,9})?", text):
@@ -154,8 +154,8 @@ def read_retry_after(header: str | None, now: datetime) -> float | None:
     if not re.match(r"[A-Za-z]{3,9},? ", text) or len(text) > 64:
         return None
     try:
-        moment = parsedate_to_datetime(text)
-        seconds = (moment.replace(tzinfo=moment.tzinfo or UTC) - now).total_seconds()
+        timestamp = parsedate_to_datetime(text)
+        seconds = (timestamp.replace(tzinfo=timestamp.tzinfo or UTC) - now).total_seconds()
     except (ValueError, TypeError, IndexError, OverflowError):
         return None
     return seconds if math.isfinite(seconds) and seconds >= 0 else None

@@ -27,7 +27,7 @@ Command = TypeVar("Command", bound=Callable[..., Any])
 
 
 class Timestamp(click.ParamType[datetime]):
-    name = "moment"
+    name = "timestamp"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> datetime:
         try:
@@ -97,9 +97,9 @@ _FILTER_OPTIONS: Sequence[Callable[[Any], Any]] = (
         type=_choice([ANY_DISCREPANCY, *DiscrepancyKind]),
         help="Has an unresolved discrepancy of that kind.",
     ),
-    click.option("--created-from", type=Timestamp(), help="Created at that moment or later, as Proof says."),
-    click.option("--created-to", type=Timestamp(), help="Created before that moment."),
-    click.option("--updated-from", type=Timestamp(), help="In its status since that moment or later."),
-    click.option("--updated-to", type=Timestamp(), help="In its status since before that moment."),
-    click.option("--as-of", type=Timestamp(), help="What was confirmed at that moment; the same for ever."),
+    click.option("--created-from", type=Timestamp(), help="Created at that time or later, as Proof says."),
+    click.option("--created-to", type=Timestamp(), help="Created before that time."),
+    click.option("--updated-from", type=Timestamp(), help="In its status since that time or later."),
+    click.option("--updated-to", type=Timestamp(), help="In its status since before that time."),
+    click.option("--as-of", type=Timestamp(), help="What was confirmed at that time; the same for ever."),
 )

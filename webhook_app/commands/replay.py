@@ -40,8 +40,8 @@ _MOST_LISTED = 10
 @click.option(
     "--id", "merchant_transaction_id", callback=check_term, metavar="MTID", help="The merchant_transaction_id."
 )
-@click.option("--received-from", type=Timestamp(), help="Received at that moment or later.")
-@click.option("--received-to", type=Timestamp(), help="Received before that moment.")
+@click.option("--received-from", type=Timestamp(), help="Received at that time or later.")
+@click.option("--received-to", type=Timestamp(), help="Received before that time.")
 @click.option("--delivery", "ids", type=click.IntRange(1, MAX_ID), multiple=True, help="A delivery's id; repeatable.")
 @click.option("--reason", help="Why; it goes into the audit log. Not needed with --dry-run.")
 @click.option("--dry-run", is_flag=True, help="Only say what would be replayed.")

@@ -1,4 +1,4 @@
-"""Arithmetic on stored moments, which the two databases spell differently."""
+"""Arithmetic on stored timestamps, which the two databases spell differently."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def shifted(
 ) -> ColumnElement[Any]:
     """`column` plus `by`, to the millisecond; NULL stays NULL."""
     if session.get_bind().dialect.name == "sqlite":
-        # SQLite keeps moments as text with six decimals and calculates with three.
+        # SQLite keeps timestamps as text with six decimals and calculates with three.
         moved = func.strftime("%Y-%m-%d %H:%M:%f", column, f"{by.total_seconds():+.3f} seconds")
         return moved.concat("000")
     return column + literal(by)

@@ -17,7 +17,7 @@ class Cadence:
 
 
 #: A widget's init token lives about an hour, in which a `failed` payment may be tried again. The webhook of that may be
-#: lost, so it is looked at again at these moments after it failed.
+#: lost, so it is checked again this long after it failed.
 RECHECKS_OF_FAILED = (timedelta(minutes=10), timedelta(minutes=30), timedelta(minutes=75))
 
 

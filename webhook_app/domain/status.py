@@ -35,7 +35,7 @@ _POSSIBLE: dict[Status, frozenset[Status]] = {
 
 @dataclass(frozen=True)
 class StatusChange:
-    """A status and the moment at which Proof says it began (`updated_at`, aware UTC)."""
+    """A status and when Proof says it began (`updated_at`, aware UTC)."""
 
     status: Status
     updated_at: datetime
@@ -63,7 +63,7 @@ class Step(StrEnum):
 
 
 def classify_step(held: StatusChange | None, confirmed: StatusChange) -> Step:
-    """How `confirmed` relates to `held`; time decides first, the lifecycle where two share one moment."""
+    """How `confirmed` relates to `held`; time decides first, the lifecycle where two have the same timestamp."""
     if held is None:
         return Step.FIRST
     if confirmed.updated_at < held.updated_at:

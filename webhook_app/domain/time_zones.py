@@ -1,4 +1,4 @@
-"""Time zones: which local day a moment belongs to, told as fixed offsets that any database can add.
+"""Time zones: which local day a timestamp belongs to, told as fixed offsets that any database can add.
 
 The rules are those of one database of time zones, Python's, so that every engine draws the same line between two days.
 """
@@ -17,7 +17,7 @@ _FIRST_YEAR, _LAST_YEAR = 1970, 2100
 
 @dataclass(frozen=True)
 class Offset:
-    """A zone's offset from UTC until a moment, which is not included any more; None for the last one."""
+    """A zone's offset from UTC until a timestamp, which is not included any more; None for the last one."""
 
     until: datetime | None
     by: timedelta
@@ -31,9 +31,9 @@ def read_zone(name: str) -> ZoneInfo:
 
 
 def offsets_between(zone: ZoneInfo, first: datetime, last: datetime) -> list[Offset]:
-    """The zone's offsets from `first` to `last`, aware moments, in order; at least one."""
+    """The zone's offsets from `first` to `last`, aware timestamps, in order; at least one."""
     earliest, latest = datetime(_FIRST_YEAR, 1, 1, tzinfo=UTC), datetime(_LAST_YEAR, 12, 31, tzinfo=UTC)
-    first, last = (min(max(moment.astimezone(UTC), earliest), latest) for moment in (first, last))
+    first, last = (min(max(timestamp.astimezone(UTC), earliest), latest) for timestamp in (first, last))
     changes = [
         change for year in range(first.year, last.year + 1) for change in _changes(zone, year) if first < change <= last
     ]
@@ -51,7 +51,7 @@ def _names() -> frozenset[str]:
 
 @lru_cache(maxsize=1024)
 def _changes(zone: ZoneInfo, year: int) -> tuple[datetime, ...]:
-    """The moments of a year, in UTC, at which the zone's offset changes; two within one day would be taken for none."""
+    """When in a year, in UTC, the zone's offset changes; two changes within one day would be taken for none."""
     begin = datetime(year, 1, 1, tzinfo=UTC)
     days = [begin + timedelta(days=number) for number in range((datetime(year + 1, 1, 1, tzinfo=UTC) - begin).days + 1)]
     return tuple(
@@ -72,5 +72,5 @@ def _find_change(zone: ZoneInfo, before: datetime, after: datetime) -> datetime:
     return after
 
 
-def _offset(zone: ZoneInfo, moment: datetime) -> timedelta | None:
-    return moment.astimezone(zone).utcoffset()
+def _offset(zone: ZoneInfo, timestamp: datetime) -> timedelta | None:
+    return timestamp.astimezone(zone).utcoffset()

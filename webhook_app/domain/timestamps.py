@@ -13,8 +13,8 @@ def parse_timestamp(value: object) -> datetime:
     if not isinstance(value, str) or len(value) > 64 or not value.isprintable() or "T" not in value.upper():
         raise ValueError("not an ISO 8601 timestamp")
     try:
-        moment = datetime.fromisoformat(value)
-        return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+        timestamp = datetime.fromisoformat(value)
+        return timestamp.replace(tzinfo=UTC) if timestamp.tzinfo is None else timestamp.astimezone(UTC)
     except OverflowError as error:  # within an offset of year 1 or 9999
         raise ValueError("out of range") from error
 
@@ -32,6 +32,6 @@ def find_empty_ranges(values: Mapping[str, Any], names: Iterable[str]) -> Iterat
             yield f"{name}_from", f"Must be before {name}_to."
 
 
-def format_timestamp(moment: datetime | None) -> str | None:
+def format_timestamp(timestamp: datetime | None) -> str | None:
     """`2026-04-01T10:03:45Z`, with microseconds only where there are some."""
-    return None if moment is None else moment.astimezone(UTC).isoformat().replace("+00:00", "Z")
+    return None if timestamp is None else timestamp.astimezone(UTC).isoformat().replace("+00:00", "Z")

@@ -1,4 +1,4 @@
-"""Anomalies: where what was reported, what is confirmed and what is possible do not fit together."""
+"""Discrepancies: where what was reported, what is confirmed and what is possible do not fit together."""
 
 from __future__ import annotations
 
@@ -30,6 +30,8 @@ class DiscrepancyKind(StrEnum):
 
 
 class Discrepancy(Base):
+    """The table keeps its former name, so that an older version can run beside this one."""
+
     __tablename__ = "anomalies"
     __table_args__ = (
         UniqueConstraint("merchant_transaction_id", "kind", "fingerprint"),
@@ -42,7 +44,7 @@ class Discrepancy(Base):
     merchant_transaction_id: Mapped[str] = mapped_column(String(128))
     kind: Mapped[str] = mapped_column(String(32))
     fingerprint: Mapped[str] = mapped_column(String(128))
-    """What makes it one anomaly however often it is seen."""
+    """What makes it one discrepancy however often it is seen."""
     detail: Mapped[str] = mapped_column(String(500))
     detected_at: Mapped[datetime]
     opened_at: Mapped[datetime | None]

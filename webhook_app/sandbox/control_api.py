@@ -21,7 +21,7 @@ all but the name may be left out; CALLS is `get`, `session` or `all`.
 | `DELETE /sandbox/faults?transaction=` | takes injected faults away, of one transaction or all |
 | `GET /sandbox/behaviour`, `PATCH` | settings that may change while it runs, see behaviour.py |
 | `GET /sandbox/counters` | counts |
-| `GET /sandbox/calls.ndjson?transaction=` | API calls with their moments and request ids, one a line |
+| `GET /sandbox/calls.ndjson?transaction=` | API calls with their timestamps and request ids, one a line |
 | `POST /sandbox/reset` | back to the example transaction, without faults and counts; the behaviour stays |
 """
 

@@ -137,14 +137,14 @@ def show_help() -> ResponseReturnValue:
 
 
 @pages.app_template_filter("clock")
-def clock(moment: datetime) -> str:
-    """`12:30:05.123`, for people; the whole moment stands in the `time` element beside it."""
-    return moment.strftime("%H:%M:%S.%f")[:12]
+def clock(timestamp: datetime) -> str:
+    """`12:30:05.123`, for people; the whole timestamp stands in the `time` element beside it."""
+    return timestamp.strftime("%H:%M:%S.%f")[:12]
 
 
 @pages.app_template_filter("iso")
-def iso(moment: datetime) -> str | None:
-    return format_timestamp(moment)
+def iso(timestamp: datetime) -> str | None:
+    return format_timestamp(timestamp)
 
 
 def _home(form: dict[str, str], problem: str | None) -> str:

@@ -1,4 +1,4 @@
-"""Files made while they are sent: how many at once, what holds their place, and how one that fails is broken off."""
+"""Streamed files: the limit on how many are made at once, and how the connection of one that fails is aborted."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ log = get_logger()
 #: files take, webhooks lack, and none of the files would be there sooner.
 MOST_FILES = 2
 
-#: Seconds after which a caller may ask again for a place.
+#: Seconds after which a caller may ask again for a slot.
 RETRY_AFTER = 30
 
 #: Bytes made before the answer begins: what fails in them is answered in shape, and most files are whole by then. More
 #: than the server holds back, so that the connection of what breaks off later can be told by what was written to it.
 AHEAD = 2 * MOST_IN_SERVER
 
-#: Seconds for which a client may take nothing, with its connection open, before it loses the place it holds.
+#: Seconds for which a client may take nothing, with its connection open, before it loses its slot.
 LONGEST_STALL = 300.0
 
 _EXTENSION = "webhook-app-files"
@@ -60,7 +60,7 @@ def stream_file(chunks: Iterator[bytes], media_type: str, filename: str) -> Resp
         if request.method == "HEAD":
             body = iter(())
         else:
-            _take_place(held)
+            _take_slot(held)
             held.callback(keep_slot())
             first, connections = _first(chunks), connections_of(request.environ)
             body = _Body(chunks, first, held.pop_all(), connections)
@@ -72,9 +72,9 @@ def stream_file(chunks: Iterator[bytes], media_type: str, filename: str) -> Resp
     return response
 
 
-def _take_place(held: ExitStack) -> None:
-    places: threading.BoundedSemaphore = current_app.extensions[_EXTENSION]
-    if not places.acquire(blocking=False):
+def _take_slot(held: ExitStack) -> None:
+    slots: threading.BoundedSemaphore = current_app.extensions[_EXTENSION]
+    if not slots.acquire(blocking=False):
         raise ApiError(
             503,
             "internal_error",
@@ -83,7 +83,7 @@ def _take_place(held: ExitStack) -> None:
             f"Try again in {RETRY_AFTER} seconds.",
             headers={"Retry-After": str(RETRY_AFTER)},
         )
-    held.callback(places.release)
+    held.callback(slots.release)
 
 
 def _first(chunks: Iterator[bytes]) -> deque[bytes]:

@@ -15,7 +15,7 @@ _RISKY = frozenset("=+-@\t\r\n＝＋－＠")
 
 
 def csv_pieces(columns: Sequence[Column], rows: Iterable[Sequence[object]]) -> Iterator[bytes]:
-    """A header, then a line for each row; NULL is an empty field, a moment ISO 8601, an amount in plain notation.
+    """A header, then a line for each row; NULL is an empty field, a timestamp ISO 8601, an amount in plain notation.
 
     A text that a spreadsheet could run as a formula gets an apostrophe before it, as OWASP advises.
     """
@@ -43,6 +43,6 @@ def _safe_texts(values: Values) -> list[str | None]:
 _CONVERTS: dict[ColumnKind, Convert] = {
     ColumnKind.TEXT: _safe_texts,
     ColumnKind.AMOUNT: lambda values: map(format_amount, values),
-    ColumnKind.MOMENT: lambda values: map(format_timestamp, values),
+    ColumnKind.TIMESTAMP: lambda values: map(format_timestamp, values),
     ColumnKind.COUNT: lambda values: values,
 }

@@ -17,8 +17,8 @@ _encode = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",",
 
 
 def ndjson_pieces(columns: Sequence[Column], rows: Iterable[Sequence[object]]) -> Iterator[bytes]:
-    """Keys in the columns' order; an amount is a string in plain notation, a moment ISO 8601, NULL `null`. Texts are as
-    they were: nothing evaluates them."""
+    """Keys in the columns' order; an amount is a string in plain notation, a timestamp ISO 8601, NULL `null`. Texts are
+    as they were: nothing evaluates them."""
     names = [column.name for column in columns]
     for batch in converted_batches(rows, [_CONVERTS[column.kind] for column in columns]):
         lines = [_encode(dict(zip(names, row, strict=True))) for row in batch]
@@ -32,6 +32,6 @@ def ndjson_pieces(columns: Sequence[Column], rows: Iterable[Sequence[object]]) -
 _CONVERTS: dict[ColumnKind, Convert] = {
     ColumnKind.TEXT: lambda values: values,
     ColumnKind.AMOUNT: lambda values: map(format_amount, values),
-    ColumnKind.MOMENT: lambda values: map(format_timestamp, values),
+    ColumnKind.TIMESTAMP: lambda values: map(format_timestamp, values),
     ColumnKind.COUNT: lambda values: values,
 }

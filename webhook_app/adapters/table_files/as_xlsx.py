@@ -28,11 +28,11 @@ _COMPRESSION_LEVEL = 1
 def xlsx_pieces(columns: Sequence[Column], rows: Iterable[Sequence[object]], sheet_rows: int) -> Iterator[bytes]:
     """A header, bold and frozen, with filters; then the rows, on as many sheets as they need, each with that header.
 
-    Amounts are text, right-aligned: a spreadsheet rounds a number to 15 digits. Moments are ISO 8601 text, which keeps
-    the microseconds and the time zone; only counts are numbers. Texts are inline strings with the format Text, which no
-    spreadsheet evaluates, not even after an edit, and so they are as they were, without CSV's apostrophe; whoever saves
-    the workbook as CSV does it unprotected. Characters that XML 1.0 has no way to hold become U+FFFD, and a text longer
-    than a cell is cut and ends in `…`.
+    Amounts are text, right-aligned: a spreadsheet rounds a number to 15 digits. Timestamps are ISO 8601 text, which
+    keeps the microseconds and the time zone; only counts are numbers. Texts are inline strings with the format
+    Text, which no spreadsheet evaluates, not even after an edit, and so they are as they were, without CSV's
+    apostrophe; whoever saves the workbook as CSV does it unprotected. Characters that XML 1.0 has no way to hold
+    become U+FFFD, and a text longer than a cell is cut and ends in `…`.
     """
     target = _Target()
     batches = _Rows(columns, rows)
@@ -159,7 +159,7 @@ def _amounts(values: Values) -> Iterator[str | None]:
         yield None if value is None else f"{_AMOUNT}{format_amount(value)}{_END}"
 
 
-def _moments(values: Values) -> Iterator[str | None]:
+def _timestamps(values: Values) -> Iterator[str | None]:
     for value in values:
         yield None if value is None else f"{_TEXT}{format_timestamp(value)}{_END}"
 
@@ -172,6 +172,6 @@ def _counts(values: Values) -> Iterator[str | None]:
 _CONVERTS: dict[ColumnKind, Convert] = {
     ColumnKind.TEXT: _texts,
     ColumnKind.AMOUNT: _amounts,
-    ColumnKind.MOMENT: _moments,
+    ColumnKind.TIMESTAMP: _timestamps,
     ColumnKind.COUNT: _counts,
 }

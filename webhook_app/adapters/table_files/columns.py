@@ -22,7 +22,7 @@ class ColumnKind(StrEnum):
     """str | None"""
     AMOUNT = auto()
     """Decimal | None, finite"""
-    MOMENT = auto()
+    TIMESTAMP = auto()
     """aware datetime | None"""
     COUNT = auto()
     """int | None"""

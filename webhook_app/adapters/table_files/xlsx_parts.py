@@ -18,8 +18,8 @@ STYLE_TEXT = 1
 STYLE_AMOUNT = 2
 STYLE_HEADER = 3
 
-#: In characters of the standard font: an id or a status, 18 decimals, an ISO 8601 moment to the second.
-_WIDTHS = {ColumnKind.TEXT: 24, ColumnKind.AMOUNT: 24, ColumnKind.MOMENT: 22, ColumnKind.COUNT: 10}
+#: In characters of the standard font: an id or a status, 18 decimals, an ISO 8601 timestamp to the second.
+_WIDTHS = {ColumnKind.TEXT: 24, ColumnKind.AMOUNT: 24, ColumnKind.TIMESTAMP: 22, ColumnKind.COUNT: 10}
 
 #: What goes before the sheets. How many of those there will be is not known yet, so whatever XML is not named is one.
 FIRST = {

@@ -1,5 +1,5 @@
-"""Discrepancies: unresolved anomalies, as finance works them off. A person acknowledges one with a note; one that
-changes afterwards is open again."""
+"""Discrepancies as finance works through them. A person acknowledges one with a note; one that changes afterwards is
+open again."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ class DiscrepancyFilter:
 
 @dataclass(frozen=True)
 class DiscrepancyReport:
-    """One anomaly, with what is confirmed of its transaction (None before that)."""
+    """One discrepancy, with what is confirmed of its transaction (None before that)."""
 
     id: int
     merchant_transaction_id: str
@@ -100,7 +100,7 @@ def find_discrepancies(database: Database, merchant_transaction_id: str) -> Sequ
     )
     with database.read() as session:
         rows = session.execute(query.order_by(Discrepancy.id)).all()
-    return [_report(anomaly, transaction) for anomaly, transaction in rows]
+    return [_report(discrepancy, transaction) for discrepancy, transaction in rows]
 
 
 def find_discrepancy(database: Database, discrepancy_id: int) -> DiscrepancyReport | None:
@@ -223,20 +223,20 @@ def _record(
     record(session, actor, action, held.merchant_transaction_id, reason, details, now)
 
 
-def _report(anomaly: Discrepancy, transaction: Transaction | None) -> DiscrepancyReport:
+def _report(discrepancy: Discrepancy, transaction: Transaction | None) -> DiscrepancyReport:
     return DiscrepancyReport(
-        id=anomaly.id,
-        merchant_transaction_id=anomaly.merchant_transaction_id,
-        kind=anomaly.kind,
-        state=_state(anomaly),
-        detail=anomaly.detail,
-        revision=anomaly.revision,
-        detected_at=anomaly.detected_at,
-        opened_at=anomaly.opened_at or anomaly.detected_at,
-        acknowledged_at=anomaly.acknowledged_at,
-        acknowledged_by=anomaly.acknowledged_by,
-        note=anomaly.note,
-        resolved_at=anomaly.resolved_at,
+        id=discrepancy.id,
+        merchant_transaction_id=discrepancy.merchant_transaction_id,
+        kind=discrepancy.kind,
+        state=_state(discrepancy),
+        detail=discrepancy.detail,
+        revision=discrepancy.revision,
+        detected_at=discrepancy.detected_at,
+        opened_at=discrepancy.opened_at or discrepancy.detected_at,
+        acknowledged_at=discrepancy.acknowledged_at,
+        acknowledged_by=discrepancy.acknowledged_by,
+        note=discrepancy.note,
+        resolved_at=discrepancy.resolved_at,
         status=transaction.status if transaction else None,
         currency=transaction.currency if transaction else None,
         crypto_amount=transaction.crypto_amount if transaction else None,
@@ -245,7 +245,7 @@ def _report(anomaly: Discrepancy, transaction: Transaction | None) -> Discrepanc
     )
 
 
-def _state(anomaly: Discrepancy) -> DiscrepancyState:
-    if anomaly.resolved_at is not None:
+def _state(discrepancy: Discrepancy) -> DiscrepancyState:
+    if discrepancy.resolved_at is not None:
         return DiscrepancyState.RESOLVED
-    return DiscrepancyState.OPEN if anomaly.acknowledged_at is None else DiscrepancyState.ACKNOWLEDGED
+    return DiscrepancyState.OPEN if discrepancy.acknowledged_at is None else DiscrepancyState.ACKNOWLEDGED

@@ -31,9 +31,9 @@ _CONFIRMED = (
     Column("crypto_amount", ColumnKind.AMOUNT),
     Column("fiat_currency", ColumnKind.TEXT),
     Column("fiat_amount", ColumnKind.AMOUNT),
-    Column("created_at", ColumnKind.MOMENT),
-    Column("updated_at", ColumnKind.MOMENT),
-    Column("confirmed_at", ColumnKind.MOMENT),
+    Column("created_at", ColumnKind.TIMESTAMP),
+    Column("updated_at", ColumnKind.TIMESTAMP),
+    Column("confirmed_at", ColumnKind.TIMESTAMP),
 )
 _WORK = (
     Column("reconciliation_state", ColumnKind.TEXT),
@@ -43,7 +43,7 @@ _WORK = (
 
 
 def export_columns(wanted: TransactionFilter) -> Sequence[Column]:
-    """As of a moment only what has a history, so that the same moment gives the same file for ever."""
+    """As of a past time only what has a history, so that the same time gives the same file for ever."""
     return _CONFIRMED if wanted.as_of is not None else _CONFIRMED + _WORK
 
 
@@ -55,20 +55,20 @@ def export_file(database: Database, wanted: TransactionFilter, file_format: File
 def export_rows(database: Database, wanted: TransactionFilter, batch: int = BATCH) -> Generator[Sequence[object]]:
     """Values in the order of `export_columns`, rows in the order of the list. None for what is not confirmed.
 
-    Each transaction comes at most once, and none that is first heard of meanwhile. One that changes meanwhile is told
-    as it is when its turn comes, if it still is in the filter then.
+    Each transaction comes at most once, and none that is first known while the export runs. One that changes meanwhile
+    is written as it is when the walk reaches it, if it still is in the filter then.
     """
     with database.snapshot() as session:
         is_paused = read_gate(session).is_paused
         newest = session.scalar(select(func.max(Reconciliation.id))) or 0
-    told = _Told(newest)
+    exported = _Exported(newest)
     after: TransactionKey | None = None
     while True:
         with database.snapshot() as session:
             keys = find_keys(session, wanted, batch, after, is_paused=is_paused, is_walk=True)
             rows = _read(session, wanted, [key.reconciliation_id for key in keys], is_paused=is_paused)
         for id, row in rows:
-            if told.is_new(id):
+            if exported.is_new(id):
                 yield row
         if len(keys) < batch:
             return
@@ -81,7 +81,7 @@ def count_rows(database: Database, wanted: TransactionFilter) -> int:
         return count_keys(session, wanted, is_paused=read_gate(session).is_paused)
 
 
-class _Told:
+class _Exported:
     """Which transactions have been exported, one bit for each reconciliation's id: Proof may correct the `created_at`
     that a list is ordered by, and the walk then meets the transaction again."""
 
@@ -129,7 +129,7 @@ def _read(
 
 
 def _unresolved(session: Session, ids: Sequence[str]) -> dict[str, list[str]]:
-    """The kinds of anomalies that are unresolved, in the order of their names."""
+    """The kinds of discrepancies that are unresolved, in the order of their names."""
     query = (
         select(Discrepancy.merchant_transaction_id, Discrepancy.kind)
         .where(Discrepancy.merchant_transaction_id.in_(ids), Discrepancy.resolved_at.is_(None))

@@ -31,7 +31,7 @@ CONFIRMED = (
 #: The newest of one transaction that are reported; SQL has them all.
 _MOST_ATTEMPTS = 100
 _MOST_EVENTS = 100
-_MOST_ANOMALIES = 100
+_MOST_DISCREPANCIES = 100
 
 
 @dataclass(frozen=True)
@@ -62,11 +62,11 @@ class TransactionReport:
     created_at: datetime | None
     updated_at: datetime | None
     confirmed_at: datetime | None
-    """When Proof last confirmed it; as of a past moment, since when what was confirmed then had been."""
+    """When Proof last confirmed it; as of a past time, since when what was confirmed then had been."""
     reported_status: str | None
     reconciliation: ReconciliationReport | None
-    """The present one: None, like events and anomalies, as of a past moment."""
-    anomalies: Sequence[Discrepancy]
+    """The present one: None, like events and discrepancies, as of a past time."""
+    discrepancies: Sequence[Discrepancy]
     history: Sequence[StatusChangeRecord]
     events: Sequence[EventReport]
     attempts: Sequence[Attempt] = ()
@@ -119,7 +119,7 @@ def _report(session: Session, rows: Sequence[Any]) -> list[TransactionReport]:
     ids = [reconciliation.merchant_transaction_id for reconciliation, _ in rows]
     is_paused = read_gate(session).is_paused
     events = _events(session, ids)
-    anomalies = _anomalies(session, ids)
+    discrepancies = _discrepancies(session, ids)
     history = _history(session, ids)
     return [
         TransactionReport(
@@ -128,7 +128,7 @@ def _report(session: Session, rows: Sequence[Any]) -> list[TransactionReport]:
             confirmed_at=reconciliation.reconciled_at,
             reported_status=_latest_status(events[mtid]),
             reconciliation=report_reconciliation(reconciliation, is_paused=is_paused),
-            anomalies=anomalies[mtid],
+            discrepancies=discrepancies[mtid],
             history=history[mtid],
             events=events[mtid],
         )
@@ -137,7 +137,7 @@ def _report(session: Session, rows: Sequence[Any]) -> list[TransactionReport]:
 
 
 def _report_past(session: Session, rows: Sequence[Any], as_of: datetime) -> list[TransactionReport]:
-    """What has a history and nothing else, so that the same moment has the same answer for ever."""
+    """What has a history and nothing else, so that the same time has the same answer for ever."""
     history = _history(session, [reconciliation.merchant_transaction_id for reconciliation, _ in rows])
     return [
         TransactionReport(
@@ -146,7 +146,7 @@ def _report_past(session: Session, rows: Sequence[Any], as_of: datetime) -> list
             confirmed_at=version and version.recorded_at,
             reported_status=None,
             reconciliation=None,
-            anomalies=(),
+            discrepancies=(),
             history=[change for change in history[mtid] if change.recorded_at <= as_of],
             events=(),
         )
@@ -194,10 +194,10 @@ def _events(session: Session, ids: Sequence[str]) -> Mapping[str, list[EventRepo
     return grouped
 
 
-def _anomalies(session: Session, ids: Sequence[str]) -> Mapping[str, list[Discrepancy]]:
+def _discrepancies(session: Session, ids: Sequence[str]) -> Mapping[str, list[Discrepancy]]:
     """Unresolved ones, oldest first; forged events may have made any number of them."""
     newest = _rank(Discrepancy, Discrepancy.merchant_transaction_id.in_(ids), Discrepancy.resolved_at.is_(None))
-    query = select(Discrepancy).join(newest, (newest.c.id == Discrepancy.id) & (newest.c.rank <= _MOST_ANOMALIES))
+    query = select(Discrepancy).join(newest, (newest.c.id == Discrepancy.id) & (newest.c.rank <= _MOST_DISCREPANCIES))
     return _grouped(session, query.order_by(Discrepancy.id))
 
 
@@ -208,7 +208,7 @@ def _rank(entity: type[Event] | type[Discrepancy], *conditions: ColumnElement[bo
 
 
 def _latest_status(events: Sequence[EventReport]) -> str | None:
-    """Of the event that tells of the latest moment; one without a usable moment counts from when it came."""
+    """Of the event with the latest `updated_at`; one without a usable `updated_at` counts from when it came."""
     latest = max(events, key=lambda event: (event.updated_at or event.received_at, event.id), default=None)
     return latest.status if latest else None
 

@@ -125,9 +125,9 @@ def _group(
     if dimension is not Dimension.DAY:
         column: InstrumentedAttribute[Any] = getattr(source, dimension)
         return column
-    moment = source.created_at if grouping.day_of is DayOf.CREATED else source.updated_at
-    first, last = (session.scalar(select(edge(moment))) or datetime.now(UTC) for edge in (func.min, func.max))
-    return local_day(session, moment, offsets_between(grouping.zone, first, last))
+    timestamp = source.created_at if grouping.day_of is DayOf.CREATED else source.updated_at
+    first, last = (session.scalar(select(edge(timestamp))) or datetime.now(UTC) for edge in (func.min, func.max))
+    return local_day(session, timestamp, offsets_between(grouping.zone, first, last))
 
 
 def _row(grouping: Grouping, found: Any) -> SummaryRow:

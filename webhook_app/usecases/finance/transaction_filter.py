@@ -45,7 +45,7 @@ class TransactionFilter:
     updated_from: datetime | None = None
     updated_to: datetime | None = None
     as_of: datetime | None = None
-    """Answers with what was confirmed at that moment. Goes with neither `state` nor `anomaly`, which keep none."""
+    """Answers with what was confirmed at that time. Goes with neither `state` nor `anomaly`, which have no history."""
 
     @property
     def source(self) -> Source:
@@ -61,7 +61,7 @@ class TransactionFilter:
     @property
     def begins_with_confirmed(self) -> bool:
         """Whether the list begins with the confirmed transactions: not where the filter asks for work that is not
-        done, or for anomalies, of which there are few."""
+        done, or for discrepancies, of which there are few."""
         return self.asks_for_confirmed and self.anomaly is None and self.state in (None, State.SUCCEEDED)
 
     def described(self) -> dict[str, str]:
@@ -112,7 +112,7 @@ def narrow_known(query: AnySelect, wanted: TransactionFilter, *, is_paused: bool
 
 
 def narrow_work(query: AnySelect, wanted: TransactionFilter, *, is_paused: bool, is_walk: bool = False) -> AnySelect:
-    """`query`, which selects from reconciliations, narrowed by what is no confirmed value: state and anomaly."""
+    """`query`, which selects from reconciliations, narrowed by what is no confirmed value: state and discrepancies."""
     if wanted.anomaly is not None:
         query = query.where(has_discrepancy(Reconciliation, wanted.anomaly, is_walk=is_walk))
     if wanted.state is not None:
@@ -121,12 +121,12 @@ def narrow_work(query: AnySelect, wanted: TransactionFilter, *, is_paused: bool,
 
 
 def is_confirmed_of(source: Source, as_of: datetime | None) -> ColumnElement[bool]:
-    """Joins a reconciliation and what is confirmed, or, as of a moment, was."""
+    """Joins a reconciliation and what is confirmed, or was at a past time."""
     return and_(source.merchant_transaction_id == Reconciliation.merchant_transaction_id, *held_at(source, as_of))
 
 
 def held_at(source: Source, as_of: datetime | None) -> Iterator[ColumnElement[bool]]:
-    """Of all versions the one that was held at a moment; nothing to choose where the present is asked for."""
+    """Of all versions the one that was held at a past time; nothing to choose where the present is asked for."""
     if as_of is not None and issubclass(source, TransactionVersion):
         yield source.recorded_at <= as_of
         yield or_(source.superseded_at.is_(None), source.superseded_at > as_of)
@@ -160,7 +160,7 @@ def in_state(state: str, *, is_paused: bool, is_walk: bool = False) -> ColumnEle
 
 
 def has_discrepancy(table: Source | type[Reconciliation], kind: str, *, is_walk: bool = False) -> ColumnElement[bool]:
-    """Whether the transaction has an unresolved anomaly of that kind."""
+    """Whether the transaction has an unresolved discrepancy of that kind."""
     found = select(Discrepancy.merchant_transaction_id).where(Discrepancy.resolved_at.is_(None))
     if kind != ANY_DISCREPANCY:
         found = found.where(Discrepancy.kind == kind)

@@ -1,4 +1,4 @@
-"""All that is known of one transaction, for who looks at it: also what it was before, and who has looked."""
+"""All that is known of one transaction: also what it was before, and who has acknowledged what."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from webhook_app.usecases.finance.discrepancies import (
 )
 from webhook_app.usecases.finance.reports import CONFIRMED, TransactionReport, report_transaction
 
-#: The newest of each list that are told; SQL has them all.
+#: The newest of each list that are shown; SQL has them all.
 _MOST = 100
 
 _ACTIONS = (AuditAction.ACKNOWLEDGE, AuditAction.REOPEN)
@@ -49,7 +49,7 @@ class TransactionStory:
     """People's acknowledgements of its discrepancies, and where they took one back."""
 
 
-def tell_transaction(database: Database, merchant_transaction_id: str) -> TransactionStory | None:
+def find_transaction_story(database: Database, merchant_transaction_id: str) -> TransactionStory | None:
     """None when no event ever named it."""
     report = report_transaction(database, merchant_transaction_id)
     if report is None:
@@ -88,7 +88,7 @@ def _changes(session: Session, merchant_transaction_id: str) -> list[Change]:
         .limit(_MOST + 1)
     ).all()
     versions = latest[::-1]
-    # The oldest of more than are told only says what the next one changed.
+    # The oldest of more than are shown only says what the next one changed.
     first = (
         []
         if len(versions) > _MOST

@@ -101,7 +101,7 @@ def _count_between(
     column: InstrumentedAttribute[datetime] | InstrumentedAttribute[datetime | None],
     *conditions: ColumnElement[bool],
 ) -> list[int]:
-    """One count for each two neighbours: each is a range of an index, which needs no arithmetic on moments."""
+    """One count for each two neighbours: each is a range of an index, which needs no arithmetic on timestamps."""
 
     def counted(begin: datetime, end: datetime) -> ColumnElement[int]:
         return (

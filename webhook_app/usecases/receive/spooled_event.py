@@ -26,7 +26,7 @@ def decode_event(text: str) -> tuple[ReportedEvent, RequestOrigin]:
         return (
             ReportedEvent(
                 **event
-                | {name: _moment(event[name]) for name in ("updated_at", "created_at")}
+                | {name: _timestamp(event[name]) for name in ("updated_at", "created_at")}
                 | {name: _amount(event[name]) for name in ("crypto_amount", "fiat_amount")}
                 | {
                     "warnings": tuple(event["warnings"]),
@@ -48,7 +48,7 @@ def _encode(value: object) -> str:
     raise TypeError(type(value).__name__)
 
 
-def _moment(text: str | None) -> datetime | None:
+def _timestamp(text: str | None) -> datetime | None:
     return None if text is None else datetime.fromisoformat(text)
 
 

@@ -84,7 +84,7 @@ def list_deliveries(
         return read_page(session, delivery_query(wanted), Event.id, limit, after, _report)
 
 
-def tell_delivery(database: Database, event_id: int) -> DeliveryStory | None:
+def find_delivery_story(database: Database, event_id: int) -> DeliveryStory | None:
     """The whole story of one delivery; None when there is no such event."""
     if event_id > MAX_ID:
         return None

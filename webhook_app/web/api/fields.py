@@ -1,4 +1,4 @@
-"""Fields of the API's JSON and queries that marshmallow does not have: moments, amounts, whole numbers, terms."""
+"""Fields of the API's JSON and queries that marshmallow does not have: timestamps, amounts, whole numbers, terms."""
 
 from __future__ import annotations
 

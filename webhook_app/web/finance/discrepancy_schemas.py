@@ -68,7 +68,7 @@ class ReopeningSchema(Schema):
 
 
 class DiscrepancySchema(Schema):
-    """One anomaly, with what is confirmed of its transaction (null before that). Its age counts from `opened_at`."""
+    """One discrepancy, with what is confirmed of its transaction (null before that). Its age is since `opened_at`."""
 
     id = fields.Integer()
     merchant_transaction_id = fields.String()

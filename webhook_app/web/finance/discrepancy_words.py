@@ -25,7 +25,7 @@ KINDS: Mapping[str, KindWords] = {
     ),
     DiscrepancyKind.AMOUNT_MISMATCH: KindWords(
         "Reported amount differs",
-        "A webhook told another amount than Proof's API confirms for the same moment.",
+        "A webhook told another amount than Proof's API confirms for the same time.",
         "Book what is confirmed. Ask Proof's support why they differ, then acknowledge with their answer.",
     ),
     DiscrepancyKind.IMPOSSIBLE_STEP: KindWords(

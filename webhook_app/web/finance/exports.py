@@ -68,8 +68,8 @@ _HEADERS = {
 def export(query: dict[str, Any]) -> Response:
     """All transactions of a filter as a file.
 
-    In the list's order. Amounts are texts, exact to the digit. As of a moment there are confirmed values alone, and the
-    same moment gives the same file for ever.
+    In the list's order. Amounts are texts, exact to the digit. As of a past time there are confirmed values alone, and
+    the same time gives the same file for ever.
     """
     return send_export(query["wanted"], query["file_format"])
 

@@ -37,14 +37,14 @@ class TransactionFilterSchema(Schema):
     fiat_currency = Term()
     partner_user_id = Term()
     state = Choice([*State, PAUSED])
-    anomaly = Choice([ANY_DISCREPANCY, *DiscrepancyKind], description="Has an unresolved anomaly of that kind.")
+    anomaly = Choice([ANY_DISCREPANCY, *DiscrepancyKind], description="Has an unresolved discrepancy of that kind.")
     created_from = Timestamp()
     created_to = Timestamp()
     updated_from = Timestamp()
     updated_to = Timestamp()
     as_of = Timestamp(
         metadata={
-            "description": "Answers with what was confirmed at that moment, a past one; the same for ever. "
+            "description": "Answers with what was confirmed at that time, a past one; the same for ever. "
             "Goes with neither state nor anomaly."
         }
     )
@@ -73,7 +73,7 @@ class SummaryQuerySchema(TransactionFilterSchema):
     day_of = Choice(
         DayOf,
         load_default=str(DayOf.CREATED),
-        description="The day of which moment: created_at, or updated_at, when the status began.",
+        description="The day of which timestamp: created_at, or updated_at, when the status began.",
     )
     tz = TimeZone(load_default="UTC", metadata={"description": "Where days begin: a time zone's IANA name."})
 
@@ -93,6 +93,8 @@ class ReconciliationSchema(Schema):
 
 
 class AnomalySchema(Schema):
+    """A discrepancy that is not resolved."""
+
     kind = Choice(DiscrepancyKind)
     at = Timestamp(attribute="detected_at")
     detail = fields.String()
@@ -133,7 +135,7 @@ class AttemptSchema(Schema):
 
 
 class TransactionSchema(Schema):
-    """Confirmed values are null before Proof's API confirmed them; amounts are strings. As of a past moment there are
+    """Confirmed values are null before Proof's API confirmed them; amounts are strings. As of a past time there are
     confirmed values and history alone: `reconciliation` and `reported_status` are null, `events` and `anomalies` empty.
     """
 
@@ -151,7 +153,7 @@ class TransactionSchema(Schema):
     confirmed_at = Timestamp(allow_none=True)
     reported_status = fields.String(allow_none=True)
     reconciliation = fields.Nested(ReconciliationSchema, allow_none=True)
-    anomalies = fields.List(fields.Nested(AnomalySchema))
+    anomalies = fields.List(fields.Nested(AnomalySchema), attribute="discrepancies")
     history = fields.List(fields.Nested(StatusChangeSchema))
     events = fields.List(fields.Nested(EventSchema))
 
@@ -162,7 +164,7 @@ class TransactionDetailSchema(TransactionSchema):
 
 class FreshnessSchema(Schema):
     """Transactions in the filter whose state at Proof may be another than the one told here. A count that has reached
-    `most_counted` may be larger. Null where it says nothing: what was confirmed at a past moment cannot get stale."""
+    `most_counted` may be larger. Null where it says nothing: what was confirmed at a past time cannot get stale."""
 
     pending = fields.Integer(allow_none=True, metadata={"description": MEANINGS["pending"]})
     failed = fields.Integer(allow_none=True, metadata={"description": MEANINGS["failed"]})

@@ -41,7 +41,7 @@ def list_all(query: dict[str, Any]) -> dict[str, Any]:
 @token_auth.login_required(role=READERS)
 @transactions_blueprint.response(200, TransactionDetailSchema)
 def show_one(merchant_transaction_id: str) -> TransactionReport:
-    """One transaction with its history, events, anomalies and attempts."""
+    """One transaction with its history, events, discrepancies and attempts."""
     report = None
     if is_usable_id(merchant_transaction_id):
         report = report_transaction(get_services().database, merchant_transaction_id)

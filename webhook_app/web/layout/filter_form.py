@@ -38,14 +38,14 @@ class FilterForm(Generic[Wanted]):
         """Names in the address that are no fields."""
         return [name for name in self.problems if name not in self.labels]
 
-    def moment(self, name: str) -> str:
-        """A moment as a browser's date and time field takes it; what was typed where that is no moment."""
+    def timestamp(self, name: str) -> str:
+        """A timestamp as a browser's date and time field takes it; what was typed where that is no timestamp."""
         written = format_timestamp(getattr(self.wanted, name)) or self.typed.get(name, "")
         return written.removesuffix("Z").removesuffix(":00")
 
     def day(self, name: str) -> str | None:
         """The same for a browser's date field; None where that cannot hold it, for it has a time of day."""
-        text = self.moment(name).removesuffix("T00:00")
+        text = self.timestamp(name).removesuffix("T00:00")
         return text if len(text) in (0, 10) else None
 
 

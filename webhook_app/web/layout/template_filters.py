@@ -1,4 +1,4 @@
-"""How pages put things: moments in words, amounts, states. Registered as Jinja filters."""
+"""How pages put things: timestamps in words, amounts, states. Registered as Jinja filters."""
 
 from __future__ import annotations
 
@@ -39,29 +39,29 @@ def register_template_filters(app: Flask) -> None:
     app.add_template_filter(grouped)
 
 
-def when(moment: datetime | None, empty: str = "—") -> str | Markup:
+def when(timestamp: datetime | None, empty: str = "—") -> str | Markup:
     """`3 minutes ago` with the exact time on hover and for programs; `empty` for None."""
-    if moment is None:
+    if timestamp is None:
         return empty
     return Markup('<time datetime="{}" title="{}">{}</time>').format(
-        format_timestamp(moment), exactly(moment), ago(moment, get_services().clock())
+        format_timestamp(timestamp), exactly(timestamp), ago(timestamp, get_services().clock())
     )
 
 
-def exactly(moment: datetime | None) -> str:
+def exactly(timestamp: datetime | None) -> str:
     """`2026-04-01 10:03:45 UTC`, with milliseconds where there are some."""
-    if moment is None:
+    if timestamp is None:
         return "—"
-    moment = moment.astimezone(UTC)
-    fraction = f".{moment.microsecond // 1000:03d}" if moment.microsecond >= 1000 else ""
-    return f"{moment:%Y-%m-%d %H:%M:%S}{fraction} UTC"
+    timestamp = timestamp.astimezone(UTC)
+    fraction = f".{timestamp.microsecond // 1000:03d}" if timestamp.microsecond >= 1000 else ""
+    return f"{timestamp:%Y-%m-%d %H:%M:%S}{fraction} UTC"
 
 
-def ago(moment: datetime, now: datetime) -> str:
+def ago(timestamp: datetime, now: datetime) -> str:
     """`just now`, `3 minutes ago`, `in 2 hours`; a date for what is more than 60 days off."""
-    seconds = (now - moment).total_seconds()
+    seconds = (now - timestamp).total_seconds()
     if abs(seconds) > 60 * 86_400:
-        return f"{moment.astimezone(UTC):%Y-%m-%d}"
+        return f"{timestamp.astimezone(UTC):%Y-%m-%d}"
     if abs(seconds) < 1:
         return "just now"
     return f"{duration(seconds)} ago" if seconds > 0 else f"in {duration(-seconds)}"

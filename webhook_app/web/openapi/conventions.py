@@ -193,7 +193,7 @@ _USUAL = ("InvalidRequest", "Unauthorised", "Forbidden", "NotFound", "TooLarge",
 
 
 def _accept_dates(schema: dict[str, Any]) -> None:
-    """A moment that is asked for may be a date: its midnight."""
+    """A timestamp that is asked for may be a date: its midnight."""
     if schema.get("format") == "date-time":
         del schema["format"]
         schema["anyOf"] = [{"format": "date"}, {"format": "date-time"}]

@@ -18,7 +18,7 @@ Receives the payment webhooks of Proof, reconciles each transaction against Proo
 
 Every answer has an `X-Request-Id`. Every error is a JSON object with `error`, `code` and `message`; one that blames
 values of the request names them in `fields`. A query parameter that is not listed here is a 400. An unexpected fault is
-a 500 `internal_error` of the same shape. Moments are UTC; amounts are strings, exact to the digit.
+a 500 `internal_error` of the same shape. Timestamps are UTC; amounts are strings, exact to the digit.
 
 Calls under `/api/v1` need an API token, which an administrator makes with `webhook-app tokens create NAME --role ROLE`.
 """

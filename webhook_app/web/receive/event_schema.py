@@ -181,7 +181,7 @@ def _lines(messages: Mapping[str, list[str]]) -> list[str]:
 
 
 def _updated_at_key(parsed: datetime | None, found: Any) -> str:
-    """What tells apart two events of one id and status. An unparseable moment is told apart by how it was written."""
+    """What distinguishes two events of one id and status; of an `updated_at` that cannot be read, how it is written."""
     if parsed is not None:
         return parsed.astimezone(UTC).isoformat(timespec="microseconds")
     if found is None:

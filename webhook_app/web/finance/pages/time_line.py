@@ -39,12 +39,12 @@ class TransactionEntry:
     resolved: DiscrepancyReport | None = None
 
 
-def tell_steps(story: TransactionStory) -> Sequence[TransactionEntry]:
-    """Oldest first. At one moment a report comes before what a person did, then what came of asking Proof."""
-    return sorted(_steps(story), key=lambda step: (step.at, _rank(step)))
+def make_time_line(story: TransactionStory) -> Sequence[TransactionEntry]:
+    """Oldest first. Of one timestamp, a report comes before what a person did, then what asking Proof resulted in."""
+    return sorted(_entries(story), key=lambda entry: (entry.at, _rank(entry)))
 
 
-def _steps(story: TransactionStory) -> Iterator[TransactionEntry]:
+def _entries(story: TransactionStory) -> Iterator[TransactionEntry]:
     for event in story.report.events:
         yield TransactionEntry(event.received_at, event=event)
     for act in story.acts:
@@ -59,6 +59,6 @@ def _steps(story: TransactionStory) -> Iterator[TransactionEntry]:
             yield TransactionEntry(discrepancy.resolved_at, resolved=discrepancy)
 
 
-def _rank(step: TransactionEntry) -> int:
-    kinds = (step.event, step.act, step.attempt, step.change, step.found, step.resolved)
+def _rank(entry: TransactionEntry) -> int:
+    kinds = (entry.event, entry.act, entry.attempt, entry.change, entry.found, entry.resolved)
     return next(number for number, kind in enumerate(kinds) if kind is not None)

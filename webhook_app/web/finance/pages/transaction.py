@@ -6,9 +6,9 @@ from flask import Blueprint, render_template
 
 from webhook_app.domain.text import is_usable_id
 from webhook_app.models.role import Role
-from webhook_app.usecases.finance.transaction_story import TransactionStory, tell_transaction
+from webhook_app.usecases.finance.transaction_story import TransactionStory, find_transaction_story
 from webhook_app.usecases.refusals import Missing
-from webhook_app.web.finance.pages.time_line import NAMES, tell_steps
+from webhook_app.web.finance.pages.time_line import NAMES, make_time_line
 from webhook_app.web.people import current_person, roles_required
 from webhook_app.web.requests import get_services
 
@@ -25,7 +25,7 @@ def show(merchant_transaction_id: str) -> str:
         story=story,
         transaction=story.report,
         work=story.report.reconciliation,
-        steps=tell_steps(story),
+        entries=make_time_line(story),
         names=NAMES,
         is_admin=person is not None and person.role == Role.ADMIN,
     )
@@ -35,7 +35,7 @@ def _find(merchant_transaction_id: str) -> TransactionStory:
     """Raises Missing."""
     story = None
     if is_usable_id(merchant_transaction_id):
-        story = tell_transaction(get_services().database, merchant_transaction_id)
+        story = find_transaction_story(get_services().database, merchant_transaction_id)
     if story is None:
         raise Missing(
             "No event has named a transaction with this id. It may have been cut when it was copied: "

@@ -93,8 +93,8 @@ def _span(times: Sequence[str]) -> str:
 
 def _times(buckets: Sequence[Bucket]) -> Sequence[str]:
     begin, end = buckets[0].begin, buckets[-1].end
-    moments = [begin + (end - begin) * part / (_LABELS - 1) for part in range(_LABELS)]
-    times = [f"{moment:%H:%M}" for moment in moments]
+    timestamps = [begin + (end - begin) * part / (_LABELS - 1) for part in range(_LABELS)]
+    times = [f"{timestamp:%H:%M}" for timestamp in timestamps]
     if times[0] == times[-1]:
         times[0], times[-1] = f"{begin:%a %H:%M}", f"{end:%a %H:%M}"
     return times

@@ -103,10 +103,10 @@ def _whose(gate: Gate) -> str:
     return "our configuration is refused" if gate.blame is Blame.CONFIGURATION else "Proof cannot serve them"
 
 
-def _since(moment: datetime, now: datetime) -> str:
-    moment = moment.astimezone(UTC)
-    day = "" if moment.date() == now.astimezone(UTC).date() else f"{moment:%Y-%m-%d} "
-    return f"{day}{moment:%H:%M} UTC"
+def _since(timestamp: datetime, now: datetime) -> str:
+    timestamp = timestamp.astimezone(UTC)
+    day = "" if timestamp.date() == now.astimezone(UTC).date() else f"{timestamp:%Y-%m-%d} "
+    return f"{day}{timestamp:%H:%M} UTC"
 
 
 def _deliveries(count: int) -> str:

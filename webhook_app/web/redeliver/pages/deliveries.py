@@ -8,14 +8,19 @@ from webhook_app.db.keyset_page import Page
 from webhook_app.models.event import Delivery
 from webhook_app.models.role import Role
 from webhook_app.usecases.reconcile.advice import advise
-from webhook_app.usecases.redeliver.deliveries import DeliveryReport, DeliveryStory, list_deliveries, tell_delivery
+from webhook_app.usecases.redeliver.deliveries import (
+    DeliveryReport,
+    DeliveryStory,
+    find_delivery_story,
+    list_deliveries,
+)
 from webhook_app.usecases.redeliver.replay import Selection, preview_replay
 from webhook_app.usecases.refusals import Missing
 from webhook_app.web.cursors import make_cursor
 from webhook_app.web.layout.paging import read_after
 from webhook_app.web.people import roles_required
 from webhook_app.web.redeliver.pages.delivery_filter import read_filter
-from webhook_app.web.redeliver.pages.time_line import pretty_body, tell_steps
+from webhook_app.web.redeliver.pages.time_line import make_time_line, pretty_body
 from webhook_app.web.requests import get_services
 
 delivery_pages_blueprint = Blueprint("delivery_pages", __name__)
@@ -54,7 +59,7 @@ def show(event_id: int) -> str:
 
 def find_story(event_id: int) -> DeliveryStory:
     """Raises Missing."""
-    story = tell_delivery(get_services().database, event_id)
+    story = find_delivery_story(get_services().database, event_id)
     if story is None:
         raise Missing(
             f"There is no delivery {event_id}. Look for it by its transaction's id under Deliveries; "
@@ -72,7 +77,7 @@ def render_story(story: DeliveryStory, reason: str = "", problem: str = "") -> s
         "redeliver/delivery.html",
         story=story,
         delivery=story.delivery,
-        steps=tell_steps(story),
+        entries=make_time_line(story),
         advice=failure and advise(failure, story.delivery.state),
         failure=failure,
         body=body,

@@ -23,12 +23,12 @@ class TimeLineEntry:
     settled: bool = False
 
 
-def tell_steps(story: DeliveryStory) -> Sequence[TimeLineEntry]:
-    """The time line, oldest first. At one moment a receipt comes before a replay, and that before an attempt."""
-    return sorted(_steps(story), key=lambda step: (step.at, _rank(step)))
+def make_time_line(story: DeliveryStory) -> Sequence[TimeLineEntry]:
+    """Oldest first. Of one timestamp, a receipt comes before a replay, and that before an attempt."""
+    return sorted(_entries(story), key=lambda entry: (entry.at, _rank(entry)))
 
 
-def _steps(story: DeliveryStory) -> Iterator[TimeLineEntry]:
+def _entries(story: DeliveryStory) -> Iterator[TimeLineEntry]:
     all_are_shown = len(story.receipts) == story.receipt_count
     for number, receipt in enumerate(story.receipts):
         yield TimeLineEntry(receipt.received_at, receipt=receipt, is_first=all_are_shown and number == 0)
@@ -40,13 +40,13 @@ def _steps(story: DeliveryStory) -> Iterator[TimeLineEntry]:
         yield TimeLineEntry(story.delivery.settled_at, settled=True)
 
 
-def _rank(step: TimeLineEntry) -> tuple[int, int]:
-    if step.receipt is not None:
-        return 0, step.receipt.id
-    if step.replay is not None:
-        return 1, step.replay.id
-    if step.attempt is not None:
-        return 2, step.attempt.id
+def _rank(entry: TimeLineEntry) -> tuple[int, int]:
+    if entry.receipt is not None:
+        return 0, entry.receipt.id
+    if entry.replay is not None:
+        return 1, entry.replay.id
+    if entry.attempt is not None:
+        return 2, entry.attempt.id
     return 3, 0
 
 
