@@ -90,7 +90,7 @@ def test_replay_that_fails_again_can_be_replayed_again(
         clock.advance(1)
         _reconcile(reconciler)
         items = list_items(services.database, ordered.replay_id or 0, 10).items
-        assert [(item.outcome, item.detail) for item in items] == [("failed", "404 not_found/not_found")]
+        assert [(item.state, item.detail) for item in items] == [("failed", "404 not_found/not_found")]
     story = find_delivery_story(services.database, event_id)
     assert story is not None
     assert len(story.attempts) == 4
@@ -205,7 +205,7 @@ def test_deliveries_are_listed_by_their_last_error(
     assert rest.next_after is None
 
 
-def test_outcome_of_a_replay_stays_when_a_later_one_succeeds(
+def test_state_of_a_replays_item_stays_when_a_later_one_succeeds(
     services: Services, reconciler: Reconciler, sandbox: Sandbox, clock: FakeClock
 ) -> None:
     event_id = _ingest(services, "late")
@@ -221,8 +221,8 @@ def test_outcome_of_a_replay_stays_when_a_later_one_succeeds(
     assert before is not None
     assert (before.failed, before.is_settled) == (1, True), "while the second one is under way"
     _reconcile(reconciler)
-    outcomes = [list_items(services.database, one.replay_id or 0, 10).items[0].outcome for one in (first, second)]
-    assert outcomes == ["failed", "succeeded"]
+    states = [list_items(services.database, one.replay_id or 0, 10).items[0].state for one in (first, second)]
+    assert states == ["failed", "succeeded"]
 
 
 def test_order_given_twice_covers_nothing_twice(services: Services, reconciler: Reconciler, clock: FakeClock) -> None:

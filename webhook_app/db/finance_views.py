@@ -18,17 +18,17 @@ def grant_statements(role: str, database: str, schema: str) -> list[str]:
 
     A view reads with its owner's rights, so the role needs none on the tables.
     """
-    name, place = Identifier(role), Identifier(schema)
+    name, where = Identifier(role), Identifier(schema)
     views = SQL(", ").join(Identifier(schema, view) for view in FINANCE_VIEWS)
     statements: list[Composable] = [
         SQL("GRANT CONNECT ON DATABASE {} TO {}").format(Identifier(database), name),
-        SQL("GRANT USAGE ON SCHEMA {} TO {}").format(place, name),
+        SQL("GRANT USAGE ON SCHEMA {} TO {}").format(where, name),
         SQL("GRANT SELECT ON {} TO {}").format(views, name),
     ]
     return [statement.as_string() for statement in statements]
 
 
 def lock_statement(role: str) -> str:
-    """A second lock, for who may alter roles: its transactions are read-only. It could set that back, and would still
-    lack the right to write."""
+    """A second lock, for a caller who may alter roles: the role's transactions are read-only. The role could set that
+    back, and would still lack the right to write."""
     return SQL("ALTER ROLE {} SET default_transaction_read_only = on").format(Identifier(role)).as_string()

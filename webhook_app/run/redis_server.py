@@ -126,8 +126,8 @@ def _folder(data_dir: Path) -> Path:
 def _candidates() -> Iterator[str]:
     # find_spec looks without importing: the import would load a second client library.
     spec = importlib.util.find_spec(EMBEDDED)
-    for place in (spec.submodule_search_locations or ()) if spec else ():
-        yield from map(str, Path(place).glob("_binaries/*/valkey-server"))
+    for folder in (spec.submodule_search_locations or ()) if spec else ():
+        yield from map(str, Path(folder).glob("_binaries/*/valkey-server"))
     for name in ("redis-server", "valkey-server"):
         if path := shutil.which(name):
             yield path

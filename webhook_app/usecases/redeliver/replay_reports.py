@@ -1,4 +1,4 @@
-"""What is told of replays: the list of orders, how one stands, and what came of each of its items."""
+"""Reports of replays: the list of orders, the progress of one, and the state of each of its items."""
 
 from __future__ import annotations
 
@@ -36,10 +36,10 @@ class Progress:
 
 @dataclass(frozen=True)
 class ItemReport:
-    """One reconciliation of a replay and what came of it."""
+    """One reconciliation of a replay, and how far it is."""
 
     merchant_transaction_id: str
-    outcome: str
+    state: str
     """`waiting`, `skipped`, `under_way`, `succeeded` or `failed`."""
     detail: str
     released_at: datetime | None
@@ -60,25 +60,23 @@ def report_progress(database: Database, replay_id: int) -> Progress | None:
         if replay is None:
             return None
         rows = session.execute(
-            _with_outcome(select(_OUTCOME, func.count())).where(ReplayItem.replay_id == replay_id).group_by(_OUTCOME)
+            _with_state(select(_STATE, func.count())).where(ReplayItem.replay_id == replay_id).group_by(_STATE)
         ).all()
         counts: dict[str, int] = dict(rows)
         return Progress(
             replay,
-            *(counts.get(outcome, 0) for outcome in ("waiting", "skipped", "succeeded", "failed")),
+            *(counts.get(state, 0) for state in ("waiting", "skipped", "succeeded", "failed")),
         )
 
 
 def list_items(database: Database, replay_id: int, limit: int, after: int | None = None) -> Page[ItemReport, int]:
-    """The replay's reconciliations with their outcomes, in the order of their release."""
-    query = _with_outcome(select(ReplayItem, Reconciliation, Attempt, _OUTCOME)).where(
-        ReplayItem.replay_id == replay_id
-    )
+    """The replay's reconciliations with their states, in the order of their release."""
+    query = _with_state(select(ReplayItem, Reconciliation, Attempt, _STATE)).where(ReplayItem.replay_id == replay_id)
     with database.read() as session:
         return read_page(session, query, ReplayItem.id, limit, after, _report_item, is_ascending=True)
 
 
-#: The attempt that decided an item: the first since its release after which nothing more was to be done. So its outcome
+#: The attempt that decided an item: the first since its release after which nothing more was to be done. So its state
 #: stays what it was, whatever comes later, another replay included.
 _DECIDED_BY = (
     select(func.min(Attempt.id))
@@ -91,8 +89,8 @@ _DECIDED_BY = (
     .scalar_subquery()
 )
 
-#: What came of an item. The last two but one read it from the reconciliation, where its attempts have been pruned.
-_OUTCOME = case(
+#: How far an item is. The last two but one read it from the reconciliation, where its attempts have been pruned.
+_STATE = case(
     (ReplayItem.skipped.is_not(None), literal("skipped")),
     (ReplayItem.released_at.is_(None), literal("waiting")),
     (Attempt.status.is_not(None), literal("succeeded")),
@@ -103,10 +101,10 @@ _OUTCOME = case(
         literal("failed"),
     ),
     else_=literal("under_way"),
-).label("outcome")
+).label("item_state")
 
 
-def _with_outcome(query: Select[Any]) -> Select[Any]:
+def _with_state(query: Select[Any]) -> Select[Any]:
     return (
         query.select_from(ReplayItem)
         .join(Reconciliation, Reconciliation.id == ReplayItem.reconciliation_id)
@@ -114,7 +112,7 @@ def _with_outcome(query: Select[Any]) -> Select[Any]:
     )
 
 
-def _report_item(item: ReplayItem, row: Reconciliation, decided_by: Attempt | None, outcome: str) -> ItemReport:
+def _report_item(item: ReplayItem, row: Reconciliation, decided_by: Attempt | None, state: str) -> ItemReport:
     failure = decided_by.failure if decided_by is not None else row.last_failure
     details = {
         "waiting": "is sent round soon",
@@ -123,4 +121,4 @@ def _report_item(item: ReplayItem, row: Reconciliation, decided_by: Attempt | No
         "succeeded": "Proof has confirmed the transaction",
         "failed": failure.name if failure else "",
     }
-    return ItemReport(row.merchant_transaction_id, outcome, details[outcome], item.released_at)
+    return ItemReport(row.merchant_transaction_id, state, details[state], item.released_at)

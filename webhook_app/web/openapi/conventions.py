@@ -142,9 +142,9 @@ class Conventions(BasePlugin):
         roles = allowed_roles(self._app.view_functions[rule.endpoint])
         if roles:
             operation["security"] = [{"token": []}]
-            told = " or ".join(f"`{role}`" for role in roles)
+            listed = " or ".join(f"`{role}`" for role in roles)
             operation["description"] = "\n\n".join(
-                filter(None, [operation.get("description"), f"For tokens with the role {told}."])
+                filter(None, [operation.get("description"), f"For tokens with the role {listed}."])
             )
         can_happen = {
             "400": takes_values,

@@ -62,7 +62,7 @@ def _answer(template: str) -> Response:
         if refusal is not None:
             return refusal
         overview = read_overview(services.database, services.clock())
-        return make_response(render_template(template, **_told(services, overview)))
+        return make_response(render_template(template, **_context(services, overview)))
     except DATABASE_UNAVAILABLE as error:
         log.error("database unavailable", error=first_line(error))
     parts = check_parts_without_sql(services)
@@ -76,7 +76,7 @@ def deliveries_path(state: str, error: str | None = None, code: str | None = Non
     return "/deliveries?" + urlencode({name: value for name, value in query.items() if value})
 
 
-def _told(services: Services, overview: Overview) -> Mapping[str, Any]:
+def _context(services: Services, overview: Overview) -> Mapping[str, Any]:
     person = current_person()
     is_admin = person is not None and person.role == Role.ADMIN
     parts = check_parts(services, overview)

@@ -35,7 +35,7 @@ from webhook_app.web.requests import get_services
 replays_blueprint = Blueprint("replays", __name__)
 
 PER_PAGE = 50
-#: A page of outcomes.
+#: Transactions on one page of a replay.
 ITEMS_PER_PAGE = 100
 #: What the form lets a person choose; Proof is spared more than that anyway.
 FASTEST = 1000
@@ -159,20 +159,20 @@ def _read_order() -> _Order:
     """Raises Refused or ApiError 400 for what no form of ours sends."""
     form = read_filter({} if request.form.get("scope") == "selected" else request.form)
     if form.problems:
-        told = "; ".join(f"{LABELS.get(name, name)}: {text}" for name, text in form.problems.items())
-        raise Refused(f"Go back and correct the filter. {told}")
+        problems = "; ".join(f"{LABELS.get(name, name)}: {text}" for name, text in form.problems.items())
+        raise Refused(f"Go back and correct the filter. {problems}")
     ids: tuple[int, ...] = ()
     if request.form.get("scope") == "selected":
         ids = _read_ids(request.form.getlist("ids"))
     reason = request.form.get("reason", "").strip()
     per_second, problem = _read_rate(request.form.get("per_second", ""))
-    problems = {"reason": _reason_problem(reason), "per_second": problem}
+    by_field = {"reason": _reason_problem(reason), "per_second": problem}
     return _Order(
         Selection(ids) if ids else Selection(wanted=form.wanted),
         form,
         reason,
         per_second,
-        {name: text for name, text in problems.items() if text},
+        {name: text for name, text in by_field.items() if text},
     )
 
 
