@@ -40,11 +40,9 @@ PAGES = [
 
 
 @pytest.fixture
-def database_url(sqlite_template: Path, tmp_path: Path) -> str:
+def engine() -> str:
     """One engine will do: pages look the same on both."""
-    path = tmp_path / "screenshots.sqlite3"
-    path.write_bytes(sqlite_template.read_bytes())
-    return f"sqlite:///{path}"
+    return "sqlite"
 
 
 @pytest.mark.parametrize(("name", "role", "path"), PAGES, ids=[name for name, _, _ in PAGES])
