@@ -19,6 +19,7 @@ from flask.testing import FlaskClient
 from tests.support.clock import FakeClock
 from tests.support.databases import PostgresDatabase, SqliteDatabase, TestDatabase
 from tests.support.people import BROWSER, PASSWORD, SHELL, log_in
+from tests.support.processes import heed_signals
 from tests.support.sandbox import Sandbox
 from tests.support.servers import PostgresServer, RedisServer
 from tests.support.shared_apps import SharedApps
@@ -40,6 +41,7 @@ _ENOUGH = 4 * 1024**3
 
 
 def pytest_configure() -> None:
+    heed_signals()
     is_free = "PYTEST_DEBUG_TEMPROOT" not in os.environ and os.access(_MEMORY, os.W_OK)
     if is_free and shutil.disk_usage(_MEMORY).free > _ENOUGH:
         os.environ["PYTEST_DEBUG_TEMPROOT"] = str(_MEMORY)

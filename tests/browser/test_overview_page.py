@@ -18,6 +18,7 @@ from webhook_app.db.database import Database
 from webhook_app.models.role import Role
 from webhook_app.services import Services
 from webhook_app.usecases.access.accounts import set_role
+from webhook_app.web.requests import bind_services
 
 LogIn = Callable[[str, Role], None]
 
@@ -110,11 +111,11 @@ def test_page_tells_that_sql_is_down_and_recovers_by_itself(
     log_in_as("ada", Role.ADMIN)
     open_overview(page)
     away = Database(f"sqlite:///{tmp_path}")  # a folder
-    app.extensions["webhook-app"] = replace(services, database=away)
+    bind_services(app, replace(services, database=away))
     page.clock.fast_forward(11_000)
     expect(page.get_by_role("heading", name="SQL cannot be reached.")).to_be_visible()
     assert_accessible()
-    app.extensions["webhook-app"] = services
+    bind_services(app, services)
     page.clock.fast_forward(11_000)
     expect(page.get_by_role("heading", name="All is well.")).to_be_visible()
     away.close()

@@ -1,4 +1,4 @@
-"""Databases for tests, empty and at the newest schema. One is used again and again: to empty it costs a tenth of making it.
+"""Databases for tests: empty, at the newest schema, and used again; to empty one costs a tenth of making it.
 
 Each keeps its `Database`: what SQLAlchemy has compiled and, on PostgreSQL, open connections serve the next test too.
 """

