@@ -10,14 +10,15 @@ from pathlib import Path
 
 import pytest
 from playwright.sync_api import Page
+from tests.support.widths import NARROW, WIDE
 
 from tests.support import finance_states
+from tests.support.accessibility import NARROW, WIDE
 from tests.support.admin_states import fill
 from tests.support.clock import FakeClock
 from tests.support.overview_states import STATES
 from tests.support.people import SHELL
 from tests.support.sandbox import Sandbox
-from tests.support.widths import NARROW, WIDE
 from webhook_app.db.database import Database
 from webhook_app.models.role import Role
 from webhook_app.services import Services
