@@ -10,7 +10,6 @@ from pathlib import Path
 
 import pytest
 from playwright.sync_api import Page
-from tests.support.widths import NARROW, WIDE
 
 from tests.support import finance_states
 from tests.support.accessibility import NARROW, WIDE
