@@ -17,11 +17,13 @@ from flask import Flask
 from flask.testing import FlaskClient
 
 from tests.support.clock import FakeClock
+from tests.support.databases import PostgresDatabase, SqliteDatabase, TestDatabase
 from tests.support.people import BROWSER, PASSWORD, SHELL, log_in
+from tests.support.processes import heed_signals
 from tests.support.sandbox import Sandbox
-from tests.support.servers import PostgresDatabases, PostgresServer, RedisServer
+from tests.support.servers import PostgresServer, RedisServer
+from tests.support.shared_apps import SharedApps
 from webhook_app.adapters.proof import ProofClient
-from webhook_app.app import create_app
 from webhook_app.config import Settings, load_settings
 from webhook_app.db.database import Database
 from webhook_app.db.migrate import upgrade
@@ -39,6 +41,7 @@ _ENOUGH = 4 * 1024**3
 
 
 def pytest_configure() -> None:
+    heed_signals()
     is_free = "PYTEST_DEBUG_TEMPROOT" not in os.environ and os.access(_MEMORY, os.W_OK)
     if is_free and shutil.disk_usage(_MEMORY).free > _ENOUGH:
         os.environ["PYTEST_DEBUG_TEMPROOT"] = str(_MEMORY)
@@ -84,36 +87,47 @@ def postgres_template(postgres: PostgresServer) -> str:
 
 
 @pytest.fixture(scope="session")
-def postgres_databases(postgres: PostgresServer, postgres_template: str) -> PostgresDatabases:
-    return PostgresDatabases(postgres, postgres_template)
-
-
-@pytest.fixture(scope="session")
 def sqlite_template(server_folder: Path) -> Path:
     path = server_folder / "template.sqlite3"
     upgrade(f"sqlite:///{path}")
     return path
 
 
+@pytest.fixture(scope="session")
+def sqlite_database(server_folder: Path, sqlite_template: Path) -> SqliteDatabase:
+    return SqliteDatabase(server_folder / "test.sqlite3", sqlite_template)
+
+
+@pytest.fixture(scope="session")
+def postgres_database(postgres: PostgresServer, postgres_template: str) -> Iterator[PostgresDatabase]:
+    database = PostgresDatabase(postgres, postgres_template)
+    yield database
+    database.close()
+
+
 @pytest.fixture(params=["sqlite", "postgresql"])
-def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
-    """A migrated, empty database of the test's own; each test that asks for it runs on both engines."""
-    if request.param == "sqlite":
-        path = tmp_path / "test.sqlite3"
-        shutil.copyfile(request.getfixturevalue("sqlite_template"), path)
-        yield f"sqlite:///{path}"
-        return
-    databases: PostgresDatabases = request.getfixturevalue("postgres_databases")
-    name = databases.take()
-    yield databases.server.url(name)
-    databases.give_back(name)
+def engine(request: pytest.FixtureRequest) -> str:
+    """What the test runs on: each that asks for this, or for what stands on it, runs on both."""
+    name: str = request.param
+    return name
 
 
 @pytest.fixture
-def database(database_url: str) -> Iterator[Database]:
-    database = Database(database_url, pool_size=16)
-    yield database
-    database.close()
+def own_database(engine: str, request: pytest.FixtureRequest) -> TestDatabase:
+    """Migrated and empty. PostgreSQL is started where a test first needs it."""
+    database: TestDatabase = request.getfixturevalue("sqlite_database" if engine == "sqlite" else "postgres_database")
+    database.make_empty()
+    return database
+
+
+@pytest.fixture
+def database_url(own_database: TestDatabase) -> str:
+    return own_database.url
+
+
+@pytest.fixture
+def database(own_database: TestDatabase) -> Database:
+    return own_database.database
 
 
 @pytest.fixture(scope="session")
@@ -164,7 +178,10 @@ def services(settings: Settings, database: Database, clock: FakeClock) -> Iterat
     """The services of a process, on the test's clock and database."""
     services = open_services(settings, database=database, clock=clock)
     yield services
-    services.close()
+    services.intake.close()
+    services.waker.close()
+    services.queues.redis.close()
+    # The database stays open for the next test.
 
 
 @pytest.fixture
@@ -179,9 +196,16 @@ def proof(reconciler: Reconciler) -> ProofClient:
     return reconciler.proof
 
 
+@pytest.fixture(scope="session")
+def shared_apps() -> SharedApps:
+    return SharedApps()
+
+
 @pytest.fixture
-def app(services: Services) -> Flask:
-    return create_app(services)
+def app(services: Services, shared_apps: SharedApps) -> Iterator[Flask]:
+    """The application over the test's services. Whoever changes its routes or hooks makes one with `create_app`."""
+    with shared_apps.over(services) as app:
+        yield app
 
 
 @pytest.fixture

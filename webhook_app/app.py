@@ -23,7 +23,7 @@ from webhook_app.web.pages import register_pages
 from webhook_app.web.receive.webhooks import webhooks_blueprint
 from webhook_app.web.redeliver.deliveries import deliveries_blueprint
 from webhook_app.web.redeliver.rq import mount_rq_dashboard
-from webhook_app.web.requests import bind_services
+from webhook_app.web.requests import bind_services, name_requests
 from webhook_app.web.reserve import keep_reserve
 from webhook_app.web.streaming import limit_files
 
@@ -50,6 +50,7 @@ def create_app(services: Services) -> Flask:
         wsgi: Any = ProxyFix(app.wsgi_app, x_for=hops, x_proto=hops, x_host=hops)
         app.wsgi_app = wsgi  # type: ignore[method-assign]  # Flask's documented way to add middleware
     bind_services(app, services)
+    name_requests(app)
     keep_reserve(app, _MOST_OTHERS)
     limit_files(app)
     app.register_blueprint(webhooks_blueprint)

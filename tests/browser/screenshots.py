@@ -12,12 +12,12 @@ import pytest
 from playwright.sync_api import Page
 
 from tests.support import finance_states
+from tests.support.accessibility import NARROW, WIDE
 from tests.support.admin_states import fill
 from tests.support.clock import FakeClock
 from tests.support.overview_states import STATES
 from tests.support.people import SHELL
 from tests.support.sandbox import Sandbox
-from tests.support.widths import NARROW, WIDE
 from webhook_app.db.database import Database
 from webhook_app.models.role import Role
 from webhook_app.services import Services
@@ -40,11 +40,9 @@ PAGES = [
 
 
 @pytest.fixture
-def database_url(sqlite_template: Path, tmp_path: Path) -> str:
+def engine() -> str:
     """One engine will do: pages look the same on both."""
-    path = tmp_path / "screenshots.sqlite3"
-    path.write_bytes(sqlite_template.read_bytes())
-    return f"sqlite:///{path}"
+    return "sqlite"
 
 
 @pytest.mark.parametrize(("name", "role", "path"), PAGES, ids=[name for name, _, _ in PAGES])

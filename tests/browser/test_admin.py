@@ -63,6 +63,7 @@ def test_admin_finds_a_failure_by_its_error_reads_its_story_and_replays_it(
 ) -> None:
     fail(services, reconciler, "payment-1", "payment-2")
     log_in_as("ada", Role.ADMIN)
+    page.goto("/")
     page.get_by_role("link", name="Deliveries", exact=True).click()
     page.get_by_label("State").select_option("failed")
     page.get_by_label("Error").fill("not_found")
@@ -154,6 +155,7 @@ def test_one_and_all_are_requeued_on_the_rq_dashboard(
     for number in (1, 2, 3):
         sandbox.control.create(f"rq-{number}")
     log_in_as("ada", Role.ADMIN)
+    page.goto("/")
     page.get_by_role("link", name="RQ", exact=True).click()
     page.get_by_role("row", name="retry").get_by_role("link", name="3").click()
     job = page.locator(f"tr[data-job-id='{job_id('rq-2')}']")

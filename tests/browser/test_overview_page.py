@@ -1,32 +1,18 @@
-"""The overview in a real browser: it refreshes itself, keeps the focus, and passes axe in every state."""
+"""The overview in a real browser: what it shows in every state of the service, and that it passes axe there."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
-from pathlib import Path
 
 import pytest
-from flask import Flask
-from playwright.sync_api import Page, Route, expect
+from playwright.sync_api import Page, expect
 
-from tests.support.clock import FakeClock
 from tests.support.overview_states import STATES
-from tests.support.people import SHELL
-from tests.support.rows import WALLET, make_well, seed
-from webhook_app.db.database import Database
+from tests.support.rows import seed
 from webhook_app.models.role import Role
 from webhook_app.services import Services
-from webhook_app.usecases.access.accounts import set_role
 
 LogIn = Callable[[str, Role], None]
-
-
-def open_overview(page: Page) -> None:
-    """Opens it with the browser's clock in our hands, so that no test waits ten seconds."""
-    page.clock.install()
-    page.goto("/")
-    expect(page.locator("#refresh-state")).to_contain_text("refreshed every 10 seconds")
 
 
 @pytest.mark.parametrize("state", STATES)
@@ -38,94 +24,6 @@ def test_overview_has_no_accessibility_violation(
     page.goto("/")
     page.locator("summary").first.click()
     assert_accessible()
-
-
-def test_new_failure_shows_without_a_reload(page: Page, services: Services, log_in_as: LogIn) -> None:
-    make_well(services)
-    log_in_as("ada", Role.ADMIN)
-    open_overview(page)
-    expect(page.get_by_role("heading", name="All is well.")).to_be_visible()
-    page.evaluate("window.sameDocument = true")
-    seed(services.database, "a", "failed", failure=WALLET, currency="USDT", network="TRC20")
-    page.clock.fast_forward(11_000)
-    expect(page.get_by_role("heading", name="1 delivery failed and waits for you.")).to_be_visible()
-    expect(page.get_by_text("Ask Proof to provision the wallet for (USDT, TRC20)")).to_be_visible()
-    expect(page.locator("#announcer")).to_have_text("1 delivery failed and waits for you.")
-    expect(page).to_have_title("1 failed · Overview · Proof webhooks")
-    assert page.evaluate("window.sameDocument")
-
-
-def test_refresh_keeps_the_focus_and_what_is_open(page: Page, services: Services, log_in_as: LogIn) -> None:
-    seed(services.database, "a", "failed", failure=WALLET)
-    log_in_as("ada", Role.ADMIN)
-    open_overview(page)
-    page.locator("summary").first.click()
-    link = page.get_by_role("link", name="wallet_not_supported / wallet_not_supported")
-    link.focus()
-    with page.expect_response("**/overview/part"):
-        page.clock.fast_forward(11_000)
-    expect(page.locator("#refresh-state")).to_contain_text("Refreshed at")
-    expect(link).to_be_focused()
-    expect(page.get_by_role("region", name="The numbers of the last hour")).to_be_visible()
-
-
-def test_refresh_can_be_stopped_and_begun_again(page: Page, services: Services, log_in_as: LogIn) -> None:
-    make_well(services)
-    log_in_as("ada", Role.ADMIN)
-    open_overview(page)
-    page.get_by_role("button", name="Stop refreshing").click()
-    seed(services.database, "a", "failed", failure=WALLET)
-    page.clock.fast_forward(60_000)
-    expect(page.locator("#refresh-state")).to_contain_text("Stopped at")
-    expect(page.get_by_role("heading", name="All is well.")).to_be_visible()
-    page.get_by_role("button", name="Refresh again").click()
-    expect(page.get_by_role("heading", name="1 delivery failed and waits for you.")).to_be_visible()
-
-
-def test_failed_refresh_is_said_and_tried_on(page: Page, services: Services, log_in_as: LogIn) -> None:
-    make_well(services)
-    log_in_as("ada", Role.ADMIN)
-    open_overview(page)
-
-    def refuse(route: Route) -> None:
-        route.abort()
-
-    page.route("**/overview/part", refuse)
-    page.clock.fast_forward(11_000)
-    expect(page.locator("#refresh-state")).to_contain_text("the service does not answer")
-    page.unroute("**/overview/part", refuse)
-    page.clock.fast_forward(11_000)
-    expect(page.locator("#refresh-state")).to_contain_text("Refreshed at")
-
-
-def test_page_tells_that_sql_is_down_and_recovers_by_itself(
-    page: Page,
-    app: Flask,
-    services: Services,
-    tmp_path: Path,
-    log_in_as: LogIn,
-    assert_accessible: Callable[[], None],
-) -> None:
-    make_well(services)
-    log_in_as("ada", Role.ADMIN)
-    open_overview(page)
-    away = Database(f"sqlite:///{tmp_path}")  # a folder
-    app.extensions["webhook-app"] = replace(services, database=away)
-    page.clock.fast_forward(11_000)
-    expect(page.get_by_role("heading", name="SQL cannot be reached.")).to_be_visible()
-    assert_accessible()
-    app.extensions["webhook-app"] = services
-    page.clock.fast_forward(11_000)
-    expect(page.get_by_role("heading", name="All is well.")).to_be_visible()
-    away.close()
-
-
-def test_logged_out_page_says_so(page: Page, services: Services, clock: FakeClock, log_in_as: LogIn) -> None:
-    log_in_as("ada", Role.ADMIN)
-    open_overview(page)
-    set_role(services.database, "ada", Role.FINANCE, SHELL, clock())
-    page.clock.fast_forward(11_000)
-    expect(page.locator("#refresh-state")).to_contain_text("You are logged out")
 
 
 def test_values_of_a_bucket_show_where_it_is_pointed_at(page: Page, services: Services, log_in_as: LogIn) -> None:
@@ -142,6 +40,7 @@ def test_finance_sees_the_overview_first(
 ) -> None:
     STATES["many-failures"](services)
     log_in_as("fin", Role.FINANCE)
+    page.goto("/")
     expect(page.get_by_role("heading", name="240 deliveries failed and wait for an admin.")).to_be_visible()
     assert page.locator("#overview a:not([href^='/transactions/'])").count() == 0
     assert_accessible()

@@ -7,9 +7,9 @@ from collections.abc import Callable
 from playwright.sync_api import Page, Route, expect
 
 from tests.support import finance_states
+from tests.support.accessibility import NARROW
 from tests.support.clock import FakeClock
 from tests.support.rows import confirm
-from tests.support.widths import NARROW
 from webhook_app.db.database import Database
 from webhook_app.models.discrepancy import DiscrepancyKind
 from webhook_app.models.role import Role
@@ -23,6 +23,7 @@ def test_filter_is_in_the_address_totals_arrive_and_pages_follow(
 ) -> None:
     finance_states.fill(services, clock)
     log_in_as("fin", Role.FINANCE)
+    page.goto("/")
     page.get_by_role("link", name="Transactions", exact=True).click()
     expect(page.get_by_text("421 confirmed transactions")).to_be_visible()
     page.get_by_label("Status", exact=True).select_option("completed")

@@ -16,7 +16,7 @@ from typing import IO
 
 import psutil
 
-from tests.support.servers import wait_for
+from tests.support.waiting import wait_for
 from webhook_app.run.guardian import Guardian, kill_sessions
 
 #: Seconds between a death and the restart.

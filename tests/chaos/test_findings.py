@@ -19,7 +19,8 @@ from sqlalchemy import func, select, update
 from tests.support.clock import FakeClock
 from tests.support.events import webhook
 from tests.support.processes import is_gone, started
-from tests.support.servers import PostgresServer, wait_for
+from tests.support.servers import PostgresServer
+from tests.support.waiting import wait_for
 from tests.support.work import report
 from webhook_app.app import create_app, create_app_from_environment
 from webhook_app.config import load_settings

@@ -16,7 +16,7 @@ from click.testing import CliRunner, Result
 from sqlalchemy import text
 
 from tests.support.ledger import FILTERS, fill, fill_long
-from tests.support.servers import wait_for
+from tests.support.waiting import wait_for
 from webhook_app.adapters.table_files import FileFormat
 from webhook_app.cli import cli
 from webhook_app.db.database import Database

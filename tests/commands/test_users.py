@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
-from tests.support.servers import wait_for
+from tests.support.waiting import wait_for
 from webhook_app.cli import cli
 from webhook_app.db.database import Database
 from webhook_app.models.role import Role

@@ -117,7 +117,7 @@ _REFUSALS = (
     psycopg.errors.ReadOnlySqlTransaction,
 )
 
-on_postgresql = pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
+on_postgresql = pytest.mark.parametrize("engine", ["postgresql"], indirect=True)
 
 
 @pytest.fixture

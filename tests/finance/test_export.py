@@ -12,12 +12,13 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
-from sqlalchemy import event, insert, text, update
+from sqlalchemy import insert, text, update
 
 from tests.support.answers import confirm, confirmed
 from tests.support.clock import START, FakeClock
 from tests.support.example_rows import RECONCILIATION
 from tests.support.ledger import BETWEEN, FILTERS, LATER, fill, name, transaction
+from tests.support.listening import listening
 from tests.support.rows import pause
 from webhook_app.adapters.table_files import FileFormat
 from webhook_app.db.database import Database
@@ -223,7 +224,6 @@ def test_each_batch_is_looked_up_in_one_index_and_sorts_nothing(database: Databa
             session.execute(text("ANALYZE"))
     plans: list[str] = []
 
-    @event.listens_for(database.engine, "after_cursor_execute")
     def explain(connection: Any, cursor: Any, statement: str, parameters: Any, _context: Any, _many: bool) -> None:
         if "LIMIT" in statement:
             word = "EXPLAIN QUERY PLAN" if database.is_sqlite else "EXPLAIN"
@@ -232,7 +232,8 @@ def test_each_batch_is_looked_up_in_one_index_and_sorts_nothing(database: Databa
 
     for given in FILTERS:
         plans.clear()
-        rows = list(export_rows(database, TransactionFilter(**given), 40))
+        with listening(database, "after_cursor_execute", explain):
+            rows = list(export_rows(database, TransactionFilter(**given), 40))
         assert len(plans) == len(rows) // 40 + 1, given
         for number, plan in enumerate(plans):
             if "One-Time Filter: false" not in plan:

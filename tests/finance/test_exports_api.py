@@ -21,7 +21,8 @@ from sqlalchemy import text, update
 
 from tests.support.clock import START, FakeClock
 from tests.support.ledger import BETWEEN, FILTERS, LATER, fill, fill_long
-from tests.support.servers import PostgresServer, wait_for
+from tests.support.servers import PostgresServer
+from tests.support.waiting import wait_for
 from tests.support.web_process import web_process
 from webhook_app.db.database import Database
 from webhook_app.domain.timestamps import format_timestamp

@@ -8,9 +8,9 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from sqlalchemy import event
 
 from benchmarks.seed import created_at, partner_user, seed_postgresql, seed_sqlite
+from tests.support.listening import listening
 from webhook_app.db.database import Database
 from webhook_app.usecases.finance.reports import list_transactions
 from webhook_app.usecases.finance.transaction_filter import TransactionFilter
@@ -63,9 +63,8 @@ def plans(database: Database) -> Iterator[list[tuple[str, str]]]:
         found.append((statement, "\n".join(str(line[-1]) for line in lines)))
         is_explaining = False
 
-    event.listen(database.engine, "before_cursor_execute", explain)
-    yield found
-    event.remove(database.engine, "before_cursor_execute", explain)
+    with listening(database, "before_cursor_execute", explain):
+        yield found
 
 
 def test_every_filter_is_answered_from_an_index(seeded: Database) -> None:

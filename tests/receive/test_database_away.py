@@ -8,16 +8,19 @@ from pathlib import Path
 
 import pytest
 from flask.testing import FlaskClient
-from sqlalchemy import event, func, select, text
+from sqlalchemy import func, select, text
 
 from tests.support.events import webhook
-from tests.support.servers import PostgresServer, wait_for
+from tests.support.listening import listening
+from tests.support.servers import PostgresServer
+from tests.support.waiting import wait_for
 from webhook_app.app import create_app
 from webhook_app.config import load_settings
 from webhook_app.db.database import Database
 from webhook_app.db.migrate import upgrade
 from webhook_app.models import Event
 from webhook_app.services import Services, open_services
+from webhook_app.web.requests import get_services
 
 URL = "/webhooks/proof"
 NOBODY_LISTENS = "postgresql://u:hunter2@127.0.0.1:1/d"
@@ -119,11 +122,10 @@ def test_event_outlives_a_missing_schema(start: Start, tmp_path: Path) -> None:
 def _wait_for_failures(client: FlaskClient, number: int) -> None:
     """Until so many statements have failed: whoever drains the spool has tried."""
     failures: list[object] = []
-    engine = client.application.extensions["webhook-app"].database.engine
-    note = failures.append
-    event.listen(engine, "handle_error", note)
-    wait_for(lambda: len(failures) >= number, "the spool was tried")
-    event.remove(engine, "handle_error", note)
+    with client.application.app_context():
+        database = get_services().database
+    with listening(database, "handle_error", failures.append):
+        wait_for(lambda: len(failures) >= number, "the spool was tried")
 
 
 def _events(database: Database) -> int:

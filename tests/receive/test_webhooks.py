@@ -10,12 +10,12 @@ import pytest
 from flask.testing import FlaskClient
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from sqlalchemy import event as sqlalchemy_event
 from sqlalchemy import func, select
 from sqlalchemy.exc import OperationalError
 from werkzeug.test import TestResponse
 
 from tests.support.events import DOCUMENTED_ID, webhook
+from tests.support.listening import listening
 from webhook_app.db.database import Database
 from webhook_app.models import Event, Receipt, Reconciliation, Rejection
 from webhook_app.web.receive.webhooks import MAX_BODY
@@ -80,9 +80,8 @@ def test_commit_that_fails_is_not_answered_with_an_event_id(client: FlaskClient,
     def fail(_: object) -> None:
         raise OperationalError("COMMIT", {}, Exception("the connection went"))
 
-    sqlalchemy_event.listen(database.engine, "commit", fail)
-    answer = client.post(URL, json=webhook())
-    sqlalchemy_event.remove(database.engine, "commit", fail)
+    with listening(database, "commit", fail):
+        answer = client.post(URL, json=webhook())
     assert "event_id" not in (answer.json or {})
     with database.read() as session:
         assert session.scalar(select(func.count()).select_from(Event)) == 0

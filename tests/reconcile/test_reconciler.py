@@ -13,7 +13,7 @@ from flask.testing import FlaskClient
 from tests.support.clock import FakeClock
 from tests.support.events import DOCUMENTED_ID, webhook
 from tests.support.sandbox import Sandbox, SandboxControl
-from tests.support.servers import wait_for
+from tests.support.waiting import wait_for
 from tests.support.work import attempts, events, report, row, rows, run_fast, shown, work_once, work_until_settled
 from webhook_app.adapters.proof import ProofClient
 from webhook_app.db.database import Database

@@ -17,7 +17,7 @@ import psutil
 import pytest
 import redis
 
-from tests.support.processes import wait_until
+from tests.support.waiting import wait_for
 from webhook_app.run import redis_server
 from webhook_app.run.redis_server import (
     LONGEST_SOCKET_PATH,
@@ -76,7 +76,7 @@ def test_data_survives_a_stop_and_a_kill_9(data_dir: Path) -> None:
     with served(data_dir) as (supervisor, client):
         assert client.get("first") == "1"
         client.set("second", "2")
-        wait_until(lambda: client.info("persistence")["aof_pending_bio_fsync"] == 0)
+        wait_for(lambda: client.info("persistence")["aof_pending_bio_fsync"] == 0)
         pid = supervisor.pid_of("redis")
         assert pid is not None
         psutil.Process(pid).kill()

@@ -18,7 +18,8 @@ from typing import Any
 import psutil
 import pytest
 
-from tests.support.processes import REPOSITORY, Running, is_gone, read, started, wait_until
+from tests.support.processes import REPOSITORY, Running, is_gone, read, started
+from tests.support.waiting import wait_for
 from webhook_app.config import load_settings
 from webhook_app.run.ports import free_port
 
@@ -56,7 +57,7 @@ def env(data_dir: Path) -> dict[str, str]:
 @contextlib.contextmanager
 def up(env: dict[str, str], folder: Path) -> Iterator[Running]:
     with started(ARGV, env, folder) as run:
-        wait_until(lambda: UP in run.stdout or run.process.poll() is not None)
+        wait_for(lambda: UP in run.stdout or run.process.poll() is not None)
         assert UP in run.stdout, run.stderr
         yield run
 
@@ -206,7 +207,7 @@ def test_kill_9_of_the_run_leaves_no_orphan_and_the_next_run_starts_at_once(
         assert len(pids) == 6
         run.send(signal.SIGKILL)
         run.ended()
-        wait_until(lambda: all(is_gone(pid) for pid in pids))
+        wait_for(lambda: all(is_gone(pid) for pid in pids))
         with up(env, tmp_path):
             pass
 
@@ -215,7 +216,7 @@ def test_dead_child_comes_back(env: dict[str, str], data_dir: Path, tmp_path: Pa
     with up(env, tmp_path) as run:
         (worker,) = [entry[1] for entry in entries(data_dir) if entry[0] == "worker"]
         os.kill(worker, signal.SIGKILL)
-        wait_until(lambda: [entry[0] for entry in entries(data_dir)].count("worker") == 2)
+        wait_for(lambda: [entry[0] for entry in entries(data_dir)].count("worker") == 2)
         line: dict[str, Any] = next(json.loads(text) for text in run.stderr.splitlines() if "child ended" in text)
     assert (line["child"], line["ended"], line["process"]) == ("worker", "signal SIGKILL", "run")
 

@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.processes import is_gone, pids_in, python, read, started, wait_until
+from tests.support.processes import is_gone, pids_in, python, read, started
+from tests.support.waiting import wait_for
 from webhook_app.run.supervisor import Child, StartFailed, Supervisor, describe_exit, restart_wait
 
 SLEEP = "import time; time.sleep(600)"
@@ -89,7 +90,7 @@ def test_dead_child_is_restarted_after_growing_waits_that_a_long_life_resets() -
             pid = supervisor.pid_of("worker")
             assert pid is not None
             os.kill(pid, signal.SIGKILL)
-            wait_until(lambda: supervisor.run_once(0) or supervisor.pid_of("worker") is None)
+            wait_for(lambda: supervisor.run_once(0) or supervisor.pid_of("worker") is None)
             clock.now += expected - 0.01
             supervisor.run_once(0)
             assert supervisor.pid_of("worker") is None
@@ -121,7 +122,7 @@ def test_a_restart_is_one_log_line(tmp_path: Path) -> None:
     pids = tmp_path / "pids"
     script = "import os, sys; open(sys.argv[1], 'a').write(f'{os.getpid()}\\n'); sys.exit(3)"
     with started([sys.executable, "-c", DRIVER, script, str(pids), "slow"], os.environ, tmp_path) as driver:
-        wait_until(lambda: len(pids_in(pids)) >= 2)
+        wait_for(lambda: len(pids_in(pids)) >= 2)
         driver.send(signal.SIGTERM)
         assert driver.ended() == 0
     line = driver.stderr.splitlines()[0]
@@ -172,7 +173,7 @@ def test_child_that_dies_often_after_the_start_is_not_given_up(tmp_path: Path) -
             clock.now += 30
             return len(pids_in(pids)) >= 4
 
-        wait_until(passes)
+        wait_for(passes)
 
 
 def test_command_is_run_to_its_end_while_children_are_looked_after() -> None:
@@ -189,7 +190,7 @@ def test_signal_stops_all_children_and_the_exit_is_clean(tmp_path: Path, number:
     journal = tmp_path / "journal"
     argv = [sys.executable, "-c", DRIVER, OBEDIENT, str(journal), "fast", "slow"]
     with started(argv, os.environ, tmp_path) as driver:
-        wait_until(lambda: read(journal).count("started") == 2)
+        wait_for(lambda: read(journal).count("started") == 2)
         driver.send(number)
         assert driver.ended() == 0
     assert sorted(read(journal).splitlines()[2:]) == ["fast stopped", "slow stopped"]
@@ -200,7 +201,7 @@ def test_closed_terminal_stops_all_children(tmp_path: Path) -> None:
     master, slave = pty.openpty()
     with started([sys.executable, "-c", DRIVER, OBEDIENT, str(journal), "fast"], os.environ, tmp_path, slave) as driver:
         os.close(slave)
-        wait_until(lambda: "started" in read(journal))
+        wait_for(lambda: "started" in read(journal))
         os.close(master)
         assert driver.ended() == 0
     assert "fast stopped" in read(journal)
@@ -210,7 +211,7 @@ def test_child_that_refuses_to_stop_is_killed_after_the_grace_period_with_its_ow
     pids = tmp_path / "pids"
     argv = [sys.executable, "-c", DRIVER, STUBBORN, str(pids), "worker"]
     with started(argv, {**os.environ, "GRACE": "0.2"}, tmp_path) as driver:
-        wait_until(lambda: len(pids_in(pids)) == 2)
+        wait_for(lambda: len(pids_in(pids)) == 2)
         driver.send(signal.SIGTERM)
         assert driver.ended() == 0
         assert all(is_gone(pid) for pid in pids_in(pids))
@@ -221,11 +222,11 @@ def test_second_interrupt_kills_at_once(tmp_path: Path) -> None:
     pids = tmp_path / "pids"
     argv = [sys.executable, "-c", DRIVER, STUBBORN, str(pids), "worker"]
     with started(argv, {**os.environ, "GRACE": "600"}, tmp_path) as driver:
-        wait_until(lambda: len(pids_in(pids)) == 2)
+        wait_for(lambda: len(pids_in(pids)) == 2)
         driver.send(signal.SIGINT)
-        wait_until(lambda: "stopping" in driver.stderr)
+        wait_for(lambda: "stopping" in driver.stderr)
         # The wish counts as a second one half a second after the first: it is repeated until it is heard.
-        wait_until(lambda: driver.send(signal.SIGINT) or driver.process.poll() is not None)
+        wait_for(lambda: driver.send(signal.SIGINT) or driver.process.poll() is not None)
         assert driver.ended() == 0
         assert all(is_gone(pid) for pid in pids_in(pids))
     assert "asked to stop at once" in driver.stderr
@@ -235,11 +236,11 @@ def test_grandchildren_of_a_child_that_died_are_killed_before_its_restart(tmp_pa
     pids = tmp_path / "pids"
     with Supervisor([Child("web", python(STUBBORN, pids), os.environ)]) as supervisor:
         supervisor.start()
-        wait_until(lambda: len(pids_in(pids)) == 2)
+        wait_for(lambda: len(pids_in(pids)) == 2)
         pid = supervisor.pid_of("web")
         assert pid is not None
         os.kill(pid, signal.SIGKILL)
-        wait_until(lambda: supervisor.run_once(0) or supervisor.pid_of("web") is None)
+        wait_for(lambda: supervisor.run_once(0) or supervisor.pid_of("web") is None)
         assert all(is_gone(pid) for pid in pids_in(pids))
 
 
@@ -247,10 +248,10 @@ def test_kill_9_of_the_supervisor_leaves_no_orphan(tmp_path: Path) -> None:
     pids = tmp_path / "pids"
     argv = [sys.executable, "-c", DRIVER, STUBBORN, str(pids), "fast", "slow"]
     with started(argv, os.environ, tmp_path) as driver:
-        wait_until(lambda: len(pids_in(pids)) == 4)
+        wait_for(lambda: len(pids_in(pids)) == 4)
         driver.send(signal.SIGKILL)
         driver.ended()
-        wait_until(lambda: all(is_gone(pid) for pid in pids_in(pids)))
+        wait_for(lambda: all(is_gone(pid) for pid in pids_in(pids)))
 
 
 def test_kill_9_of_a_supervisor_above_a_supervisor_leaves_no_orphan(tmp_path: Path) -> None:
@@ -263,10 +264,10 @@ with Supervisor([Child("worker", (sys.executable, "-c", {DRIVER!r}, *sys.argv[1:
     supervisor.run()
 """
     with started([sys.executable, "-c", outer, STUBBORN, str(pids), "fast", "slow"], os.environ, tmp_path) as driver:
-        wait_until(lambda: len(pids_in(pids)) == 4)
+        wait_for(lambda: len(pids_in(pids)) == 4)
         driver.send(signal.SIGKILL)
         driver.ended()
-        wait_until(lambda: all(is_gone(pid) for pid in pids_in(pids)))
+        wait_for(lambda: all(is_gone(pid) for pid in pids_in(pids)))
 
 
 def test_killed_guardian_is_replaced_and_knows_the_children_that_run(tmp_path: Path) -> None:
@@ -275,10 +276,10 @@ def test_killed_guardian_is_replaced_and_knows_the_children_that_run(tmp_path: P
         web, guardian = supervisor.pid_of("web"), supervisor.guardian_pid
         assert web is not None
         os.kill(guardian, signal.SIGKILL)
-        wait_until(lambda: supervisor.run_once(0) or supervisor.guardian_pid != guardian)
+        wait_for(lambda: supervisor.run_once(0) or supervisor.guardian_pid != guardian)
         assert not is_gone(web)
         supervisor._guardian.close()  # the end of the pipe, as the supervisor's death would bring it
-        wait_until(lambda: is_gone(web))
+        wait_for(lambda: is_gone(web))
         supervisor._guardian._process, supervisor._guardian._pipe = supervisor._guardian._start()
 
 

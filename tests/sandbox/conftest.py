@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
@@ -98,16 +97,3 @@ def receiver() -> Iterator[Receiver]:
     yield one
     one.server.shutdown()
     one.server.server_close()
-
-
-@pytest.fixture
-def until() -> Callable[[Callable[[], Any]], None]:
-    """Waits for a condition, ten seconds at most."""
-
-    def wait(condition: Callable[[], Any]) -> None:
-        deadline = time.monotonic() + 10
-        while not condition():
-            assert time.monotonic() < deadline, "the condition did not come true"
-            time.sleep(0.01)
-
-    return wait

@@ -11,6 +11,7 @@ import pytest
 import urllib3
 from urllib3.exceptions import DecodeError, ProtocolError, ReadTimeoutError
 
+from tests.support.waiting import wait_for
 from webhook_app.sandbox.faults import FAULTS, Order
 
 EXAMPLE_ID = "550e8400-e29b-41d4-a716-446655440000"
@@ -223,11 +224,11 @@ def test_huge_header(sandbox, caller):
 
 
 @pytest.mark.parametrize("name", ["hang", "hang_in_body"])
-def test_hang_until_the_client_gives_up(sandbox, caller, name, until):
+def test_hang_until_the_client_gives_up(sandbox, caller, name):
     sandbox.control.inject(name)
     with pytest.raises(ReadTimeoutError):
         caller.get(EXAMPLE_ID, timeout=urllib3.Timeout(0.2))
-    until(lambda: sandbox.control.counters().calls_under_way == 0)
+    wait_for(lambda: sandbox.control.counters().calls_under_way == 0)
 
 
 def test_hang_is_bounded(sandbox, caller):

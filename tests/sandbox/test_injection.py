@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests.support.sandbox import SandboxError
+from tests.support.waiting import wait_for
 from webhook_app.sandbox.faults import Order
 
 EXAMPLE_ID = "550e8400-e29b-41d4-a716-446655440000"
@@ -44,12 +45,12 @@ def test_a_rate_spoils_that_fraction(sandbox, caller):
     assert {caller.get(EXAMPLE_ID).status for _ in range(50)} == {200}
 
 
-def test_a_period_spoils_all_calls_and_ends(sandbox, caller, until):
+def test_a_period_spoils_all_calls_and_ends(sandbox, caller):
     sandbox.control.inject_period("html_503", 0.3)
     assert caller.get(EXAMPLE_ID).status == 503
     assert caller.get(EXAMPLE_ID, token=None).status == 503
     assert caller.session().status == 503
-    until(lambda: caller.get(EXAMPLE_ID).status == 200)
+    wait_for(lambda: caller.get(EXAMPLE_ID).status == 200)
 
 
 def test_a_period_does_not_use_a_transactions_faults_up(sandbox, caller):

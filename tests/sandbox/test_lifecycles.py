@@ -9,6 +9,7 @@ from itertools import pairwise
 import pytest
 
 from tests.support.sandbox import Sandbox, SandboxError
+from tests.support.waiting import wait_for
 from webhook_app.domain.status import Status
 from webhook_app.sandbox.catalogue import COINS, FIAT, invent_purchase, quote
 from webhook_app.sandbox.lifecycles import Ending, plan_lifecycle
@@ -106,17 +107,17 @@ def test_a_person_takes_a_lifecycle_over(sandbox):
     assert statuses == ["pending", "failed", "processing", "completed"]
 
 
-def test_speed_may_change_under_way(sandbox, until):
+def test_speed_may_change_under_way(sandbox):
     sandbox.control.configure(speed=0.01)
     sandbox.control.start_lifecycles(5, outcome=Ending.COMPLETED)
     assert sandbox.control.counters().lifecycles_in_progress == 5
     sandbox.control.configure(speed=2000)
-    until(lambda: sandbox.control.counters().lifecycles_finished == 5)
+    wait_for(lambda: sandbox.control.counters().lifecycles_finished == 5)
 
 
-def test_traffic_starts_by_itself_and_stops(sandbox, until):
+def test_traffic_starts_by_itself_and_stops(sandbox):
     sandbox.control.configure(traffic=6000)
-    until(lambda: sandbox.control.counters().transactions > 10)
+    wait_for(lambda: sandbox.control.counters().transactions > 10)
     sandbox.control.configure(traffic=0)
     sandbox.control.wait_until_still()
     held = sandbox.control.counters().transactions

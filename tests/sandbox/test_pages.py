@@ -7,6 +7,7 @@ from urllib.parse import urlencode
 
 import pytest
 
+from tests.support.waiting import wait_for
 from webhook_app.sandbox.faults import FAULTS
 
 EXAMPLE_ID = "550e8400-e29b-41d4-a716-446655440000"
@@ -52,7 +53,7 @@ def test_other_tokens_and_the_webhook_secret_are_not_shown(sandbox, caller):
     assert "hidden" not in page
 
 
-def test_a_session_is_opened_and_led_through_by_hand(sandbox, caller, until):
+def test_a_session_is_opened_and_led_through_by_hand(sandbox, caller):
     answer = _session(caller)
     assert answer.status == 303
     path = answer.headers["Location"]
@@ -62,7 +63,7 @@ def test_a_session_is_opened_and_led_through_by_hand(sandbox, caller, until):
     assert _post(caller, f"{path}/act", action="fail").status == 303
     assert ">Retry in widget<" in _text(caller.send("GET", path))
     assert _post(caller, f"{path}/act", action="retry").status == 303
-    until(lambda: "Nothing follows" in _text(caller.send("GET", f"/live{path}")))
+    wait_for(lambda: "Nothing follows" in _text(caller.send("GET", f"/live{path}")))
     refused = _post(caller, f"{path}/act", action="pay")
     assert refused.status == 409
     assert "Too late" in _text(refused)

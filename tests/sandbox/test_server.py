@@ -15,13 +15,14 @@ import urllib3
 from urllib3.exceptions import HTTPError, NewConnectionError
 
 from tests.support.sandbox import Sandbox, SandboxControl
+from tests.support.waiting import wait_for
 from webhook_app.sandbox.faults import Order
 from webhook_app.sandbox.server import SandboxSettings
 
 EXAMPLE_ID = "550e8400-e29b-41d4-a716-446655440000"
 
 
-def test_a_hundred_hanging_connections_block_nobody(sandbox, caller, until):
+def test_a_hundred_hanging_connections_block_nobody(sandbox, caller):
     (hung,) = [sandbox.control.create()]
     sandbox.control.inject(Order("hang", count=100), transaction=hung)
     request = (
@@ -31,13 +32,13 @@ def test_a_hundred_hanging_connections_block_nobody(sandbox, caller, until):
     try:
         for connection in connections:
             connection.sendall(request)
-        until(lambda: sandbox.control.counters().calls_under_way == 100)
+        wait_for(lambda: sandbox.control.counters().calls_under_way == 100)
         assert [caller.get(EXAMPLE_ID).status for _ in range(50)] == [200] * 50
         assert sandbox.control.counters().most_calls_under_way == 101
     finally:
         for connection in connections:
             connection.close()
-    until(lambda: sandbox.control.counters().calls_under_way == 0)
+    wait_for(lambda: sandbox.control.counters().calls_under_way == 0)
 
 
 def test_connections_are_kept_alive(sandbox, caller):
@@ -67,7 +68,7 @@ def test_many_callers_at_once(sandbox):
     assert sandbox.control.counters().gets == 1000
 
 
-def test_stop_ends_hanging_connections_and_is_quick(until):
+def test_stop_ends_hanging_connections_and_is_quick():
     sandbox = Sandbox(SandboxSettings()).start()
     sandbox.control.inject(Order("hang", count=-1))
     failures = []
@@ -86,7 +87,7 @@ def test_stop_ends_hanging_connections_and_is_quick(until):
     threads = [threading.Thread(target=ask) for _ in range(10)]
     for thread in threads:
         thread.start()
-    until(lambda: sandbox.control.counters().calls_under_way == 10)
+    wait_for(lambda: sandbox.control.counters().calls_under_way == 10)
     started = time.monotonic()
     sandbox.stop()
     for thread in threads:
@@ -143,7 +144,7 @@ def test_bad_http_gets_an_answer_in_proofs_shape(sandbox, request_bytes, status)
 
 
 @pytest.mark.parametrize("stop", [signal.SIGTERM, signal.SIGINT])
-def test_serve_ends_on_a_signal(tmp_path, until, stop):
+def test_serve_ends_on_a_signal(tmp_path, stop):
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     state = tmp_path / "state.json"
@@ -162,7 +163,7 @@ def test_serve_ends_on_a_signal(tmp_path, until, stop):
             except HTTPError:
                 return False
 
-        until(has_traffic)
+        wait_for(has_traffic)
         process.send_signal(stop)
         _, errors = process.communicate(timeout=2)
         assert (process.returncode, errors) == (0, b"")

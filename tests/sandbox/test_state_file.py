@@ -9,6 +9,7 @@ import pytest
 import structlog.testing
 
 from tests.support.sandbox import Sandbox
+from tests.support.waiting import wait_for
 from webhook_app.domain.status import Status
 from webhook_app.sandbox.lifecycles import Ending
 from webhook_app.sandbox.server import SandboxSettings
@@ -44,11 +45,11 @@ def test_lifecycles_go_on(tmp_path):
         assert not set(sandbox.control.start_lifecycles(20)) & set(ids)
 
 
-def test_it_is_written_while_it_runs(tmp_path, until):
+def test_it_is_written_while_it_runs(tmp_path):
     path = tmp_path / "sandbox.json"
     with _sandbox(path) as sandbox:
         transaction_id = sandbox.control.create()
-        until(lambda: path.exists() and transaction_id in path.read_text())
+        wait_for(lambda: path.exists() and transaction_id in path.read_text())
 
 
 @pytest.mark.parametrize(

@@ -5,16 +5,17 @@ from __future__ import annotations
 import socket
 from collections import Counter
 
+from tests.support.waiting import wait_for
 from webhook_app.domain.status import Status
 from webhook_app.sandbox.lifecycles import Ending
 
 EXAMPLE_ID = "550e8400-e29b-41d4-a716-446655440000"
 
 
-def test_the_example_is_sent_as_documented(sandbox, receiver, until):
+def test_the_example_is_sent_as_documented(sandbox, receiver):
     sandbox.control.configure(webhook_url=receiver.url)
     sandbox.control.send_webhook(EXAMPLE_ID)
-    until(lambda: receiver.bodies)
+    wait_for(lambda: receiver.bodies)
     assert list(receiver.bodies[0].items()) == [
         ("merchant_transaction_id", EXAMPLE_ID),
         ("type", "buy"),
@@ -97,11 +98,11 @@ def test_no_redelivery_unless_asked_for(sandbox, receiver):
     assert [sending.http_status for sending in sandbox.control.webhooks(EXAMPLE_ID)] == [500] * 4
 
 
-def test_redelivery_ends_with_a_2xx(sandbox, receiver, until):
+def test_redelivery_ends_with_a_2xx(sandbox, receiver):
     sandbox.control.configure(webhook_url=receiver.url, redeliveries=1000)
     receiver.answer = 503
     sandbox.control.send_webhook(EXAMPLE_ID)
-    until(lambda: len(receiver.bodies) > 2)
+    wait_for(lambda: len(receiver.bodies) > 2)
     receiver.answer = 200
     counters = sandbox.control.wait_until_still()
     assert counters.webhooks_sent == 1

@@ -9,7 +9,7 @@ from datetime import timedelta
 from sqlalchemy import insert
 
 from tests.support.example_rows import ATTEMPT
-from tests.support.rows import CURRENCY, WALLET, make_well, pause, seed
+from tests.support.rows import CURRENCY, WALLET, delivery_rows, make_well, pause, seed, seed_all
 from webhook_app.models import Attempt, Replay, ReplayItem
 from webhook_app.services import Services
 
@@ -44,40 +44,45 @@ def _well(services: Services, *, troubled: bool = False) -> None:
     """A day with its ups and downs; `troubled`: with an hour of failing calls towards its end."""
     make_well(services)
     rng, now = random.Random(7), services.clock()
-    failures = []
+    deliveries, failures = [], []
     for number in range(900):
         # Two thirds of a day's events come in its last third, and some in the last hour.
         minutes = rng.uniform(0, 60) if number % 6 == 0 else 1440 * rng.random() ** 2
         at = now - timedelta(minutes=minutes)
         settled_at = min(at + timedelta(seconds=rng.uniform(1, 240)), now)
-        row = seed(services.database, f"well-{number}", "succeeded", received_at=at, settled_at=settled_at)
+        deliveries.append(delivery_rows(f"well-{number}", "succeeded", received_at=at, settled_at=settled_at))
         if (troubled and minutes < 55 and number % 2) or number % 45 == 0:
             gave_up = troubled and number % 5 == 0
             failures.append(
                 ATTEMPT
-                | {"reconciliation_id": row, "started_at": at, "finished_at": settled_at, "error": "upstream_error"}
+                | {"reconciliation_id": number, "started_at": at, "finished_at": settled_at, "error": "upstream_error"}
                 | {"next_attempt_at": None if gave_up else now}
             )
-    with services.database.write() as session:
-        session.execute(insert(Attempt), failures)
     for number in range(3):
-        seed(services.database, f"watch-{number}", "succeeded", state="watching", received_at=now, settled_at=now)
+        watched = {"state": "watching", "received_at": now, "settled_at": now}
+        deliveries.append(delivery_rows(f"watch-{number}", "succeeded", **watched))
+    ids = seed_all(services.database, deliveries)
+    with services.database.write() as session:
+        session.execute(
+            insert(Attempt), [row | {"reconciliation_id": ids[row["reconciliation_id"]]} for row in failures]
+        )
 
 
 def _many_failures(services: Services) -> None:
     _well(services, troubled=True)
     rng, now = random.Random(3), services.clock()
-    rows = []
+    failed = []
     for number in range(240):
         currency, network = rng.choice(_PAIRS)
         at = now - timedelta(minutes=rng.uniform(1, 900))
         failure = rng.choice(_KINDS)
-        rows.append(
-            seed(
-                services.database, f"550e8400-e29b-41d4-a716-{number:012}", "failed", failure=failure, received_at=at,
+        failed.append(
+            delivery_rows(
+                f"550e8400-e29b-41d4-a716-{number:012}", "failed", failure=failure, received_at=at,
                 failed_at=at + timedelta(seconds=30), currency=currency, network=network,
             )
         )  # fmt: skip
+    rows = seed_all(services.database, failed)
     for number in range(7):
         at = now - timedelta(minutes=3 * number)
         seed(

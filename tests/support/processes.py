@@ -7,25 +7,12 @@ import os
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TypeVar
 
 import psutil
 
-T = TypeVar("T")
-
 REPOSITORY = Path(__file__).parents[2]
-
-
-def wait_until(look: Callable[[], T], seconds: float = 20.0) -> T:
-    """The first true answer of `look`."""
-    deadline = time.monotonic() + seconds
-    while not (seen := look()):
-        assert time.monotonic() < deadline, f"waited {seconds:g} s in vain"
-        time.sleep(0.01)
-    return seen
 
 
 def is_gone(pid: int) -> bool:
@@ -51,7 +38,7 @@ def started(
     running = Running(folder)
     with running.stdout_path.open("w") as stdout, running.stderr_path.open("w") as stderr:
         running.process = subprocess.Popen(
-            argv, env=dict(env), cwd=REPOSITORY, stdin=stdin, stdout=stdout, stderr=stderr, preexec_fn=_heed_hangup
+            argv, env=dict(env), cwd=REPOSITORY, stdin=stdin, stdout=stdout, stderr=stderr
         )
     try:
         yield running
@@ -60,9 +47,14 @@ def started(
         running.process.wait()
 
 
-def _heed_hangup() -> None:
-    """Under nohup children would be born with SIGHUP ignored, which ours respect."""
-    signal.signal(signal.SIGHUP, signal.SIG_DFL)
+def heed_signals() -> None:
+    """Lets the children of this process be interrupted, also where it was started with `&` or under nohup.
+
+    These make it ignore SIGINT or SIGHUP, and what is ignored is ignored by children too; a handler is not handed on.
+    """
+    for number in (signal.SIGINT, signal.SIGHUP):
+        if signal.getsignal(number) is signal.SIG_IGN:
+            signal.signal(number, lambda *_: None)
 
 
 class Running:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
@@ -22,8 +23,11 @@ WALLET = (400, "wallet_not_supported", "wallet_not_supported")
 CURRENCY = (400, "invalid_request", "currency_not_allowed")
 
 
-def seed(
-    database: Database,
+#: A row of `events` and one of `reconciliations`.
+Delivery = tuple[dict[str, Any], dict[str, Any]]
+
+
+def delivery_rows(
     merchant_transaction_id: str,
     delivery: str = "pending",
     *,
@@ -33,40 +37,42 @@ def seed(
     failed_at: datetime = START,
     state: str | None = None,
     **event: Any,
-) -> int:
-    """An event and its reconciliation, as they stand in that state; the reconciliation's id."""
+) -> Delivery:
+    """An event and its reconciliation, as they stand in that state."""
     http_status, error, code = failure or (None, None, None)
     state = state or delivery
+    told = {
+        "merchant_transaction_id": merchant_transaction_id,
+        "delivery": delivery,
+        "received_at": received_at,
+        "settled_at": settled_at,
+    }
+    work = {
+        "merchant_transaction_id": merchant_transaction_id,
+        "state": state,
+        "next_attempt_at": None if state in ("failed", "succeeded") else START,
+        "last_http_status": http_status,
+        "last_error": error,
+        "last_code": code,
+        "last_failed_at": failed_at if error else None,
+    }
+    return EVENT | told | event, RECONCILIATION | work
+
+
+def seed_all(database: Database, deliveries: Sequence[Delivery]) -> list[int]:
+    """Puts them in together; the ids of their reconciliations."""
     with database.write() as session:
-        session.execute(
-            insert(Event).values(
-                EVENT
-                | {
-                    "merchant_transaction_id": merchant_transaction_id,
-                    "delivery": delivery,
-                    "received_at": received_at,
-                    "settled_at": settled_at,
-                }
-                | event
-            )
+        session.execute(insert(Event), [event for event, _ in deliveries])
+        inserted = session.scalars(
+            insert(Reconciliation).returning(Reconciliation.id, sort_by_parameter_order=True),
+            [reconciliation for _, reconciliation in deliveries],
         )
-        inserted = session.execute(
-            insert(Reconciliation)
-            .values(
-                RECONCILIATION
-                | {
-                    "merchant_transaction_id": merchant_transaction_id,
-                    "state": state,
-                    "next_attempt_at": None if state in ("failed", "succeeded") else START,
-                    "last_http_status": http_status,
-                    "last_error": error,
-                    "last_code": code,
-                    "last_failed_at": failed_at if error else None,
-                }
-            )
-            .returning(Reconciliation.id)
-        )
-        return int(inserted.scalar_one())
+        return list(inserted)
+
+
+def seed(database: Database, merchant_transaction_id: str, delivery: str = "pending", **changes: Any) -> int:
+    """The same for one, made by `delivery_rows`."""
+    return seed_all(database, [delivery_rows(merchant_transaction_id, delivery, **changes)])[0]
 
 
 def attempt(database: Database, reconciliation_id: int, finished_at: datetime, **changes: Any) -> None:

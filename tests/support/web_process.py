@@ -15,7 +15,7 @@ from typing import Any
 
 import urllib3
 
-from tests.support.servers import wait_for
+from tests.support.waiting import wait_for
 from webhook_app.config import VARIABLES
 
 

@@ -22,7 +22,7 @@ from flask.testing import FlaskClient
 from sqlalchemy.exc import OperationalError
 
 from tests.support.file_server import CHUNK, SECRET
-from tests.support.servers import wait_for
+from tests.support.waiting import wait_for
 from webhook_app.app import create_app
 from webhook_app.config import load_settings
 from webhook_app.services import open_services

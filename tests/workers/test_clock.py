@@ -17,7 +17,8 @@ from structlog.testing import capture_logs
 
 from tests.support.clock import FakeClock
 from tests.support.sandbox import Sandbox
-from tests.support.servers import RedisServer, wait_for
+from tests.support.servers import RedisServer
+from tests.support.waiting import wait_for
 from tests.support.work import report, row, shown
 from webhook_app.adapters.queueing import MOST_DISPATCHED, MOST_SHOWN, Queues, connect_redis
 from webhook_app.domain.retry_policy import Blame

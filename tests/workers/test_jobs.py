@@ -15,7 +15,7 @@ from rq.registry import FailedJobRegistry
 from rq.serializers import JSONSerializer
 
 from tests.support.sandbox import Sandbox
-from tests.support.servers import wait_for
+from tests.support.waiting import wait_for
 from tests.support.work import attempts, report, row, rows
 from webhook_app.adapters import queueing
 from webhook_app.adapters.queueing import FAST_QUEUE, SLOW_QUEUE

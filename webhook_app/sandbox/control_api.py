@@ -32,7 +32,7 @@ from collections.abc import Iterable
 from dataclasses import fields
 from typing import Any
 
-from flask import Blueprint, Response, current_app, jsonify, request
+from flask import Blueprint, Response, jsonify, request
 from marshmallow import Schema
 
 from webhook_app.sandbox import schemas
@@ -41,11 +41,14 @@ from webhook_app.sandbox.faults import FAULTS
 from webhook_app.sandbox.json_values import jsonable
 from webhook_app.sandbox.world import NewTransaction, World
 
+#: Where a request's environment has the world of the sandbox that it reached.
+WORLD = "webhook_app.world"
+
 control_api = Blueprint("control", __name__, url_prefix="/sandbox")
 
 
 def current_world() -> World:
-    world: World = current_app.extensions["world"]
+    world: World = request.environ[WORLD]
     return world
 
 

@@ -6,6 +6,7 @@ import io
 import ipaddress
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
+from functools import cache
 from http import HTTPStatus
 from typing import Any
 from urllib.parse import urlsplit
@@ -19,7 +20,7 @@ from werkzeug.wrappers import Response as WsgiResponse
 
 from webhook_app.sandbox.answers import HttpAnswer, HttpRequest
 from webhook_app.sandbox.api import PREFIX, ProofApi
-from webhook_app.sandbox.control_api import control_api
+from webhook_app.sandbox.control_api import WORLD, control_api
 from webhook_app.sandbox.json_values import jsonable
 from webhook_app.sandbox.pages import pages
 from webhook_app.sandbox.schemas import first_problem
@@ -34,10 +35,11 @@ class _JsonProvider(DefaultJSONProvider):
     default = staticmethod(jsonable)
 
 
-def create_app(world: World) -> Flask:
+@cache
+def _application() -> Flask:
+    """One for all sandboxes of a process; each request carries its own sandbox's world."""
     app = Flask(__name__)
     app.json = _JsonProvider(app)
-    app.extensions["world"] = world
     app.register_blueprint(control_api)
     app.register_blueprint(pages)
     app.before_request(_refuse_other_origins)
@@ -53,12 +55,12 @@ def create_app(world: World) -> Flask:
 
 def responder(world: World) -> Callable[[HttpRequest, str], AbstractContextManager[HttpAnswer]]:
     """Answers every request that reaches the server: Proof's API itself, all the rest through Flask."""
-    api, app = ProofApi(world), create_app(world)
+    api = ProofApi(world)
 
     @contextmanager
     def respond(incoming: HttpRequest, request_id: str) -> Iterator[HttpAnswer]:
         if not incoming.path.startswith(PREFIX):
-            yield _through_flask(app, incoming)
+            yield _through_flask(world, incoming)
             return
         with world.calls.under_way():
             yield api.answer(incoming, request_id)
@@ -66,7 +68,7 @@ def responder(world: World) -> Callable[[HttpRequest, str], AbstractContextManag
     return respond
 
 
-def _through_flask(app: Flask, incoming: HttpRequest) -> HttpAnswer:
+def _through_flask(world: World, incoming: HttpRequest) -> HttpAnswer:
     environ: dict[str, Any] = {
         "REQUEST_METHOD": incoming.method,
         "SCRIPT_NAME": "",
@@ -76,10 +78,11 @@ def _through_flask(app: Flask, incoming: HttpRequest) -> HttpAnswer:
         "CONTENT_LENGTH": str(len(incoming.body)),
         "CONTENT_TYPE": incoming.headers.get("content-type", ""),
         "wsgi.input": io.BytesIO(incoming.body),
+        WORLD: world,
         **{f"HTTP_{name.upper().replace('-', '_')}": value for name, value in incoming.headers.items()},
     }
     setup_testing_defaults(environ)  # what else PEP 3333 asks for
-    response = WsgiResponse.from_app(app, environ, buffered=True)
+    response = WsgiResponse.from_app(_application(), environ, buffered=True)
     headers = tuple((name, value) for name, value in response.headers if name.lower() not in _SERVER_HEADERS)
     return HttpAnswer(response.status_code, response.get_data(), response.headers.get("Content-Type", ""), headers)
 

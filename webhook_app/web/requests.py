@@ -13,7 +13,12 @@ _EXTENSION = "webhook-app"
 
 
 def bind_services(app: Flask, services: Services) -> None:
+    """From now on these are what the application's requests work with."""
     app.extensions[_EXTENSION] = services
+
+
+def name_requests(app: Flask) -> None:
+    """Each answer has an `X-Request-Id`, which the request's log lines carry too."""
     app.before_request(_name_request)
     app.after_request(_show_request_id)
 

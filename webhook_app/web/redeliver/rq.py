@@ -64,11 +64,10 @@ def mount_rq_dashboard(app: Flask, services: Services) -> None:
     url = without_passwords(services.settings.redis_url or "")
     rq_dashboard.web.config.serializer = JSONSerializer
     app.config.update(
-        RQ_DASHBOARD_REDIS_URL=(url,),  # only shown: the connection is the one below
+        RQ_DASHBOARD_REDIS_URL=(url,),  # only shown: the connection is the services' own
         RQ_DASHBOARD_DISABLE_DELETE=True,  # what it would delete, the clock would show again
         RQ_DASHBOARD_POLL_INTERVAL=5000,
     )
-    app.redis_conn = services.queues.redis  # type: ignore[attr-defined]  # where rq-dashboard looks for it
     app.register_blueprint(rq_dashboard.blueprint, url_prefix="/rq")
     app.before_request(_answer)
     app.register_error_handler(RedisError, _from_redis_error)
@@ -94,7 +93,9 @@ def _answer() -> ResponseReturnValue | None:
             405, "invalid_request", "method_not_allowed", "A link must not requeue anything: use the button."
         )
     _check_path(arguments)
-    get_services().queues.redis.ping()  # rq-dashboard has a bare heading for a Redis that is away, we have a sentence
+    redis = get_services().queues.redis
+    redis.ping()  # rq-dashboard has a bare heading for a Redis that is away, we have a sentence
+    current_app.redis_conn = redis  # type: ignore[attr-defined]  # where rq-dashboard looks for it
     view: Any = _OURS.get(endpoint) or current_app.view_functions[f"{_BLUEPRINT}.{endpoint}"]
     answer: ResponseReturnValue = view(**arguments)
     return answer

@@ -1,0 +1,48 @@
+"""What axe says of a page, and whether it fits the screen, at both widths that pages are looked at."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+from axe_playwright_python.base import AXE_SCRIPT, AxeResults
+from playwright.sync_api import Page
+
+#: Widths of pages in pixels: a desktop and a phone.
+WIDE, NARROW = 1280, 390
+
+#: What is new each time a page is made, and looks the same.
+_NEW_EACH_TIME = re.compile(
+    r"\b[\w-]{20,}\.[\w-]{6}\.[\w-]{27}"  # a signed CSRF token
+    r"|\b[0-9a-f]{32}\b|\b[0-9a-f]{8}-[0-9a-f-]{27}\b"  # the id of a request
+    r"|(?<=[/\"])\d+\b|(?<= )\d+(?=\")"  # the number of a row
+    r"|SQLite|PostgreSQL"
+)
+
+
+class AccessibilityCheck:
+    """Checks each page once: axe takes up to two seconds, and the same page again, as on the other engine, says the
+    same. Two pages are the same when what the browser has made of them is, at the same width."""
+
+    def __init__(self) -> None:
+        self._passed: set[tuple[int, str, tuple[str, ...]]] = set()
+
+    def check(self, page: Page, without: Sequence[str] = ()) -> None:
+        """Fails for what axe finds, but for the rules `without`, or where the page is wider than the screen."""
+        for width in (WIDE, NARROW):
+            page.set_viewport_size({"width": width, "height": 800})
+            assert page.evaluate("document.documentElement.scrollWidth") <= width, f"{page.url} is wider than {width}"
+            shown = (width, _NEW_EACH_TIME.sub("", page.content()), tuple(without))
+            if shown not in self._passed:
+                found = _find_violations(page, without)
+                assert found.violations_count == 0, found.generate_report()
+                self._passed.add(shown)
+        page.set_viewport_size({"width": WIDE, "height": 800})
+
+
+def _find_violations(page: Page, without: Sequence[str]) -> AxeResults:
+    if not page.evaluate("Boolean(window.axe)"):
+        page.evaluate(AXE_SCRIPT)
+    options = {"resultTypes": ["violations"], "rules": {rule: {"enabled": False} for rule in without}}
+    found = page.evaluate("options => axe.run(options).then(({url, violations}) => ({url, violations}))", options)
+    return AxeResults(found)
