@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -13,9 +14,9 @@ from tests.support.interleave import after_statement, finish_or_block
 from tests.support.work import events, report, row
 from webhook_app.db.database import Database
 from webhook_app.domain.status import Status
-from webhook_app.models import Reconciliation
+from webhook_app.models import Reconciliation, StoredGate
 from webhook_app.usecases.reconcile.lifecycle.rows import lock, request_reconciliations
-from webhook_app.usecases.reconcile.stored_gate import read_gate
+from webhook_app.usecases.reconcile.stored_gate import lock_gate, read_gate, store_gate
 
 #: The statement with which an answer's reconciliation is read before it is decided on, locked or not.
 READ_TO_DECIDE = "ORDER BY reconciliations.id"
@@ -56,6 +57,16 @@ def test_failure_that_another_worker_tells_the_gate_meanwhile_is_counted_too(
         answer(database, clock, mine, UNAVAILABLE)
     with database.read() as session:
         assert sorted(read_gate(session).failing_ids) == ["t", "u"]
+
+
+@pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
+def test_locked_gate_is_the_present_one_whatever_the_session_has_loaded_before(database: Database) -> None:
+    with database.write() as session:
+        loaded = session.get_one(StoredGate, 1)
+        with database.write() as other:
+            store_gate(other, replace(lock_gate(other), failing_ids=("t",)))
+        assert lock_gate(session).failing_ids == ("t",)
+        assert loaded.failing_ids == []
 
 
 @pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
