@@ -26,7 +26,7 @@ class unindexed(FunctionElement[Any]):
 
     inherit_cache = True
 
-    def __init__(self, column: InstrumentedAttribute[Any]) -> None:
+    def __init__(self, column: InstrumentedAttribute[Any] | ColumnElement[Any]) -> None:
         super().__init__(column)
         self.type = column.type
 

@@ -32,7 +32,7 @@ def row_set(
         for (key, kind), values in zip(columns.items(), by_column, strict=True)
     ]
     listed = [column(key, _unbounded(kind)) for key, kind in columns.items()]
-    return func.unnest(*arrays).table_valued(*listed, name=name).render_derived()
+    return func.unnest(*arrays).table_valued(*listed, name=name).render_derived(name=name)
 
 
 def id_set(session: Session, name: str, ids: Iterable[int]) -> FromClause:

@@ -19,11 +19,16 @@ from webhook_app.domain.status import Status, StatusChange
 from webhook_app.models import Reconciliation, Transaction
 from webhook_app.models.reconciliation import State
 from webhook_app.usecases.reconcile.confirm import confirm_transaction
-from webhook_app.usecases.reconcile.decisions import FinishedCall, Policy, follow_confirmation, follow_failure
+from webhook_app.usecases.reconcile.decisions import (
+    FinishedCall,
+    Policy,
+    decide_after_confirmation,
+    decide_after_failure,
+)
 from webhook_app.usecases.reconcile.discrepancies import compare_with_events
 from webhook_app.usecases.reconcile.lifecycle.changes import Change, Life
 from webhook_app.usecases.reconcile.lifecycle.rows import lock, write_changes
-from webhook_app.usecases.reconcile.settle import carry_failures, settle_events
+from webhook_app.usecases.reconcile.settle import settle_events, show_failures
 from webhook_app.usecases.reconcile.stored_gate import lock_gate, read_gate, store_gate
 
 
@@ -52,12 +57,12 @@ def apply_calls(
         settled: list[int] = []
         for life, call in held:
             if isinstance(call.result, Failure):
-                changes.append(follow_failure(life, call, call.result, gate, now, policy, rng))
+                changes.append(decide_after_failure(life, call, call.result, gate, now, policy, rng))
             else:
                 changes.append(_confirm(session, life, call, call.result, transactions, now, policy.cadence))
                 settled += call.claim.event_ids
         write_changes(session, changes)
-        carry_failures(session, changes, now)
+        show_failures(session, changes, now)
         settle_events(session, settled, now)
         return [_report(change, transactions) for change in changes]
 
@@ -109,7 +114,7 @@ def _confirm(
     transactions[life.merchant_transaction_id] = transaction
     newest_reported_at = compare_with_events(session, transaction, call.claim.event_ids, now)
     held = StatusChange(Status(transaction.status), transaction.updated_at)
-    return follow_confirmation(life, call, confirmed, held, newest_reported_at, now, cadence)
+    return decide_after_confirmation(life, call, confirmed, held, newest_reported_at, now, cadence)
 
 
 def _report(change: Change, transactions: Mapping[str, Transaction]) -> Applied:

@@ -51,7 +51,7 @@ class FinishedCall:
     result: Confirmed | Failure
 
 
-def follow_confirmation(
+def decide_after_confirmation(
     life: Life,
     call: FinishedCall,
     confirmed: Confirmed,
@@ -81,7 +81,7 @@ def follow_confirmation(
     return confirm(life, attempt, state, next_attempt_at, now)
 
 
-def follow_failure(
+def decide_after_failure(
     life: Life, call: FinishedCall, failure: Failure, gate: Gate, now: datetime, policy: Policy, rng: random.Random
 ) -> Change:
     """After a call that failed: what the retry policy says, unless all calls are paused for that reason."""
@@ -101,7 +101,7 @@ def follow_failure(
     return retry(life, attempt, charge, now + timedelta(seconds=wait))
 
 
-def follow_death(life: Life, now: datetime) -> Change:
+def decide_after_death(life: Life, now: datetime) -> Change:
     """After a lease that ran out: the worker died, which costs nothing of the retry budget."""
     crashes = life.crashes + 1
     failure = worker_died(crashes)

@@ -17,6 +17,7 @@ from webhook_app.models import Discrepancy, Heartbeat, Reconciliation, Transacti
 from webhook_app.models.discrepancy import DiscrepancyKind
 from webhook_app.models.reconciliation import State
 from webhook_app.usecases.reconcile.discrepancies import note_discrepancy
+from webhook_app.usecases.reconcile.lifecycle.rows import lock
 
 #: How often one of all the clocks looks; what is overdue has been for hours.
 EVERY = timedelta(minutes=1)
@@ -46,12 +47,7 @@ def note_overdue(database: Database, now: datetime, after: timedelta) -> int:
     with database.write() as session:
         # Whoever confirms one of them holds its reconciliation: what is noted is what is so once that is ours.
         ids = [merchant_transaction_id for merchant_transaction_id, _, _ in found]
-        session.execute(
-            select(Reconciliation.id)
-            .where(Reconciliation.merchant_transaction_id.in_(ids))
-            .order_by(Reconciliation.id)
-            .with_for_update()
-        )
+        lock(session, Reconciliation.merchant_transaction_id.in_(ids))
         found = [*_find_under_way(session, before, ids), *_find_unconfirmed(session, before, ids)]
         for merchant_transaction_id, status, since in found:
             note_discrepancy(

@@ -12,6 +12,7 @@ from typing import Any
 from sqlalchemy import FromClause, func, select, update
 from sqlalchemy.orm import Session
 
+from webhook_app.db.planner_hints import unindexed
 from webhook_app.db.row_sets import id_set, row_set
 from webhook_app.models import Event
 from webhook_app.models.event import Delivery
@@ -35,8 +36,8 @@ def settle_events(session: Session, event_ids: Sequence[int], now: datetime) -> 
     )
 
 
-def carry_failures(session: Session, changes: Sequence[Change], now: datetime) -> None:
-    """Takes events along with the reconciliations that failed, and notes a discrepancy for each that gave up."""
+def show_failures(session: Session, changes: Sequence[Change], now: datetime) -> None:
+    """Shows what failed: its events become deliveries that are retried or failed, and what gave up is a discrepancy."""
     failed = [change for change in changes if change.after.last_failure is not None]
     deliveries = {State.RETRYING: Delivery.RETRYING, State.FAILED: Delivery.FAILED}
     move_events(
@@ -71,7 +72,7 @@ def move_events(session: Session, moves: Mapping[str, Delivery], *, moved: Seque
         update(_TABLE)
         .where(
             _TABLE.c.merchant_transaction_id == given.c.merchant_transaction_id,
-            _TABLE.c.delivery.in_(moved),
+            unindexed(_TABLE.c.delivery).in_(moved),
             _TABLE.c.delivery != given.c.delivery,
         )
         .values(delivery=given.c.delivery)

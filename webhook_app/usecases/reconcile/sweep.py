@@ -14,9 +14,9 @@ from webhook_app.domain.waiting import Waiting
 from webhook_app.models import Reconciliation
 from webhook_app.models.reconciliation import State
 from webhook_app.usecases.reconcile.claim import Lane, is_due
-from webhook_app.usecases.reconcile.decisions import follow_death
+from webhook_app.usecases.reconcile.decisions import decide_after_death
 from webhook_app.usecases.reconcile.lifecycle.rows import lock, write_changes
-from webhook_app.usecases.reconcile.settle import carry_failures
+from webhook_app.usecases.reconcile.settle import show_failures
 from webhook_app.usecases.reconcile.stored_gate import read_gate
 
 
@@ -36,9 +36,9 @@ def recover_lost_claims(database: Database, now: datetime) -> list[str]:
         if session.scalar(select(Reconciliation.id).where(lost).limit(1)) is None:
             return []
     with database.write() as session:
-        changes = [follow_death(life, now) for life in lock(session, lost, skip_locked=True)]
+        changes = [decide_after_death(life, now) for life in lock(session, lost, skip_locked=True)]
         write_changes(session, changes)
-        carry_failures(session, changes, now)
+        show_failures(session, changes, now)
         return [change.after.merchant_transaction_id for change in changes]
 
 

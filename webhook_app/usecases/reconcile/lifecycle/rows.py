@@ -13,6 +13,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, case, func, insert, literal, select, true, update
 from sqlalchemy.orm import Session
 
+from webhook_app.db.planner_hints import unindexed
 from webhook_app.db.row_sets import row_set
 from webhook_app.db.timestamps import shifted
 from webhook_app.db.upsert import insert_into
@@ -110,7 +111,7 @@ def begin_claims(session: Session, ids: Sequence[int], token: str, lease_until: 
     """Claims those of `ids` that may be; the caller holds them locked. Their ids, transactions and generations."""
     return session.execute(
         update(_TABLE)
-        .where(_TABLE.c.id.in_(ids), _TABLE.c.claim_token.is_(None), _TABLE.c.state.in_(CLAIMED.steps))
+        .where(_TABLE.c.id.in_(ids), _TABLE.c.claim_token.is_(None), unindexed(_TABLE.c.state).in_(CLAIMED.steps))
         .values(claim_token=token, lease_until=lease_until)
         .returning(_TABLE.c.id, _TABLE.c.merchant_transaction_id, _TABLE.c.generation)
     ).all()
@@ -128,7 +129,7 @@ def end_claims(session: Session, held: Iterable[tuple[int, str]]) -> None:
         .where(
             _TABLE.c.id == given.c.id,
             _TABLE.c.claim_token == given.c.token,
-            _TABLE.c.state.in_(HANDED_BACK.steps),
+            unindexed(_TABLE.c.state).in_(HANDED_BACK.steps),
         )
         .values(claim_token=None, lease_until=None)
     )
