@@ -14,7 +14,7 @@ from tests.support.work import events, report, row
 from webhook_app.db.database import Database
 from webhook_app.domain.status import Status
 from webhook_app.models import Reconciliation
-from webhook_app.usecases.reconcile.lifecycle.rows import lock, request_reconciliations
+from webhook_app.usecases.reconcile.lifecycle.rows import ask_for_reconciliations, lock
 from webhook_app.usecases.reconcile.stored_gate import read_gate
 
 #: The statement with which an answer's reconciliation is read before it is decided on, locked or not.
@@ -68,7 +68,7 @@ def test_requests_and_answers_lock_in_one_order(database: Database, clock: FakeC
 
     def request_all() -> None:
         with database.write() as session:
-            request_reconciliations(session, {"a": clock(), "z": clock()})
+            ask_for_reconciliations(session, {"a": clock(), "z": clock()})
 
     with database.write() as session:
         (first,) = lock(session, Reconciliation.id == claims[0].reconciliation_id)
