@@ -64,7 +64,7 @@ def _check_clock(services: Services) -> None:
     if beat_at is None:
         raise NotReady("the clock has never run: start `webhook-app clock`")
     if services.clock() - beat_at > CLOCK_IS_LATE:
-        raise NotReady(f"the clock has not been heard of since {beat_at.isoformat()}: start `webhook-app clock`")
+        raise NotReady(f"the clock has sent no heartbeat since {beat_at.isoformat()}: start `webhook-app clock`")
 
 
 CHECKS: dict[str, Callable[[Services], None]] = {

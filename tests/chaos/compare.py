@@ -11,7 +11,7 @@ from itertools import pairwise
 from sqlalchemy import func, select
 
 from webhook_app.db.database import Database
-from webhook_app.models import Event, Receipt, Reconciliation, StatusChangeRecord, Transaction
+from webhook_app.models import Event, HistoryEntry, Receipt, Reconciliation, Transaction
 from webhook_app.models.event import Delivery
 from webhook_app.models.reconciliation import OPEN_STATES, State
 from webhook_app.sandbox import transactions as sandbox
@@ -54,7 +54,7 @@ def read_held(database: Database) -> Held:
         rows = session.execute(select(Event.merchant_transaction_id, Event.status, Event.updated_at, Event.delivery))
         all_events = [((one.merchant_transaction_id, one.status, one.updated_at), one.delivery) for one in rows]
         history: dict[str, list[Change]] = defaultdict(list)
-        for change in session.scalars(select(StatusChangeRecord).order_by(StatusChangeRecord.id)):
+        for change in session.scalars(select(HistoryEntry).order_by(HistoryEntry.id)):
             history[change.merchant_transaction_id].append((change.status, change.updated_at))
         return Held(
             events=dict(all_events),

@@ -11,7 +11,7 @@ from sqlalchemy import func, select
 from tests.chaos.rig import NotInTime, Rig
 from tests.chaos.table import Row
 from webhook_app.domain.status import Status
-from webhook_app.models import Event, Reconciliation, StatusChangeRecord, StoredGate
+from webhook_app.models import Event, HistoryEntry, Reconciliation, StoredGate
 from webhook_app.models.event import Delivery
 from webhook_app.models.reconciliation import State
 from webhook_app.usecases.receive.ingest import ReportedEvent, RequestOrigin, ingest_events
@@ -140,6 +140,6 @@ def _count_wrong(rig: Rig, backlog: int) -> int:
 
 def _count_duplicated(rig: Rig) -> int:
     with rig.database.read() as session:
-        changes = session.scalar(select(func.count()).select_from(StatusChangeRecord)) or 0
-        ids = session.scalar(select(func.count(StatusChangeRecord.merchant_transaction_id.distinct()))) or 0
+        changes = session.scalar(select(func.count()).select_from(HistoryEntry)) or 0
+        ids = session.scalar(select(func.count(HistoryEntry.merchant_transaction_id.distinct()))) or 0
     return changes - ids

@@ -32,7 +32,7 @@ _SPOOL = "webhook_app.adapters.spool:Spool"
 #: In the order of an event's life.
 BOUNDARIES: dict[str, Boundary] = {
     "body read": Boundary("web", "webhook_app.web.receive.webhooks:parse_event"),
-    "rows written": Boundary("web", "webhook_app.usecases.receive.ingest:request_reconciliations"),
+    "rows written": Boundary("web", "webhook_app.usecases.receive.ingest:ask_for_reconciliations"),
     "committed": Boundary("web", "webhook_app.usecases.receive.intake:ingest_events"),
     "answered": Boundary("web", f"{_QUEUES}.wake", before=True),
     "wake-up noted": Boundary("web", "rq:Queue.enqueue", before=True),

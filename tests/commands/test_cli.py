@@ -174,7 +174,7 @@ def test_doctor_finds_a_clock_that_stopped(database_url: str, redis_url: str, sa
     database.close()
     done = run("doctor", **_variables(database_url, redis_url, sandbox, tmp_path))
     assert done.returncode == 1
-    assert "✗ clock: the clock has not been heard of since 2026-04-01" in done.stdout
+    assert "✗ clock: the clock has sent no heartbeat since 2026-04-01" in done.stdout
 
 
 def _variables(database_url: str, redis_url: str, sandbox: Sandbox, folder: Path) -> dict[str, str]:

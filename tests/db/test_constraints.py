@@ -28,9 +28,9 @@ from webhook_app.models import (
     Discrepancy,
     Event,
     Heartbeat,
+    HistoryEntry,
     Receipt,
     Reconciliation,
-    StatusChangeRecord,
     StoredGate,
     Transaction,
 )
@@ -42,7 +42,7 @@ def seeded(database: Database) -> Database:
     with database.write() as session:
         for table, row in [(Event, EVENT), (Reconciliation, RECONCILIATION), (Transaction, TRANSACTION)]:
             session.execute(insert(table).values(**row))
-        for other, row in [(StatusChangeRecord, STATUS_CHANGE), (Discrepancy, DISCREPANCY), (ApiToken, API_TOKEN)]:
+        for other, row in [(HistoryEntry, STATUS_CHANGE), (Discrepancy, DISCREPANCY), (ApiToken, API_TOKEN)]:
             session.execute(insert(other).values(**row))
     return database
 
@@ -96,11 +96,11 @@ REFUSED: list[tuple[str, type[Base], dict[str, Any]]] = [
         Transaction,
         TRANSACTION | {"merchant_transaction_id": "b", "status": "paid"},
     ),
-    ("a status change recorded twice", StatusChangeRecord, STATUS_CHANGE),
-    ("a status change to no status", StatusChangeRecord, STATUS_CHANGE | {"status": "paid"}),
+    ("a status change recorded twice", HistoryEntry, STATUS_CHANGE),
+    ("a status change to no status", HistoryEntry, STATUS_CHANGE | {"status": "paid"}),
     (
         "a status change of an unconfirmed transaction",
-        StatusChangeRecord,
+        HistoryEntry,
         STATUS_CHANGE | {"merchant_transaction_id": "nobody's"},
     ),
     ("an anomaly noted twice", Discrepancy, DISCREPANCY),
@@ -145,7 +145,7 @@ def test_database_accepts(seeded: Database, table: type[Base], row: dict[str, An
     [
         (Event, Receipt, RECEIPT),
         (Reconciliation, Attempt, ATTEMPT),
-        (Transaction, StatusChangeRecord, STATUS_CHANGE | {"status": "completed"}),
+        (Transaction, HistoryEntry, STATUS_CHANGE | {"status": "completed"}),
     ],
 )
 def test_rows_go_with_what_they_belong_to(

@@ -106,7 +106,7 @@ def test_upstream_pauses_when_different_transactions_fail_in_a_row() -> None:
     gate = observe(gate, [answer(UPSTREAM, "b")], at(1), LIMITS)
     assert not gate.is_paused
     gate = observe(gate, [answer(UPSTREAM, "c")], at(2), LIMITS)
-    assert (gate.blame, gate.failure, gate.paused_at, gate.next_probe_at) == (Blame.UPSTREAM, UPSTREAM, at(2), at(7))
+    assert (gate.blame, gate.failure, gate.paused_at, gate.next_probe_at) == (Blame.PROOF, UPSTREAM, at(2), at(7))
 
 
 def test_one_transaction_that_keeps_failing_pauses_nothing() -> None:
@@ -180,7 +180,7 @@ def test_gap_between_probes_doubles_up_to_its_cap_also_when_a_prober_dies() -> N
 def test_failed_probe_keeps_the_pause_and_shows_the_latest_failure() -> None:
     _, probing = admit(paused(CONFIGURATION), 1, 0, at(5), LIMITS)
     gate = observe(probing, [answer(UPSTREAM, started=5)], at(6), LIMITS)
-    assert gate == replace(probing, blame=Blame.UPSTREAM, failure=UPSTREAM)
+    assert gate == replace(probing, blame=Blame.PROOF, failure=UPSTREAM)
 
 
 @pytest.mark.parametrize("sane", [None, TRANSACTION])

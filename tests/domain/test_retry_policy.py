@@ -10,7 +10,7 @@ from webhook_app.domain.failures import Failure, invalid_response, worker_died
 from webhook_app.domain.retry_policy import MOST_CRASHES, TABLE, Action, Blame, Budget, Rule, Spent, decide, rule_for
 
 RETRY, ONCE, PERMANENT, PAUSE = Action.RETRY, Action.RETRY_ONCE, Action.PERMANENT, Action.PAUSE
-T, U, C = Blame.TRANSACTION, Blame.UPSTREAM, Blame.CONFIGURATION
+T, U, C = Blame.TRANSACTION, Blame.PROOF, Blame.CONFIGURATION
 
 Case = tuple[int | None, str, str, Action, Blame]
 

@@ -23,9 +23,9 @@ from webhook_app.models import (
     Attempt,
     Discrepancy,
     Event,
+    HistoryEntry,
     Receipt,
     Reconciliation,
-    StatusChangeRecord,
     StoredGate,
 )
 from webhook_app.models.role import Role
@@ -93,7 +93,7 @@ def test_confirmed_transaction_has_everything(finance: FlaskClient, database: Da
         )
         for status, moment in [("completed", later), ("pending", START)]:
             session.execute(
-                insert(StatusChangeRecord).values(
+                insert(HistoryEntry).values(
                     merchant_transaction_id="a", status=status, updated_at=moment, recorded_at=later
                 )
             )

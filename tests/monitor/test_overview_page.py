@@ -68,7 +68,7 @@ def test_lane_without_a_worker_is_named(admin_client: FlaskClient, services: Ser
 def test_late_clock_is_told(admin_client: FlaskClient, services: Services, clock: FakeClock) -> None:
     make_well(services)
     clock.advance(60)
-    assert "The clock has not been heard of since" in admin_client.get("/").text
+    assert "The clock has sent no heartbeat since" in admin_client.get("/").text
 
 
 def test_pause_by_our_configuration(admin_client: FlaskClient, services: Services, clock: FakeClock) -> None:

@@ -156,7 +156,7 @@ def test_what_was_never_confirmed_is_pending_too_long_as_well(database: Database
     clock.advance(86_401)
     assert note_overdue(database, clock(), DAY) == 1
     assert only(database, "pending_too_long").detail == (
-        "heard of at 2026-04-01T12:00:00Z, and not confirmed by Proof since"
+        "first known at 2026-04-01T12:00:00Z, and not confirmed by Proof since"
     )
     confirm(database, clock, confirmed(Status.COMPLETED, clock()))
     assert find_discrepancies(database, "t") == []

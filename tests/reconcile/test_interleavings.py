@@ -21,7 +21,7 @@ from tests.support.work import events, report, row, rows, shown
 from webhook_app.db.database import Database
 from webhook_app.domain.gate import Limits
 from webhook_app.domain.status import Status
-from webhook_app.models import StatusChangeRecord
+from webhook_app.models import HistoryEntry
 from webhook_app.sandbox.faults import Order
 from webhook_app.usecases.audit import Actor
 from webhook_app.usecases.reconcile.apply import apply_calls
@@ -188,7 +188,7 @@ def test_nothing_is_lost_doubled_or_gone_backwards(
 def _check_always(database: Database, world: World) -> None:
     """No status change is recorded that Proof does not have, none twice, none out of order of its recording."""
     with database.read() as session:
-        recorded = session.scalars(select(StatusChangeRecord).order_by(StatusChangeRecord.id)).all()
+        recorded = session.scalars(select(HistoryEntry).order_by(HistoryEntry.id)).all()
     for id in world.ids:
         changes = [(Status(one.status), one.updated_at) for one in recorded if one.merchant_transaction_id == id]
         moments = [moment for _, moment in changes]

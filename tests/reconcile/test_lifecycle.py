@@ -28,10 +28,10 @@ from webhook_app.usecases.reconcile.decisions import FinishedCall
 from webhook_app.usecases.reconcile.lifecycle import changes, transitions
 from webhook_app.usecases.reconcile.lifecycle.changes import Change, Charge, Life, MadeAttempt
 from webhook_app.usecases.reconcile.lifecycle.rows import (
+    ask_for_reconciliations,
     begin_claims,
     end_claims,
     lock,
-    request_reconciliations,
     write_changes,
 )
 from webhook_app.usecases.reconcile.lifecycle.transitions import TRANSITIONS, ClaimRule, Transition, TransitionRefused
@@ -113,7 +113,7 @@ def test_change_leads_where_the_table_says_and_is_refused_elsewhere(transition: 
             else:
                 kept = change(stands(state, is_claimed=True)).after
                 assert (kept.claim_token, kept.lease_until) == ("held", LATER)
-        assert reached == set(transition.steps.get(state, ())), state
+        assert reached == set(transition.leads_to.get(state, ())), state
 
 
 def test_change_touches_nothing_that_is_not_its_own() -> None:
@@ -154,16 +154,16 @@ def test_request_leads_where_the_table_says(database: Database, crashes: int) ->
     for state in State:
         put(database, state, state, crashes=crashes)
     with database.write() as session:
-        request_reconciliations(session, {"new": LATER, **{str(state): LATER for state in State}})
+        ask_for_reconciliations(session, {"new": LATER, **{str(state): LATER for state in State}})
     for state in State:
-        assert row(database, state).state in transitions.REOPENED.steps[state], state
+        assert row(database, state).state in transitions.ASKED_AGAIN.leads_to[state], state
         assert row(database, state).generation == 2
-    assert row(database, "new").state in transitions.OPENED.steps[None]
+    assert row(database, "new").state in transitions.OPENED.leads_to[None]
     assert row(database, State.FAILED).state == (State.RETRYING if crashes else State.PENDING)
 
 
 def test_every_state_can_be_left_and_reached() -> None:
-    steps = [(before, after) for one in TRANSITIONS for before, leads_to in one.steps.items() for after in leads_to]
+    steps = [(before, after) for one in TRANSITIONS for before, leads_to in one.leads_to.items() for after in leads_to]
     for state in State:
         assert any(before == state != after for before, after in steps), f"{state} is never left"
         assert any(before != state == after for before, after in steps), f"{state} is never reached"
@@ -172,7 +172,7 @@ def test_every_state_can_be_left_and_reached() -> None:
 def table_rows() -> Iterator[str]:
     yield "| what happens | no row | " + " | ".join(f"`{state}`" for state in State) + " | claim | meaning |"
     for one in TRANSITIONS:
-        cells = [", ".join(f"`{state}`" for state in one.steps.get(before, ())) or "—" for before in (None, *State)]
+        cells = [", ".join(f"`{state}`" for state in one.leads_to.get(before, ())) or "—" for before in (None, *State)]
         yield f"| **{one.name}** | {' | '.join(cells)} | {one.claim} | {one.meaning} |"
 
 
@@ -192,7 +192,7 @@ def test_change_that_somebody_else_was_faster_with_is_refused(database: Database
     def replay_late() -> None:
         with database.write() as session:
             late = [changes.replay(life, LATER, alone=True) for life in lock(session)]
-            request_reconciliations(session, {"t": LATER})
+            ask_for_reconciliations(session, {"t": LATER})
             write_changes(session, late)
 
     with pytest.raises(TransitionRefused, match="1 of 2"):
@@ -238,7 +238,7 @@ def statements_of_a_life(database: Database, clock: FakeClock, names: list[str])
     taken["handed back"] = len(statements)
     claims = claim_due(database, len(names), clock(), LEASE, policy.limits)
     with counted_statements(database) as statements, database.write() as session:
-        request_reconciliations(session, dict.fromkeys(names, clock()))
+        ask_for_reconciliations(session, dict.fromkeys(names, clock()))
     taken["reopened"] = len(statements)
     clock.advance(LEASE.total_seconds() + 1)
     with counted_statements(database) as statements:
@@ -263,11 +263,11 @@ def statements_of_a_life(database: Database, clock: FakeClock, names: list[str])
 
 def test_transaction_can_be_asked_for_without_any_event(database: Database, clock: FakeClock) -> None:
     with database.write() as session:
-        request_reconciliations(session, {"watched": clock(), "unknown": clock()})
+        ask_for_reconciliations(session, {"watched": clock(), "unknown": clock()})
     answer(database, clock, claim(database, clock, "watched"), confirmed(Status.COMPLETED, clock(), id="watched"))
     answer(database, clock, claim(database, clock, "unknown"), NOT_FOUND)
     assert (shown(database, "watched").status, row(database, "watched").state) == ("completed", "succeeded")
-    assert [one.kind for one in shown(database, "unknown").anomalies] == ["unknown_to_proof"]
+    assert [one.kind for one in shown(database, "unknown").discrepancies] == ["unknown_to_proof"]
     assert [one.decision for one in attempts(database, "watched")] == ["confirmed, terminal"]
 
 

@@ -15,7 +15,7 @@ from tests.support.work import events, report, row
 from webhook_app.db.database import Database
 from webhook_app.domain.status import Status
 from webhook_app.models import Reconciliation, StoredGate
-from webhook_app.usecases.reconcile.lifecycle.rows import lock, request_reconciliations
+from webhook_app.usecases.reconcile.lifecycle.rows import ask_for_reconciliations, lock
 from webhook_app.usecases.reconcile.stored_gate import lock_gate, read_gate, store_gate
 
 #: The statement with which an answer's reconciliation is read before it is decided on, locked or not.
@@ -46,7 +46,7 @@ def test_event_that_comes_while_an_answer_is_applied_is_asked_for_again(database
     assert [event.delivery for event in events(database, "t")] == ["succeeded", "succeeded"]
 
 
-@pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)  # SQLite has one writer at a time
+@pytest.mark.parametrize("engine", ["postgresql"], indirect=True)  # SQLite has one writer at a time
 def test_failure_that_another_worker_tells_the_gate_meanwhile_is_counted_too(
     database: Database, clock: FakeClock
 ) -> None:
@@ -59,7 +59,7 @@ def test_failure_that_another_worker_tells_the_gate_meanwhile_is_counted_too(
         assert sorted(read_gate(session).failing_ids) == ["t", "u"]
 
 
-@pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
+@pytest.mark.parametrize("engine", ["postgresql"], indirect=True)
 def test_locked_gate_is_the_present_one_whatever_the_session_has_loaded_before(database: Database) -> None:
     with database.write() as session:
         loaded = session.get_one(StoredGate, 1)
@@ -69,7 +69,7 @@ def test_locked_gate_is_the_present_one_whatever_the_session_has_loaded_before(d
         assert loaded.failing_ids == []
 
 
-@pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
+@pytest.mark.parametrize("engine", ["postgresql"], indirect=True)
 def test_requests_and_answers_lock_in_one_order(database: Database, clock: FakeClock) -> None:
     """The ids of the transactions sort the other way round than the ids of their rows: neither waits for the other."""
     for name in ("z", "a"):
@@ -79,7 +79,7 @@ def test_requests_and_answers_lock_in_one_order(database: Database, clock: FakeC
 
     def request_all() -> None:
         with database.write() as session:
-            request_reconciliations(session, {"a": clock(), "z": clock()})
+            ask_for_reconciliations(session, {"a": clock(), "z": clock()})
 
     with database.write() as session:
         (first,) = lock(session, Reconciliation.id == claims[0].reconciliation_id)

@@ -34,7 +34,7 @@ def claim(database: Database, clock: FakeClock) -> Claim:
 
 
 def crash(database: Database, clock: FakeClock) -> None:
-    """A worker claims it and is never heard of again."""
+    """A worker claims it and never comes back."""
     claim(database, clock)
     clock.advance(LEASE.total_seconds() + 1)
     recover_lost_claims(database, clock())

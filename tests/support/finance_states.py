@@ -11,7 +11,7 @@ from sqlalchemy import insert, update
 from tests.support.clock import FakeClock
 from tests.support.example_rows import ATTEMPT, EVENT, RECONCILIATION, TRANSACTION
 from tests.support.rows import note
-from webhook_app.models import Attempt, Event, Reconciliation, StatusChangeRecord, Transaction
+from webhook_app.models import Attempt, Event, HistoryEntry, Reconciliation, Transaction
 from webhook_app.models.discrepancy import DiscrepancyKind
 from webhook_app.services import Services
 from webhook_app.usecases.audit import Actor
@@ -195,7 +195,7 @@ def _tell_story(services: Services, clock: FakeClock) -> None:
                 .values(status=status, updated_at=at[name], confirmed_at=at[name], **changes)
             )
             session.execute(
-                insert(StatusChangeRecord).values(
+                insert(HistoryEntry).values(
                     merchant_transaction_id=STORY, status=status, updated_at=at[name], recorded_at=at[name]
                 )
             )

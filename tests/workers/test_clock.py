@@ -234,7 +234,7 @@ def _pause(services: Services, clock: FakeClock) -> None:
     with services.database.write() as session:
         store_gate(
             session,
-            replace(lock_gate(session), blame=Blame.UPSTREAM, paused_at=clock(), next_probe_at=clock()),
+            replace(lock_gate(session), blame=Blame.PROOF, paused_at=clock(), next_probe_at=clock()),
         )
 
 

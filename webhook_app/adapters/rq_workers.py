@@ -19,6 +19,6 @@ def count_workers(queues: Queues) -> Mapping[str, int]:
         with queues.redis.pipeline(transaction=False) as pipeline:
             for key in keys:
                 pipeline.hmget(key, "birth", "death")
-            records: list[Any] = pipeline.execute()
-        counts[queue.name] = sum(1 for birth, death in records if birth and not death)
+            found: list[Any] = pipeline.execute()
+        counts[queue.name] = sum(1 for birth, death in found if birth and not death)
     return counts

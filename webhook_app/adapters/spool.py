@@ -1,8 +1,8 @@
 """The spool: a bounded, fsynced file for what could not go into SQL yet. It outlives any crash of ours.
 
-One record is one line, `<crc32> <text>`. A crash in the middle of an append leaves a torn last line, which was never
-acknowledged; it is skipped, and the next append begins a line of its own. Any number of processes of one host may
-append and drain; locks on the files keep them apart, and go with the process that held them.
+Each line is `<crc32> <text>`, an event and its request. A crash in the middle of an append leaves a torn last line,
+which was never acknowledged; it is skipped, and the next append begins a line of its own. Any number of processes of
+one host may append and drain; locks on the files keep them apart, and go with the process that held them.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ log = get_logger()
 
 _NEWLINE = b"\n"
 
-#: Records handed over together.
+#: Lines handed over together.
 _BATCH = 100
 
 
@@ -34,7 +34,7 @@ class SpoolUnavailable(Exception):
 class Depth:
     """How much waits in the spool."""
 
-    records: int
+    lines: int
     size: int
     """Bytes on disk."""
 
@@ -51,7 +51,7 @@ class Spool:
         self._drain_lock = folder / "drain.lock"
 
     def append(self, text: str) -> None:
-        """Returns when the record is on the disk. `text` is one line. Raises SpoolUnavailable."""
+        """Returns when the line is on the disk. `text` is one line. Raises SpoolUnavailable."""
         if not self._max_bytes:
             raise SpoolUnavailable("the spool is switched off")
         line = _to_line(text)
@@ -68,18 +68,18 @@ class Spool:
             raise SpoolUnavailable(f"the spool cannot be written: {error}") from error
 
     def drain(self, ingest: Callable[[list[str]], list[str]]) -> int:
-        """Hands all records to `ingest`, oldest first, in batches; returns how many were taken. What `ingest` raises
+        """Hands all lines to `ingest`, oldest first, in batches; returns how many were taken. What `ingest` raises
         ends it, and the next call begins with the same file, so `ingest` must be idempotent. 0 when another drains.
 
-        The records that `ingest` returns can never be taken in: they are put aside in `refused.spool`.
+        The lines that `ingest` returns can never be taken in: they are put aside in `refused.spool`.
         """
         if not self.holds_any():
             return 0
         with _try_lock(self._drain_lock) as is_ours:
             drained = 0
             while is_ours and self._take_turn():
-                records = _read(self._draining)
-                while batch := list(islice(records, _BATCH)):
+                lines = _read(self._draining)
+                while batch := list(islice(lines, _BATCH)):
                     refused = ingest(batch)
                     drained += len(batch) - len(refused)
                     self._put_aside(refused)
@@ -91,13 +91,13 @@ class Spool:
         return bool(_size(self._incoming) or _size(self._draining))
 
     def depth(self) -> Depth:
-        """What waits, whole records only."""
-        records = sum(1 for path in (self._draining, self._incoming) for _ in _read(path))
-        return Depth(records, _size(self._draining) + _size(self._incoming))
+        """What waits, whole lines only."""
+        lines = sum(1 for path in (self._draining, self._incoming) for _ in _read(path))
+        return Depth(lines, _size(self._draining) + _size(self._incoming))
 
-    def _put_aside(self, records: list[str]) -> None:
-        for text in records:
-            log.error("spooled record refused", file=str(self._refused))
+    def _put_aside(self, lines: list[str]) -> None:
+        for text in lines:
+            log.error("spooled event refused", file=str(self._refused))
             with _locked(self._refused) as file:
                 _write_line(file, os.fstat(file).st_size, _to_line(text))
 
@@ -116,12 +116,12 @@ class Spool:
 def _to_line(text: str) -> bytes:
     data = text.encode()
     if _NEWLINE in data:
-        raise AssertionError("a record is one line")
+        raise AssertionError("the text must be one line")
     return f"{zlib.crc32(data):08x} ".encode() + data + _NEWLINE
 
 
 def _read(path: Path) -> Iterator[str]:
-    """The whole records of a file; torn and damaged ones are left out."""
+    """The whole lines of a file; torn and damaged ones are left out."""
     try:
         file = path.open("rb")
     except FileNotFoundError:
@@ -132,7 +132,7 @@ def _read(path: Path) -> Iterator[str]:
             if line.endswith(_NEWLINE) and checksum == f"{zlib.crc32(data):08x}".encode():
                 yield data.decode()
             elif line.strip():
-                log.warning("torn spool record skipped: it was never acknowledged", file=str(path), size=len(line))
+                log.warning("torn line of the spool skipped: it was never acknowledged", file=str(path), size=len(line))
 
 
 def _write_line(file: int, size: int, line: bytes) -> None:

@@ -21,7 +21,7 @@ from webhook_app.usecases.finance.freshness import describe_freshness, read_fres
 from webhook_app.usecases.finance.transaction_filter import TransactionFilter
 
 #: Rows between two looks of the progress bar at the time.
-_STEP = 500
+_ROWS_BETWEEN_LOOKS = 500
 
 #: As a shell tells of an interrupt, and of a pipe that nobody reads: 128 and the signal's number.
 _INTERRUPTED = 130
@@ -115,7 +115,12 @@ def _write(
     is_shown = sys.stderr.isatty()
     length = count_rows(database, wanted) if is_shown else 0
     with click.progressbar(
-        length=length, label="rows", show_pos=True, hidden=not is_shown, file=sys.stderr, update_min_steps=_STEP
+        length=length,
+        label="rows",
+        show_pos=True,
+        hidden=not is_shown,
+        file=sys.stderr,
+        update_min_steps=_ROWS_BETWEEN_LOOKS,
     ) as bar:
         rows = _Counted(export_rows(database, wanted), bar.update, interrupts)
         for chunk in write_table(file_format, export_columns(wanted), rows):

@@ -53,7 +53,7 @@ _MOST_LISTED = 10
     help="Released per second, so that Proof is not flooded.",
 )
 @click.option("--yes", is_flag=True, help="Do not ask.")
-@click.option("--wait/--no-wait", default=True, show_default=True, help="Stay until every outcome is known.")
+@click.option("--wait/--no-wait", default=True, show_default=True, help="Stay until every transaction is settled.")
 def replay(
     ids: tuple[int, ...], reason: str | None, dry_run: bool, per_second: float, yes: bool, wait: bool, **wanted: Any
 ) -> None:

@@ -60,7 +60,7 @@ def _json_rows(
         "value", name=f"{name}_json"
     )
     values = (
-        type_coerce(func.json_extract(each.c.value, f"$[{place}]"), kind).label(key)
-        for place, (key, kind) in enumerate(columns.items())
+        type_coerce(func.json_extract(each.c.value, f"$[{index}]"), kind).label(key)
+        for index, (key, kind) in enumerate(columns.items())
     )
     return select(*values).select_from(each).subquery(name)

@@ -34,7 +34,7 @@ class Gate:
     """Calls that may be made at once: a token bucket of one second's worth."""
     refilled_at: datetime
     failing_ids: tuple[str, ...] = ()
-    """Transactions that failed by the upstream's fault since its last sane answer."""
+    """Transactions that failed by Proof's fault since its last sane answer."""
     blame: Blame | None = None
     failure: Failure | None = None
     paused_at: datetime | None = None
@@ -55,7 +55,7 @@ class Gate:
 
 @dataclass(frozen=True)
 class Observation:
-    """What one call told about Proof as a whole; `failure` is None after a usable answer."""
+    """What one call says of Proof as a whole; `failure` is None after a usable answer."""
 
     merchant_transaction_id: str
     started_at: datetime
@@ -80,25 +80,25 @@ def observe(gate: Gate, answers: Sequence[Observation], now: datetime, limits: L
     """The gate after these answers, which came at about the same time.
 
     One sane answer shows that Proof works, so failures beside it are the transactions' own. Our configuration's fault
-    pauses at once; the upstream's when different transactions fail and nothing else is heard.
+    pauses at once; Proof's when different transactions fail and no other answer comes.
     """
     to_blame = [(answer, rule_for(answer.failure).blame if answer.failure else None) for answer in answers]
     is_sane = False
     for answer, blame in to_blame:
-        # While paused, an answer to an older call tells nothing of the time since.
+        # While paused, an answer to an older call says nothing of the time since.
         is_current = gate.paused_at is None or answer.started_at >= gate.paused_at
         # So does a call that was never made: its id cannot be sent.
-        is_heard = answer.failure is None or answer.failure.http_status is not None
-        is_sane = is_sane or (is_current and is_heard and blame in (None, Blame.TRANSACTION))
+        has_answer = answer.failure is None or answer.failure.http_status is not None
+        is_sane = is_sane or (is_current and has_answer and blame in (None, Blame.TRANSACTION))
     if is_sane:
         gate = _resume(gate, now)
     for answer, blame in to_blame:
-        if blame is Blame.CONFIGURATION or (blame is Blame.UPSTREAM and not is_sane):
-            gate = _record_failure(gate, answer, blame, now, limits)
+        if blame is Blame.CONFIGURATION or (blame is Blame.PROOF and not is_sane):
+            gate = _count_failure(gate, answer, blame, now, limits)
     return gate
 
 
-def _record_failure(gate: Gate, answer: Observation, blame: Blame, now: datetime, limits: Limits) -> Gate:
+def _count_failure(gate: Gate, answer: Observation, blame: Blame, now: datetime, limits: Limits) -> Gate:
     if gate.is_paused:
         # The latest word is the one to show; the next probe's time has been set already.
         return replace(gate, blame=blame, failure=answer.failure)

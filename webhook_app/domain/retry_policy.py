@@ -42,7 +42,8 @@ class Blame(StrEnum):
     """Whose fault a failure is, which decides whether it counts towards pausing all calls."""
 
     TRANSACTION = "transaction"
-    UPSTREAM = "upstream"
+    PROOF = "upstream"
+    """Stored by its former name, so that an older version can run beside this one."""
     CONFIGURATION = "configuration"
 
 
@@ -61,7 +62,7 @@ class Rule:
     """What a person does once it has given up, where `advice` does not say it."""
 
 
-_T, _U, _C = Blame.TRANSACTION, Blame.UPSTREAM, Blame.CONFIGURATION
+_T, _P, _C = Blame.TRANSACTION, Blame.PROOF, Blame.CONFIGURATION
 _RETRY, _ONCE, _PERMANENT, _PAUSE = Action.RETRY, Action.RETRY_ONCE, Action.PERMANENT, Action.PAUSE
 
 #: Workers that may die in a row while they work on one reconciliation, before that is held to be the cause.
@@ -83,32 +84,32 @@ TABLE: tuple[Rule, ...] = (
     Rule(401, "unauthorised", None, _PAUSE, _C, "Check or rotate PROOF_CLIENT_TOKEN: Proof does not accept it."),
     Rule(403, "forbidden", None, _PAUSE, _C, "Ask Proof to put this server's address on its allowlist."),
     Rule(404, "not_found", None, _PERMANENT, _T, "Proof does not know this id, or it is not yours: verify it."),
-    Rule(500, "internal_error", None, _ONCE, _U, "A fault in Proof's proxy: contact Proof's support if it persists."),
-    Rule(500, "publish_failed", None, _RETRY, _U, WAIT),
-    Rule(502, "upstream_error", None, _RETRY, _U, WAIT),
-    Rule(502, "upstream_unavailable", None, _RETRY, _U, WAIT),
+    Rule(500, "internal_error", None, _ONCE, _P, "A fault in Proof's proxy: contact Proof's support if it persists."),
+    Rule(500, "publish_failed", None, _RETRY, _P, WAIT),
+    Rule(502, "upstream_error", None, _RETRY, _P, WAIT),
+    Rule(502, "upstream_unavailable", None, _RETRY, _P, WAIT),
     # What it does not: a proxy in between, limits, an outage, an unbelievable success.
-    Rule(200, UPSTREAM_UNAVAILABLE, INVALID_RESPONSE, _RETRY, _U, "Proof's answer made no sense. " + WAIT),
+    Rule(200, UPSTREAM_UNAVAILABLE, INVALID_RESPONSE, _RETRY, _P, "Proof's answer made no sense. " + WAIT),
     Rule(401, None, None, _PAUSE, _C, "Something asks for credentials we do not have. " + _BASE_URL),
-    Rule(403, UNRECOGNISED, None, _RETRY, _U, "A firewall or proxy refused the call. " + _BASE_URL),
+    Rule(403, UNRECOGNISED, None, _RETRY, _P, "A firewall or proxy refused the call. " + _BASE_URL),
     Rule(403, None, None, _PAUSE, _C, "Proof forbids the call: check token and allowlist with Proof."),
-    Rule(408, None, None, _RETRY, _U, WAIT),
-    Rule(425, None, None, _RETRY, _U, WAIT),
-    Rule(429, None, None, _RETRY, _U, "We call too fast: lower PROOF_MAX_CALLS_PER_SECOND if it persists."),
-    Rule(503, None, None, _RETRY, _U, WAIT),
-    Rule(504, None, None, _RETRY, _U, WAIT),
-    Rule("2xx", None, None, _RETRY, _U, "Proof's answer made no sense. " + WAIT),
-    Rule("3xx", None, None, _RETRY, _U, "A redirect is never followed. " + _BASE_URL),
-    Rule("4xx", UNRECOGNISED, None, _RETRY, _U, _BASE_URL),
+    Rule(408, None, None, _RETRY, _P, WAIT),
+    Rule(425, None, None, _RETRY, _P, WAIT),
+    Rule(429, None, None, _RETRY, _P, "We call too fast: lower PROOF_MAX_CALLS_PER_SECOND if it persists."),
+    Rule(503, None, None, _RETRY, _P, WAIT),
+    Rule(504, None, None, _RETRY, _P, WAIT),
+    Rule("2xx", None, None, _RETRY, _P, "Proof's answer made no sense. " + WAIT),
+    Rule("3xx", None, None, _RETRY, _P, "A redirect is never followed. " + _BASE_URL),
+    Rule("4xx", UNRECOGNISED, None, _RETRY, _P, _BASE_URL),
     Rule("4xx", None, None, _PERMANENT, _T, "Proof refuses the request: give its support the request id."),
-    Rule("5xx", None, None, _RETRY, _U, WAIT),
-    Rule("any", None, None, _RETRY, _U, "No HTTP status that ends a call. " + _BASE_URL),
+    Rule("5xx", None, None, _RETRY, _P, WAIT),
+    Rule("any", None, None, _RETRY, _P, "No HTTP status that ends a call. " + _BASE_URL),
     # No answer at all.
     Rule(None, INVALID_REQUEST, UNSENDABLE_ID, _PERMANENT, _T, "No URL can carry this id, so Proof was not asked."),
-    Rule(None, None, TIMEOUT, _RETRY, _U, "Proof did not answer in time. " + WAIT),
-    Rule(None, None, CONNECTION_FAILED, _RETRY, _U, "Proof cannot be reached: check PROOF_API_URL and the network."),
-    Rule(None, None, TLS_FAILED, _RETRY, _U, "No trusted connection to Proof: check its certificate and ours."),
-    Rule(None, None, None, _RETRY, _U, WAIT),
+    Rule(None, None, TIMEOUT, _RETRY, _P, "Proof did not answer in time. " + WAIT),
+    Rule(None, None, CONNECTION_FAILED, _RETRY, _P, "Proof cannot be reached: check PROOF_API_URL and the network."),
+    Rule(None, None, TLS_FAILED, _RETRY, _P, "No trusted connection to Proof: check its certificate and ours."),
+    Rule(None, None, None, _RETRY, _P, WAIT),
     # No worker that came back with an answer.
     Rule(None, WORKER_DIED, LEASE_EXPIRED, Action.RETRY_ALONE, _T, _ALONE, _KILLER),
 )

@@ -20,7 +20,7 @@ class Status(StrEnum):
 #: Polling stops on these.
 TERMINAL = frozenset({Status.COMPLETED, Status.FAILED, Status.CANCELLED})
 
-#: Nothing follows these in a correct upstream. `failed` is not among them: the user may pay again in the widget.
+#: Nothing follows these in a correct Proof. `failed` is not among them: the user may pay again in the widget.
 FINAL = frozenset({Status.COMPLETED, Status.CANCELLED})
 
 # Statuses are sampled, so a step may jump over one that was never seen, and a status may follow itself.
@@ -48,7 +48,7 @@ class Step(StrEnum):
     SAME = "same"
     FORWARD = "forward"
     IMPOSSIBLE = "impossible"
-    """Newer, yet Proof's lifecycle has no such step: applied, for the API is the authority, and an anomaly."""
+    """Newer, yet Proof's lifecycle has no such step: applied, for the API is the authority, and a discrepancy."""
     STALE = "stale"
     """Older than what we hold: never applied."""
 

@@ -13,7 +13,7 @@ from webhook_app.models.heartbeat import Heartbeat
 from webhook_app.models.reconciliation import Reconciliation
 from webhook_app.models.rejection import Rejection
 from webhook_app.models.replay import Replay, ReplayItem
-from webhook_app.models.transaction import StatusChangeRecord, Transaction, TransactionVersion
+from webhook_app.models.transaction import HistoryEntry, Transaction, TransactionVersion
 
 __all__ = [
     "Account",
@@ -25,12 +25,12 @@ __all__ = [
     "Discrepancy",
     "Event",
     "Heartbeat",
+    "HistoryEntry",
     "Receipt",
     "Reconciliation",
     "Rejection",
     "Replay",
     "ReplayItem",
-    "StatusChangeRecord",
     "StoredGate",
     "Transaction",
     "TransactionVersion",

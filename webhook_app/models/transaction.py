@@ -75,8 +75,8 @@ class TransactionVersion(ConfirmedValues, Base):
     superseded_at: Mapped[datetime | None]
 
 
-class StatusChangeRecord(Base):
-    """One confirmed status change; the constraint keeps each from being recorded twice."""
+class HistoryEntry(Base):
+    """One confirmed status change; the constraint keeps each from being stored twice."""
 
     __tablename__ = "status_changes"
     __table_args__ = (

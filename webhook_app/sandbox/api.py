@@ -8,7 +8,7 @@ from webhook_app.sandbox.answers import HttpAnswer, HttpRequest, Manner, error_a
 from webhook_app.sandbox.calls import Call, utc_now
 from webhook_app.sandbox.faults import Order, answer_with
 from webhook_app.sandbox.injection import CallKind
-from webhook_app.sandbox.sessions import Refused, read_session_request, session_response
+from webhook_app.sandbox.sessions import SessionRefused, read_session_request, session_response
 from webhook_app.sandbox.world import World
 
 PREFIX = "/widget/"
@@ -82,7 +82,7 @@ class ProofApi:
         behaviour = self._world.behaviour
         try:
             wanted = read_session_request(request.body, behaviour)
-        except Refused as refused:
+        except SessionRefused as refused:
             return refused.answer
         transaction = self._world.open_session(wanted.purchase, behaviour.session_outcome, "session")
         return json_answer(200, session_response(transaction, wanted, self._world.rng))

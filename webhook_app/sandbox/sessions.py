@@ -29,7 +29,7 @@ class SessionRequest:
     address: str
 
 
-class Refused(Exception):
+class SessionRefused(Exception):
     """Carries the answer that Proof gives (proof/README.md, "Errors")."""
 
     def __init__(self, status: int, error: str, code: str, message: str) -> None:
@@ -38,7 +38,7 @@ class Refused(Exception):
 
 
 def read_session_request(body: bytes, behaviour: Behaviour) -> SessionRequest:
-    """Raises Refused: no JSON or wrong types `decode_error`, a field not there `missing_param`, a bad value
+    """Raises SessionRefused: no JSON or wrong types `decode_error`, a field not there `missing_param`, a bad value
     `validation_error`, then `currency_not_allowed` and `wallet_not_supported`."""
     fields = _decode(body)
     for name in _REQUIRED:
@@ -60,7 +60,7 @@ def read_session_request(body: bytes, behaviour: Behaviour) -> SessionRequest:
         raise _invalid("currency_not_allowed", f"currency {currency[:40]} is not enabled")
     if network not in COINS[currency].networks or f"{currency}/{network}" in behaviour.unsupported_wallets:
         message = f"no active wallet for {currency[:40]} on {network[:40]}"
-        raise Refused(400, "wallet_not_supported", "WALLET_NOT_SUPPORTED", message)
+        raise SessionRefused(400, "wallet_not_supported", "WALLET_NOT_SUPPORTED", message)
     purchase = Purchase(transaction_type, currency, network, FIAT_CURRENCY, amount, fields["partner_user_id"])
     return SessionRequest(purchase, fields["amount"], fields.get("address") or "")
 
@@ -98,5 +98,5 @@ def _decode(body: bytes) -> dict[str, str]:
     return fields
 
 
-def _invalid(code: str, message: str) -> Refused:
-    return Refused(400, "invalid_request", code, message)
+def _invalid(code: str, message: str) -> SessionRefused:
+    return SessionRefused(400, "invalid_request", code, message)

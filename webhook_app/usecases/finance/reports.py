@@ -14,7 +14,7 @@ from sqlalchemy.orm import Session, defer
 
 from webhook_app.db.database import Database
 from webhook_app.db.keyset_page import Page, cut_page, newest
-from webhook_app.models import Attempt, Discrepancy, Event, Receipt, Reconciliation, StatusChangeRecord, Transaction
+from webhook_app.models import Attempt, Discrepancy, Event, HistoryEntry, Receipt, Reconciliation, Transaction
 from webhook_app.models.transaction import ConfirmedValues
 from webhook_app.usecases.finance.freshness import Freshness, count_unsettled
 from webhook_app.usecases.finance.keyset import TransactionKey, find_keys
@@ -67,7 +67,7 @@ class TransactionReport:
     reconciliation: ReconciliationReport | None
     """The present one: None, like events and discrepancies, as of a past time."""
     discrepancies: Sequence[Discrepancy]
-    history: Sequence[StatusChangeRecord]
+    history: Sequence[HistoryEntry]
     events: Sequence[EventReport]
     attempts: Sequence[Attempt] = ()
     """Only where one transaction is asked for."""
@@ -158,12 +158,12 @@ def _confirmed(values: ConfirmedValues | None) -> dict[str, Any]:
     return {name: values and getattr(values, name) for name in CONFIRMED}
 
 
-def _history(session: Session, ids: Sequence[str]) -> Mapping[str, list[StatusChangeRecord]]:
+def _history(session: Session, ids: Sequence[str]) -> Mapping[str, list[HistoryEntry]]:
     return _grouped(
         session,
-        select(StatusChangeRecord)
-        .where(StatusChangeRecord.merchant_transaction_id.in_(ids))
-        .order_by(StatusChangeRecord.updated_at, StatusChangeRecord.id),
+        select(HistoryEntry)
+        .where(HistoryEntry.merchant_transaction_id.in_(ids))
+        .order_by(HistoryEntry.updated_at, HistoryEntry.id),
     )
 
 

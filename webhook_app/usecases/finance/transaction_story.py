@@ -29,7 +29,7 @@ _ACTIONS = (AuditAction.ACKNOWLEDGE, AuditAction.REOPEN)
 
 
 @dataclass(frozen=True)
-class Change:
+class ConfirmedChange:
     """What a confirmation changed, by the name of the value: before and after. Of the first one, everything."""
 
     version: TransactionVersion
@@ -42,7 +42,7 @@ class TransactionStory:
     """Each list oldest first."""
 
     report: TransactionReport
-    changes: Sequence[Change]
+    changes: Sequence[ConfirmedChange]
     unresolved: Sequence[DiscrepancyReport]
     resolved: Sequence[DiscrepancyReport]
     acts: Sequence[AuditEntry]
@@ -80,7 +80,7 @@ def _discrepancies(
     return list_discrepancies(database, wanted, _MOST).items[::-1]
 
 
-def _changes(session: Session, merchant_transaction_id: str) -> list[Change]:
+def _changes(session: Session, merchant_transaction_id: str) -> list[ConfirmedChange]:
     latest = session.scalars(
         select(TransactionVersion)
         .where(TransactionVersion.merchant_transaction_id == merchant_transaction_id)
@@ -92,9 +92,9 @@ def _changes(session: Session, merchant_transaction_id: str) -> list[Change]:
     first = (
         []
         if len(versions) > _MOST
-        else [Change(version, True, _differences(None, version)) for version in versions[:1]]
+        else [ConfirmedChange(version, True, _differences(None, version)) for version in versions[:1]]
     )
-    later = [Change(version, False, _differences(before, version)) for before, version in pairwise(versions)]
+    later = [ConfirmedChange(version, False, _differences(before, version)) for before, version in pairwise(versions)]
     return first + later
 
 

@@ -14,7 +14,7 @@ from webhook_app.db.database import Database
 from webhook_app.db.upsert import insert_into
 from webhook_app.models import Event, Receipt
 from webhook_app.models.event import Channel, Delivery
-from webhook_app.usecases.reconcile.lifecycle.rows import request_reconciliations
+from webhook_app.usecases.reconcile.lifecycle.rows import ask_for_reconciliations
 
 _Key = tuple[str, str, str]
 
@@ -82,8 +82,8 @@ def ingest_events(database: Database, arrivals: Sequence[tuple[ReportedEvent, Re
                 for event, request in arrivals
             ],
         )
-        requested = {key[0]: first[key][1].received_at for key in sorted(inserted)}
-        request_reconciliations(session, requested)
+        asked_at = {key[0]: first[key][1].received_at for key in sorted(inserted)}
+        ask_for_reconciliations(session, asked_at)
     return [
         Accepted(ids[_key(event)], _key(event) not in inserted or first[_key(event)][0] is not event)
         for event, _ in arrivals

@@ -177,15 +177,15 @@ class Intake:
         if drained:
             log.info("spool drained", events=drained)
 
-    def _ingest_spooled(self, records: list[str]) -> list[str]:
-        """Takes the records in; returns those that can never be."""
+    def _ingest_spooled(self, lines: list[str]) -> list[str]:
+        """Takes the spool's lines in; returns those that can never be."""
         refused = []
         arrivals = []
-        for record in records:
+        for line in lines:
             try:
-                arrivals.append(decode_event(record))
+                arrivals.append(decode_event(line))
             except ValueError:
-                refused.append(record)
+                refused.append(line)
         if not arrivals:
             return refused
         try:
@@ -193,13 +193,13 @@ class Intake:
         except DBAPIError as error:
             if not _is_the_datas_fault(error):
                 raise
-            if len(records) == 1:
-                return records
-            return [one for record in records for one in self._ingest_spooled([record])]
+            if len(lines) == 1:
+                return lines
+            return [one for line in lines for one in self._ingest_spooled([line])]
         return refused
 
 
 def _is_the_datas_fault(error: DBAPIError) -> bool:
-    """Whether the record can never be stored. Anything else is the database's fault, and passes: a lost connection, a
+    """Whether the event can never be stored. Anything else is the database's fault, and passes: a lost connection, a
     lock, a full disk, a read-only standby after a failover, missing rights or tables."""
     return isinstance(error, DataError | IntegrityError) and not error.connection_invalidated

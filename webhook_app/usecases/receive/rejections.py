@@ -1,4 +1,4 @@
-"""Rejections: what was refused at the webhook endpoint, for whoever hears "but we sent it"."""
+"""Rejections: webhooks that were refused, for an operator whom Proof tells that a webhook was sent."""
 
 from __future__ import annotations
 

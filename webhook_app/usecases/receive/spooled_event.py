@@ -21,8 +21,8 @@ def encode_event(event: ReportedEvent, request: RequestOrigin) -> str:
 def decode_event(text: str) -> tuple[ReportedEvent, RequestOrigin]:
     """Raises ValueError for a line that `encode_event` has not made."""
     try:
-        record: dict[str, Any] = json.loads(text)
-        event, request = record["event"], record["request"]
+        line: dict[str, Any] = json.loads(text)
+        event, request = line["event"], line["request"]
         return (
             ReportedEvent(
                 **event

@@ -13,11 +13,11 @@ from webhook_app.db.upsert import insert_into
 from webhook_app.domain.money import format_amount
 from webhook_app.domain.status import TERMINAL, Status, StatusChange, Step, classify_step
 from webhook_app.domain.timestamps import format_timestamp
-from webhook_app.models import StatusChangeRecord, Transaction
+from webhook_app.models import HistoryEntry, Transaction
 from webhook_app.models.discrepancy import DiscrepancyKind
 from webhook_app.usecases.reconcile.discrepancies import note_discrepancy
 
-#: What finance books: a change of one of these after a terminal status is an anomaly.
+#: What finance books: a change of one of these after a terminal status is a discrepancy.
 _VALUES = (
     *("status", "type", "currency", "network", "crypto_amount", "fiat_currency", "fiat_amount"),
     *("partner_user_id", "created_at"),
@@ -27,9 +27,9 @@ _VALUES = (
 def confirm_transaction(
     session: Session, transaction: Transaction | None, confirmed: Confirmed, now: datetime
 ) -> Transaction:
-    """The transaction after Proof's answer: taken over with its status change recorded, or, where the answer is older
-    than what we hold, kept. A stale answer, an impossible step and a change of what was terminal are anomalies; the
-    latter two are applied."""
+    """The transaction after Proof's answer: changed, with its history, or, where the answer is older than what we hold,
+    kept. A stale answer, an impossible step and a change of what was terminal are discrepancies; the latter two are
+    applied."""
     held = StatusChange(Status(transaction.status), transaction.updated_at) if transaction else None
     step = classify_step(held, StatusChange(confirmed.status, confirmed.updated_at))
     if transaction and held and held.status in TERMINAL and step.is_applied:
@@ -37,7 +37,7 @@ def confirm_transaction(
     if step.is_applied:
         transaction = _store_transaction(session, transaction, confirmed, now)
         if step.is_change:
-            _record_status_change(session, confirmed, now)
+            _insert_history(session, confirmed, now)
     assert transaction is not None, "a first answer is always applied"
     if held and step is Step.IMPOSSIBLE:
         _note_step(session, DiscrepancyKind.IMPOSSIBLE_STEP, held, confirmed, now)
@@ -54,14 +54,14 @@ def _note_terminal_change(session: Session, held: Transaction, confirmed: Confir
         if (before := getattr(held, name)) != (after := getattr(confirmed, name))
     ]
     if changes:
-        told = "; ".join(changes)
+        listed = "; ".join(changes)
         since = f"Proof had confirmed {held.status} of {format_timestamp(held.updated_at)}"
         note_discrepancy(
             session,
             confirmed.merchant_transaction_id,
             DiscrepancyKind.TERMINAL_CHANGED,
-            fingerprint=hashlib.sha256(f"{since} {told}".encode()).hexdigest()[:32],
-            detail=f"{since}; then {told}",
+            fingerprint=hashlib.sha256(f"{since} {listed}".encode()).hexdigest()[:32],
+            detail=f"{since}; then {listed}",
             now=now,
         )
 
@@ -95,21 +95,21 @@ def _store_transaction(
     return transaction
 
 
-def _record_status_change(session: Session, confirmed: Confirmed, now: datetime) -> None:
+def _insert_history(session: Session, confirmed: Confirmed, now: datetime) -> None:
     session.execute(
-        insert_into(session, StatusChangeRecord)
+        insert_into(session, HistoryEntry)
         .values(
             merchant_transaction_id=confirmed.merchant_transaction_id,
             status=confirmed.status,
             updated_at=confirmed.updated_at,
             recorded_at=now,
         )
-        # Proof tells time in seconds: within one it may return to a status that is recorded for that second.
+        # Proof tells time in seconds: within one it may return to a status that the history has for that second.
         .on_conflict_do_nothing(
             index_elements=[
-                StatusChangeRecord.merchant_transaction_id,
-                StatusChangeRecord.status,
-                StatusChangeRecord.updated_at,
+                HistoryEntry.merchant_transaction_id,
+                HistoryEntry.status,
+                HistoryEntry.updated_at,
             ]
         )
     )

@@ -86,7 +86,7 @@ def decide_after_failure(
 ) -> Change:
     """After a call that failed: what the retry policy says, unless all calls are paused for that reason."""
     rule = rule_for(failure)
-    if gate.is_paused and rule.blame in (Blame.UPSTREAM, Blame.CONFIGURATION):
+    if gate.is_paused and rule.blame in (Blame.PROOF, Blame.CONFIGURATION):
         # The gate decides when the next call goes out. Behind all others that are due, so that probes take turns.
         return defer(life, _failed_attempt(call, failure, f"all calls are paused ({gate.blame})"), now)
     charge = _charge(life.charge, rule, gate, now)

@@ -1,4 +1,4 @@
-"""Anomalies: noticed once, and resolved when a later confirmation explains them."""
+"""Discrepancies: noticed once, and resolved when a later confirmation explains them."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from webhook_app.models.discrepancy import DiscrepancyKind
 
 #: Anybody can post events, so a flood of forged ones must not make comparing them expensive.
 _MOST_EVENTS_COMPARED = 100
-_MOST_ANOMALIES_REVIEWED = 500
+_MOST_DISCREPANCIES_REVIEWED = 500
 
 #: Kinds whose fingerprint is the id of the event that disagrees.
 _OF_EVENTS = (DiscrepancyKind.STATUS_MISMATCH, DiscrepancyKind.AMOUNT_MISMATCH)
@@ -36,8 +36,8 @@ def note_discrepancy(
     detail: str,
     now: datetime,
 ) -> None:
-    """Records the anomaly unless it was. One that had been resolved, or that changes, is open again: whoever had
-    acknowledged it had not seen this."""
+    """Inserts the discrepancy. One that is there already is open again if it was resolved or its detail has changed:
+    a person who acknowledged it had not seen this."""
     statement = insert_into(session, Discrepancy).values(
         merchant_transaction_id=merchant_transaction_id,
         kind=kind,
@@ -93,8 +93,8 @@ def compare_with_events(
 ) -> datetime | None:
     """Notes where events and the confirmed transaction disagree, resolves what no longer does.
 
-    Compared are the events that tell of the confirmed moment or a later one, and those of `settled_ids` that name no
-    usable moment. Returns when the newest event that is ahead of the API arrived; None when the API has caught up.
+    Compared are the events whose `updated_at` is the confirmed one or later, and those of `settled_ids` without a
+    usable `updated_at`. Returns when the newest event came that is ahead of the API; None when the API has caught up.
     """
     events = session.scalars(
         select(Event)
@@ -121,7 +121,7 @@ def compare_with_events(
 
 def _mismatches(event: Event, transaction: Transaction) -> list[tuple[DiscrepancyKind, str]]:
     if event.status != transaction.status:
-        # Proof tells time in seconds, so two changes may share a moment.
+        # Proof's timestamps are in seconds, so two changes may have the same one.
         if event.updated_at in (None, transaction.updated_at) and _could_have_led_to(event, transaction):
             return []
         reported = f"reported {event.status} of {format_timestamp(event.updated_at) or 'no usable time'}"
@@ -161,7 +161,7 @@ def _resolve_explained(session: Session, transaction: Transaction, now: datetime
         )
         # Forged events may have made any number of mismatches; of the other kinds there is a handful.
         .order_by(Discrepancy.kind.in_(_OF_EVENTS), Discrepancy.id)
-        .limit(_MOST_ANOMALIES_REVIEWED)
+        .limit(_MOST_DISCREPANCIES_REVIEWED)
     ).all()
     if not open_ones:
         return
@@ -170,13 +170,13 @@ def _resolve_explained(session: Session, transaction: Transaction, now: datetime
         event.id: event for event in session.scalars(select(Event).where(Event.id.in_(ids)).options(defer(Event.body)))
     }
     explained = []
-    for anomaly_id, kind, fingerprint in open_ones:
+    for discrepancy_id, kind, fingerprint in open_ones:
         if kind in _OF_EVENTS:
             is_explained = _is_explained(events.get(int(fingerprint)), DiscrepancyKind(kind), transaction)
         else:
             is_explained = kind in _OF_UNCONFIRMED or fingerprint != transaction.status
         if is_explained:
-            explained.append(anomaly_id)
+            explained.append(discrepancy_id)
     if explained:
         session.execute(update(Discrepancy).where(Discrepancy.id.in_(explained)).values(resolved_at=now))
 

@@ -33,9 +33,9 @@ _UNCONFIRMED = "unconfirmed"
 
 
 def note_overdue(database: Database, now: datetime, after: timedelta) -> int:
-    """Notes as anomalies what has been pending for longer than `after`, if nobody has looked within the last minute.
+    """Notes as discrepancies what has been pending for longer than `after`, unless this ran within the last minute.
 
-    Returns how many are new. An anomaly is of one status: the next one that lasts as long is another.
+    Returns how many are new. A discrepancy is of one status: the next one that lasts as long is another.
     """
     if not _takes_turn(database, now):
         return 0
@@ -101,7 +101,7 @@ def _find_under_way(
 def _find_unconfirmed(
     session: Session, before: datetime, ids: Sequence[str] | None = None
 ) -> Sequence[tuple[str, str, datetime]]:
-    """Those that gave up have an anomaly that says more."""
+    """Those that gave up have a discrepancy that says more."""
     rows = session.execute(
         select(Reconciliation.merchant_transaction_id, Reconciliation.created_at)
         .where(
@@ -134,5 +134,5 @@ def _is_noted(
 
 def _describe(status: str, since: datetime) -> str:
     if status == _UNCONFIRMED:
-        return f"heard of at {format_timestamp(since)}, and not confirmed by Proof since"
+        return f"first known at {format_timestamp(since)}, and not confirmed by Proof since"
     return f"still {status}, as it has been since {format_timestamp(since)}"

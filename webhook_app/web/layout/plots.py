@@ -10,8 +10,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 
-#: The drawing's size in its own units: each bucket is STEP wide, everything is HEIGHT high.
-STEP = 10
+#: The drawing's size in its own units: each bucket is BUCKET_WIDTH wide, everything is HEIGHT high.
+BUCKET_WIDTH = 10
 HEIGHT = 100
 _GAP = 1.5
 #: With fewer buckets than these the drawing is narrow, so that a bar does not become a wall.
@@ -64,7 +64,7 @@ class Plot:
 
     @property
     def width(self) -> int:
-        return len(self.hits) * STEP
+        return len(self.hits) * BUCKET_WIDTH
 
     @property
     def size(self) -> str:
@@ -103,12 +103,12 @@ def stack(index: int, parts: Sequence[tuple[str, int | Decimal]], top: int | Dec
     for kind, value in parts:
         if value:
             height = float(value / top) * HEIGHT
-            x, y = index * STEP + _GAP, HEIGHT - below - height
-            yield Bar(kind, x, round(y, 2), STEP - 2 * _GAP, round(height, 2))
+            x, y = index * BUCKET_WIDTH + _GAP, HEIGHT - below - height
+            yield Bar(kind, x, round(y, 2), BUCKET_WIDTH - 2 * _GAP, round(height, 2))
             below += height
 
 
-def steps(values: Sequence[int], top: int) -> str:
+def level_line(values: Sequence[int], top: int) -> str:
     """Points of a line that is level across each bucket."""
     levels = [(i, round(HEIGHT - value / top * HEIGHT, 2)) for i, value in enumerate(values)]
-    return " ".join(f"{i * STEP},{y} {(i + 1) * STEP},{y}" for i, y in levels)
+    return " ".join(f"{i * BUCKET_WIDTH},{y} {(i + 1) * BUCKET_WIDTH},{y}" for i, y in levels)

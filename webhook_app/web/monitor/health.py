@@ -25,6 +25,6 @@ def readyz() -> tuple[Response, int]:
     answer = {
         "status": "ready" if is_ready else "not ready",
         "checks": results,
-        "spool": {"records": depth.records, "bytes": depth.size},
+        "spool": {"records": depth.lines, "bytes": depth.size},
     }
     return jsonify(answer), 200 if is_ready else 503

@@ -165,7 +165,7 @@ def _change(transition: Transition, life: Life, attempt: MadeAttempt | None, **v
             raise TransitionRefused(f"{transition.name} needs a claim, and reconciliation {life.id} has none")
         values |= {"claim_token": None, "lease_until": None}
     after = replace(life, **values)
-    if after.state not in transition.steps.get(life.state, ()):
+    if after.state not in transition.leads_to.get(life.state, ()):
         raise TransitionRefused(f"{transition.name} does not lead from {life.state} to {after.state}")
     return Change(transition, life, after, attempt)
 

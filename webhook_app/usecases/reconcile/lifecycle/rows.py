@@ -55,20 +55,20 @@ _LIFE = (
 _ATTEMPT = tuple(column.key for column in _ATTEMPTS.c if column.key != "id")
 
 
-def request_reconciliations(session: Session, requested: Mapping[str, datetime]) -> None:
-    """Opens or reopens the reconciliation of each transaction. `requested` gives, by `merchant_transaction_id`, the
-    time of the request, which is when it is due. No event is needed.
+def ask_for_reconciliations(session: Session, asked_at: Mapping[str, datetime]) -> None:
+    """Opens the reconciliation of each transaction, or asks for it again. No event is needed. `asked_at` gives, by
+    `merchant_transaction_id`, when it was asked for, which is when it is due.
 
     One that is being fetched right now sees the new generation when the answer is applied, and is fetched again.
     """
-    if not requested:
+    if not asked_at:
         return
-    _lock_in_order(session, _TABLE.c.merchant_transaction_id.in_(list(requested)))
+    _lock_in_order(session, _TABLE.c.merchant_transaction_id.in_(list(asked_at)))
     wanted = row_set(
         session,
         "wanted",
         {"merchant_transaction_id": _TABLE.c.merchant_transaction_id.type, "at": _TABLE.c.created_at.type},
-        list(requested.items()),
+        list(asked_at.items()),
     ).c
     opened = {
         "merchant_transaction_id": wanted.merchant_transaction_id,
@@ -111,7 +111,7 @@ def begin_claims(session: Session, ids: Sequence[int], token: str, lease_until: 
     """Claims those of `ids` that may be; the caller holds them locked. Their ids, transactions and generations."""
     return session.execute(
         update(_TABLE)
-        .where(_TABLE.c.id.in_(ids), _TABLE.c.claim_token.is_(None), unindexed(_TABLE.c.state).in_(CLAIMED.steps))
+        .where(_TABLE.c.id.in_(ids), _TABLE.c.claim_token.is_(None), unindexed(_TABLE.c.state).in_(CLAIMED.leads_to))
         .values(claim_token=token, lease_until=lease_until)
         .returning(_TABLE.c.id, _TABLE.c.merchant_transaction_id, _TABLE.c.generation)
     ).all()
@@ -129,7 +129,7 @@ def end_claims(session: Session, held: Iterable[tuple[int, str]]) -> None:
         .where(
             _TABLE.c.id == given.c.id,
             _TABLE.c.claim_token == given.c.token,
-            unindexed(_TABLE.c.state).in_(HANDED_BACK.steps),
+            unindexed(_TABLE.c.state).in_(HANDED_BACK.leads_to),
         )
         .values(claim_token=None, lease_until=None)
     )

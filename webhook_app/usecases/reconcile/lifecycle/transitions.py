@@ -25,16 +25,16 @@ class ClaimRule(StrEnum):
 
 @dataclass(frozen=True, eq=False)
 class Transition:
-    """One thing that can happen. `steps` gives, by the state it may follow, the states it may lead to."""
+    """One thing that can happen. `leads_to` gives, by the state it may follow, the states it may lead to."""
 
     name: str
     meaning: str
-    steps: Mapping[State | None, tuple[State, ...]]
+    leads_to: Mapping[State | None, tuple[State, ...]]
     """`None` stands for: there is no such reconciliation yet."""
     claim: ClaimRule
 
     def may_follow(self, state: State | None) -> bool:
-        return state in self.steps
+        return state in self.leads_to
 
 
 class TransitionRefused(Exception):
@@ -58,8 +58,8 @@ OPENED = Transition(
     {None: (_PENDING,)},
     ClaimRule.STAYS,
 )
-REOPENED = Transition(
-    "reopened",
+ASKED_AGAIN = Transition(
+    "asked again",
     "It is asked for again: the generation counts up, the retry budget is full and it is due now. One that backs off "
     "keeps its time and budget. One that failed because workers died stays in the slow lane.",
     {
@@ -131,7 +131,7 @@ REPLAYED = Transition(
 #: Everything that can happen. A wall clock that was set moves plans and leases alike and changes no state.
 TRANSITIONS = (
     OPENED,
-    REOPENED,
+    ASKED_AGAIN,
     CLAIMED,
     HANDED_BACK,
     CONFIRMED,

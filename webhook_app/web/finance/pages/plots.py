@@ -8,7 +8,7 @@ from decimal import Decimal
 from webhook_app.domain.money import add_amounts, format_amount
 from webhook_app.domain.status import Status
 from webhook_app.web.finance.pages.periods import Period, Periods
-from webhook_app.web.layout.plots import STEP, Hit, Numbers, Plot, Series, nice_amount, nice_top, stack
+from webhook_app.web.layout.plots import BUCKET_WIDTH, Hit, Numbers, Plot, Series, nice_amount, nice_top, stack
 from webhook_app.web.layout.template_filters import grouped
 
 _LABELS = 5
@@ -39,7 +39,7 @@ def plot_volume(periods: Periods, currency: str) -> Plot:
         ],
         hits=[
             Hit(
-                i * STEP,
+                i * BUCKET_WIDTH,
                 f"{_name(periods, one)}: {_written(one.completed)} {currency} completed, "
                 f"{_written(one.not_completed)} not completed",
             )
@@ -71,7 +71,7 @@ def plot_status_mix(periods: Periods) -> Plot:
         ],
         hits=[
             Hit(
-                i * STEP,
+                i * BUCKET_WIDTH,
                 f"{_name(periods, one)}: "
                 + (", ".join(f"{grouped(one.counts[s])} {s}" for s in shown if one.counts.get(s)) or "none"),
             )

@@ -9,7 +9,7 @@ from datetime import datetime
 from webhook_app.models import Attempt, AuditEntry
 from webhook_app.usecases.finance.discrepancies import DiscrepancyReport
 from webhook_app.usecases.finance.reports import EventReport
-from webhook_app.usecases.finance.transaction_story import Change, TransactionStory
+from webhook_app.usecases.finance.transaction_story import ConfirmedChange, TransactionStory
 
 #: Each confirmed value, as pages call it.
 NAMES = {
@@ -34,7 +34,7 @@ class TransactionEntry:
     event: EventReport | None = None
     act: AuditEntry | None = None
     attempt: Attempt | None = None
-    change: Change | None = None
+    change: ConfirmedChange | None = None
     found: DiscrepancyReport | None = None
     resolved: DiscrepancyReport | None = None
 

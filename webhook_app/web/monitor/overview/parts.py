@@ -129,8 +129,8 @@ def _migrations(result: str) -> Part:
 
 def _spool(services: Services) -> Part:
     depth = services.spool.depth()
-    if not depth.records:
+    if not depth.lines:
         return Part("Spool", Level.GOOD, "empty", "all events are in SQL")
-    events = "1 event" if depth.records == 1 else f"{grouped(depth.records)} events"
-    waits = "waits" if depth.records == 1 else "wait"
+    events = "1 event" if depth.lines == 1 else f"{grouped(depth.lines)} events"
+    waits = "waits" if depth.lines == 1 else "wait"
     return Part("Spool", Level.WARN, "in use", events, f"{events} {waits} in the spool on disk to be stored in SQL.")

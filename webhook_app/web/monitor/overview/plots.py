@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from webhook_app.usecases.monitor.activity import Activity, Bucket
-from webhook_app.web.layout.plots import STEP, Hit, Numbers, Plot, Series, nice_top, stack, steps
+from webhook_app.web.layout.plots import BUCKET_WIDTH, Hit, Numbers, Plot, Series, level_line, nice_top, stack
 from webhook_app.web.layout.template_filters import duration, grouped
 
 _LABELS = 5
@@ -27,7 +27,7 @@ def plot_flow(activity: Activity) -> Plot:
         top=grouped(top),
         middle=grouped(top // 2),
         bars=[bar for i, b in enumerate(buckets) for bar in stack(i, [("received", b.counts.received)], top)],
-        line=steps([b.counts.reconciled for b in buckets], top) if total.reconciled else "",
+        line=level_line([b.counts.reconciled for b in buckets], top) if total.reconciled else "",
         hits=_hits(
             buckets, lambda b: f"{grouped(b.counts.received)} received, {grouped(b.counts.reconciled)} reconciled"
         ),
@@ -82,7 +82,7 @@ def list_numbers(activity: Activity) -> Numbers:
 
 def _hits(buckets: Sequence[Bucket], describe: Callable[[Bucket], str]) -> Sequence[Hit]:
     return [
-        Hit(i * STEP, f"{bucket.begin:%H:%M}–{bucket.end:%H:%M} UTC: {describe(bucket)}")
+        Hit(i * BUCKET_WIDTH, f"{bucket.begin:%H:%M}–{bucket.end:%H:%M} UTC: {describe(bucket)}")
         for i, bucket in enumerate(buckets)
     ]
 
