@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import sys
 from typing import Any
 
@@ -9,16 +10,43 @@ import click
 from sqlalchemy.exc import SQLAlchemyError
 
 from webhook_app import __version__
-from webhook_app.commands.db import db
-from webhook_app.commands.doctor import doctor
-from webhook_app.commands.export import export
-from webhook_app.commands.processes import clock, run, sandbox, web, worker
-from webhook_app.commands.replay import replay
-from webhook_app.commands.tokens import tokens
-from webhook_app.commands.users import users
 from webhook_app.config import ConfigurationError
 from webhook_app.logs import first_line
 from webhook_app.usecases.refusals import Refused
+
+#: Each command's module in `webhook_app.commands`, in which it has its own name.
+_MODULES = {
+    "clock": "processes",
+    "db": "db",
+    "doctor": "doctor",
+    "export": "export",
+    "replay": "replay",
+    "run": "processes",
+    "sandbox": "sandbox",
+    "tokens": "tokens",
+    "users": "users",
+    "web": "web",
+    "worker": "processes",
+}
+
+
+class _Commands(click.Group):
+    """Imports a command's module when it is called: those of all commands take longer than most commands do.
+
+    A use case's refusal is one sentence and exit code 1, whichever command asked.
+    """
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except Refused as refused:
+            raise click.ClickException(str(refused)) from refused
+
+    def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
+        if super().get_command(ctx, name) is None:
+            return None
+        command: click.Command = getattr(importlib.import_module(f"webhook_app.commands.{_MODULES[name]}"), name)
+        return command
 
 
 def main() -> None:
@@ -37,24 +65,10 @@ def main() -> None:
         sys.exit(1)
 
 
-class _Commands(click.Group):
-    """A use case's refusal is one sentence and exit code 1, whichever command asked."""
-
-    def invoke(self, ctx: click.Context) -> Any:
-        try:
-            return super().invoke(ctx)
-        except Refused as refused:
-            raise click.ClickException(str(refused)) from refused
-
-
-@click.group(cls=_Commands)
+@click.group(cls=_Commands, commands={name: click.Command(name) for name in _MODULES})
 @click.version_option(__version__)
 def cli() -> None:
     """Receives Proof's payment webhooks and keeps each transaction's authoritative status."""
-
-
-for command in (run, web, worker, clock, sandbox, doctor, db, users, tokens, replay, export):
-    cli.add_command(command)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""The service's processes, each as a command: `run` starts all of them, the others are what the Procfile names."""
+"""`webhook-app run`, `worker` and `clock`: processes that need no Flask."""
 
 from __future__ import annotations
 
@@ -10,14 +10,11 @@ import threading
 
 import click
 
-from webhook_app.app import create_app
 from webhook_app.commands.options import start_process
 from webhook_app.config import load_settings
 from webhook_app.run.lanes import run_children
 from webhook_app.run.stack import own_command, run_stack
 from webhook_app.run.supervisor import Child
-from webhook_app.run.web_server import serve_web
-from webhook_app.sandbox.server import SandboxSettings, serve
 from webhook_app.services import open_reconciler, open_services
 from webhook_app.usecases.reconcile.claim import Lane
 from workers.clock import run_clock
@@ -28,14 +25,6 @@ from workers.start import run_lane
 def run() -> None:
     """Start everything: database upgrade, web, worker, clock; Redis and the sandbox where none is configured."""
     sys.exit(run_stack(load_settings(os.environ), os.environ))
-
-
-@click.command()
-def web() -> None:
-    """Serve webhooks, API and health."""
-    settings = start_process("web")
-    create_app(open_services(settings))  # a wrong configuration shows here, once, not in every server process
-    serve_web(settings)
 
 
 @click.command()
@@ -64,19 +53,3 @@ def clock() -> None:
         signal.signal(number, lambda *_: stop.set())
     services = open_services(settings, pool_size=2)
     run_clock(services, open_reconciler(services, threads=8), stop)
-
-
-@click.command()
-def sandbox() -> None:
-    """Serve the sandbox, a stand-in for Proof."""
-    settings = start_process("sandbox")
-    serve(
-        SandboxSettings(
-            port=settings.sandbox_port,
-            tokens=settings.proof_client_tokens,
-            webhook_url=settings.sandbox_webhook_url,
-            speed=settings.sandbox_speed,
-            traffic=settings.sandbox_traffic,
-            state_file=settings.data_dir / "sandbox.json",
-        )
-    )
