@@ -20,7 +20,7 @@ from tests.support.people import PASSWORD, SHELL, log_in
 from tests.support.sandbox import Sandbox
 from tests.support.servers import RedisServer
 from tests.support.work import row, rows
-from webhook_app.adapters.queueing import FAST_QUEUE, SLOW_QUEUE, job_id
+from webhook_app.adapters.rq_jobs import FAST_QUEUE, SLOW_QUEUE, job_id
 from webhook_app.app import create_app
 from webhook_app.config import Settings
 from webhook_app.models import AuditEntry, Replay

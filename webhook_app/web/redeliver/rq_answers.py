@@ -15,7 +15,7 @@ from rq.job import Job
 from rq.serializers import JSONSerializer
 from rq.worker.base import BaseWorker
 
-from webhook_app.adapters.queueing import SHOWS_FAILED, SLOW_QUEUE
+from webhook_app.adapters.rq_jobs import SHOWS_FAILED, SLOW_QUEUE
 from webhook_app.models.event import Delivery
 from webhook_app.usecases.audit import Actor
 from webhook_app.usecases.redeliver.deliveries import DeliveryFilter
