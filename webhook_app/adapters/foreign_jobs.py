@@ -4,7 +4,6 @@ nothing any more. The newest hundred of each queue stay for a week."""
 from __future__ import annotations
 
 import hashlib
-import json
 import time
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -18,7 +17,16 @@ from rq.registry import FailedJobRegistry
 from rq.results import Result
 from rq.serializers import JSONSerializer
 
-from webhook_app.adapters.rq_jobs import CALLS, JOB_ID, NOT_OURS, OwnJob, describe_call, job_key, read_fields
+from webhook_app.adapters.rq_jobs import (
+    CALLS,
+    JOB_ID,
+    NOT_OURS,
+    OwnJob,
+    describe_call,
+    job_key,
+    read_fields,
+    was_refused,
+)
 from webhook_app.domain.text import visible_line
 
 #: How many of each queue stay visible, and for how long.
@@ -117,9 +125,8 @@ def _asked(redis: Redis, raw_name: bytes) -> str:
         fields = read_fields(redis, raw_name)
     except NoSuchJobError:
         return "it cannot be read"
-    remains = fields.get("description", b"").decode("utf-8", "replace")
-    if json.dumps(_NOTHING).encode() in describe_call(fields).encode():
-        return visible_line(remains.partition(": ")[2][:200])  # refused before, and requeued
+    if was_refused(fields):  # and requeued
+        return visible_line(fields.get("description", b"").decode("utf-8", "replace").partition(": ")[2][:200])
     return describe_call(fields)
 
 

@@ -109,6 +109,20 @@ def read_fields(redis: Redis, name: str | bytes) -> Mapping[str, bytes]:
     return {field: value for field, value in zip(there, values, strict=True) if value}
 
 
+def why_not_ours(name: str, fields: Mapping[str, bytes]) -> str | None:
+    """The reason in words; None for a job of ours."""
+    try:
+        _check(name, fields)
+    except NotOurs as problem:
+        return str(problem)
+    return None
+
+
+def was_refused(fields: Mapping[str, bytes]) -> bool:
+    """Whether this is what is left of a job that was refused."""
+    return f'"{NOT_OURS}"'.encode() in fields.get("meta", b"")
+
+
 def describe_call(fields: Mapping[str, bytes]) -> str:
     """What the job asks for, cut short and safe to show, whoever wrote it."""
     try:
