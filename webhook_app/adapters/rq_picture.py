@@ -66,9 +66,8 @@ class SeenJob:
 def see_queues(redis: Redis) -> Mapping[str, Mapping[str, int]]:
     """How many jobs each queue has in each of `PLACES`, by its name. Raises RedisError."""
     members: Any = redis.srandmember("rq:queues", _MOST_LISTED)
-    found = [
-        member[len(_QUEUE_KEY) :].decode("utf-8", "replace") for member in members if member.startswith(_QUEUE_KEY)
-    ]
+    keys = [_text(member) for member in members]
+    found = [key.removeprefix("rq:queue:") for key in keys if key.startswith("rq:queue:")]
     names = sorted(name for name in found if QUEUE_NAME.fullmatch(name))
     counts = {}
     for name in names:

@@ -9,6 +9,7 @@ import click
 from sqlalchemy.exc import ProgrammingError
 
 from webhook_app.config import load_settings
+from webhook_app.console import say
 from webhook_app.db.database import Database
 from webhook_app.db.finance_views import grant_statements, lock_statement
 from webhook_app.db.migrate import upgrade
@@ -26,7 +27,7 @@ def db_upgrade() -> None:
     settings = load_settings(os.environ)
     configure_logging(settings.log_format, settings.log_level, "db")
     upgrade(settings.database_url)
-    click.echo("The schema is up to date.")
+    say("The schema is up to date.")
 
 
 @db.command("grants")
@@ -46,7 +47,7 @@ def db_grants(role: str, is_applied: bool, schema: str) -> None:
                 *grant_statements(role, database.engine.url.database or "", schema),
                 lock_statement(role),
             ):
-                click.echo(f"{statement};")
+                say(f"{statement};")
             return
         with database.write() as session:
             connection = session.connection()
@@ -57,5 +58,5 @@ def db_grants(role: str, is_applied: bool, schema: str) -> None:
                 with connection.begin_nested():
                     connection.exec_driver_sql(lock_statement(role))
             except ProgrammingError:
-                click.echo(f"Only who may alter roles can add a second lock: {lock_statement(role)};", err=True)
-    click.echo(f"{role} may read the views of finance.")
+                say(f"Only who may alter roles can add a second lock: {lock_statement(role)};", err=True)
+    say(f"{role} may read the views of finance.")

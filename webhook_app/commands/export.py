@@ -15,6 +15,7 @@ from webhook_app.adapters.table_files import FileFormat, file_name, write_table
 from webhook_app.commands.interrupts import Interrupts, held_interrupts
 from webhook_app.commands.options import filter_options, make_filter
 from webhook_app.config import load_settings
+from webhook_app.console import say
 from webhook_app.db.database import Database
 from webhook_app.domain.timestamps import format_timestamp
 from webhook_app.logs import configure_logging
@@ -63,12 +64,12 @@ def export(file_format: str, output: Path | None, force: bool, **given: Any) -> 
                     rows = _write(database, wanted, FileFormat(file_format), file, interrupts)
                     interrupts.check()
         except KeyboardInterrupt:
-            click.echo("\nInterrupted: the file is not complete, and was not kept.", err=True)
+            say("\nInterrupted: the file is not complete, and was not kept.", err=True)
             sys.exit(_INTERRUPTED)
         except BrokenPipeError:
             sys.exit(_PIPE_CLOSED)
-    click.echo(f"{rows:,} {'row' if rows == 1 else 'rows'} in {target}.", err=target == _STDOUT)
-    click.echo(_tell(freshness, wanted), err=True)
+    say(f"{rows:,} {'row' if rows == 1 else 'rows'} in {target}.", err=target == _STDOUT)
+    say(_tell(freshness, wanted), err=True)
 
 
 def _check_target(target: Path, force: bool) -> None:

@@ -8,6 +8,7 @@ import click
 
 from webhook_app.commands.options import start_process
 from webhook_app.commands.users import shell_actor
+from webhook_app.console import say
 from webhook_app.db.database import Database
 from webhook_app.domain.text import storable
 from webhook_app.models.role import Role
@@ -36,4 +37,4 @@ def tokens_create(name: str, role: str) -> None:
     settings = start_process("tokens")
     with closing(Database(settings.database_url, pool_size=1)) as database:
         token = create_token(database, name, Role(role), utc_now(), shell_actor())
-    click.echo(token)
+    say(token)

@@ -11,6 +11,7 @@ from typing import Any
 import click
 
 from webhook_app.config import load_settings
+from webhook_app.console import say
 from webhook_app.db.database import Database
 from webhook_app.domain.timestamps import format_timestamp
 from webhook_app.logs import configure_logging
@@ -59,9 +60,9 @@ def create(name: str, role: str, generate: bool, if_missing: bool) -> None:
         ) from None
     except AccountProblem as problem:
         raise click.ClickException(str(problem)) from None
-    click.echo(f"{account.name} may log in with the role {account.role}.", err=is_made)
+    say(f"{account.name} may log in with the role {account.role}.", err=is_made)
     if is_made:
-        click.echo(password)
+        say(password)
 
 
 @users.command("list")
@@ -69,7 +70,7 @@ def list_all() -> None:
     """Name, role and state of every account, separated by tabs."""
     for account in accounts.list_accounts(_open_database()):
         state = f"disabled {format_timestamp(account.disabled_at)}" if account.disabled_at else "active"
-        click.echo(f"{account.name}\t{account.role}\t{state}")
+        say(f"{account.name}\t{account.role}\t{state}")
 
 
 @users.command("set-password")
@@ -82,9 +83,9 @@ def set_password(name: str, generate: bool) -> None:
         raise click.ClickException(f"There is no account {name}; `webhook-app users list` shows those that exist.")
     password, is_made = _new_password(generate)
     _change(lambda actor: accounts.set_password(database, name, password, actor, utc_now()))
-    click.echo(f"{accounts.normal_name(name)} has a new password; its sessions have ended.", err=is_made)
+    say(f"{accounts.normal_name(name)} has a new password; its sessions have ended.", err=is_made)
     if is_made:
-        click.echo(password)
+        say(password)
 
 
 @users.command("set-role")
@@ -94,7 +95,7 @@ def set_role(name: str, role: str) -> None:
     """Give an account another role; its sessions end."""
     database = _open_database()
     _change(lambda actor: accounts.set_role(database, name, Role(role), actor, utc_now()))
-    click.echo(f"{accounts.normal_name(name)} has the role {role}; its sessions have ended.")
+    say(f"{accounts.normal_name(name)} has the role {role}; its sessions have ended.")
 
 
 @users.command("disable")
@@ -103,7 +104,7 @@ def disable(name: str) -> None:
     """Let nobody log in with an account any more; its sessions end."""
     database = _open_database()
     _change(lambda actor: accounts.disable(database, name, actor, utc_now()))
-    click.echo(f"{accounts.normal_name(name)} is disabled; `webhook-app users enable` takes that back.")
+    say(f"{accounts.normal_name(name)} is disabled; `webhook-app users enable` takes that back.")
 
 
 @users.command("enable")
@@ -112,7 +113,7 @@ def enable(name: str) -> None:
     """Let a disabled account log in again."""
     database = _open_database()
     _change(lambda actor: accounts.enable(database, name, actor, utc_now()))
-    click.echo(f"{accounts.normal_name(name)} may log in again.")
+    say(f"{accounts.normal_name(name)} may log in again.")
 
 
 def shell_actor() -> Actor:
