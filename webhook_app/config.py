@@ -31,9 +31,6 @@ from webhook_app.domain.polling import Cadence
 from webhook_app.domain.retry_policy import Budget
 from webhook_app.domain.text import visible_line
 
-#: Characters of a wrong value that are repeated.
-_MOST_SHOWN = 500
-
 
 class ConfigurationError(Exception):
     """One sentence that names the variable, what was found and what is allowed."""
@@ -261,7 +258,7 @@ def _read(variable: Variable, environ: Mapping[str, str]) -> Any:
     try:
         return variable.parse(found)
     except ValueError as error:
-        shown = "a value that is kept secret" if variable.secret else repr(without_passwords(found)[:_MOST_SHOWN])
+        shown = "a value that is kept secret" if variable.secret else repr(without_passwords(found))
         raise ConfigurationError(f"{variable.name} is {shown}, but it must be {error}.") from error
 
 

@@ -6,6 +6,7 @@ from __future__ import annotations
 import ipaddress
 import math
 import re
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
@@ -13,7 +14,7 @@ from urllib.parse import parse_qs, urlsplit
 from redis import Redis
 from redis.exceptions import RedisError
 from sqlalchemy import URL, make_url
-from sqlalchemy.exc import ArgumentError
+from sqlalchemy.exc import ArgumentError, SAWarning
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
@@ -49,8 +50,10 @@ def read_database_url(text: str) -> str:
         raise ValueError("the URL of a PostgreSQL database or of an SQLite file")
     parsed = parsed.set(drivername=driver)
     try:
-        parsed.get_dialect()().create_connect_args(parsed)
-    except (ArgumentError, ValueError, TypeError):
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", SAWarning)  # of a parameter that would be ignored
+            parsed.get_dialect()().create_connect_args(parsed)
+    except (ArgumentError, ValueError, TypeError, SAWarning):
         raise ValueError("a database URL whose parameters its driver understands") from None
     return parsed.render_as_string(hide_password=False)
 
@@ -116,7 +119,8 @@ def _is_host(host: str) -> bool:
         if ":" in host:
             ipaddress.ip_address(host.partition("%")[0])
             return True
-        return re.fullmatch(r"[A-Za-z0-9._-]+", host.encode("idna").decode()) is not None
+        host.encode("idna")  # refuses parts that are empty or too long
+        return re.fullmatch(r"[A-Za-z0-9._-]+", host) is not None
     except ValueError:
         return False
 

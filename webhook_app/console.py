@@ -42,10 +42,11 @@ def say(text: str, *, err: bool = False) -> None:
 
 
 def _fitting(text: str, stream: TextIO) -> str:
+    encoding = stream.encoding or "utf-8"
     try:
-        text.encode(stream.encoding or "utf-8")
+        text.encode(encoding)
     except UnicodeEncodeError:
-        return text.translate(_PLAIN)
+        return text.translate(_PLAIN).encode(encoding, "backslashreplace").decode(encoding)
     return text
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import codecs
+import io
 import os
 import sys
 from collections.abc import Callable, Generator, Iterator, Sequence
@@ -17,6 +19,7 @@ from webhook_app.commands.options import filter_options, make_filter
 from webhook_app.config import load_settings
 from webhook_app.console import say
 from webhook_app.db.database import Database
+from webhook_app.domain.text import visible
 from webhook_app.domain.timestamps import format_timestamp
 from webhook_app.logs import configure_logging
 from webhook_app.services import utc_now
@@ -105,12 +108,26 @@ def _open(target: Path) -> Iterator[BinaryIO]:
 def _stdout() -> Iterator[BinaryIO]:
     stdout = sys.stdout.buffer
     try:
-        yield stdout
+        yield _Terminal(stdout) if stdout.isatty() else stdout
         stdout.flush()
     except BrokenPipeError:
         # Python would try once more to flush it at its end, and complain.
         os.dup2(os.open(os.devnull, os.O_WRONLY), stdout.fileno())
         raise
+
+
+class _Terminal(io.BytesIO):
+    """A file that somebody looks at instead of keeping it: control and bidirectional characters are spelled out."""
+
+    def __init__(self, stdout: BinaryIO) -> None:
+        super().__init__()
+        self._stdout = stdout
+        self._decoder = codecs.getincrementaldecoder("utf-8")("backslashreplace")
+
+    def write(self, chunk: Any) -> int:
+        text = self._decoder.decode(chunk).replace("\r\n", "\n")
+        self._stdout.write(visible(text).encode(sys.stdout.encoding, "backslashreplace"))
+        return len(chunk)
 
 
 def _write(
