@@ -66,7 +66,7 @@ def test_exception_keeps_its_lines_and_nothing_that_a_terminal_obeys(log_format:
 
 
 class Full(io.StringIO):
-    def write(self, text: str) -> int:
+    def write(self, _text: str) -> int:
         raise OSError(28, "No space left on device")
 
 
