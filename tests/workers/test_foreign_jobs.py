@@ -33,6 +33,7 @@ from webhook_app.adapters.rq_jobs import (
     NotOurs,
     OwnJob,
 )
+from webhook_app.run.diagnosis import diagnose
 from webhook_app.services import Services
 from webhook_app.usecases.reconcile.claim import Lane
 from webhook_app.usecases.reconcile.reconciler import Reconciler
@@ -366,6 +367,18 @@ def test_what_is_left_of_a_refused_job_names_nothing_that_another_worker_could_r
     with pytest.raises(ValueError, match="Invalid attribute name"):
         left.func  # noqa: B018
     assert (left.failure_callback, left.webhooks, left.retries_left) == (None, [], None)
+
+
+def test_doctor_counts_them(services: Services, in_process: Work) -> None:
+    def told() -> list[str]:
+        return [finding.line for finding in diagnose(services.settings, {}) if " jobs: " in finding.line]
+
+    assert told() == []
+    for queue in (FAST_QUEUE, SLOW_QUEUE):
+        push(services.queues.redis, queue, f"evil-{queue}", job(queue, ["os.system", None, ["true"], {}]))
+        in_process(services, queue)
+    (line,) = told()
+    assert line.startswith("✗ jobs: 2 that are not ours were put into Redis in the last 7 days, and refused.")
 
 
 def test_flood_of_foreign_jobs_does_not_hold_up_a_wake_up(services: Services) -> None:
