@@ -16,6 +16,7 @@ from webhook_app.web.finance.discrepancies import discrepancies_blueprint
 from webhook_app.web.finance.exports import exports_blueprint
 from webhook_app.web.finance.summary import summary_blueprint
 from webhook_app.web.finance.transactions import transactions_blueprint
+from webhook_app.web.host import register_host_rules
 from webhook_app.web.monitor.health import health_blueprint
 from webhook_app.web.monitor.pages.overview import overview_blueprint
 from webhook_app.web.openapi.document import DocumentedApi
@@ -51,6 +52,7 @@ def create_app(services: Services) -> Flask:
         app.wsgi_app = wsgi  # type: ignore[method-assign]  # Flask's documented way to add middleware
     bind_services(app, services)
     name_requests(app)
+    register_host_rules(app)
     keep_reserve(app, _MOST_OTHERS)
     limit_files(app)
     app.register_blueprint(webhooks_blueprint)

@@ -2,17 +2,26 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import sys
+import traceback
+from pathlib import Path
 from typing import Any
 
 import click
+from redis.exceptions import RedisError
 from sqlalchemy.exc import SQLAlchemyError
 
 from webhook_app import __version__
 from webhook_app.config import ConfigurationError
-from webhook_app.logs import first_line
+from webhook_app.console import open_streams, say
+from webhook_app.domain.text import visible_line
+from webhook_app.logs import first_line, get_logger
 from webhook_app.usecases.refusals import Refused
+
+#: As a shell tells of a pipe that nobody reads: 128 and the signal's number.
+_PIPE_CLOSED = 141
 
 #: Each command's module in `webhook_app.commands`, in which it has its own name.
 _MODULES = {
@@ -50,25 +59,51 @@ class _Commands(click.Group):
 
 
 def main() -> None:
-    """The console script. An error that an operator can mend ends with one sentence, not with a traceback."""
+    """The console script. No error ends with a traceback, but with one sentence; LOG_LEVEL=debug shows where it was."""
+    open_streams()
     try:
-        cli()
+        code = cli(standalone_mode=False)
+    except click.ClickException as problem:
+        with contextlib.suppress(OSError):
+            if problem.message == visible_line(problem.message):
+                problem.show()
+            else:
+                say(f"Error: {visible_line(problem.format_message())}", err=True)
+        sys.exit(problem.exit_code)
+    except (click.Abort, KeyboardInterrupt):
+        _end("aborted", 1)
     except ConfigurationError as error:
-        click.echo(f"webhook-app: {error}", err=True)
-        sys.exit(2)
+        _end(str(error), 2)
+    except BrokenPipeError:
+        sys.exit(_PIPE_CLOSED)
     except SQLAlchemyError as error:
-        reason = first_line(error)
-        click.echo(f"webhook-app: the database cannot do that: {reason}. `webhook-app doctor` says more.", err=True)
-        sys.exit(1)
+        _end(f"the database cannot do that: {first_line(error)}. `webhook-app doctor` says more.", 1)
+    except RedisError as error:
+        _end(f"Redis cannot do that: {first_line(error)}. `webhook-app doctor` says more.", 1)
     except OSError as error:
-        click.echo(f"webhook-app: {error}", err=True)
-        sys.exit(1)
+        _end(str(error), 1)
+    except Exception as error:  # noqa: BLE001 - the entry point
+        get_logger().debug("unexpected error", exc_info=error)
+        what = f"{type(error).__name__}: {first_line(error)} ({_where(error)})"
+        _end(f"unexpected error, {what}. LOG_LEVEL=debug shows more.", 1)
+    sys.exit(code if isinstance(code, int) else 0)
 
 
 @click.group(cls=_Commands, commands={name: click.Command(name) for name in _MODULES})
 @click.version_option(__version__)
 def cli() -> None:
     """Receives Proof's payment webhooks and keeps each transaction's authoritative status."""
+
+
+def _end(message: str, code: int) -> None:
+    with contextlib.suppress(OSError):  # nobody is there to be told
+        say(f"webhook-app: {visible_line(message)}", err=True)
+    sys.exit(code)
+
+
+def _where(error: Exception) -> str:
+    frame = traceback.extract_tb(error.__traceback__)[-1]
+    return f"{Path(frame.filename).name}, line {frame.lineno}"
 
 
 if __name__ == "__main__":

@@ -17,6 +17,8 @@ from webhook_app.config_values import (
     read_header_name,
     read_listen_address,
     read_networks,
+    read_proof_url,
+    read_redis_url,
     read_secret_key,
     read_secrets,
     read_tokens,
@@ -27,6 +29,7 @@ from webhook_app.config_values import (
 from webhook_app.domain.gate import Limits
 from webhook_app.domain.polling import Cadence
 from webhook_app.domain.retry_policy import Budget
+from webhook_app.domain.text import visible_line
 
 
 class ConfigurationError(Exception):
@@ -68,12 +71,10 @@ class Settings:
     )
     redis_url: str | None = _variable(
         None,
-        url("redis", "rediss", "unix"),
+        read_redis_url,
         "Redis or Valkey; unset: `run` starts an embedded redis-server in the data folder",
     )
-    proof_api_url: str | None = _variable(
-        None, url("https", "http"), "Proof's base URL; unset: `run` starts the sandbox"
-    )
+    proof_api_url: str | None = _variable(None, read_proof_url, "Proof's base URL; unset: `run` starts the sandbox")
     proof_client_tokens: tuple[str, ...] = _variable(
         None,
         read_tokens,
@@ -264,4 +265,4 @@ def _read(variable: Variable, environ: Mapping[str, str]) -> Any:
 def _masked(variable: Variable, found: str) -> str:
     if not found:
         return f"{variable.default} (default)" if variable.default else "(unset)"
-    return "(set)" if variable.secret else without_passwords(found)
+    return "(set)" if variable.secret else visible_line(without_passwords(found))

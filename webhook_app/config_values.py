@@ -6,12 +6,15 @@ from __future__ import annotations
 import ipaddress
 import math
 import re
+import warnings
 from collections.abc import Callable
 from pathlib import Path
-from urllib.parse import urlsplit
+from urllib.parse import parse_qs, urlsplit
 
+from redis import Redis
+from redis.exceptions import RedisError
 from sqlalchemy import URL, make_url
-from sqlalchemy.exc import ArgumentError
+from sqlalchemy.exc import ArgumentError, SAWarning
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
@@ -42,20 +45,31 @@ def read_database_url(text: str) -> str:
         urlsplit(text)  # refuses half an IPv6 address
     except (ArgumentError, ValueError):
         raise ValueError("a database URL, such as postgresql://user:password@host/name") from None
-    backend = parsed.get_backend_name()
-    if backend == "postgresql":
-        return parsed.set(drivername="postgresql+psycopg").render_as_string(hide_password=False)
-    if backend == "sqlite" and parsed.database and parsed.database != ":memory:":
-        return parsed.set(drivername="sqlite+pysqlite").render_as_string(hide_password=False)
-    raise ValueError("the URL of a PostgreSQL database or of an SQLite file")
+    driver = _DRIVERS.get(parsed.get_backend_name())
+    if driver is None or (driver == "sqlite+pysqlite" and parsed.database in (None, "", ":memory:")):
+        raise ValueError("the URL of a PostgreSQL database or of an SQLite file")
+    parsed = parsed.set(drivername=driver)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", SAWarning)  # of a parameter that would be ignored
+            parsed.get_dialect()().create_connect_args(parsed)
+    except (ArgumentError, ValueError, TypeError, SAWarning):
+        raise ValueError("a database URL whose parameters its driver understands") from None
+    return parsed.render_as_string(hide_password=False)
+
+
+_DRIVERS = {"postgresql": "postgresql+psycopg", "sqlite": "sqlite+pysqlite"}
 
 
 def url(*schemes: str) -> Callable[[str], str]:
     def parse(text: str) -> str:
         try:
             parts = urlsplit(text)
-            complete = parts.scheme in schemes and bool(parts.path if parts.scheme == "unix" else parts.hostname)
-            complete = complete and (parts.scheme == "unix" or parts.port is None or parts.port > 0)
+            complete = parts.scheme in schemes and text.isprintable() and " " not in text
+            if parts.scheme == "unix":
+                complete = complete and bool(parts.path)
+            else:
+                complete = complete and _is_host(parts.hostname or "") and parts.port != 0
         except ValueError:
             complete = False
         if not complete:
@@ -63,6 +77,52 @@ def url(*schemes: str) -> Callable[[str], str]:
         return text.rstrip("/")
 
     return parse
+
+
+def read_proof_url(text: str) -> str:
+    """A base URL: what is asked for is put behind it, and the token goes in a header."""
+    checked = url("https", "http")(text)
+    parts = urlsplit(checked)
+    if "@" in parts.netloc or parts.query or parts.fragment or "?" in checked or "#" in checked:
+        raise ValueError(
+            "a base URL, https://host[:port][/prefix], without a user, a question mark or a number sign: the token "
+            "belongs in PROOF_CLIENT_TOKEN"
+        )
+    return checked
+
+
+def read_redis_url(text: str) -> str:
+    checked = url("redis", "rediss", "unix")(text)
+    unknown = [name for name in parse_qs(urlsplit(checked).query) if name not in _REDIS_PARAMETERS]
+    try:
+        if not unknown:
+            Redis.from_url(checked).connection_pool.make_connection()  # without connecting
+            return checked
+    except (RedisError, ValueError, TypeError, OSError):
+        pass
+    raise ValueError(f"a Redis URL; the parameters it may have are {', '.join(sorted(_REDIS_PARAMETERS))}")
+
+
+#: What redis-py reads from a URL and does not change what it answers.
+_REDIS_PARAMETERS = frozenset(
+    (
+        *("db", "username", "password", "client_name", "protocol"),
+        *("socket_timeout", "socket_connect_timeout", "socket_keepalive", "health_check_interval"),
+        *("ssl_cert_reqs", "ssl_ca_certs", "ssl_ca_path", "ssl_certfile", "ssl_keyfile", "ssl_check_hostname"),
+    )
+)
+
+
+def _is_host(host: str) -> bool:
+    """Whether a connection can be tried: an address, or a name that DNS can hold."""
+    try:
+        if ":" in host:
+            ipaddress.ip_address(host.partition("%")[0])
+            return True
+        host.encode("idna")  # refuses parts that are empty or too long
+        return re.fullmatch(r"[A-Za-z0-9._-]+", host) is not None
+    except ValueError:
+        return False
 
 
 def integer(low: int, high: int) -> Callable[[str], int]:

@@ -8,16 +8,19 @@ from typing import TextIO
 
 import structlog
 
+from webhook_app.domain.text import visible, visible_line
+
 
 def first_line(error: BaseException) -> str:
     """What is logged of an error from a driver, whose other lines hold the statement and its values."""
-    return str(error).splitlines()[0]
+    return visible_line((str(error).splitlines() or [type(error).__name__])[0])
 
 
 def configure_logging(log_format: str, level: str, process: str, stream: TextIO | None = None) -> None:
     """Sends our own and the libraries' log records through one formatter; `process` names the process on each line."""
     stream = stream or sys.stderr
-    as_json = log_format == "json" or (log_format == "auto" and not stream.isatty())
+    is_terminal = stream.isatty()
+    as_json = log_format == "json" or (log_format == "auto" and not is_terminal)
     shared: list[structlog.typing.Processor] = [
         structlog.contextvars.merge_contextvars,
         structlog.stdlib.add_log_level,
@@ -29,17 +32,17 @@ def configure_logging(log_format: str, level: str, process: str, stream: TextIO 
         logger_factory=structlog.stdlib.LoggerFactory(),
         wrapper_class=structlog.stdlib.BoundLogger,
     )
-    renderer: structlog.typing.Processor = (
-        structlog.processors.JSONRenderer() if as_json else structlog.dev.ConsoleRenderer(colors=stream.isatty())
+    renderers: list[structlog.typing.Processor] = (
+        [_render_json] if as_json else [_make_visible, structlog.dev.ConsoleRenderer(colors=is_terminal)]
     )
-    handler = logging.StreamHandler(stream)
+    handler = _Handler(stream)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
             foreign_pre_chain=shared,
             processors=[
                 structlog.stdlib.ProcessorFormatter.remove_processors_meta,
                 structlog.processors.format_exc_info,
-                renderer,
+                *renderers,
             ],
         )
     )
@@ -54,6 +57,34 @@ def configure_logging(log_format: str, level: str, process: str, stream: TextIO 
 def get_logger() -> structlog.stdlib.BoundLogger:
     logger: structlog.stdlib.BoundLogger = structlog.get_logger()
     return logger
+
+
+class _Handler(logging.StreamHandler[TextIO]):
+    """Where nobody takes a line, it is lost, and no line about that follows it."""
+
+    def handleError(self, record: logging.LogRecord) -> None:
+        if not isinstance(sys.exc_info()[1], OSError):
+            super().handleError(record)
+
+
+def _make_visible(_logger: object, _method: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:
+    """Control and bidirectional characters are spelled out, whoever wrote them, and a value stays on its line. What is
+    no text is shown by `repr`, which does the same."""
+    return {
+        visible_line(str(name)): (visible if name == "exception" else visible_line)(value)
+        if isinstance(value, str)
+        else value
+        for name, value in event.items()
+    }
+
+
+def _render_json(logger: object, method: str, event: structlog.typing.EventDict) -> str:
+    """JSON spells out everything but DEL."""
+    line = _to_json(logger, method, event)
+    return (line if isinstance(line, str) else line.decode()).replace("\x7f", "\\u007f")
+
+
+_to_json = structlog.processors.JSONRenderer()
 
 
 def _name_process(process: str) -> structlog.typing.Processor:

@@ -9,7 +9,7 @@ from types import FrameType
 
 from rq import get_current_job
 
-from webhook_app.adapters.queueing import SHOWS_FAILED
+from webhook_app.adapters.rq_jobs import SHOWS_FAILED
 from webhook_app.logs import get_logger
 from webhook_app.usecases.audit import Actor
 from webhook_app.usecases.redeliver.replay import replay_from_rq

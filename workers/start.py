@@ -9,14 +9,15 @@ import time
 
 from redis import Redis
 from redis.exceptions import RedisError
-from rq import Queue, SimpleWorker, Worker
 from rq.serializers import JSONSerializer
 from rq.worker.base import BaseWorker
 
 import workers.jobs  # noqa: F401 - loaded here, so that not each child of the slow lane loads it anew
-from webhook_app.adapters.queueing import FAST_QUEUE, SLOW_QUEUE, connect_redis
+from webhook_app.adapters.queueing import connect_redis
+from webhook_app.adapters.rq_jobs import FAST_QUEUE, SLOW_QUEUE
 from webhook_app.logs import get_logger
 from webhook_app.usecases.reconcile.claim import Lane
+from workers.lane_worker import FastWorker, OwnQueue, SlowWorker
 
 log = get_logger()
 
@@ -40,20 +41,26 @@ def run_lane(redis_url: str, lane: Lane) -> None:
     """
     redis = connect_redis(redis_url, timeout=_WORKER_TIMEOUT)
     _wait_for_redis(redis)
-    worker_class = SimpleWorker if lane is Lane.FAST else Worker
+    worker = make_worker(redis, lane)
+    watch = threading.Thread(target=_watch_registration, args=(redis, worker), name="registration", daemon=True)
+    watch.start()
+    log.info("worker started", lane=str(lane))
+    worker.work(logging_level="WARNING")
+    log.info("worker stopped", lane=str(lane))
+
+
+def make_worker(redis: Redis, lane: Lane) -> BaseWorker:
+    """A worker for the lane's queue, which has not begun to work."""
+    worker_class = FastWorker if lane is Lane.FAST else SlowWorker
     worker = worker_class(
-        [Queue(QUEUES[lane], connection=redis, serializer=JSONSerializer)],
+        [OwnQueue(QUEUES[lane], connection=redis, serializer=JSONSerializer)],
         connection=redis,
         serializer=JSONSerializer,
         worker_ttl=_WORKER_TTL,
     )
     worker.log_job_description = False
     worker.max_connection_wait_time = _LONGEST_RECONNECT_WAIT
-    watch = threading.Thread(target=_watch_registration, args=(redis, worker), name="registration", daemon=True)
-    watch.start()
-    log.info("worker started", lane=str(lane))
-    worker.work(logging_level="WARNING")
-    log.info("worker stopped", lane=str(lane))
+    return worker
 
 
 def _wait_for_redis(redis: Redis) -> None:
@@ -77,7 +84,7 @@ def _watch_registration(redis: Redis, worker: BaseWorker) -> None:
     while missed < 2:
         time.sleep(_REGISTRATION_CHECK)
         try:
-            missed = 0 if worker.key in worker.all_keys(connection=redis) else missed + 1
+            missed = 0 if redis.sismember(worker.redis_workers_keys, worker.key) else missed + 1
         except RedisError:
             missed = 0
     log.warning("redis has forgotten this worker: it ends, to be started anew")

@@ -16,15 +16,8 @@ from rq.job import Job, JobStatus
 from rq.registry import FailedJobRegistry, ScheduledJobRegistry
 from rq.serializers import JSONSerializer
 
-from webhook_app.adapters.queueing import (
-    MOST_DISPATCHED,
-    SHOWS_FAILED,
-    SLOW_QUEUE,
-    Queues,
-    Waker,
-    connect_redis,
-    job_id,
-)
+from webhook_app.adapters.queueing import MOST_DISPATCHED, Queues, Waker, connect_redis
+from webhook_app.adapters.rq_jobs import SHOWS_FAILED, SLOW_QUEUE, job_id
 from webhook_app.domain.failures import Failure
 from webhook_app.domain.waiting import Waiting
 

@@ -6,6 +6,7 @@ import csv
 import io
 import json
 import re
+import unicodedata
 import zipfile
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta, timezone
@@ -30,9 +31,17 @@ COLUMNS = [
 ]
 NAMES = [column.name for column in COLUMNS]
 MOMENT = datetime(2026, 4, 1, 10, 3, 45, tzinfo=UTC)
-FORMULAS = "=+-@\t\r\n＝＋－＠"
+SIGNS = "=+-@＝＋－＠﹦﹢﹣﹫⁼⁺⁻₌₊₋−"
+ENDS = ";\t\n\v\f\r\x1c\x1d\x1e\x85\u2028\u2029"
+IGNORABLE = "\u034f\u115f\u1160\u17b4\u17b5\u180b\u180c\u180d\u180f\u3164\uffa0\u2800\ufe00\ufe0f\U000e0100\U000e01ef"
+#: Before a sign, and not in the way of a spreadsheet that drops them.
+UNSEEN = [*" \t\xa0\xad\u200b\u200d\u2060\ufeff\u202e\u3000\x00\x7f\x9b", *IGNORABLE, " \u200b\t "]
 ODD_TEXTS = [
-    *(f"{sign}1+1" for sign in FORMULAS),
+    *(f"{sign}1+1" for sign in (*SIGNS, *"\t\r\n")),
+    *(f"{unseen}=1+1" for unseen in UNSEEN),
+    *(f"a{end}=1+1" for end in ENDS),
+    *(f"a;{unseen}@SUM(1)" for unseen in UNSEEN),
+    *("a;b", "a =b", "a;;=1", "a;'=1", "a\r\n\r\n-1", ";=1", "a;b=1", "x\u0301=1", "--;--", "1-1;1-1"),
     'a "quoted", b',
     "two\r\nlines\rand\na third",
     " spaces ",
@@ -49,7 +58,8 @@ ODD_TEXTS = [
 
 Row = tuple[str | None, Decimal | None, datetime | None, int | None]
 
-texts = st.text(st.characters(exclude_categories=["Cs"])) | st.sampled_from(ODD_TEXTS)
+_near_formulas = st.text([*SIGNS, *ENDS, *" a\u200b\ufeff\ufe0f'"])
+texts = st.text(st.characters(exclude_categories=["Cs"])) | _near_formulas | st.sampled_from(ODD_TEXTS)
 amounts = st.decimals(0, 10**12, allow_nan=False, places=18) | st.sampled_from(
     [Decimal("0E-8"), Decimal("123456789012345678901234567890"), Decimal("1E-18"), Decimal("0." + "3" * 30)]
 )
@@ -81,6 +91,22 @@ def plain(row: Row) -> list[str | None]:
     return [None if amount is None else f"{amount:f}", moment, None if events is None else str(events)]
 
 
+def unless_formula(text: str) -> str:
+    """The text as CSV holds it: with an apostrophe before what a spreadsheet could run."""
+    safe, run = "", ""
+    for sign in text:
+        if sign in SIGNS and any(end in run for end in ENDS):
+            safe += "'"
+        run = run + sign if is_unseen(sign) or sign == ";" else ""
+        safe += sign
+    begins = text.lstrip("".join({sign for sign in text if is_unseen(sign)}))
+    return "'" + safe if text[:1] in ("\t", "\r", "\n") or begins[:1] in set(SIGNS) else safe
+
+
+def is_unseen(sign: str) -> bool:
+    return unicodedata.category(sign) in ("Cc", "Cf", "Zs", "Zl", "Zp") or sign in IGNORABLE
+
+
 @given(rows_of_all)
 @example([(text, None, None, None) for text in ODD_TEXTS])
 def test_csv_reads_back(rows: list[Row]) -> None:
@@ -89,9 +115,29 @@ def test_csv_reads_back(rows: list[Row]) -> None:
     assert header == NAMES
     assert len(read) == len(rows)
     for row, (text, *others) in zip(rows, read, strict=True):
-        expected = row[0] or ""
-        assert text == ("'" + expected if expected.startswith(tuple(FORMULAS)) else expected)
+        assert text == unless_formula(row[0] or "")
         assert others == [value or "" for value in plain(row)]
+
+
+def test_no_invisible_character_hides_a_formula_from_csv() -> None:
+    unseen = [chr(code) for code in range(0x110000) if not 0xD800 <= code < 0xE000 and is_unseen(chr(code))]
+    assert len(unseen) > 200
+    rows = [(text, None, None, None) for sign in unseen for text in (f"{sign}=1", f"a;{sign}=1")]
+    _, *read = csv.reader(io.StringIO(written(FileFormat.CSV, rows).decode(), newline=""), strict=True)
+    assert [row[0] for row in read] == [unless_formula(row[0]) for row in rows]
+    assert all("'" in row[0] for row in read)
+
+
+def test_text_of_nothing_but_blanks_takes_no_longer_than_others() -> None:
+    text = ";\t" * 50_000 + "x="
+    _, row = csv.reader(io.StringIO(written(FileFormat.CSV, [(text, None, None, None)]).decode(), newline=""))
+    assert row[0] == text
+
+
+def test_ndjson_holds_nothing_that_a_terminal_obeys() -> None:
+    content = written(FileFormat.NDJSON, [("\x1b[2J\x7f\x9b\u202e\u2066\u200f\u061c", None, None, None)]).decode()
+    assert content.isascii()
+    assert content.rstrip("\n").isprintable()
 
 
 @given(rows_of_all)

@@ -16,7 +16,7 @@ from tests.support.failures import fail
 from tests.support.live_server import LiveServer
 from tests.support.sandbox import Sandbox
 from tests.support.work import row, rows, work_once
-from webhook_app.adapters.queueing import job_id
+from webhook_app.adapters.rq_jobs import job_id
 from webhook_app.models import AuditEntry, Replay
 from webhook_app.models.audit import AuditAction
 from webhook_app.models.role import Role

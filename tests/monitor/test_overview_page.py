@@ -14,7 +14,8 @@ from sqlalchemy import insert
 from tests.support.clock import START, FakeClock
 from tests.support.people import BROWSER
 from tests.support.rows import CURRENCY, WALLET, attempt, make_well, pause, seed, start_workers
-from webhook_app.adapters.queueing import FAST_QUEUE, Queues, connect_redis
+from webhook_app.adapters.queueing import Queues, connect_redis
+from webhook_app.adapters.rq_jobs import FAST_QUEUE
 from webhook_app.app import create_app
 from webhook_app.db.database import Database
 from webhook_app.models import Replay, ReplayItem

@@ -20,7 +20,7 @@ from tests.support.people import PASSWORD, SHELL, log_in
 from tests.support.sandbox import Sandbox
 from tests.support.servers import RedisServer
 from tests.support.work import row, rows
-from webhook_app.adapters.queueing import FAST_QUEUE, SLOW_QUEUE, job_id
+from webhook_app.adapters.rq_jobs import FAST_QUEUE, RECONCILE_DUE, SLOW_QUEUE, job_id
 from webhook_app.app import create_app
 from webhook_app.config import Settings
 from webhook_app.models import AuditEntry, Replay
@@ -201,11 +201,12 @@ def own_signals() -> Iterator[None]:
         signal.signal(number, handler)
 
 
-@pytest.mark.usefixtures("own_signals")
 def test_job_that_failed_in_rq_itself_is_queued_again(admin_client: FlaskClient, services: Services) -> None:
+    queue = services.queues.fast
     for number in range(2):
-        services.queues.fast.enqueue("no_such_module.no_such_job", job_id=f"broken-{number}")
-    SimpleWorker([services.queues.fast], connection=services.queues.redis, serializer=JSONSerializer).work(burst=True)
+        job = queue.enqueue(RECONCILE_DUE, job_id=f"broken-{number}")
+        queue.pop_job_id()
+        queue.failed_job_registry.add(job, ttl=300, exc_string="Traceback (most recent call last): …")
     shown = admin_client.get("/rq/0/data/jobs/reconcile/failed/50/asc/1.json").json["jobs"]
     assert len(shown) == 2
     assert admin_client.post("/rq/job/broken-0/requeue", headers=AJAX).json["status"] == "OK"

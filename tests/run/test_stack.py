@@ -74,7 +74,7 @@ def entries(data_dir: Path) -> list[tuple[str, int, dict[str, str]]]:
 def test_everything_starts_in_order_and_stops_in_the_opposite_order(
     env: dict[str, str], data_dir: Path, tmp_path: Path
 ) -> None:
-    with up(env, tmp_path) as run:
+    with up(env | {"PYTHONIOENCODING": "latin-1"}, tmp_path) as run:  # a terminal that has no dots in one character
         redis = _redis_of(run)
         run.send(signal.SIGINT)
         assert run.ended() == 0

@@ -13,7 +13,7 @@ from sqlalchemy import insert, update
 
 from tests.support.clock import START
 from tests.support.example_rows import ATTEMPT, DISCREPANCY, EVENT, RECONCILIATION, TRANSACTION
-from webhook_app.adapters.queueing import FAST_QUEUE, SLOW_QUEUE
+from webhook_app.adapters.rq_jobs import FAST_QUEUE, SLOW_QUEUE
 from webhook_app.db.database import Database
 from webhook_app.models import Attempt, Discrepancy, Event, Reconciliation, StoredGate, Transaction
 from webhook_app.services import Services

@@ -11,8 +11,13 @@ from collections.abc import Callable, Iterator, Mapping
 import pytest
 
 from webhook_app.config import Settings
+from webhook_app.services import Services
+from webhook_app.usecases.reconcile.claim import Lane
+from workers.context import _open_context
+from workers.start import QUEUES, make_worker
 
 Start = Callable[..., "subprocess.Popen[bytes]"]
+Work = Callable[[Services, str], None]
 
 
 @pytest.fixture
@@ -50,3 +55,26 @@ def start(environment: Mapping[str, str]) -> Iterator[Start]:
         if process.poll() is None:
             os.killpg(process.pid, signal.SIGKILL)
         process.wait(10)
+
+
+@pytest.fixture
+def in_process(environment: Mapping[str, str], monkeypatch: pytest.MonkeyPatch) -> Iterator[Work]:
+    """Runs a queue's jobs in the worker of its lane, here, until none is left. The slow lane forks for each."""
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    _open_context.cache_clear()
+
+    def work(services: Services, queue: str) -> None:
+        (lane,) = [lane for lane in Lane if QUEUES[lane] == queue]
+        worker = make_worker(services.queues.redis, lane)
+        before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT, signal.SIGALRM)}
+        worker.work(burst=True, logging_level="WARNING")
+        for number, handler in before.items():
+            signal.signal(number, handler)  # RQ leaves its own in place
+
+    yield work
+    if _open_context.cache_info().currsize:
+        context = _open_context(os.getpid())
+        context.reconciler.proof.close()
+        context.services.close()
+    _open_context.cache_clear()

@@ -6,25 +6,24 @@ import importlib
 import os
 import signal
 import subprocess
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable
 from datetime import timedelta
 
 import pytest
-from rq import Queue, SimpleWorker, requeue_job
+from rq import requeue_job
 from rq.registry import FailedJobRegistry
 from rq.serializers import JSONSerializer
 
 from tests.support.sandbox import Sandbox
 from tests.support.waiting import wait_for
 from tests.support.work import attempts, report, row, rows
-from webhook_app.adapters import queueing
-from webhook_app.adapters.queueing import FAST_QUEUE, SLOW_QUEUE
+from webhook_app.adapters import rq_jobs
+from webhook_app.adapters.rq_jobs import FAST_QUEUE, SLOW_QUEUE
 from webhook_app.domain.status import Status
 from webhook_app.sandbox.faults import Order
 from webhook_app.services import Services, utc_now
 from webhook_app.usecases.reconcile.claim import Lane
 from workers.clock import run_once
-from workers.context import _open_context
 from workers.start import QUEUES
 
 Start = Callable[..., "subprocess.Popen[bytes]"]
@@ -35,31 +34,6 @@ def now_services(services: Services) -> Services:
     """On the real clock, as the processes are."""
     object.__setattr__(services, "clock", utc_now)
     return services
-
-
-@pytest.fixture
-def in_process(
-    environment: Mapping[str, str], monkeypatch: pytest.MonkeyPatch
-) -> Iterator[Callable[[Services, str], None]]:
-    """Runs a queue's jobs in RQ's own worker, here."""
-    for name, value in environment.items():
-        monkeypatch.setenv(name, value)
-    _open_context.cache_clear()
-
-    def work(services: Services, queue: str) -> None:
-        queues = [Queue(queue, connection=services.queues.redis, serializer=JSONSerializer)]
-        worker = SimpleWorker(queues, connection=services.queues.redis, serializer=JSONSerializer)
-        before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT, signal.SIGALRM)}
-        worker.work(burst=True, logging_level="WARNING")
-        for number, handler in before.items():
-            signal.signal(number, handler)  # RQ leaves its own in place
-
-    yield work
-    if _open_context.cache_info().currsize:
-        context = _open_context(os.getpid())
-        context.reconciler.proof.close()
-        context.services.close()
-    _open_context.cache_clear()
 
 
 def make(sandbox: Sandbox, services: Services, count: int = 1) -> list[str]:
@@ -73,7 +47,7 @@ def make(sandbox: Sandbox, services: Services, count: int = 1) -> list[str]:
 
 
 def test_every_job_that_is_named_exists() -> None:
-    names = [value for name, value in vars(queueing).items() if name.startswith("RECONCILE_")]
+    names = [value for name, value in vars(rq_jobs).items() if name.startswith("RECONCILE_")]
     assert len(names) == 2
     for name in names:
         module, function = name.rsplit(".", 1)
@@ -103,7 +77,7 @@ def test_requeued_failure_is_replayed_as_often_as_one_likes(
     now_services.queues.wake()
     in_process(now_services, FAST_QUEUE)
     registry = FailedJobRegistry(queue=now_services.queues.slow)
-    name = queueing.job_id(id)
+    name = rq_jobs.job_id(id)
     for calls in (1, 2):
         run_once(now_services)
         assert registry.get_job_ids() == [name]

@@ -6,9 +6,8 @@ named by string, for `webhook_app` does not import `workers`.
 
 from __future__ import annotations
 
-import hashlib
-import re
 import threading
+import uuid
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -23,18 +22,24 @@ from rq.registry import BaseRegistry, FailedJobRegistry, ScheduledJobRegistry
 from rq.results import Result
 from rq.serializers import JSONSerializer
 
+from webhook_app.adapters.foreign_jobs import keep_newest
+from webhook_app.adapters.rq_jobs import (
+    FAILURE_TTL,
+    FAST_QUEUE,
+    JOB_TIMEOUT,
+    RECONCILE_DUE,
+    RECONCILE_ONE,
+    SHOWS_FAILED,
+    SLOW_QUEUE,
+    OwnJob,
+    job_id,
+    job_key,
+)
 from webhook_app.domain.waiting import Waiting
 from webhook_app.logs import get_logger
 
 log = get_logger()
 
-FAST_QUEUE = "reconcile"
-SLOW_QUEUE = "retry"
-RECONCILE_DUE = "workers.jobs.reconcile_due"
-RECONCILE_ONE = "workers.jobs.reconcile_one"
-
-#: In a job's meta: it shows a reconciliation that failed, so whoever requeues it wants a replay.
-SHOWS_FAILED = "shows_failed"
 #: Said outright, for RQ lays a job's fields over those of an earlier one of the same id.
 _NO_FAILURE = {SHOWS_FAILED: False}
 
@@ -45,9 +50,10 @@ MOST_DISPATCHED = 200
 
 _WAKE_KEY = "webhook-app:wake"
 _WAKE_SECONDS = 5
-#: Seconds; more than a run with the slowest calls that can be configured.
-_JOB_TIMEOUT = 300
-_PLAIN_ID = re.compile(r"[A-Za-z0-9_-]+")
+#: How the ids of jobs begin that `wake` has queued.
+_WAKE_UP = "wake-"
+#: Most ids of queued jobs that are looked at, should others flood the queue.
+_MOST_QUEUED = 10_000
 
 
 def connect_redis(url: str, *, timeout: float = 2.0) -> Redis:
@@ -62,13 +68,6 @@ def connect_redis(url: str, *, timeout: float = 2.0) -> Redis:
     return client
 
 
-def job_id(merchant_transaction_id: str) -> str:
-    """`reconcile-<id>`; RQ allows letters, digits, `_` and `-`, so an id with others is shown by its digest."""
-    if _PLAIN_ID.fullmatch(merchant_transaction_id):
-        return f"reconcile-{merchant_transaction_id}"
-    return f"reconcile_{hashlib.sha256(merchant_transaction_id.encode()).hexdigest()[:32]}"
-
-
 class Queues:
     """The two RQ queues. Every method may raise RedisError and does nothing by half that a repeat would not mend."""
 
@@ -79,15 +78,22 @@ class Queues:
 
     def wake(self) -> None:
         """Sees to it that a worker looks for due work soon. However many call, and for however long no worker runs,
-        one job waits: it begins by looking, so it sees whatever was committed before this call."""
-        if self.redis.set(_WAKE_KEY, "1", nx=True, ex=_WAKE_SECONDS) and self.fast.count == 0:
+        one job waits, before whatever others have put there: it begins by looking, so it sees whatever was committed
+        before this call."""
+        if self.redis.set(_WAKE_KEY, "1", nx=True, ex=_WAKE_SECONDS) and not self._a_wake_up_waits():
             self.fast.enqueue(
                 RECONCILE_DUE,
+                job_id=f"{_WAKE_UP}{uuid.uuid4().hex}",
+                at_front=True,
                 description="reconcile what is due",
-                job_timeout=_JOB_TIMEOUT,
+                job_timeout=JOB_TIMEOUT,
                 result_ttl=0,
-                failure_ttl=300,
+                failure_ttl=FAILURE_TTL,
             )
+
+    def _a_wake_up_waits(self) -> bool:
+        first: Any = self.redis.lindex(self.fast.key, 0)
+        return bool(first and first.startswith(_WAKE_UP.encode()))
 
     def acknowledge_wake(self) -> None:
         """Called before looking for work: whoever commits an event after this wakes a worker anew."""
@@ -95,7 +101,7 @@ class Queues:
 
     def dispatch(self, merchant_transaction_ids: Iterable[str]) -> int:
         """Queues a slow-lane job for each that has none waiting yet; returns how many."""
-        waiting = set(self.slow.get_job_ids())
+        waiting = self._queued()
         dispatched = 0
         for merchant_transaction_id in merchant_transaction_ids:
             name = job_id(merchant_transaction_id)
@@ -111,9 +117,9 @@ class Queues:
                 job_id=name,
                 description=f"reconcile {merchant_transaction_id}",
                 meta=_NO_FAILURE,
-                job_timeout=_JOB_TIMEOUT,
+                job_timeout=JOB_TIMEOUT,
                 result_ttl=0,
-                failure_ttl=300,
+                failure_ttl=FAILURE_TTL,
             )
             waiting.add(name)
             dispatched += 1
@@ -136,33 +142,39 @@ class Queues:
                     job_id=name,
                     description=f"reconcile {shown.merchant_transaction_id}: {shown.summary}",
                     meta=_NO_FAILURE,
-                    job_timeout=_JOB_TIMEOUT,
+                    job_timeout=JOB_TIMEOUT,
                     result_ttl=0,
-                    failure_ttl=300,
+                    failure_ttl=FAILURE_TTL,
                 )
 
     def show_failed(self, failed: Iterable[Waiting]) -> None:
-        """Makes RQ's failed jobs of the slow lane those reconciliations that wait for a person.
+        """Makes RQ's failed jobs of the slow lane those reconciliations that wait for a person. What is left of
+        refused jobs (`foreign_jobs`) stays beside them.
 
         A job that a person requeued is left in the queue: SQL says `failed` until a worker has come to it.
         """
         wanted = {job_id(shown.merchant_transaction_id): shown for shown in failed}
         registry = self._failed()
         current = _members(registry)
-        for name in current.keys() - wanted.keys():
+        for name in current.keys() - wanted.keys() - keep_newest(self.redis, SLOW_QUEUE):
             self._discard(registry, name, JobStatus.FAILED)
         # RQ's own failures, with a stack, have other scores; so have ours of an earlier failure.
         missing = {name for name, shown in wanted.items() if not _is_shown(current.get(name), shown)}
-        for name in missing.difference(self.slow.get_job_ids()) if missing else ():
+        for name in missing.difference(self._queued()) if missing else ():
             self._show_failed_job(registry, name, wanted[name])
 
+    def _queued(self) -> set[str]:
+        names: Any = self.redis.lrange(self.slow.key, 0, _MOST_QUEUED)
+        return {_text(name) for name in names}
+
     def _discard(self, registry: BaseRegistry, name: str, status: JobStatus) -> None:
-        """Ends the entry, and its job unless that is meanwhile in the queue, at work or in another registry."""
-        registry.connection.zrem(registry.key, name)
+        """Ends the entry, and its job unless that is meanwhile in the queue, at work or in another registry, or is not
+        ours."""
+        registry.connection.zrem(registry.key, _raw(name))
         try:
-            job = Job.fetch(name, connection=self.redis, serializer=JSONSerializer)
+            job = OwnJob.fetch(name, self.redis)
             if job.get_status() == status:
-                job.delete()
+                job.forget()
         except (NoSuchJobError, InvalidJobOperation):
             return  # another clock, or the worker that ran it, was first
 
@@ -177,7 +189,7 @@ class Queues:
             status=JobStatus.FAILED,
             description=f"reconcile {shown.merchant_transaction_id}: {shown.summary}",
             meta={SHOWS_FAILED: True},
-            timeout=_JOB_TIMEOUT,
+            timeout=JOB_TIMEOUT,
             result_ttl=0,
             failure_ttl=-1,
         )
@@ -253,11 +265,19 @@ def _members(registry: BaseRegistry) -> Mapping[str, float]:
     """Job ids with their scores. Those whose job is gone are dropped: a worker deletes its job when it has run, and may
     do so just after the same one was shown again."""
     members: Any = registry.connection.zrange(registry.key, 0, -1, withscores=True)
-    scores = {name.decode(): float(score) for name, score in members}
     with registry.connection.pipeline(transaction=False) as pipeline:
-        for name in scores:
-            pipeline.exists(Job.key_for(name))
-        there = dict(zip(scores, pipeline.execute(), strict=True))
-    if gone := [name for name in scores if not there[name]]:
+        for raw, _score in members:
+            pipeline.exists(job_key(raw))
+        there = pipeline.execute()
+    if gone := [raw for (raw, _score), exists in zip(members, there, strict=True) if not exists]:
         registry.connection.zrem(registry.key, *gone)
-    return {name: score for name, score in scores.items() if there[name]}
+    return {_text(raw): float(score) for (raw, score), exists in zip(members, there, strict=True) if exists}
+
+
+def _text(raw: bytes) -> str:
+    """An id of whatever bytes; `_raw` takes it back."""
+    return raw.decode("utf-8", "surrogateescape")
+
+
+def _raw(name: str) -> bytes:
+    return name.encode("utf-8", "surrogateescape")

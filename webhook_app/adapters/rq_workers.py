@@ -1,13 +1,42 @@
-"""Which workers RQ knows, by queue."""
+"""Which workers RQ knows. Whoever wrote it: what cannot be read is left out."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
-from rq.worker_registration import get_keys
+from redis import Redis
+from redis.exceptions import ResponseError
+from rq.exceptions import NoSuchJobError
 
 from webhook_app.adapters.queueing import Queues
+from webhook_app.adapters.rq_jobs import read_moment
+from webhook_app.adapters.rq_picture import QUEUE_NAME, SeenJob, see_job
+from webhook_app.domain.text import visible_line
+
+_WORKER_KEY = re.compile(rb"rq:worker:[A-Za-z0-9._-]{1,100}")
+_MOST_LISTED = 1000
+
+
+@dataclass(frozen=True)
+class SeenWorker:
+    """A worker as it is shown; `name` and `queues` are made of letters, digits, `.`, `_` and `-`."""
+
+    name: str
+    pid: int | None
+    queues: Sequence[str]
+    state: str
+    job: SeenJob | None
+    last_heartbeat: datetime | None
+    birth: datetime | None
+    successful_jobs: int
+    failed_jobs: int
+    working_time: float
+    version: str
+    python_version: str
 
 
 def count_workers(queues: Queues) -> Mapping[str, int]:
@@ -15,10 +44,63 @@ def count_workers(queues: Queues) -> Mapping[str, int]:
     it expires, a minute or so later. Raises RedisError."""
     counts: dict[str, int] = {}
     for queue in (queues.fast, queues.slow):
-        keys = sorted(get_keys(queue))
+        keys = _keys(queues.redis, f"rq:workers:{queue.name}")
         with queues.redis.pipeline(transaction=False) as pipeline:
             for key in keys:
                 pipeline.hmget(key, "birth", "death")
             found: list[Any] = pipeline.execute()
         counts[queue.name] = sum(1 for birth, death in found if birth and not death)
     return counts
+
+
+def see_workers(redis: Redis) -> Sequence[SeenWorker]:
+    """All that are registered. Raises RedisError."""
+    found = [_worker(redis, key) for key in _keys(redis, "rq:workers")]
+    return [worker for worker in found if worker is not None]
+
+
+_WORKER_FIELDS = ("pid", "queues", "state", "last_heartbeat", "birth", "successful_job_count", "failed_job_count")
+_MORE_FIELDS = ("total_working_time", "version", "python_version")
+
+
+def _worker(redis: Redis, key: bytes) -> SeenWorker | None:
+    wanted = [*_WORKER_FIELDS, *_MORE_FIELDS]
+    try:
+        values: list[Any] = redis.hmget(key, wanted)
+        under_way: Any = redis.srandmember(key + b":executions")
+    except ResponseError:
+        return None
+    raw: dict[str, bytes] = {field: value for field, value in zip(wanted, values, strict=True) if value is not None}
+    said = {field: visible_line(value[:200].decode("utf-8", "replace")) for field, value in raw.items()}
+    if not said:
+        return None
+    queues = [queue for queue in said.get("queues", "").split(",") if QUEUE_NAME.fullmatch(queue)]
+    job = None
+    if under_way:
+        try:
+            job = see_job(redis, under_way.partition(b":")[0])
+        except NoSuchJobError:
+            job = None  # it has just ended
+    return SeenWorker(
+        name=key.removeprefix(b"rq:worker:").decode(),
+        pid=int(_number(said.get("pid"))) or None,
+        queues=queues,
+        state=said.get("state", "?"),
+        job=job,
+        last_heartbeat=read_moment(raw, "last_heartbeat"),
+        birth=read_moment(raw, "birth"),
+        successful_jobs=int(_number(said.get("successful_job_count"))),
+        failed_jobs=int(_number(said.get("failed_job_count"))),
+        working_time=_number(said.get("total_working_time")),
+        version=said.get("version", ""),
+        python_version=said.get("python_version", ""),
+    )
+
+
+def _keys(redis: Redis, registry: str) -> list[bytes]:
+    members: Any = redis.srandmember(registry, _MOST_LISTED)
+    return sorted(key for key in members if _WORKER_KEY.fullmatch(key))
+
+
+def _number(text: str | None) -> float:
+    return float(text) if text and re.fullmatch(r"[0-9]{1,15}(\.[0-9]{1,15})?", text) else 0.0

@@ -6,6 +6,7 @@ import click
 from sqlalchemy.exc import ProgrammingError
 
 from webhook_app.commands.options import open_database, start_process
+from webhook_app.console import say
 from webhook_app.db.finance_views import grant_statements, lock_statement
 from webhook_app.db.migrate import upgrade
 
@@ -19,7 +20,7 @@ def db() -> None:
 def db_upgrade() -> None:
     """Bring the schema up to date."""
     upgrade(start_process("db").database_url)
-    click.echo("The schema is up to date.")
+    say("The schema is up to date.")
 
 
 @db.command("grants")
@@ -37,7 +38,7 @@ def db_grants(role: str, is_applied: bool, schema: str) -> None:
     if not is_applied:
         name = database.engine.url.database or ""
         for statement in (*grant_statements(role, name, schema), lock_statement(role)):
-            click.echo(f"{statement};")
+            say(f"{statement};")
         return
     with database.write() as session:
         connection = session.connection()
@@ -48,5 +49,5 @@ def db_grants(role: str, is_applied: bool, schema: str) -> None:
             with connection.begin_nested():
                 connection.exec_driver_sql(lock_statement(role))
         except ProgrammingError:
-            click.echo(f"Only who may alter roles can add a second lock: {lock_statement(role)};", err=True)
-    click.echo(f"{role} may read the views of finance.")
+            say(f"Only who may alter roles can add a second lock: {lock_statement(role)};", err=True)
+    say(f"{role} may read the views of finance.")

@@ -8,6 +8,7 @@ import sys
 import click
 
 from webhook_app.commands.options import start_process
+from webhook_app.console import say
 from webhook_app.run.diagnosis import diagnose
 
 
@@ -16,5 +17,5 @@ def doctor() -> None:
     """Check configuration, database, migrations, Redis, clock and Proof, and say what to do."""
     findings = diagnose(start_process("doctor"), os.environ)
     for finding in findings:
-        click.echo(finding.line)
+        say(finding.line)
     sys.exit(0 if all(finding.is_well for finding in findings) else 1)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import codecs
+import io
 import os
 import sys
 from collections.abc import Callable, Generator, Iterator, Sequence
@@ -14,7 +16,9 @@ import click
 from webhook_app.adapters.table_files import FileFormat, file_name, write_table
 from webhook_app.commands.interrupts import Interrupts, held_interrupts
 from webhook_app.commands.options import filter_options, make_filter, open_database
+from webhook_app.console import say
 from webhook_app.db.database import Database
+from webhook_app.domain.text import visible
 from webhook_app.services import utc_now
 from webhook_app.usecases.finance.export import count_rows, export_columns, export_rows
 from webhook_app.usecases.finance.freshness import describe_freshness, read_freshness
@@ -58,13 +62,13 @@ def export(file_format: str, output: Path | None, force: bool, **given: Any) -> 
                 rows = _write(database, wanted, FileFormat(file_format), file, interrupts)
                 interrupts.check()
     except KeyboardInterrupt:
-        click.echo("\nInterrupted: the file is not complete, and was not kept.", err=True)
+        say("\nInterrupted: the file is not complete, and was not kept.", err=True)
         sys.exit(_INTERRUPTED)
     except BrokenPipeError:
         sys.exit(_PIPE_CLOSED)
-    click.echo(f"{rows:,} {'row' if rows == 1 else 'rows'} in {target}.", err=target == _STDOUT)
+    say(f"{rows:,} {'row' if rows == 1 else 'rows'} in {target}.", err=target == _STDOUT)
     for sentence in describe_freshness(freshness, wanted, "{:,}".format):
-        click.echo(sentence, err=True)
+        say(sentence, err=True)
 
 
 def _check_target(target: Path, force: bool) -> None:
@@ -100,12 +104,26 @@ def _open(target: Path) -> Iterator[BinaryIO]:
 def _stdout() -> Iterator[BinaryIO]:
     stdout = sys.stdout.buffer
     try:
-        yield stdout
+        yield _Terminal(stdout) if stdout.isatty() else stdout
         stdout.flush()
     except BrokenPipeError:
         # Python would try once more to flush it at its end, and complain.
         os.dup2(os.open(os.devnull, os.O_WRONLY), stdout.fileno())
         raise
+
+
+class _Terminal(io.BytesIO):
+    """A file that somebody looks at instead of keeping it: control and bidirectional characters are spelled out."""
+
+    def __init__(self, stdout: BinaryIO) -> None:
+        super().__init__()
+        self._stdout = stdout
+        self._decoder = codecs.getincrementaldecoder("utf-8")("backslashreplace")
+
+    def write(self, chunk: Any) -> int:
+        text = self._decoder.decode(chunk).replace("\r\n", "\n")
+        self._stdout.write(visible(text).encode(sys.stdout.encoding, "backslashreplace"))
+        return len(chunk)
 
 
 def _write(

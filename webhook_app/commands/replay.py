@@ -11,6 +11,7 @@ import click
 
 from webhook_app.commands.interrupts import held_interrupts
 from webhook_app.commands.options import Timestamp, check_term, open_database, shell_actor
+from webhook_app.console import say
 from webhook_app.db.database import Database
 from webhook_app.db.types import MAX_ID
 from webhook_app.models.event import Delivery
@@ -92,17 +93,17 @@ def _order(
     _confirm(preview, per_second, yes)
     ordered = order_replay(database, selection, shell_actor(), reason, utc_now(), per_second)
     if ordered.replay_id is None:
-        click.echo("Somebody else's replay came first: nothing is left to do.")
+        say("Somebody else's replay came first: nothing is left to do.")
         sys.exit(1)
     return ordered.replay_id
 
 
 def _say_preview(preview: Ordered) -> None:
-    click.echo(f"{_counted(preview.matched)} match, {preview.replayed} of them can be replayed.")
+    say(f"{_counted(preview.matched)} match, {preview.replayed} of them can be replayed.")
     for skipped in preview.skipped[:_MOST_LISTED]:
-        click.echo(f"  not {skipped.id}: {skipped.why}")
+        say(f"  not {skipped.id}: {skipped.why}")
     if len(preview.skipped) > _MOST_LISTED:
-        click.echo("  …")
+        say("  …")
 
 
 def _confirm(preview: Ordered, per_second: float, yes: bool) -> None:
@@ -112,7 +113,7 @@ def _confirm(preview: Ordered, per_second: float, yes: bool) -> None:
         raise click.UsageError("Nobody can be asked here: add --yes, or --dry-run to only look.")
     seconds = preview.replayed / per_second
     if not click.confirm(f"Replay {_counted(preview.replayed)}, about {seconds:.0f} s at {per_second:g} a second?"):
-        click.echo("Nothing was replayed.")
+        say("Nothing was replayed.")
         sys.exit(1)
 
 
@@ -121,12 +122,12 @@ def _watch(database: Database, replay_id: int, *, wait: bool) -> int:
     try:
         with held_interrupts() as interrupts:
             progress = _report(database, replay_id)
-            click.echo(f"Replay {replay_id} is ordered: {_counted(progress.replay.matched, 'transaction', '', 's')}.")
+            say(f"Replay {replay_id} is ordered: {_counted(progress.replay.matched, 'transaction', '', 's')}.")
             if not wait:
                 return 0
             progress = _follow(database, replay_id, interrupts.wait)
     except KeyboardInterrupt:
-        click.echo(
+        say(
             f"\nNo longer watched; replay {replay_id} goes on. To cancel what is not released yet: its page, "
             f"/replays/{replay_id}, or POST /api/v1/replays/{replay_id}/cancel."
         )
@@ -136,7 +137,7 @@ def _watch(database: Database, replay_id: int, *, wait: bool) -> int:
         said.append(f"{progress.skipped} skipped")
     if progress.replay.cancelled_by:
         said.append(f"cancelled by {progress.replay.cancelled_by}")
-    click.echo(", ".join(said) + ".")
+    say(", ".join(said) + ".")
     return 0 if progress.failed == 0 and not progress.replay.cancelled_by else 1
 
 
@@ -152,7 +153,7 @@ def _follow(database: Database, replay_id: int, sleep: Callable[[float], None]) 
             still = 0.0 if has_moved else still + _LOOK_EVERY
             bar.update(done - bar.pos)
             if still == _PATIENCE:
-                click.echo(
+                say(
                     f"\nNothing has moved for {_PATIENCE:.0f} s. Retries take their time; if nothing moves at all, "
                     "`webhook-app doctor` says whether worker and clock run.",
                     err=True,

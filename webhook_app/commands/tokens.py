@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from webhook_app.commands.options import open_database, shell_actor
+from webhook_app.console import say
 from webhook_app.domain.text import storable
 from webhook_app.models.role import Role
 from webhook_app.services import utc_now
@@ -29,4 +30,4 @@ def tokens() -> None:
 @click.option("--role", type=_ROLES, required=True, help="finance reads, service watches, admin may do everything.")
 def tokens_create(name: str, role: str) -> None:
     """Make an API token; it is printed once, alone on the last line."""
-    click.echo(create_token(open_database("tokens"), name, Role(role), utc_now(), shell_actor()))
+    say(create_token(open_database("tokens"), name, Role(role), utc_now(), shell_actor()))

@@ -7,6 +7,7 @@ import sys
 import click
 
 from webhook_app.commands.options import open_database, shell_actor
+from webhook_app.console import say
 from webhook_app.domain.timestamps import format_timestamp
 from webhook_app.models.account import ACCOUNT_ROLES
 from webhook_app.models.role import Role
@@ -50,9 +51,9 @@ def create(name: str, role: str, generate: bool, if_missing: bool) -> None:
         raise click.ClickException(
             f"{problem} `webhook-app users set-password` gives it a new password, `set-role` another role."
         ) from None
-    click.echo(f"{account.name} may log in with the role {account.role}.", err=is_made)
+    say(f"{account.name} may log in with the role {account.role}.", err=is_made)
     if is_made:
-        click.echo(password)
+        say(password)
 
 
 @users.command("list")
@@ -60,7 +61,7 @@ def list_all() -> None:
     """Name, role and state of every account, separated by tabs."""
     for account in accounts.list_accounts(open_database("users")):
         state = f"disabled {format_timestamp(account.disabled_at)}" if account.disabled_at else "active"
-        click.echo(f"{account.name}\t{account.role}\t{state}")
+        say(f"{account.name}\t{account.role}\t{state}")
 
 
 @users.command("set-password")
@@ -73,9 +74,9 @@ def set_password(name: str, generate: bool) -> None:
         raise click.ClickException(f"There is no account {name}; `webhook-app users list` shows those that exist.")
     password, is_made = _new_password(generate)
     accounts.set_password(database, name, password, shell_actor(), utc_now())
-    click.echo(f"{accounts.normal_name(name)} has a new password; its sessions have ended.", err=is_made)
+    say(f"{accounts.normal_name(name)} has a new password; its sessions have ended.", err=is_made)
     if is_made:
-        click.echo(password)
+        say(password)
 
 
 @users.command("set-role")
@@ -84,7 +85,7 @@ def set_password(name: str, generate: bool) -> None:
 def set_role(name: str, role: str) -> None:
     """Give an account another role; its sessions end."""
     accounts.set_role(open_database("users"), name, Role(role), shell_actor(), utc_now())
-    click.echo(f"{accounts.normal_name(name)} has the role {role}; its sessions have ended.")
+    say(f"{accounts.normal_name(name)} has the role {role}; its sessions have ended.")
 
 
 @users.command("disable")
@@ -92,7 +93,7 @@ def set_role(name: str, role: str) -> None:
 def disable(name: str) -> None:
     """Let nobody log in with an account any more; its sessions end."""
     accounts.disable(open_database("users"), name, shell_actor(), utc_now())
-    click.echo(f"{accounts.normal_name(name)} is disabled; `webhook-app users enable` takes that back.")
+    say(f"{accounts.normal_name(name)} is disabled; `webhook-app users enable` takes that back.")
 
 
 @users.command("enable")
@@ -100,7 +101,7 @@ def disable(name: str) -> None:
 def enable(name: str) -> None:
     """Let a disabled account log in again."""
     accounts.enable(open_database("users"), name, shell_actor(), utc_now())
-    click.echo(f"{accounts.normal_name(name)} may log in again.")
+    say(f"{accounts.normal_name(name)} may log in again.")
 
 
 def _new_password(generate: bool) -> tuple[str, bool]:

@@ -8,9 +8,11 @@ from dataclasses import dataclass
 from redis.exceptions import RedisError
 from sqlalchemy.exc import SQLAlchemyError
 
+from webhook_app.adapters.foreign_jobs import KEPT_FOR, count_refused
 from webhook_app.config import ConfigurationError, Settings, describe_settings
 from webhook_app.domain.failures import Failure
 from webhook_app.domain.retry_policy import Action, rule_for
+from webhook_app.domain.text import visible_line
 from webhook_app.logs import first_line
 from webhook_app.readiness import CHECKS, NotReady
 from webhook_app.services import Services, open_reconciler, open_services
@@ -34,6 +36,7 @@ def diagnose(settings: Settings, environ: Mapping[str, str]) -> list[Finding]:
         return [*findings, Finding(f"✗ configuration: {error}", is_well=False)]
     findings += [_run(name, check, services) for name, check in CHECKS.items()]
     findings.append(_run("proof", _check_proof, services))
+    findings += _find_foreign_jobs(services)
     return findings
 
 
@@ -44,7 +47,24 @@ def _run(name: str, check: Callable[[Services], None], services: Services) -> Fi
         return Finding(f"✗ {name}: {problem}", is_well=False)
     except (SQLAlchemyError, RedisError) as error:
         return Finding(f"✗ {name}: cannot be reached: {first_line(error)}", is_well=False)
+    except Exception as error:  # noqa: BLE001 - it is here to say what is wrong, whatever that is
+        return Finding(f"✗ {name}: {type(error).__name__}: {first_line(error)}", is_well=False)
     return Finding(f"✓ {name}")
+
+
+def _find_foreign_jobs(services: Services) -> list[Finding]:
+    """A finding where there are some; none where Redis cannot tell, which another finding says."""
+    try:
+        count = count_refused(services.queues.redis)
+    except RedisError:
+        return []
+    if not count:
+        return []
+    told = (
+        f"✗ jobs: {count} that are not ours were put into Redis in the last {KEPT_FOR.days} days, and refused. "
+        "Somebody else can write to it: see the failed jobs under /rq/, and docs/security.md for what they can do."
+    )
+    return [Finding(told, is_well=False)]
 
 
 def _check_proof(services: Services) -> None:
@@ -53,4 +73,4 @@ def _check_proof(services: Services) -> None:
         rule = rule_for(answer)
         if rule.action is not Action.PERMANENT:
             request_id = f" (request id {answer.request_id})" if answer.request_id else ""
-            raise NotReady(f"{answer.name}{request_id}: {answer.message} {rule.advice}")
+            raise NotReady(visible_line(f"{answer.name}{request_id}: {answer.message} {rule.advice}"))

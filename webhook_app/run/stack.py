@@ -12,10 +12,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
-import click
 from sqlalchemy import make_url
 
 from webhook_app.config import Settings, environment
+from webhook_app.console import say
 from webhook_app.logs import configure_logging
 from webhook_app.run import redis_server
 from webhook_app.run.data_folder import DataFolderInUse, holder, keep, locked, put
@@ -120,14 +120,14 @@ def _plan(settings: Settings, environ: Mapping[str, str], command: Command) -> _
 
 def _run_locked(plan: _Plan, lock: int) -> int:
     if plan.redis_fault is not None:
-        click.echo(
+        _tell(
             f"Redis at {_masked(plan.redis_url)} does not answer ({plan.redis_fault}). Starting anyway: events "
             "are kept in SQL, and worker and clock are tried again until Redis is there."
         )
     ignore_stop_signals()
     grace_seconds = plan.settings.slowest_call + 6  # more than the worker gives its own children
     with Supervisor(_children(plan), grace_seconds=grace_seconds, held_files=[lock]) as supervisor:
-        click.echo(f"Starting {', '.join(supervisor.names)} …")
+        _tell(f"Starting {', '.join(supervisor.names)} …")
         upgrade = supervisor.call(plan.command("db", "upgrade"), plan.env)
         if upgrade is None:
             return 0
@@ -141,9 +141,9 @@ def _run_locked(plan: _Plan, lock: int) -> int:
         missing = _what_is_not_ready(plan, supervisor)
         if supervisor.stop_asked:
             return 0
-        click.echo(_banner(plan, token, log_in))
+        _tell(_banner(plan, token, log_in))
         if missing:
-            click.echo(f"Not ready yet, after {READY_SECONDS:.0f} s: {missing}")
+            _tell(f"Not ready yet, after {READY_SECONDS:.0f} s: {missing}")
         supervisor.run()
     return 0
 
@@ -327,6 +327,12 @@ def _status(answer: tuple[int, bytes] | None) -> int | None:
     return answer[0] if answer else None
 
 
+def _tell(message: str) -> None:
+    with contextlib.suppress(OSError):  # that nobody reads it is no reason to stop
+        say(message)
+
+
 def _fail(message: str) -> int:
-    click.echo(message, err=True)
+    with contextlib.suppress(OSError):
+        say(message, err=True)
     return 1

@@ -7,11 +7,8 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from webhook_app.adapters.table_files.columns import Column, ColumnKind, Convert, converted_batches
 from webhook_app.domain.money import format_amount
+from webhook_app.domain.text import visible
 from webhook_app.domain.timestamps import format_timestamp
-
-#: JSON may hold these as they are, but what splits text into lines (`str.splitlines`, and with it many HTTP clients)
-#: takes them for the end of one.
-_LINE_ENDS = {"\x85": "\\u0085", "\u2028": "\\u2028", "\u2029": "\\u2029"}
 
 _encode = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode
 
@@ -23,9 +20,10 @@ def ndjson_pieces(columns: Sequence[Column], rows: Iterable[Sequence[object]]) -
     for batch in converted_batches(rows, [_CONVERTS[column.kind] for column in columns]):
         lines = [_encode(dict(zip(names, row, strict=True))) for row in batch]
         text = "\n".join([*lines, ""])
-        if not text.isascii():
-            for end, escaped in _LINE_ENDS.items():
-                text = text.replace(end, escaped)
+        # JSON may hold what splits text into lines elsewhere (`str.splitlines`, and with it many HTTP clients) and what
+        # a terminal obeys, but spelled out it means the same.
+        if not text.isascii() or "\x7f" in text:
+            text = visible(text)
         yield text.encode("utf-8", "replace")
 
 

@@ -1,48 +1,70 @@
 """`/rq/`: the RQ dashboard, for admins, with a guard before it. Requeueing there is a replay.
 
-rq-dashboard has neither log-in nor CSRF protection, answers a GET that requeues everything, opens a connection to
-Redis for each request, and fails on jobs that are not pickled. Its blueprint is one object for the whole process, so
-the guard is the application's, looks at which blueprint a request is for, and answers it: by rq-dashboard's view or by
-ours.
+Its pages and scripts are rq-dashboard's, its views are ours: rq-dashboard's have neither log-in nor CSRF protection,
+requeue everything by a GET, open a connection to Redis for each request, and believe whatever Redis holds. Its
+blueprint is one object for the whole process, so the guard is the application's, looks at which blueprint a request is
+for, and answers it.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
 import rq_dashboard
-import rq_dashboard.web
-from flask import Flask, current_app, request
+from flask import Flask, current_app, jsonify, request
 from flask.typing import ResponseReturnValue
+from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import RedisError
+from redis.exceptions import TimeoutError as RedisTimeoutError
 from rq.exceptions import NoSuchJobError
-from rq.serializers import JSONSerializer
 from werkzeug.wrappers import Response
 
 from webhook_app.adapters.queueing import MOST_SHOWN
 from webhook_app.config_values import without_passwords
+from webhook_app.domain.text import visible_line
 from webhook_app.logs import first_line, get_logger
 from webhook_app.models.role import Role
 from webhook_app.services import Services
 from webhook_app.web.errors import ApiError, error_response
 from webhook_app.web.people import refuse_others
-from webhook_app.web.redeliver.rq_answers import list_workers, requeue_all, requeue_job, show_job
+from webhook_app.web.redeliver.rq_answers import compact_queue, requeue_all, requeue_job
+from webhook_app.web.redeliver.rq_shown import (
+    list_jobs,
+    list_queues,
+    list_workers,
+    show_job,
+    show_jobs,
+    show_queues,
+    show_workers,
+    tell_job,
+)
 from webhook_app.web.requests import get_services
 
 log = get_logger()
 
 _BLUEPRINT = "rq_dashboard"
-_SAFE = ("GET", "HEAD", "OPTIONS")
 
-#: What is answered here instead of by rq-dashboard.
-_OURS = {
+#: What only shows something, and what does something: of rq-dashboard's own views none is called.
+_SHOWN: Mapping[str, Callable[..., ResponseReturnValue]] = {
+    "queues_overview": show_queues,
+    "workers_overview": show_workers,
+    "jobs_overview": show_jobs,
     "job_view": show_job,
+    "list_queues": list_queues,
+    "list_jobs": list_jobs,
+    "job_info": tell_job,
     "list_workers": list_workers,
+}
+_DONE: Mapping[str, Callable[..., ResponseReturnValue]] = {
     "requeue_job_view": requeue_job,
     "requeue_all": requeue_all,
+    "compact_queue": compact_queue,
+    # What would be deleted, the clock would show again.
+    "delete_job_view": lambda **_: jsonify(status="DISABLED"),
+    "empty_queue": lambda **_: jsonify(status="DISABLED"),
 }
 #: What needs no Redis.
 _FILES = ("static", "favicon")
@@ -62,15 +84,16 @@ _PARTS = {
 def mount_rq_dashboard(app: Flask, services: Services) -> None:
     """Mounts the dashboard over the services' Redis."""
     url = without_passwords(services.settings.redis_url or "")
-    rq_dashboard.web.config.serializer = JSONSerializer
     app.config.update(
-        RQ_DASHBOARD_REDIS_URL=(url,),  # only shown: the connection is the services' own
-        RQ_DASHBOARD_DISABLE_DELETE=True,  # what it would delete, the clock would show again
+        RQ_DASHBOARD_REDIS_URL=(url,),  # only shown: the connection is the one below
         RQ_DASHBOARD_POLL_INTERVAL=5000,
     )
+    app.redis_conn = services.queues.redis  # type: ignore[attr-defined]  # rq-dashboard wants it for its files, too
     app.register_blueprint(rq_dashboard.blueprint, url_prefix="/rq")
     app.before_request(_answer)
     app.register_error_handler(RedisError, _from_redis_error)
+    for away in (RedisConnectionError, RedisTimeoutError):
+        app.register_error_handler(away, _from_redis_away)
     app.register_error_handler(NoSuchJobError, _from_missing_job)
     app.context_processor(lambda: {"most_shown": MOST_SHOWN, "shown_redis": url})
 
@@ -86,19 +109,23 @@ def _answer() -> ResponseReturnValue | None:
     arguments = request.view_args or {}
     if endpoint in _FILES:
         return None
-    if request.method not in _SAFE:
-        _refuse_other_sites()
-    elif endpoint == "requeue_all":
-        raise ApiError(
-            405, "invalid_request", "method_not_allowed", "A link must not requeue anything: use the button."
-        )
     _check_path(arguments)
-    redis = get_services().queues.redis
-    redis.ping()  # rq-dashboard has a bare heading for a Redis that is away, we have a sentence
-    current_app.redis_conn = redis  # type: ignore[attr-defined]  # where rq-dashboard looks for it
-    view: Any = _OURS.get(endpoint) or current_app.view_functions[f"{_BLUEPRINT}.{endpoint}"]
-    answer: ResponseReturnValue = view(**arguments)
-    return answer
+    is_look = request.method in ("GET", "HEAD", "OPTIONS")
+    if not is_look:
+        _refuse_other_sites()
+    view = (_SHOWN if is_look else _DONE).get(endpoint)
+    if view is None:
+        raise ApiError(
+            405,
+            "invalid_request",
+            "method_not_allowed",
+            "A link must not do anything here: use the button.",
+            headers={"Allow": "POST, OPTIONS"},
+        )
+    if request.method == "OPTIONS":
+        return current_app.make_default_options_response()
+    get_services().queues.redis.ping()  # a page whose script would then find nothing is worse than a sentence
+    return view(**arguments)
 
 
 def _refuse_other_sites() -> None:
@@ -123,7 +150,7 @@ def _check_path(arguments: Mapping[str, Any]) -> None:
             )
 
 
-def _from_redis_error(error: RedisError) -> Response:
+def _from_redis_away(error: RedisError) -> Response:
     log.error("redis unavailable", error=first_line(error))
     return error_response(
         ApiError(
@@ -133,6 +160,20 @@ def _from_redis_error(error: RedisError) -> Response:
             "Redis cannot be reached right now, so nothing of RQ can be shown. Nothing is lost: SQL has everything, "
             "the clock reconciles by itself meanwhile, and the deliveries' own page works. Try again in 5 seconds.",
             headers={"Retry-After": "5"},
+        )
+    )
+
+
+def _from_redis_error(error: RedisError) -> Response:
+    what = visible_line(str(error)[:200]) or type(error).__name__
+    log.error("redis refused", error=what)
+    return error_response(
+        ApiError(
+            500,
+            "internal_error",
+            "redis_refused",
+            f"Redis is there, but it refused what was asked of it: {what}. Nothing is lost: SQL has everything, and "
+            "the deliveries' own page works.",
         )
     )
 

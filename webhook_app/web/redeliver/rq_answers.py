@@ -1,21 +1,20 @@
-"""What we answer on the RQ dashboard in rq-dashboard's place: where it cannot read JSON jobs, and where it requeues."""
+"""What is done on the RQ dashboard, by us in rq-dashboard's place: only jobs of ours are requeued, as a replay."""
 
 from __future__ import annotations
 
 from contextlib import suppress
 from typing import Any
 
-import rq_dashboard.web
-from flask import current_app, jsonify, render_template, url_for
+from flask import jsonify, url_for
 from flask.typing import ResponseReturnValue
 from redis.exceptions import RedisError
-from rq import Queue, Worker
-from rq.exceptions import DeserializationError, InvalidJobOperation, NoSuchJobError
+from rq.exceptions import InvalidJobOperation, NoSuchJobError
 from rq.job import Job
-from rq.serializers import JSONSerializer
-from rq.worker.base import BaseWorker
 
-from webhook_app.adapters.queueing import SHOWS_FAILED, SLOW_QUEUE
+from webhook_app.adapters.foreign_jobs import NOT_ONE_OF_OURS
+from webhook_app.adapters.queueing import MOST_SHOWN
+from webhook_app.adapters.rq_jobs import SHOWS_FAILED, SLOW_QUEUE, NotOurs, OwnJob
+from webhook_app.adapters.rq_picture import PLACES, remove_ids_without_job
 from webhook_app.models.event import Delivery
 from webhook_app.usecases.redeliver.deliveries import DeliveryFilter
 from webhook_app.usecases.redeliver.replay import DEFAULT_PER_SECOND, Selection, order_replay, replay_from_rq
@@ -25,34 +24,13 @@ from webhook_app.web.requests import get_services
 _REASON = "requeued on the RQ dashboard"
 
 
-def show_job(instance_number: int, job_id: str) -> ResponseReturnValue:
-    """rq-dashboard's page of one job, which it would only show of a pickled one. Raises NoSuchJobError."""
-    job = _fetch(job_id)
-    return render_template(
-        "rq_dashboard/job.html",
-        current_instance=instance_number,
-        instance_list=current_app.config["RQ_DASHBOARD_REDIS_URL"],
-        id=job.id,
-        rq_url_prefix=url_for("rq_dashboard.queues_overview"),
-        rq_dashboard_version=rq_dashboard.web.rq_dashboard_version,
-        rq_version=rq_dashboard.web.rq_version,
-        enable_delete=False,
-    )
-
-
-def list_workers(instance_number: int) -> ResponseReturnValue:  # noqa: ARG001 - of the path; there is one instance
-    """The workers with what each does now, in rq-dashboard's JSON."""
-    workers = Worker.all(connection=get_services().queues.redis, serializer=JSONSerializer)
-    listed = sorted(
-        (_describe(worker) for worker in workers), key=lambda one: (one["state"], one["queues"], one["name"])
-    )
-    return jsonify(workers=listed), {"Cache-Control": "no-store"}
-
-
 def requeue_job(job_id: str) -> ResponseReturnValue:
     """Replays the transaction that the job shows; a job that failed in RQ itself is queued again."""
     services = get_services()
-    job = _fetch(job_id)
+    try:
+        job = OwnJob.fetch(job_id, services.queues.redis)
+    except NotOurs as problem:
+        return _refused(f"{NOT_ONE_OF_OURS}: {problem}. It was not queued.")
     if not job.meta.get(SHOWS_FAILED):
         return _requeue_in_rq(job)
     merchant_transaction_id = str(job.args[0])
@@ -82,8 +60,10 @@ def requeue_all(queue_name: str) -> ResponseReturnValue:
     )
 
 
-def _fetch(job_id: str) -> Job:
-    return Job.fetch(job_id, connection=get_services().queues.redis, serializer=JSONSerializer)
+def compact_queue(queue_name: str) -> ResponseReturnValue:
+    """Takes ids without a job out of the queue."""
+    removed = remove_ids_without_job(get_services().queues.redis, queue_name)
+    return jsonify(status="OK", message=f"{removed} ids without a job were taken out of the queue.")
 
 
 def _requeue_in_rq(job: Job) -> ResponseReturnValue:
@@ -95,48 +75,22 @@ def _requeue_in_rq(job: Job) -> ResponseReturnValue:
 
 
 def _requeue_all_in_rq(queue_name: str) -> ResponseReturnValue:
-    registry = Queue(queue_name, connection=get_services().queues.redis, serializer=JSONSerializer).failed_job_registry
-    count = 0
-    for job_id in registry.get_job_ids(cleanup=False):
+    redis = get_services().queues.redis
+    names: Any = redis.zrange(PLACES["failed"].format(queue_name), 0, MOST_SHOWN)
+    requeued = foreign = 0
+    for name in names:
         try:
-            _fetch(job_id).requeue()
+            OwnJob.fetch(name, redis).requeue()
+            requeued += 1
+        except NotOurs:
+            foreign += 1
         except (InvalidJobOperation, NoSuchJobError):
             continue  # somebody was first
-        count += 1
-    return jsonify(status="OK", count=count, message=f"{count} jobs are queued again.")
+    message = f"{requeued} jobs are queued again."
+    if foreign:
+        message += f" {foreign} others are not ours and were not."
+    return jsonify(status="OK", count=requeued, message=message)
 
 
 def _refused(why: str) -> ResponseReturnValue:
     return jsonify(status="ERROR", message=why), 409
-
-
-def _describe(worker: BaseWorker) -> dict[str, Any]:
-    return {
-        "name": worker.name,
-        "pid": worker.pid,
-        "queues": worker.queue_names(),
-        "state": str(worker.get_state()),
-        "current_job": _describe_job(worker),
-        "last_heartbeat": rq_dashboard.web.serialize_date(worker.last_heartbeat),
-        "birth_date": rq_dashboard.web.serialize_date(worker.birth_date),
-        "successful_job_count": worker.successful_job_count,
-        "failed_job_count": worker.failed_job_count,
-        "total_working_time": worker.total_working_time,
-        "version": worker.version,
-        "python_version": worker.python_version,
-    }
-
-
-def _describe_job(worker: BaseWorker) -> str | dict[str, Any]:
-    try:
-        job = worker.get_current_job()
-        if job is None:
-            return "idle"
-        return {
-            "job_id": job.id,
-            "description": job.description,
-            "created_at": rq_dashboard.web.serialize_date(job.created_at),
-            "call_string": job.description or job.get_call_string(),
-        }
-    except (NoSuchJobError, DeserializationError):
-        return "idle"  # it has just ended

@@ -9,7 +9,7 @@ from enum import StrEnum
 from redis.exceptions import RedisError
 
 from webhook_app import __version__
-from webhook_app.adapters.queueing import FAST_QUEUE, SLOW_QUEUE
+from webhook_app.adapters.rq_jobs import FAST_QUEUE, SLOW_QUEUE
 from webhook_app.adapters.rq_workers import count_workers
 from webhook_app.db.migrate import head_revision
 from webhook_app.domain.gate import Gate

@@ -1,0 +1,76 @@
+"""Log lines: whoever wrote what is in them, nothing in them is obeyed by a terminal or passes for a line of its own."""
+
+from __future__ import annotations
+
+import io
+import json
+import logging
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from webhook_app.logs import configure_logging, get_logger
+
+HOSTILE = "a\x00\x07\x1b[2J\x7f\x9b31m\u202e\u2066\u200e\u061c\u2028\r\n23:59:59 [info] all is well"
+DANGEROUS = set(map(chr, [*range(0x20), *range(0x7F, 0xA0), 0x61C, 0x200E, 0x200F, *range(0x2028, 0x202F)]))
+DANGEROUS |= set(map(chr, range(0x2066, 0x206A)))
+
+
+def say_event() -> None:
+    get_logger().warning(HOSTILE)
+
+
+def say_value() -> None:
+    get_logger().warning("an event", text=HOSTILE, many=[HOSTILE], raw=HOSTILE.encode(), error=ValueError(HOSTILE))
+
+
+def say_name() -> None:
+    get_logger().warning("an event", **{HOSTILE: 1})
+
+
+def say_as_a_library() -> None:
+    logging.getLogger("somebody").warning("said %s", HOSTILE)
+
+
+@pytest.mark.parametrize("say", [say_event, say_value, say_name, say_as_a_library])
+@pytest.mark.parametrize("log_format", ["console", "json"])
+def test_line_stays_one_line_in_which_all_is_visible(log_format: str, say: Callable[[], None]) -> None:
+    stream = io.StringIO()
+    configure_logging(log_format, "info", "test", stream)
+    say()
+    (line,) = stream.getvalue().split("\n")[:-1]
+    assert not DANGEROUS & set(line)
+    assert "u202e" in line
+    if log_format == "json":
+        assert HOSTILE in str(list(json.loads(line).items())) or HOSTILE in "".join(map(str, _texts(json.loads(line))))
+
+
+def _texts(value: Any) -> list[str]:
+    if isinstance(value, dict):
+        return [text for pair in value.items() for part in pair for text in _texts(part)]
+    return [text for part in value for text in _texts(part)] if isinstance(value, list) else [str(value)]
+
+
+@pytest.mark.parametrize("log_format", ["console", "json"])
+def test_exception_keeps_its_lines_and_nothing_that_a_terminal_obeys(log_format: str) -> None:
+    stream = io.StringIO()
+    configure_logging(log_format, "info", "test", stream)
+    try:
+        raise ValueError(HOSTILE.replace("\r\n", " "))
+    except ValueError as error:
+        get_logger().error("it broke", exc_info=error)
+    told = stream.getvalue()
+    assert not (DANGEROUS - {"\n"}) & set(told)
+    assert "ValueError: a" in told
+
+
+class Full(io.StringIO):
+    def write(self, _text: str) -> int:
+        raise OSError(28, "No space left on device")
+
+
+def test_stream_that_takes_nothing_loses_the_line_and_nothing_else(capsys: pytest.CaptureFixture[str]) -> None:
+    configure_logging("console", "info", "test", Full())
+    get_logger().warning("lost")
+    assert capsys.readouterr().err == ""

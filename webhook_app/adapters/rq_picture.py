@@ -1,0 +1,155 @@
+"""What RQ holds, read for people to see. Whoever wrote it, nothing of it is run, and nothing breaks what shows it.
+
+Ids and names of queues that come from here are made of RQ's own characters: rq-dashboard writes them into its pages as
+HTML. Other texts are safe to show, not safe as HTML.
+"""
+
+from __future__ import annotations
+
+import base64
+import re
+import zlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from redis import Redis
+from redis.exceptions import ResponseError
+from rq.exceptions import NoSuchJobError
+
+from webhook_app.adapters.rq_jobs import (
+    JOB_ID,
+    NotOurs,
+    describe_call,
+    job_key,
+    read_fields,
+    read_moment,
+    was_refused,
+    why_not_ours,
+)
+from webhook_app.domain.text import visible, visible_line
+
+#: Where RQ keeps the jobs of a queue, by what rq-dashboard calls it. All but the first are sorted sets.
+PLACES: Mapping[str, str] = {
+    "queued": "rq:queue:{}",
+    "failed": "rq:failed:{}",
+    "deferred": "rq:deferred:{}",
+    "started": "rq:wip:{}",
+    "finished": "rq:finished:{}",
+    "scheduled": "rq:scheduled:{}",
+    "canceled": "rq:canceled:{}",
+}
+
+QUEUE_NAME = re.compile("[A-Za-z0-9_-]{1,64}")
+_MOST_LISTED = 1000
+_MOST_FAILURE = 256 * 1024
+_LONGEST = 2000
+
+
+@dataclass(frozen=True)
+class SeenJob:
+    """A job as it is shown; of one that is not ours, the description says so and why."""
+
+    id: str
+    origin: str
+    status: str
+    description: str
+    failure: str | None
+    meta: str
+    created_at: datetime | None
+    enqueued_at: datetime | None
+    started_at: datetime | None
+    ended_at: datetime | None
+
+
+def see_queues(redis: Redis) -> Mapping[str, Mapping[str, int]]:
+    """How many jobs each queue has in each of `PLACES`, by its name. Raises RedisError."""
+    members: Any = redis.srandmember("rq:queues", _MOST_LISTED)
+    keys = [_text(member) for member in members]
+    found = [key.removeprefix("rq:queue:") for key in keys if key.startswith("rq:queue:")]
+    names = sorted(name for name in found if QUEUE_NAME.fullmatch(name))
+    counts = {}
+    for name in names:
+        with redis.pipeline(transaction=False) as pipeline:
+            for place, key in PLACES.items():
+                (pipeline.llen if place == "queued" else pipeline.zcard)(key.format(name))
+            answers = pipeline.execute(raise_on_error=False)
+        counts[name] = {
+            place: count if isinstance(count, int) else 0 for place, count in zip(PLACES, answers, strict=True)
+        }
+    return counts
+
+
+def see_jobs(redis: Redis, queue: str, place: str, start: int, count: int, *, backwards: bool) -> Sequence[SeenJob]:
+    """The jobs from the `start`-th on of one of `PLACES`, those that are gone left out. Raises RedisError."""
+    key = PLACES[place].format(queue)
+    end = start + count - 1
+    if place != "queued":
+        entries: Any = redis.zrange(key, start, end, desc=backwards)
+    elif backwards:
+        entries = list(reversed(redis.lrange(key, -end - 1, -start - 1)))
+    else:
+        entries = redis.lrange(key, start, end)
+    seen = []
+    for entry in entries:
+        try:
+            seen.append(see_job(redis, entry.partition(b":")[0] if place == "started" else entry))
+        except NoSuchJobError:
+            continue
+    return seen
+
+
+def see_job(redis: Redis, name: str | bytes) -> SeenJob:
+    """Raises NoSuchJobError where Redis holds nothing under its id; RedisError."""
+    shown = _text(name)
+    try:
+        fields = read_fields(redis, name)
+        why = why_not_ours(shown, fields)
+    except NotOurs as problem:
+        fields, why = {}, str(problem)
+    described = _text(fields.get("description", b""))
+    if why is not None and not was_refused(fields):
+        described = f"not one of our jobs, {why}: {describe_call(fields)}"
+    if not JOB_ID.fullmatch(shown):
+        described = f"{described} (its id is {visible_line(shown[:100])})"
+        shown = re.sub("[^A-Za-z0-9_-]", "_", shown[:100]) or "_"
+    return SeenJob(
+        id=shown,
+        origin=_text(fields.get("origin", b""))[:100],
+        status=_text(fields.get("status", b""))[:100],
+        description=described[:_LONGEST],
+        failure=_failure(redis, name),
+        meta=_text(fields.get("meta", b""))[:_LONGEST],
+        created_at=read_moment(fields, "created_at"),
+        enqueued_at=read_moment(fields, "enqueued_at"),
+        started_at=read_moment(fields, "started_at"),
+        ended_at=read_moment(fields, "ended_at"),
+    )
+
+
+def remove_ids_without_job(redis: Redis, queue: str) -> int:
+    """Takes the ids out of the queue whose job is gone; returns how many. Raises RedisError."""
+    key = PLACES["queued"].format(queue)
+    names: Any = redis.lrange(key, 0, 10 * _MOST_LISTED)
+    with redis.pipeline(transaction=False) as pipeline:
+        for name in names:
+            pipeline.exists(job_key(name))
+        there = pipeline.execute()
+    gone = {name for name, exists in zip(names, there, strict=True) if not exists}
+    removed: list[Any] = [redis.lrem(key, 0, name) for name in gone]
+    return sum(removed)
+
+
+def _failure(redis: Redis, name: str | bytes) -> str | None:
+    """What RQ's latest note of the job says about its failure."""
+    try:
+        notes: Any = redis.xrevrange(b"rq:results:" + job_key(name).removeprefix(b"rq:job:"), count=1)
+        packed = base64.b64decode(notes[0][1][b"exc_string"])
+        return visible(zlib.decompressobj().decompress(packed, _MOST_FAILURE).decode("utf-8", "replace"))
+    except (ResponseError, ValueError, LookupError, zlib.error):
+        return None
+
+
+def _text(raw: str | bytes) -> str:
+    return visible_line(raw.decode("utf-8", "replace") if isinstance(raw, bytes) else raw)

@@ -1,0 +1,163 @@
+"""The RQ workers of the two lanes: they run our jobs alone and take no orders from Redis, to which others may write."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from typing import Any
+
+from redis import Redis
+from redis.exceptions import ResponseError
+from rq import Queue, SimpleWorker, Worker
+from rq.exceptions import DequeueTimeout, NoSuchJobError
+from rq.job import Job
+from rq.registry import StartedJobRegistry
+from rq.serializers import JSONSerializer
+from rq.utils import get_version, now
+from rq.worker.base import BaseWorker, WorkerStatus
+from rq.worker_registration import REDIS_WORKER_KEYS, WORKERS_BY_QUEUE_KEY, clean_worker_registry
+
+from webhook_app.adapters.foreign_jobs import refuse
+from webhook_app.adapters.rq_jobs import NotOurs, OwnJob
+from webhook_app.logs import get_logger
+
+log = get_logger()
+
+
+class OwnQueue(Queue):
+    """A queue from which only jobs of ours are taken; another's is refused and shown among the failed ones."""
+
+    job_class = OwnJob
+
+    @classmethod
+    def dequeue_any(
+        cls, queues: Iterable[Queue], timeout: int | None, connection: Redis, *_: Any, **__: Any
+    ) -> tuple[Job, Queue] | None:
+        """The next job; None where the queue is empty and no `timeout` was given. Raises DequeueTimeout after that
+        time, and after each job that is not run, so that the worker can say that it lives."""
+        (queue,) = queues
+        if get_version(connection) >= (6, 2, 0):
+            taken = cls.lmove(connection, queue.key, timeout)
+        else:
+            taken = cls.lpop([queue.key], timeout, connection)
+        if taken is None:
+            return None
+        name: bytes = taken[1]
+        try:
+            job = OwnJob.fetch(name, connection)
+            if job.origin == queue.name:
+                return job, queue
+            raise NotOurs(f"it is of the queue {job.origin}, not of {queue.name}")
+        except NotOurs as problem:
+            shown = refuse(connection, queue.name, name, str(problem))
+            log.warning("a job that is not ours was refused", queue=queue.name, job=shown, why=str(problem))
+        except NoSuchJobError:
+            pass  # it was taken back
+        connection.lrem(queue.intermediate_queue_key, 0, name)  # type: ignore[arg-type]  # bytes are as good
+        raise DequeueTimeout(timeout, [queue.key])
+
+    def move_dependents_to_ready(self, *_: Any, **__: Any) -> dict[str, list[str]]:
+        """No job of ours has others that wait for it."""
+        return {}
+
+
+class _LaneWorker(BaseWorker):
+    """What both lanes share."""
+
+    queue_class = OwnQueue
+    job_class = OwnJob
+
+    def bootstrap(self, *arguments: Any, **options: Any) -> None:
+        """Registers the worker, with what would hinder that out of the way."""
+        for queue in self.queues:
+            _remove_wrong_types(queue)
+        super().bootstrap(*arguments, **options)
+
+    def subscribe(self) -> None:
+        """Commands would come by Redis: to stop a job, to kill it, to end the worker. Signals do that."""
+
+    def check_for_suspension(self, burst: bool) -> None:
+        """Redis does not suspend workers either."""
+
+    def execute_job(self, job: Job, queue: Queue) -> None:
+        """Runs the job. What Redis holds beside it, such as a text where RQ keeps a list, does not end the worker."""
+        try:
+            super().execute_job(job, queue)
+        except ResponseError as error:
+            log.error("redis refused what RQ notes of a job", job=job.id, error=str(error))
+            if self.horse_pid:
+                self.kill_horse()
+                self.wait_for_horse()
+                self._horse_pid = 0
+            self.executions.clear()
+            self.connection.lrem(queue.intermediate_queue_key, 0, job.id)
+            self.set_state(WorkerStatus.IDLE)
+
+    def run_maintenance_tasks(self) -> None:
+        """RQ's housekeeping, of which only what concerns jobs of ours: those whose worker died, and workers that are
+        gone. What Redis holds that RQ never wrote does not end the worker."""
+        try:
+            for queue in self.queues:
+                if queue.acquire_maintenance_lock():
+                    _remove_wrong_types(queue)
+                    _remove_unreadable(queue)
+                    _Started(queue=queue, job_class=OwnJob).cleanup()
+                    queue.failed_job_registry.cleanup()
+                    clean_worker_registry(queue)
+                    queue.intermediate_queue.cleanup(self, queue)
+                    queue.release_maintenance_lock()  # type: ignore[no-untyped-call]  # RQ has not typed this one
+        except (ResponseError, ValueError) as error:
+            log.warning("redis holds what RQ cannot read", error=str(error))
+        self.last_cleaned_at = now()  # type: ignore[assignment]  # RQ has declared it as None
+
+
+class FastWorker(_LaneWorker, SimpleWorker):
+    """Runs its jobs in its own process."""
+
+
+class SlowWorker(_LaneWorker, Worker):
+    """Forks for each job, so that one that kills its worker kills a child."""
+
+
+class _Started(StartedJobRegistry):
+    """The jobs under way, some of which died with their worker."""
+
+    def get_queue(self) -> OwnQueue:
+        return OwnQueue(self.name, connection=self.connection, serializer=JSONSerializer)
+
+
+def _remove_wrong_types(queue: Queue) -> None:
+    """Removes what stands where RQ keeps the queue and is of another type: RQ would fail there for ever."""
+    wanted = {
+        queue.key: b"list",
+        queue.intermediate_queue_key: b"list",
+        queue.started_job_registry.key: b"zset",
+        queue.failed_job_registry.key: b"zset",
+        queue.scheduled_job_registry.key: b"zset",
+        Queue.redis_queues_keys: b"set",
+        REDIS_WORKER_KEYS: b"set",
+        WORKERS_BY_QUEUE_KEY % queue.name: b"set",
+    }
+    for key, kind in wanted.items():
+        if (found := queue.connection.type(key)) not in (kind, b"none"):
+            log.warning("redis held something else in RQ's place: removed", key=key, type=str(found))
+            queue.connection.delete(key)
+
+
+def _remove_unreadable(queue: Queue) -> None:
+    """Removes entries that RQ did not write and could not read."""
+    redis: Any = queue.connection
+    for registry, shape in ((queue.started_job_registry, _EXECUTION), (queue.failed_job_registry, _NAME)):
+        if odd := [entry for entry in redis.zrange(registry.key, 0, -1) if not shape.fullmatch(entry)]:
+            redis.zrem(registry.key, *odd)
+    for entry in redis.lrange(queue.intermediate_queue_key, 0, -1):
+        if not _NAME.fullmatch(entry):
+            redis.lrem(queue.intermediate_queue_key, 0, entry)
+    for key in (REDIS_WORKER_KEYS, WORKERS_BY_QUEUE_KEY % queue.name):
+        if odd := [entry for entry in redis.smembers(key) if not _WORKER.fullmatch(entry)]:
+            redis.srem(key, *odd)
+
+
+_NAME = re.compile(rb"[A-Za-z0-9_-]{1,200}")
+_EXECUTION = re.compile(rb"[A-Za-z0-9_-]{1,200}:[A-Za-z0-9_-]{1,200}")
+_WORKER = re.compile(rb"rq:worker:[A-Za-z0-9._-]{1,200}")
