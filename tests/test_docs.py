@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ast
+import re
 from pathlib import Path
 
 import pytest
@@ -37,3 +39,24 @@ def test_finance_page_has_every_kind_of_discrepancy(kind: str) -> None:
     words = KINDS[kind]
     row = f"| {words.name} | `{kind}` | {words.meaning} | {words.advice} |"
     assert row in (DOCS / "finance.md").read_text().splitlines()
+
+
+_NAMED = re.findall(r"`([\w/]+\.py)::(\w+)`", (DOCS / "walkthrough.md").read_text())
+
+
+@pytest.mark.parametrize(("file", "name"), [pytest.param(*named, id="::".join(named)) for named in _NAMED])
+def test_walkthrough_names_what_exists(file: str, name: str) -> None:
+    root = DOCS.parent
+    path = root / file if file.startswith("workers/") else root / "webhook_app" / file
+    defined = {
+        node.name
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef)
+    }
+    assert name in defined
+
+
+def test_walkthrough_is_under_two_pages() -> None:
+    page = (DOCS / "walkthrough.md").read_text()
+    assert len(_NAMED) > 20
+    assert len(page.split()) < 1100
