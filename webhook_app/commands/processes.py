@@ -16,7 +16,7 @@ from webhook_app.config import load_settings
 from webhook_app.run.lanes import run_children
 from webhook_app.run.stack import own_command, run_stack
 from webhook_app.run.supervisor import Child
-from webhook_app.run.web_server import serve_web
+from webhook_app.run.web_server import load_served_application, serve_web
 from webhook_app.sandbox.server import SandboxSettings, serve
 from webhook_app.services import open_reconciler, open_services
 from webhook_app.usecases.reconcile.claim import Lane
@@ -35,7 +35,7 @@ def web() -> None:
     """Serve webhooks, API and health."""
     settings = start_process("web")
     create_app(open_services(settings))  # a wrong configuration shows here, once, not in every server process
-    serve_web(settings)
+    serve_web(settings, load_served_application)
 
 
 @click.command()

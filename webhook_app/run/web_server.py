@@ -6,6 +6,7 @@ import os
 import signal
 import threading
 import time
+from collections.abc import Callable
 from functools import partial
 
 from granian import Granian
@@ -13,11 +14,13 @@ from granian.constants import HTTPModes, Interfaces
 from granian.http import HTTP1Settings
 from granian.log import LogLevels
 
+from webhook_app.app import create_app
 from webhook_app.config import Settings, load_settings
 from webhook_app.logs import configure_logging, get_logger
-from webhook_app.server.application import WebApplication
+from webhook_app.server.application import DATABASE_CONNECTIONS, ServedApplication
 from webhook_app.server.sockets import OTHER_FILES, allow_connections
-from webhook_app.server.watchdog import Reporter, Watchdog
+from webhook_app.server.watchdog import Beat, Reporter, Watchdog
+from webhook_app.services import open_services
 
 log = get_logger()
 
@@ -25,8 +28,12 @@ log = get_logger()
 _BUFFER = 64 * 1024
 
 
-def serve_web(settings: Settings) -> None:
-    """Serves until SIGTERM or SIGINT; a web worker that dies or hangs is replaced."""
+Loader = Callable[[Reporter], ServedApplication]
+
+
+def serve_web(settings: Settings, load: Loader) -> None:
+    """Serves until SIGTERM or SIGINT; a server process that dies or hangs is replaced. Each one calls `load`, which is
+    `load_served_application` or a test's own."""
     connections = allow_connections(settings.http_max_connections)
     if connections < settings.http_max_connections:
         log.warning(
@@ -52,16 +59,23 @@ def serve_web(settings: Settings) -> None:
         workers_kill_timeout=10,
         websockets=False,
         log_level=LogLevels.error,
-    ).serve(target_loader=partial(load_served_application, watchdog.reporter), wrap_loader=False)
+    ).serve(target_loader=partial(_load, load, watchdog.reporter), wrap_loader=False)
 
 
-def load_served_application(reporter: Reporter) -> WebApplication:
-    """What each server process serves. It ends soon after the process that started it, however that one ended:
-    otherwise it would go on serving, version and all, beside whatever is started next."""
-    threading.Thread(target=_end_with, args=(os.getppid(),), name="parent", daemon=True).start()
+def load_served_application(reporter: Reporter) -> ServedApplication:
+    """The product, as the environment configures it."""
     settings = load_settings(os.environ)
     configure_logging(settings.log_format, settings.log_level, "web")
-    return WebApplication(settings, reporter)
+    services = open_services(settings, pool_size=DATABASE_CONNECTIONS)
+    return ServedApplication(services, create_app(services), reporter)
+
+
+def _load(load: Loader, reporter: Reporter) -> ServedApplication:
+    """A server process ends soon after the process that started it, however that one ended: otherwise it would go on
+    serving, version and all, beside whatever is started next."""
+    threading.Thread(target=_end_with, args=(os.getppid(),), name="parent", daemon=True).start()
+    reporter.report(Beat.STARTING)
+    return load(reporter)
 
 
 def _end_with(parent: int) -> None:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 
-from webhook_app.app import create_app
-from webhook_app.config import Settings
+from flask import Flask
+
 from webhook_app.logs import get_logger
 from webhook_app.server.asgi import Receive, Scope, Send
 from webhook_app.server.bodies import Bodies
@@ -13,7 +13,7 @@ from webhook_app.server.bridge import Bridge
 from webhook_app.server.kinds import LANES
 from webhook_app.server.sockets import end_stalled_connections
 from webhook_app.server.watchdog import BEAT, Beat, Reporter
-from webhook_app.services import open_services
+from webhook_app.services import Services
 
 log = get_logger()
 
@@ -24,26 +24,25 @@ _INTAKE_CONNECTIONS = 2
 DATABASE_CONNECTIONS = sum(size.connections for size in LANES.values()) + _INTAKE_CONNECTIONS
 
 
-class WebApplication:
-    """An ASGI application with a lifespan: services open with it and are closed at its end."""
+class ServedApplication:
+    """An ASGI application with a lifespan, at whose end it closes the services."""
 
-    def __init__(self, settings: Settings, reporter: Reporter) -> None:
-        reporter.report(Beat.STARTING)
-        self._settings = settings
+    def __init__(self, services: Services, application: Flask, reporter: Reporter) -> None:
+        settings = services.settings
+        self._services = services
         self._reporter = reporter
-        self._services = open_services(settings, pool_size=DATABASE_CONNECTIONS)
-        self._bridge = Bridge(
-            create_app(self._services),
+        self.bridge = Bridge(
+            application,
             Bodies(settings.http_body_timeout, settings.http_max_bodies, settings.http_max_bodies_per_client),
             hops=settings.trusted_proxy_hops,
             ingest_budget=settings.ingest_budget,
             longest_stall=settings.http_send_timeout,
         )
-        self._services.intake.start()  # what a process that died has left in the spool waits for no new event
+        services.intake.start()  # what a process that died has left in the spool waits for no new event
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http":
-            await self._bridge(scope, receive, send)
+            await self.bridge(scope, receive, send)
         elif scope["type"] == "lifespan":
             await self._live(receive, send)
 
@@ -57,14 +56,15 @@ class WebApplication:
         await send({"type": "lifespan.shutdown.complete"})
 
     async def _beat(self) -> None:
+        settings = self._services.settings
         self._reporter.report(Beat.ALIVE)
         await asyncio.sleep(BEAT)  # the server listens by now
         try:
-            end_stalled_connections(self._settings.port, self._settings.http_send_timeout)
+            end_stalled_connections(settings.port, settings.http_send_timeout)
         except OSError as error:
             log.error("connections whose client takes nothing are not ended", error=str(error))
         while True:
-            stuck = self._bridge.takes_no_webhooks(self._settings.web_silence_limit)
+            stuck = self.bridge.takes_no_webhooks(settings.web_silence_limit)
             self._reporter.report(Beat.STUCK if stuck else Beat.ALIVE)
-            self._bridge.refusals.tell()
+            self.bridge.refusals.tell()
             await asyncio.sleep(BEAT)

@@ -33,7 +33,7 @@ log = get_logger()
 #: Seconds for which the answer of `/readyz` is remembered.
 READY_MEMORY = 1.0
 
-_ALIVE = b'{"status": "alive"}\n'
+_ALIVE = b'{"status":"alive"}\n'
 
 
 class Bridge:
@@ -56,6 +56,10 @@ class Bridge:
         }
         self.refusals = Refusals()
 
+    @property
+    def bodies_under_way(self) -> int:
+        return len(self._bodies)
+
     def takes_no_webhooks(self, seconds: float) -> bool:
         """Whether the threads for webhooks have done nothing for so long, beyond what a webhook may take."""
         longest = seconds + self._ingest_budget
@@ -63,16 +67,17 @@ class Bridge:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         request_id = uuid.uuid4().hex
-        kind, head, answer = Kind.CHEAP, None, None
+        head = Head(scope)
+        head.environ[REQUEST_ID] = request_id
+        kind = kind_of(head.method, head.path, head.query)
         stream = Stream(receive, send, self._longest_stall)
+        answer = None
         try:
-            head = Head(scope)
-            kind = kind_of(head.method, head.path, head.query)
-            head.environ[REQUEST_ID] = request_id
+            head.check()
             answer = await self._answer(kind, head, receive, stream)
         except Refused as refused:
-            self.refusals.note(kind, refused, scope["client"][0])
-            answer = refused.answer(head.path, head.get("accept")) if head else refused.answer()
+            self.refusals.note(kind, refused, head.environ["REMOTE_ADDR"])
+            answer = refused.answer(head.path, head.get("accept"))
         except ClientGone:
             log.info("answer given up: its client has gone or takes nothing", request_id=request_id)
         except Exception as error:

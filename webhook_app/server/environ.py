@@ -13,7 +13,6 @@ from urllib.parse import unquote_to_bytes
 from webhook_app.server.answers import Refused
 from webhook_app.server.asgi import Environ, Scope
 
-
 _SAME: Environ = {
     "SCRIPT_NAME": "",
     "SERVER_SOFTWARE": "webhook-app",
@@ -26,24 +25,20 @@ _SAME: Environ = {
 
 
 class Head:
-    """`environ` without its body: `wsgi.input` and CONTENT_LENGTH are still to come.
+    """`environ` without its body: `wsgi.input` and CONTENT_LENGTH of what comes in chunks are still to come.
 
     `announced`: bytes of the body as Content-Length has it; None for chunks, 0 where no body follows.
     """
 
     def __init__(self, scope: Scope) -> None:
-        """Raises Refused where the framing or the host is in doubt (RFC 9112)."""
-        self.environ = environ = _read_headers(scope)
-        # Both are the server's business, and done when the request is handed on.
-        coding, expect = (environ.pop(name, "").lower() for name in ("HTTP_TRANSFER_ENCODING", "HTTP_EXPECT"))
-        if coding not in ("", "chunked"):
-            raise Refused(400, "invalid_request", "validation_error", "The only transfer coding taken is `chunked`.")
-        # An empty Host is refused too: the server shows a missing one so. HTTP/1.0 knows none.
-        if not environ.get("HTTP_HOST") and environ["SERVER_PROTOCOL"] != "HTTP/1.0":
-            raise Refused(400, "invalid_request", "validation_error", "The request has no Host header.")
-        length = environ.get("CONTENT_LENGTH", "")
-        self.announced: int | None = int(length) if length.isdecimal() else None if coding else 0
+        self.environ, self._hosts = _read(scope)
+        # The server sees to both, and is done with them when the request is handed on.
+        self._coding, expect = (
+            self.environ.pop(name, "").lower() for name in ("HTTP_TRANSFER_ENCODING", "HTTP_EXPECT")
+        )
         self.awaits_continue = expect == "100-continue"
+        length = self.environ.get("CONTENT_LENGTH", "")
+        self.announced: int | None = int(length) if length.isdecimal() else None if self._coding else 0
 
     @property
     def method(self) -> str:
@@ -62,33 +57,50 @@ class Head:
         """A header's value, several joined; empty when there is none."""
         return str(self.environ.get(_key(name.encode()), ""))
 
+    def check(self) -> None:
+        """Raises Refused where framing or host are in doubt (RFC 9112, 3.2 and 6.1)."""
+        if self._coding not in ("", "chunked"):
+            raise _bad("The only transfer coding that is taken is `chunked`.")
+        if self._hosts > 1:
+            raise _bad("The request has more than one Host header.")
+        if not self._hosts and self.environ["SERVER_PROTOCOL"] != "HTTP/1.0":
+            raise _bad("The request has no Host header.")
 
-def _read_headers(scope: Scope) -> Environ:
-    client, server = scope["client"] or ("", "0"), scope["server"] or ("", "0")
-    environ = {
+
+def _bad(message: str) -> Refused:
+    return Refused(400, "invalid_request", "validation_error", message, closes=True)
+
+
+def _read(scope: Scope) -> tuple[Environ, int]:
+    """With the number of Host headers; an empty one is none, which is how the server shows that it is missing."""
+    client, server = scope["client"], scope["server"]
+    environ: Environ = {
         **_SAME,
         "REQUEST_METHOD": scope["method"],
         # WSGI's text: each character stands for a byte.
         "PATH_INFO": unquote_to_bytes(scope["raw_path"]).decode("latin-1"),
         "QUERY_STRING": scope["query_string"].decode("latin-1"),
-        "SERVER_PROTOCOL": "HTTP/1.0" if scope["http_version"] in ("1", "1.0") else f"HTTP/{scope['http_version']}",
+        "SERVER_PROTOCOL": "HTTP/1.0" if scope["http_version"] == "1" else f"HTTP/{scope['http_version']}",
         "SERVER_NAME": server[0],
         "SERVER_PORT": str(server[1]),
         "REMOTE_ADDR": client[0],
         "REMOTE_PORT": str(client[1]),
         "wsgi.url_scheme": scope["scheme"],
     }
+    hosts = 0
     for name, value in scope["headers"]:
         if b"_" in name:
             continue
         key, text = _key(name), value.decode("latin-1")
-        if key not in environ:
-            environ[key] = text
-        elif key == "HTTP_HOST":
-            raise Refused(400, "invalid_request", "validation_error", "The request has more than one Host header.")
-        else:
+        if key == "HTTP_HOST":
+            if not text:
+                continue
+            hosts += 1
+        if key in environ:
             environ[key] += f"{'; ' if key == 'HTTP_COOKIE' else ','}{text}"
-    return environ
+        else:
+            environ[key] = text
+    return environ, hosts
 
 
 @lru_cache(maxsize=512)
