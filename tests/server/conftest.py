@@ -22,6 +22,7 @@ def probe(sqlite_template: Path, tmp_path_factory: pytest.TempPathFactory) -> It
         "DATABASE_URL": f"sqlite:///{database}",
         "REDIS_URL": "redis://127.0.0.1:1/0",
         "TRUSTED_PROXY_HOPS": "1",
+        "INGEST_BUDGET": "0.5",
         "HTTP_HEADER_TIMEOUT": "2",
         "HTTP_BODY_TIMEOUT": "2",
         "HTTP_SEND_TIMEOUT": "2",

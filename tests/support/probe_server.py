@@ -1,16 +1,18 @@
 """Run as a program: the whole application, served as the product is, with views of its own to look inside.
 
-`python -m tests.support.probe_server`, configured by the environment. A request with the header `X-Hold: NAME` holds its
-thread, or, where the view is not reached, that of whatever answers it, until NAME is let go of.
+`python -m tests.support.probe_server`, configured by the environment. A request with the header `X-Hold: NAME` makes a
+file `held-NAME-…` in the data folder, and holds its thread until there is one called `let-go-NAME`.
 """
 
 from __future__ import annotations
 
 import itertools
 import os
-import threading
-from collections import Counter, defaultdict
+import time
+import uuid
+from collections import Counter
 from collections.abc import Iterator
+from pathlib import Path
 
 from flask import Flask, Response, request
 
@@ -38,7 +40,7 @@ def load_probe(reporter: Reporter) -> ServedApplication:
     app = create_app(services)
     counts: Counter[str] = Counter()
     served = ServedApplication(services, app, reporter)
-    _add_holds(app, counts)
+    _add_holds(app, counts, settings.data_dir)
     _add_files(app, counts)
 
     @app.route("/api/v1/echo", methods=["GET", "POST", "PUT"])
@@ -66,20 +68,18 @@ def load_probe(reporter: Reporter) -> ServedApplication:
     return served
 
 
-def _add_holds(app: Flask, counts: Counter[str]) -> None:
-    held: defaultdict[str, threading.Event] = defaultdict(threading.Event)
+def _add_holds(app: Flask, counts: Counter[str], folder: Path) -> None:
+    folder.mkdir(exist_ok=True)
 
-    @app.before_request
     def count_and_hold() -> None:
         counts["requests"] += 1
+        counts[request.path] += 1
         if name := request.headers.get("X-Hold"):
-            counts[f"held {name}"] += 1
-            held[name].wait()
+            (folder / f"held-{name}-{uuid.uuid4().hex}").touch()
+            while not (folder / f"let-go-{name}").exists():
+                time.sleep(0.02)
 
-    @app.post("/api/v1/let-go/<name>")
-    def let_go(name: str) -> dict[str, str]:
-        held.pop(name, threading.Event()).set()
-        return {}
+    app.before_request_funcs.setdefault(None, []).insert(0, count_and_hold)
 
 
 def _add_files(app: Flask, counts: Counter[str]) -> None:
@@ -93,6 +93,7 @@ def _add_files(app: Flask, counts: Counter[str]) -> None:
                     raise GoneError(SECRET)
                 if number == ends_after:
                     return
+                counts["chunks"] += 1
                 yield CHUNK
         finally:
             counts["closed"] += 1

@@ -23,7 +23,7 @@ class RawAnswer:
 class RawConnection:
     def __init__(self, connection: socket.socket) -> None:
         self.socket = connection
-        self._read = connection.makefile("rb")
+        self.file = connection.makefile("rb")
 
     def send(self, *parts: bytes) -> None:
         for part in parts:
@@ -31,10 +31,10 @@ class RawConnection:
 
     def answer(self, *, is_head: bool = False) -> RawAnswer:
         """The next answer; fails where the connection ends before its end."""
-        status_line = self._read.readline()
+        status_line = self.file.readline()
         assert status_line.startswith(b"HTTP/1."), status_line
         headers: dict[str, str] = {}
-        while line := self._read.readline().strip().decode("latin-1"):
+        while line := self.file.readline().strip().decode("latin-1"):
             name, _, value = line.partition(":")
             headers[name.lower()] = value.strip()
         status = int(status_line.split()[1])
@@ -42,7 +42,7 @@ class RawConnection:
             return RawAnswer(status, headers, b"")
         if headers.get("transfer-encoding") == "chunked":
             return RawAnswer(status, headers, b"".join(self._chunks()))
-        body = self._read.read(int(headers.get("content-length", 0)))
+        body = self.file.read(int(headers.get("content-length", 0)))
         assert len(body) == int(headers.get("content-length", 0)), "the answer is cut off"
         return RawAnswer(status, headers, body)
 
@@ -50,18 +50,18 @@ class RawConnection:
         """All that comes until the server closes the connection."""
         received = b""
         try:
-            while part := self._read.read1(65536):
+            while part := self.file.read1(65536):
                 received += part
         except ConnectionResetError:
             pass
         return received
 
     def _chunks(self) -> Iterator[bytes]:
-        while size := int(self._read.readline(), 16):
-            chunk = self._read.read(size + 2)
+        while size := int(self.file.readline(), 16):
+            chunk = self.file.read(size + 2)
             assert len(chunk) == size + 2, "the answer is cut off"
             yield chunk[:-2]
-        assert self._read.readline() == b"\r\n"
+        assert self.file.readline() == b"\r\n"
 
 
 @contextmanager
@@ -71,7 +71,9 @@ def connected(port: int, receive_buffer: int | None = None) -> Iterator[RawConne
         if receive_buffer:
             connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
         connection.connect(("127.0.0.1", port))
-        yield RawConnection(connection)
+        raw = RawConnection(connection)
+        with raw.file:
+            yield raw
 
 
 def ask(port: int, *parts: bytes) -> RawAnswer:

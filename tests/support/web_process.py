@@ -28,6 +28,12 @@ class WebProcess:
     http: urllib3.PoolManager
     pid: int
 
+    def is_up(self) -> bool:
+        try:
+            return self.http.request("GET", f"{self.url}/healthz").status == 200
+        except urllib3.exceptions.HTTPError:
+            return False
+
     def lines(self, event: str) -> list[dict[str, Any]]:
         """The lines of its log, as JSON, that tell of this."""
         lines = [json.loads(line) for line in self.log.read_text().splitlines() if line.startswith("{")]
@@ -71,10 +77,7 @@ def web_process(
 
     def is_up() -> bool:
         assert started.poll() is None, log.read_text()
-        try:
-            return http.request("GET", f"{web.url}/healthz").status == 200
-        except urllib3.exceptions.HTTPError:
-            return False
+        return web.is_up()
 
     try:
         wait_for(is_up, "web answers", 60)

@@ -48,7 +48,7 @@ LANES: Mapping[Kind, LaneSize] = {
 }
 
 #: For webhooks that found no thread in time. It asks no database.
-SPOOL = LaneSize(threads=2, places=1000, patience=5, connections=0)
+SPOOL = LaneSize(threads=2, places=1000, patience=2, connections=0)
 
 #: Passwords are checked here: 32 MiB and a quarter of a second of a core each.
 _LOG_IN = frozenset({"/login", "/account"})

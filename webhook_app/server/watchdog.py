@@ -16,6 +16,7 @@ import time
 from dataclasses import dataclass
 from enum import IntEnum
 from multiprocessing import Pipe
+from multiprocessing.connection import Connection
 
 import psutil
 
@@ -43,13 +44,13 @@ class Beat(IntEnum):
 class Reporter:
     """A web process's end of the pipe. It can be handed to a process that is forked or spawned."""
 
-    def __init__(self, writing: object) -> None:
+    def __init__(self, writing: Connection) -> None:
         self._writing = writing
 
-    def report(self, beat: Beat) -> None:
-        """Never waits: while nobody reads, or the parent is gone, nothing is reported."""
+    def report(self, beat: Beat, pid: int | None = None) -> None:
+        """Of this process, unless `pid` says otherwise. Never waits: while nobody reads, nothing is reported."""
         with contextlib.suppress(OSError):
-            os.write(self._writing.fileno(), _REPORT.pack(os.getpid(), beat))  # type: ignore[attr-defined]
+            os.write(self._writing.fileno(), _REPORT.pack(os.getpid() if pid is None else pid, beat))
 
 
 @dataclass
