@@ -29,7 +29,8 @@ MAX_BODY = 64 * 1024
 BUDGET = "webhook_app.budget"
 
 #: Refused requests that are being kept at once: it asks SQL without a budget, and the other threads are for webhooks.
-_keepers = threading.BoundedSemaphore(2)
+MOST_KEEPERS = 4
+_keepers = threading.BoundedSemaphore(MOST_KEEPERS)
 
 
 webhooks_blueprint = Blueprint("webhooks", __name__)
@@ -39,7 +40,8 @@ webhooks_blueprint = Blueprint("webhooks", __name__)
 @webhooks_blueprint.post("/webhooks/proof/<secret>")
 def receive(secret: str | None = None) -> tuple[Response, int]:
     """Answers when the event is durable: 202 for a new one, 200 for a duplicate, 202 `spooled` while SQL is away."""
-    request.max_content_length = MAX_BODY
+    # One more than is taken: what comes in chunks is cut at this limit, not refused.
+    request.max_content_length = MAX_BODY + 1
     try:
         _check_sender(secret)
         event = parse_event(_read_body())
@@ -93,12 +95,16 @@ def _sender_address() -> ipaddress.IPv4Address | ipaddress.IPv6Address:
 
 
 def _read_body() -> bytes:
+    if (request.content_length or 0) > MAX_BODY:
+        raise _too_large()
     try:
         body = request.get_data(cache=True)
     except RequestEntityTooLarge:
         raise _too_large() from None
     except ClientDisconnected:
         raise ApiError(400, "invalid_request", "decode_error", "The body ended before its announced length.") from None
+    if len(body) > MAX_BODY:
+        raise _too_large()
     return body
 
 
