@@ -182,6 +182,7 @@ def test_every_route_has_its_kind(app: Flask) -> None:
     assert kind_of("GET", "/transactions", "%71=ab") is Kind.COSTLY
     assert kind_of("GET", "/transactions", "q=&status=completed") is Kind.CHEAP
     assert kind_of("POST", "/login", "") is kind_of("POST", "/account", "") is Kind.LOG_IN
+    assert {kind_of("POST", path, "") for path in ("//webhooks/proof/", "/Webhooks/x", "/webhooks")} == {Kind.WEBHOOK}
     assert kind_of("GET", "/login", "") is kind_of("POST", "/healthz", "") is Kind.CHEAP
 
 
@@ -216,7 +217,7 @@ def test_lane_returns_what_the_work_returns_and_raises() -> None:
 
 def test_work_that_was_given_up_is_never_done() -> None:
     async def run() -> None:
-        lane = ThreadLane("test", threads=1, places=2)
+        lane = ThreadLane("test", threads=1, places=4)
         done: list[str] = []
         with busy() as (begun, stand_still):
             first = asyncio.create_task(lane.run(stand_still, patience=5))
@@ -234,6 +235,7 @@ def test_work_that_was_given_up_is_never_done() -> None:
                 await lane.run(lambda: done.append("too many"), patience=5)
         await asyncio.gather(first, second, third)
         assert done == ["second", "third"]
+        assert await lane.run(lambda: "all places are free again", patience=5)
 
     asyncio.run(run())
 

@@ -8,8 +8,8 @@ thread of the lane for its kind answers it. What needs no thread is answered on 
 from __future__ import annotations
 
 import io
+import os
 import time
-import uuid
 from collections.abc import Awaitable, Callable
 from functools import partial
 
@@ -66,7 +66,7 @@ class Bridge:
         return self._lanes[Kind.WEBHOOK].stands_still(longest) or self._spool.stands_still(longest)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        request_id = uuid.uuid4().hex
+        request_id = os.urandom(16).hex()
         head = Head(scope)
         head.environ[REQUEST_ID] = request_id
         kind = kind_of(head.method, head.path, head.query)
@@ -77,7 +77,7 @@ class Bridge:
             answer = await self._answer(kind, head, receive, stream)
         except Refused as refused:
             self.refusals.note(kind, refused, head.environ["REMOTE_ADDR"])
-            answer = refused.answer(head.path, head.get("accept"))
+            answer = refused.answer(head.path, head.get("accept")).named(request_id)
         except ClientGone:
             log.info("answer given up: its client has gone or takes nothing", request_id=request_id)
         except Exception as error:
@@ -85,15 +85,15 @@ class Bridge:
                 log.error("answer broken off", error=type(error).__name__, request_id=request_id)
             else:
                 log.exception("unexpected error", request_id=request_id)
-                answer = _FAULT.answer()
+                answer = _FAULT.answer().named(request_id)
         finally:
             stream.close()
         if answer is not None:
-            await answer.named(request_id).send(send)
+            await answer.send(send)
 
     async def _answer(self, kind: Kind, head: Head, receive: Receive, stream: Stream) -> Answer | None:
         if kind in self._on_loop:
-            return await self._on_loop[kind](head)
+            return (await self._on_loop[kind](head)).named(head.environ[REQUEST_ID])
         environ = head.environ
         try:
             body = await self._bodies.read(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+from functools import lru_cache
 
 
 def counted_client(peer: str, forwarded_for: str, hops: int) -> str | None:
@@ -16,6 +17,7 @@ def counted_client(peer: str, forwarded_for: str, hops: int) -> str | None:
     return _network(told[-hops]) if len(told) >= hops else None
 
 
+@lru_cache(maxsize=1024)
 def _network(text: str) -> str:
     """What is no address stands for itself, cut."""
     host = text.removeprefix("[").partition("]")[0] if text.startswith("[") else text

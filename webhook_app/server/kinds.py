@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
@@ -51,6 +52,8 @@ LANES: Mapping[Kind, LaneSize] = {
 #: For webhooks that found no thread in time. It asks no database.
 SPOOL = LaneSize(threads=2, places=1000, patience=2, connections=0)
 
+#: What a sender of webhooks may have meant, slashes too many included.
+_WEBHOOKS = re.compile(r"/+webhooks(?:/|$)", re.IGNORECASE)
 #: Passwords are checked here: 32 MiB and a quarter of a second of a core each.
 _LOG_IN = frozenset({"/login", "/account"})
 _COSTLY = frozenset({"/api/v1/summary", "/transaction-totals"})
@@ -60,7 +63,7 @@ _SEARCHED = frozenset({"/transactions", "/api/v1/transactions"})
 
 
 def kind_of(method: str, path: str, query: str) -> Kind:
-    if path.startswith("/webhooks/"):
+    if _WEBHOOKS.match(path):
         return Kind.WEBHOOK
     is_read = method in ("GET", "HEAD")
     if path in ("/healthz", "/readyz") and is_read:

@@ -1,6 +1,7 @@
 """Lanes: a bounded number of threads with a bounded queue for each kind of request (bulkheads).
 
-A request that has to wait waits on the event loop, where it costs no thread.
+A request that has to wait waits on the event loop, where it costs no thread. What is counted is counted there, too, so
+that no lock is needed: a thread only takes what waits, and tells when it is done.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable
+from queue import SimpleQueue
 from typing import Any, Generic, TypeVar
 
 Result = TypeVar("Result")
@@ -21,99 +23,104 @@ class LaneFull(Exception):
 
 
 class _Job(Generic[Result]):
-    def __init__(self, work: Callable[[], Result], loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(self, work: Callable[[], Result], future: asyncio.Future[Result]) -> None:
         self.work = work
-        self.future: asyncio.Future[Result] = loop.create_future()
-        self._loop = loop
+        self.future = future
+        self.result: Result | None = None
+        self.error: BaseException | None = None
+        self._chance = [None]
 
-    def run(self) -> None:
-        result, error = None, None
+    def claim(self) -> bool:
+        """True for whoever comes first: the thread that begins it, or the event loop that gives it up."""
         try:
-            result = self.work()
-        except BaseException as problem:  # noqa: BLE001 - a thread's entry point: whoever waits gets it
-            error = problem
-        with contextlib.suppress(RuntimeError):  # the event loop has ended, and nobody waits any longer
-            self._loop.call_soon_threadsafe(self._finish, result, error)
+            self._chance.pop()
+        except IndexError:
+            return False
+        return True
 
-    def _finish(self, result: Any, error: BaseException | None) -> None:
+    def settle(self) -> None:
         if self.future.done():
             return
-        if error is None:
-            self.future.set_result(result)
+        if self.error is None:
+            self.future.set_result(self.result)  # type: ignore[arg-type]  # what the work has returned
         else:
-            self.future.set_exception(error)
+            self.future.set_exception(self.error)
 
 
 class ThreadLane:
-    """`threads` at work at once and `places` to wait in. Its threads start with the first request."""
+    """`threads` at work at once and `places` to wait in. For one event loop; its threads start with the first request.
+
+    A request that was given up keeps its place until a thread finds it, so a lane that stands still refuses at once.
+    """
 
     def __init__(self, name: str, threads: int, places: int) -> None:
         self.name = name
         self._threads = threads
         self._places = places
-        self._queue: deque[_Job[Any]] = deque()
-        self._has_work = threading.Condition()
-        self._started = False
-        self._running = 0
+        self._waiting: SimpleQueue[_Job[Any]] = SimpleQueue()
+        self._ended: deque[_Job[Any]] = deque()
+        self._unfinished = 0
         self._moved_at = time.monotonic()
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._is_told = False
 
     async def run(self, work: Callable[[], Result], patience: float) -> Result:
         """What `work` returns or raises, in a thread. Raises LaneFull when it is not begun within `patience` seconds;
         then it never is."""
-        loop = asyncio.get_running_loop()
-        job = _Job(work, loop)
-        with self._has_work:
-            is_busy = self._running + len(self._queue) >= self._threads
-            if is_busy and len(self._queue) >= self._places:
-                raise LaneFull(self.name)
-            self._queue.append(job)
-            self._has_work.notify()
-        if not self._started:
+        if self._loop is None:
             self._start()
-        if not is_busy:
-            return await self._result(job)
-        timer = loop.call_later(patience, self._give_up, job)
-        try:
-            return await self._result(job)
-        finally:
-            timer.cancel()
-
-    def stands_still(self, seconds: float) -> bool:
-        """Whether all threads are at work and none has begun or finished anything for so long."""
-        with self._has_work:
-            return self._running == self._threads and time.monotonic() - self._moved_at > seconds
-
-    async def _result(self, job: _Job[Result]) -> Result:
+        assert self._loop is not None, "it was started"
+        if self._unfinished >= self._threads + self._places:
+            raise LaneFull(self.name)
+        job: _Job[Result] = _Job(work, self._loop.create_future())
+        is_busy = self._unfinished >= self._threads
+        self._unfinished += 1
+        if self._unfinished == self._threads:
+            self._moved_at = time.monotonic()
+        self._waiting.put(job)
+        timer = self._loop.call_later(patience, self._give_up, job) if is_busy else None
         try:
             return await job.future
         except asyncio.CancelledError:
-            self._give_up(job)
+            job.claim()
             raise
+        finally:
+            if timer is not None:
+                timer.cancel()
+
+    def stands_still(self, seconds: float) -> bool:
+        """Whether all threads have work and none has finished anything for so long."""
+        return self._unfinished >= self._threads and time.monotonic() - self._moved_at > seconds
 
     def _give_up(self, job: _Job[Any]) -> None:
-        with self._has_work:
-            try:
-                self._queue.remove(job)
-            except ValueError:
-                return  # it has begun
-        if not job.future.done():
-            job.future.set_exception(LaneFull(self.name))
+        if job.claim():
+            job.error = LaneFull(self.name)
+            job.settle()
 
     def _start(self) -> None:
-        self._started = True
+        self._loop = asyncio.get_running_loop()
         for number in range(self._threads):
             threading.Thread(target=self._work_for_ever, name=f"{self.name}-{number}", daemon=True).start()
 
     def _work_for_ever(self) -> None:
+        assert self._loop is not None, "it was started"
         while True:
-            with self._has_work:
-                while not self._queue:
-                    self._has_work.wait()
-                job = self._queue.popleft()
-                self._running += 1
-                self._moved_at = time.monotonic()
-            job.run()
-            with self._has_work:
-                self._running -= 1
-                self._moved_at = time.monotonic()
+            job = self._waiting.get()
+            if job.claim():
+                try:
+                    job.result = job.work()
+                except BaseException as error:  # noqa: BLE001 - a thread's entry point: whoever waits gets it
+                    job.error = error
+            self._ended.append(job)
             del job
+            if not self._is_told:  # many that end at once wake the event loop once
+                self._is_told = True
+                with contextlib.suppress(RuntimeError):  # the event loop has ended, and nobody waits any longer
+                    self._loop.call_soon_threadsafe(self._settle)
+
+    def _settle(self) -> None:
+        self._is_told = False
+        self._moved_at = time.monotonic()
+        while self._ended:
+            self._unfinished -= 1
+            self._ended.popleft().settle()

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-#: Files that a process needs besides its clients' connections: databases, Redis, logs, libraries.
+#: Files that a process may need besides its clients' connections: databases, Redis, logs, libraries.
 OTHER_FILES = 512
 
 
@@ -22,7 +22,7 @@ def allow_connections(wanted: int) -> int:
     if soft != resource.RLIM_INFINITY and soft < needed:
         soft = needed if hard == resource.RLIM_INFINITY else min(needed, hard)
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
-    return wanted if soft == resource.RLIM_INFINITY else max(1, min(wanted, soft - OTHER_FILES))
+    return wanted if soft == resource.RLIM_INFINITY else min(wanted, max(soft - OTHER_FILES, soft // 2))
 
 
 def end_stalled_connections(port: int, seconds: float) -> None:
