@@ -176,6 +176,15 @@ def test_size_is_limited_to_the_byte_for_each_route(probe: WebProcess, path: byt
                 assert error_of(answer) == (413, "invalid_request", "too_large")
 
 
+def test_body_in_thousands_of_pieces_is_refused(probe: WebProcess) -> None:
+    """Each piece costs the server as much as a request."""
+    with connected(probe.port) as connection:
+        connection.send(ECHO + CHUNKED + b"1\r\n \r\n" * 4000 + b"0\r\n\r\n")
+        assert len(connection.answer().json()["body"]) == 4000
+        connection.send(ECHO + CHUNKED + b"1\r\n \r\n" * 5000)
+        assert error_of(connection.answer()) == (400, "invalid_request", "validation_error")
+
+
 def test_far_too_large_a_body_is_refused_before_it_is_sent(probe: WebProcess) -> None:
     for announced in (b"99999999", b"9223372036854775807"):
         with connected(probe.port) as connection:

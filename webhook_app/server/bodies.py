@@ -18,6 +18,9 @@ MOST_BYTES = 64 * 1024 * 1024
 #: Bytes above the limit that are read and dropped, so that a sender who writes all before it reads learns why.
 _SLACK = 256 * 1024
 
+#: Pieces in which a body may come: each costs the event loop as much as a small request.
+_MOST_PIECES = 4096
+
 
 class BodyTooLarge(Exception):
     """`size`: bytes, as announced or as far as they were read."""
@@ -80,7 +83,7 @@ class Bodies:
 
     async def _collect(self, receive: Receive, body: _UnderWay, limit: int) -> bytes:
         parts: list[bytes] = []
-        size, is_more = 0, True
+        size, pieces, is_more = 0, 0, True
         while is_more:
             message = await receive()
             if message["type"] != "http.request":
@@ -88,6 +91,10 @@ class Bodies:
                 raise Refused(400, "invalid_request", "decode_error", early, closes=True)
             part, is_more = message.get("body", b""), message.get("more_body", False)
             size += len(part)
+            pieces += 1
+            if pieces > _MOST_PIECES:
+                words = f"The body comes in more than {_MOST_PIECES} pieces."
+                raise Refused(400, "invalid_request", "validation_error", words, closes=True)
             if size > limit + _SLACK:
                 raise BodyTooLarge(size)
             if size <= limit:
