@@ -54,6 +54,10 @@ check: lint  ## all checks: lint, then the tests
 chaos: $(VENV)/.dev  ## kills, freezes and floods everything on both databases, under 10 minutes (CHAOS_SEED=n repeats)
 	@exec $(BIN)/python -m tests.chaos $(CHAOS_ARGS)
 
+.PHONY: silence
+silence: $(VENV)/.dev  ## 1,500 silent connections of each kind beside webhooks, about 4 minutes (SILENCE_ARGS=--help)
+	@exec $(BIN)/python -m tests.silence $(SILENCE_ARGS)
+
 .PHONY: bench
 bench: $(VENV)/.dev  ## measures reading and exports at a million transactions, about 15 minutes (BENCH_ARGS=--small tries it)
 	@exec $(BIN)/python -m benchmarks $(BENCH_ARGS)

@@ -1,16 +1,14 @@
-"""The web application: `create_app` puts it together, `create_app_from_environment` is what the server starts."""
+"""The web application, put together: plain WSGI, whatever serves it."""
 
 from __future__ import annotations
 
-import os
 from typing import Any
 
 from flask import Flask
 from werkzeug.middleware.proxy_fix import ProxyFix
 
-from webhook_app.config import ConfigurationError, load_settings
-from webhook_app.logs import configure_logging
-from webhook_app.services import Services, open_services
+from webhook_app.config import ConfigurationError
+from webhook_app.services import Services
 from webhook_app.web.errors import register_error_handlers
 from webhook_app.web.finance.discrepancies import discrepancies_blueprint
 from webhook_app.web.finance.exports import exports_blueprint
@@ -25,13 +23,10 @@ from webhook_app.web.receive.webhooks import webhooks_blueprint
 from webhook_app.web.redeliver.deliveries import deliveries_blueprint
 from webhook_app.web.redeliver.rq import mount_rq_dashboard
 from webhook_app.web.requests import bind_services, name_requests
-from webhook_app.web.reserve import keep_reserve
 from webhook_app.web.streaming import limit_files
 
-#: Request threads of one web process; each may hold one database connection.
-REQUEST_THREADS = 16
-#: How many of them may hold a request that is not a webhook.
-_MOST_OTHERS = 12
+#: Bytes; a webhook may have less.
+MAX_BODY = 1024 * 1024
 
 
 def create_app(services: Services) -> Flask:
@@ -45,7 +40,7 @@ def create_app(services: Services) -> Flask:
     app = Flask(__name__, template_folder="web/templates", static_folder="web/static")
     app.secret_key = settings.secret_key
     app.json.sort_keys = False  # type: ignore[attr-defined]  # the default provider has it, its base class has not
-    app.config["MAX_CONTENT_LENGTH"] = 1024 * 1024
+    app.config["MAX_CONTENT_LENGTH"] = MAX_BODY
     hops = settings.trusted_proxy_hops
     if hops:
         wsgi: Any = ProxyFix(app.wsgi_app, x_for=hops, x_proto=hops, x_host=hops)
@@ -53,7 +48,6 @@ def create_app(services: Services) -> Flask:
     bind_services(app, services)
     name_requests(app)
     register_host_rules(app)
-    keep_reserve(app, _MOST_OTHERS)
     limit_files(app)
     app.register_blueprint(webhooks_blueprint)
     app.register_blueprint(health_blueprint)
@@ -67,14 +61,4 @@ def create_app(services: Services) -> Flask:
     register_pages(app, settings)
     mount_rq_dashboard(app, services)
     register_error_handlers(app)
-    return app
-
-
-def create_app_from_environment() -> Flask:
-    """For a WSGI server that starts a process of its own."""
-    settings = load_settings(os.environ)
-    configure_logging(settings.log_format, settings.log_level, "web")
-    services = open_services(settings, pool_size=REQUEST_THREADS)
-    app = create_app(services)
-    services.intake.start()  # what a process that died has left in the spool waits for no new event
     return app

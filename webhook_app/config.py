@@ -146,6 +146,23 @@ class Settings:
     host: str = _variable("127.0.0.1", read_listen_address, "address where web listens")
     port: int = _variable("8000", integer(1, 65535), "port where web listens")
     web_workers: int = _variable("1", integer(1, 64), "web processes")
+    web_silence_limit: float = _variable(
+        "10", number(2, 3600), "seconds after which a web process that no longer answers is replaced"
+    )
+    http_header_timeout: float = _variable(
+        "5", number(0.1, 3600), "seconds for a request's headers; an idle connection is kept as long"
+    )
+    http_body_timeout: float = _variable("5", number(0.1, 3600), "seconds for a request's whole body")
+    http_send_timeout: float = _variable(
+        "60", number(1, 3600), "seconds for which a client may take nothing of its answer"
+    )
+    http_max_connections: int = _variable(
+        "8192", integer(64, 1_000_000), "connections of one web process, idle ones too"
+    )
+    http_max_bodies: int = _variable("1024", integer(8, 1_000_000), "bodies under way in one web process")
+    http_max_bodies_per_client: int = _variable(
+        "128", integer(1, 1_000_000), "bodies under way of one client: an IPv4 address, or the /64 of one of IPv6"
+    )
     data_dir: Path = _variable(  # noqa: RUF009 - it makes a dataclass field
         "./var", read_folder, "folder of embedded databases and generated secrets", name="WEBHOOK_APP_DATA_DIR"
     )

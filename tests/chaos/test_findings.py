@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import signal
 import socket
 import sys
-import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import timedelta
 from pathlib import Path
 
@@ -22,16 +22,17 @@ from tests.support.processes import is_gone, started
 from tests.support.servers import PostgresServer
 from tests.support.waiting import wait_for
 from tests.support.work import report
-from webhook_app.app import create_app, create_app_from_environment
+from webhook_app.app import create_app
 from webhook_app.config import load_settings
 from webhook_app.db.database import Database
 from webhook_app.db.migrate import head_revision, is_older
 from webhook_app.domain.gate import Limits
 from webhook_app.models import Event, Reconciliation
 from webhook_app.models.reconciliation import State
-from webhook_app.services import Services, open_services
+from webhook_app.run.web_server import load_served_application
+from webhook_app.server.watchdog import Watchdog
+from webhook_app.services import open_services
 from webhook_app.usecases.reconcile.claim import OVERDUE, claim_due
-from webhook_app.web.requests import get_services
 
 NOBODY_LISTENS = "postgresql://u:p@127.0.0.1:1/d"
 URL = "/webhooks/proof"
@@ -66,12 +67,21 @@ def test_spool_of_a_process_that_died_is_drained_before_any_new_event(
     spool_one(tmp_path)
     for name, value in environment(tmp_path, database_url).items():
         monkeypatch.setenv(name, value)
-    app = create_app_from_environment()
-    try:
-        wait_for(lambda: count_events(database) == 1, "the spooled event is in SQL")
-    finally:
-        with app.app_context():
-            get_services().close()
+    asyncio.run(serve_until(lambda: count_events(database) == 1))
+
+
+async def serve_until(condition: Callable[[], bool]) -> None:
+    """The life of a web process, as its server calls it, without any request."""
+    served = load_served_application(Watchdog(15).reporter)
+    messages: asyncio.Queue[dict[str, str]] = asyncio.Queue()
+    answers: asyncio.Queue[dict[str, str]] = asyncio.Queue()
+    life = asyncio.create_task(served({"type": "lifespan"}, messages.get, answers.put))
+    messages.put_nowait({"type": "lifespan.startup"})
+    assert await answers.get() == {"type": "lifespan.startup.complete"}
+    await asyncio.to_thread(wait_for, condition, "the condition is met")
+    messages.put_nowait({"type": "lifespan.shutdown"})
+    assert await answers.get() == {"type": "lifespan.shutdown.complete"}
+    await life
 
 
 @pytest.fixture
@@ -102,35 +112,6 @@ def test_read_only_standby_costs_no_spooled_event(postgres: PostgresServer, stan
         assert not (tmp_path / "spool" / "refused.spool").exists()
     finally:
         services.close()
-
-
-def test_requests_that_wait_for_sql_leave_threads_to_webhooks(
-    services: Services, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    client = create_app(services)
-    go = threading.Event()
-    inside = threading.Semaphore(0)
-
-    def stand_still(_: Services) -> None:
-        inside.release()
-        go.wait(30)
-
-    monkeypatch.setattr("webhook_app.readiness.CHECKS", {"sql": stand_still})
-    waiting = [threading.Thread(target=lambda: client.test_client().get("/readyz")) for _ in range(12)]
-    for thread in waiting:
-        thread.start()
-    try:
-        assert all(inside.acquire(timeout=20) for _ in waiting)
-        refused = client.test_client().get("/readyz")
-        assert (refused.status_code, refused.json["code"]) == (503, "db_error")
-        assert refused.headers["Retry-After"]
-        assert client.test_client().get("/healthz").status_code == 200
-        assert client.test_client().post(URL, json={}).status_code == 400
-        assert client.test_client().post(URL, json=webhook()).status_code == 202
-    finally:
-        go.set()
-        for thread in waiting:
-            thread.join()
 
 
 def test_schema_of_a_later_version_is_not_older() -> None:

@@ -20,6 +20,7 @@ from webhook_app.db.database import Database
 from webhook_app.db.migrate import upgrade
 from webhook_app.models import Event
 from webhook_app.services import Services, open_services
+from webhook_app.web.receive.webhooks import BUDGET
 from webhook_app.web.requests import get_services
 
 URL = "/webhooks/proof"
@@ -117,6 +118,24 @@ def test_event_outlives_a_missing_schema(start: Start, tmp_path: Path) -> None:
     database = Database(url)
     wait_for(lambda: _events(database) == 1, "the spooled event is in SQL")
     database.close()
+
+
+def test_event_that_found_no_thread_in_time_is_spooled_though_sql_works(start: Start, database_url: str) -> None:
+    """As the server says it, when all threads for webhooks were busy for as long as a webhook may wait."""
+    database = Database(database_url)
+    client = start(database_url)
+    answer = client.post(URL, json=webhook(), environ_overrides={BUDGET: 0.0})
+    assert (answer.status_code, answer.json) == (202, {"spooled": True, "warnings": []})
+    wait_for(lambda: _events(database) == 1, "the spooled event is in SQL")
+    database.close()
+
+
+def test_that_is_an_overload_only_where_there_is_no_room_to_spool(start: Start, database_url: str) -> None:
+    client = start(database_url, SPOOL_MAX_BYTES="0")
+    answer = client.post(URL, json=webhook(), environ_overrides={BUDGET: 0.0})
+    assert (answer.status_code, answer.json["error"], answer.json["code"]) == (503, "internal_error", "overload")
+    assert int(answer.headers["Retry-After"]) > 0
+    assert client.post(URL, json=webhook(), environ_overrides={BUDGET: 2.0}).json["duplicate"] is False
 
 
 def _wait_for_failures(client: FlaskClient, number: int) -> None:

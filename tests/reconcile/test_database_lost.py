@@ -15,7 +15,8 @@ from structlog.testing import capture_logs
 
 from tests.support.clock import FakeClock
 from tests.support.sandbox import Sandbox
-from tests.support.servers import PostgresServer, wait_for
+from tests.support.servers import PostgresServer
+from tests.support.waiting import wait_for
 from tests.support.work import report, run_fast
 from webhook_app.db.database import Database
 from webhook_app.domain.status import Status

@@ -9,7 +9,7 @@ from typing import Any
 
 from sqlalchemy import event, text
 
-from tests.support.servers import wait_for
+from tests.support.waiting import wait_for
 from webhook_app.db.database import Database
 
 

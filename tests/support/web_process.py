@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,6 +26,18 @@ class WebProcess:
     port: int
     log: Path
     http: urllib3.PoolManager
+    pid: int
+
+    def is_up(self) -> bool:
+        try:
+            return self.http.request("GET", f"{self.url}/healthz").status == 200
+        except urllib3.exceptions.HTTPError:
+            return False
+
+    def lines(self, event: str) -> list[dict[str, Any]]:
+        """The lines of its log, as JSON, that tell of this."""
+        lines = [json.loads(line) for line in self.log.read_text().splitlines() if line.startswith("{")]
+        return [line for line in lines if line["event"] == event]
 
     def post(self, body: bytes | Iterator[bytes], path: str, **options: Any) -> urllib3.BaseHTTPResponse:
         return self.http.request("POST", self.url + path, body=body, **options)
@@ -41,8 +54,11 @@ class WebProcess:
 
 
 @contextmanager
-def web_process(folder: Path, variables: Mapping[str, str]) -> Iterator[WebProcess]:
-    """The process with these variables, and with its data and log in `folder`, until the end of the block."""
+def web_process(
+    folder: Path, variables: Mapping[str, str], command: Sequence[str] = ("webhook_app.cli", "web")
+) -> Iterator[WebProcess]:
+    """The process with these variables, and with its data and log in `folder`, until the end of the block. `command`: a
+    module of Python and its arguments."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -55,21 +71,16 @@ def web_process(folder: Path, variables: Mapping[str, str]) -> Iterator[WebProce
     }
     log = folder / "log"
     with log.open("wb") as output:
-        started = subprocess.Popen(
-            [sys.executable, "-m", "webhook_app.cli", "web"], env=environment, stdout=output, stderr=output
-        )
+        started = subprocess.Popen([sys.executable, "-m", *command], env=environment, stdout=output, stderr=output)
     http = urllib3.PoolManager(maxsize=32, retries=False, timeout=30)
-    web = WebProcess(f"http://127.0.0.1:{port}", port, log, http)
+    web = WebProcess(f"http://127.0.0.1:{port}", port, log, http, started.pid)
 
     def is_up() -> bool:
         assert started.poll() is None, log.read_text()
-        try:
-            return http.request("GET", f"{web.url}/healthz").status == 200
-        except urllib3.exceptions.HTTPError:
-            return False
+        return web.is_up()
 
     try:
-        wait_for(is_up, "web answers")
+        wait_for(is_up, "web answers", 60)
         yield web
     finally:
         http.clear()

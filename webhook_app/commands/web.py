@@ -6,7 +6,7 @@ import click
 
 from webhook_app.app import create_app
 from webhook_app.commands.options import start_process
-from webhook_app.run.web_server import serve_web
+from webhook_app.run.web_server import load_served_application, serve_web
 from webhook_app.services import open_services
 
 
@@ -15,4 +15,4 @@ def web() -> None:
     """Serve webhooks, API and health."""
     settings = start_process("web")
     create_app(open_services(settings))  # a wrong configuration shows here, once, not in every server process
-    serve_web(settings)
+    serve_web(settings, load_served_application)

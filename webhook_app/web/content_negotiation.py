@@ -5,13 +5,13 @@ from __future__ import annotations
 from flask import request
 
 #: What programs call. Here errors are JSON whatever is asked for, and a bearer token, never a cookie, says who calls.
-_PROGRAM_PATHS = ("/api/", "/webhooks/", "/healthz", "/readyz", "/metrics", "/openapi.json")
+PROGRAM_PATHS = ("/api/", "/webhooks/", "/healthz", "/readyz", "/metrics", "/openapi.json")
 #: Where there is an answer for both, or none at all.
 _SHARED_ENDPOINTS = (None, "overview.show")
 
 
 def is_program_path() -> bool:
-    return request.path.startswith(_PROGRAM_PATHS)
+    return request.path.startswith(PROGRAM_PATHS)
 
 
 def wants_page() -> bool:

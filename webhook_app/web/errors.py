@@ -119,6 +119,16 @@ def _from_refusal(refused: Refused) -> Response:
     return error_response(ApiError(status, *_SLUGS[status], message, fields))
 
 
+def overloaded() -> ApiError:
+    return ApiError(
+        503,
+        "internal_error",
+        "overload",
+        f"There is too much to do right now. Try again in {RETRY_AFTER} seconds.",
+        headers={"Retry-After": str(RETRY_AFTER)},
+    )
+
+
 def _from_csrf_error(error: CSRFError) -> Response:
     log.warning("form refused", reason=error.description)
     return error_response(

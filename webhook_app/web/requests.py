@@ -5,11 +5,14 @@ from __future__ import annotations
 import uuid
 
 import structlog
-from flask import Flask, Response, current_app, g
+from flask import Flask, Response, current_app, g, request
 
 from webhook_app.services import Services
 
 _EXTENSION = "webhook-app"
+
+#: Where the server puts the name that it has given the request, in the WSGI environ.
+REQUEST_ID = "webhook_app.request_id"
 
 
 def bind_services(app: Flask, services: Services) -> None:
@@ -29,7 +32,7 @@ def get_services() -> Services:
 
 
 def _name_request() -> None:
-    g.request_id = uuid.uuid4().hex
+    g.request_id = request.environ.get(REQUEST_ID) or uuid.uuid4().hex
     structlog.contextvars.clear_contextvars()
     structlog.contextvars.bind_contextvars(request_id=g.request_id)
 

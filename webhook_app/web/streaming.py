@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import threading
-import time
 from collections import deque
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -12,9 +11,7 @@ from contextlib import ExitStack
 from flask import Flask, Response, current_app, request
 
 from webhook_app.logs import get_logger
-from webhook_app.web.abort_connection import MOST_IN_SERVER, Connections, connections_of
 from webhook_app.web.errors import ApiError
-from webhook_app.web.reserve import keep_slot
 
 log = get_logger()
 
@@ -25,19 +22,15 @@ MOST_FILES = 2
 #: Seconds after which a caller may ask again for a slot.
 RETRY_AFTER = 30
 
-#: Bytes made before the answer begins: what fails in them is answered in shape, and most files are whole by then. More
-#: than the server holds back, so that the connection of what breaks off later can be told by what was written to it.
-AHEAD = 2 * MOST_IN_SERVER
-
-#: Seconds for which a client may take nothing, with its connection open, before it loses its slot.
-LONGEST_STALL = 300.0
+#: Bytes made before the answer begins: what fails in them is answered in shape, and most files are whole by then.
+AHEAD = 2 * 1024 * 1024
 
 _EXTENSION = "webhook-app-files"
 _SAFE_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]*")
 
 
 class BrokenOffError(Exception):
-    """Half of a file is out and no connection was found to cut: for a WSGI server that does it when this is raised."""
+    """Half of a file is out. A WSGI server ends the connection when an answer's body raises, and this is raised."""
 
 
 def limit_files(app: Flask) -> None:
@@ -46,11 +39,11 @@ def limit_files(app: Flask) -> None:
 
 def stream_file(chunks: Iterator[bytes], media_type: str, filename: str) -> Response:
     """An attachment whose bytes are pulled from `chunks` as the client takes them, and which is never half a file that
-    looks whole: what `chunks` raises in its first 2 MiB goes through, and later cuts the connection.
+    looks whole: what `chunks` raises in its first 2 MiB goes through, and later breaks the answer off.
 
-    `chunks` is closed when the answer is finished, failed or given up; until then it holds its request's thread, with a
-    slot of the reserve. `filename` is ASCII letters, digits, `.`, `_` and `-`, else ValueError. Raises ApiError 503
-    where as many files as a process makes are being made.
+    `chunks` is closed when the answer is finished, failed or given up; until then it holds its request's thread.
+    `filename` is ASCII letters, digits, `.`, `_` and `-`, else ValueError. Raises ApiError 503 where as many files as a
+    process makes are being made.
     """
     if not _SAFE_NAME.fullmatch(filename):
         raise ValueError("not a safe file name")
@@ -61,9 +54,7 @@ def stream_file(chunks: Iterator[bytes], media_type: str, filename: str) -> Resp
             body = iter(())
         else:
             _take_slot(held)
-            held.callback(keep_slot())
-            first, connections = _first(chunks), connections_of(request.environ)
-            body = _Body(chunks, first, held.pop_all(), connections)
+            body = _Body(chunks, _first(chunks), held.pop_all())
     response = Response(body, content_type=media_type)
     response.headers["Content-Disposition"] = f'attachment; filename="{filename}"'
     response.headers["Cache-Control"] = "no-store"
@@ -106,51 +97,28 @@ def _close(chunks: Iterator[bytes]) -> None:
 class _Body(Iterator[bytes]):
     """The answer's body, which the server pulls on the request's thread, and closes however it ended (PEP 3333)."""
 
-    def __init__(self, chunks: Iterator[bytes], first: deque[bytes], held: ExitStack, connections: Connections) -> None:
+    def __init__(self, chunks: Iterator[bytes], first: deque[bytes], held: ExitStack) -> None:
         self._chunks = chunks
         self._first = first
         self._held = held
-        self._connections = connections
         self._handed_over = 0
-        self._pulled_at = time.monotonic()
-        self._closed = threading.Event()
-        self._watched: threading.Thread | None = None
 
     def __next__(self) -> bytes:
-        self._pulled_at = time.monotonic()
-        if self._watched is None:
-            self._watched = threading.Thread(target=self._watch, name="file", daemon=True)
-            self._watched.start()
         try:
             chunk = self._first.popleft() if self._first else next(self._chunks)
         except StopIteration:
             self.close()
             raise
         except Exception as error:  # noqa: BLE001 - whatever it was, the client must not take this for the end
-            self._break_off(type(error).__name__)
-            raise StopIteration from None
+            # No message and no traceback: a database's errors tell the values that were asked for.
+            log.error("export broken off", error=type(error).__name__, bytes=self._handed_over)
+            self.close()
+            raise BrokenOffError from None
         self._handed_over += len(chunk)
         return chunk
 
     def close(self) -> None:
-        self._closed.set()
         self._held.close()
 
     def __del__(self) -> None:
         self.close()  # of an answer that something replaced, so that no server has come to know it
-
-    def _break_off(self, error: str) -> None:
-        # No message and no traceback: a database's errors tell the values that were asked for.
-        cut = self._connections.cut_off(self._handed_over)
-        log.error("export broken off", error=error, bytes=self._handed_over, connections_cut=cut)
-        self.close()
-        if not cut:
-            raise BrokenOffError from None
-
-    def _watch(self) -> None:
-        """Cuts off a client that keeps its connection and takes nothing; the server, which waits, then closes this."""
-        while not self._closed.wait(LONGEST_STALL / 10):
-            if time.monotonic() - self._pulled_at > LONGEST_STALL:
-                cut = self._connections.cut_off(self._handed_over)
-                log.warning("export given up: its client takes nothing", bytes=self._handed_over, connections_cut=cut)
-                return

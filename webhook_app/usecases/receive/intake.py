@@ -36,6 +36,10 @@ class IntakeUnavailable(Exception):
     """Neither SQL nor the spool takes the event. The message says why."""
 
 
+class IntakeOverloaded(IntakeUnavailable):
+    """SQL works, but the event had no time left to wait for it, and the spool does not take it."""
+
+
 @dataclass(frozen=True)
 class Spooled:
     """Durable in the spool; it goes into SQL by itself."""
@@ -75,28 +79,34 @@ class Intake:
                 for thread in self._threads:
                     thread.start()
 
-    def accept(self, event: ReportedEvent, request: RequestOrigin) -> Accepted | Spooled:
-        """Returns when the event is durable. Raises IntakeUnavailable."""
+    def accept(self, event: ReportedEvent, request: RequestOrigin, budget: float | None = None) -> Accepted | Spooled:
+        """Returns when the event is durable. `budget`: seconds that are left to wait for SQL; None: all of them.
+
+        Raises IntakeUnavailable.
+        """
         if not self._threads:
             self.start()
-        why = "SQL is away"
-        if not self._sql_is_away.is_set():
+        budget = self._budget_seconds if budget is None else budget
+        why, unavailable = "SQL is away", IntakeUnavailable
+        if budget <= 0:
+            why, unavailable = "too many events wait", IntakeOverloaded
+        elif not self._sql_is_away.is_set():
             waiting = _Waiting(event, request, Future())
             self._waiting.put(waiting)
             try:
-                return waiting.answer.result(self._budget_seconds)
+                return waiting.answer.result(budget)
             except FutureTimeoutError:
                 # Still waiting in line, it is taken out; under way, it may be committed yet, which makes the spooled
                 # one a duplicate, no more.
                 waiting.answer.cancel()
-                self._note_away(f"no commit within {self._budget_seconds:g} s")
+                self._note_away(f"no commit within {budget:.3g} s")
                 why = "SQL did not answer in time"
             except SQLAlchemyError as error:
                 why = first_line(error)
         try:
             self._spool.append(encode_event(event, request))
         except SpoolUnavailable as error:
-            raise IntakeUnavailable(f"{why}; {error}") from error
+            raise unavailable(f"{why}; {error}") from error
         return Spooled()
 
     def close(self) -> None:

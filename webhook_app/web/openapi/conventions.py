@@ -84,9 +84,13 @@ ERRORS: Mapping[str, dict[str, Any]] = {
         "That can no longer be done.",
         ("invalid_request", "conflict", "Replay 7 has released everything already: there is nothing to cancel."),
     ),
+    "Timeout": _error(
+        "The body did not arrive in time.",
+        ("invalid_request", "timeout", "The body did not arrive within 5 seconds."),
+    ),
     "TooLarge": _error("The body is too large.", ("invalid_request", "too_large", "The body is larger than 64 KiB.")),
     "Unavailable": _error(
-        "The database cannot be reached right now.",
+        "The database cannot be reached right now, or (`overload`) there is too much to do.",
         ("internal_error", "db_error", "The database cannot be reached right now. Try again in 5 seconds."),
         Retry_After="RetryAfter",
     ),
@@ -151,6 +155,7 @@ class Conventions(BasePlugin):
             "401": roles,
             "403": roles,
             "404": rule.arguments,
+            "408": "requestBody" in operation,
             "413": "requestBody" in operation,
             "503": True,
         }
@@ -189,7 +194,7 @@ class Conventions(BasePlugin):
                     yield from self._reachable(part)
 
 
-_USUAL = ("InvalidRequest", "Unauthorised", "Forbidden", "NotFound", "TooLarge", "Unavailable")
+_USUAL = ("InvalidRequest", "Unauthorised", "Forbidden", "NotFound", "Timeout", "TooLarge", "Unavailable")
 
 
 def _accept_dates(schema: dict[str, Any]) -> None:

@@ -84,6 +84,7 @@ def _webhook_operation(settings: Settings) -> dict[str, Any]:
         "200": _json("It had come before; nothing changes.", AcceptedSchema),
         "202": _json("It is stored, in the database or on disk.", {"oneOf": [AcceptedSchema, SpooledSchema]}),
         "400": "InvalidRequest",
+        "408": "Timeout",
         "413": "TooLarge",
         "503": "Unavailable",
     }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hmac
 import ipaddress
+import threading
 
 from flask import Blueprint, Response, jsonify, request
 from sqlalchemy.exc import SQLAlchemyError
@@ -11,18 +12,25 @@ from werkzeug.exceptions import ClientDisconnected, HTTPException, RequestEntity
 
 from webhook_app.domain.text import storable
 from webhook_app.logs import first_line, get_logger
-from webhook_app.usecases.receive.intake import IntakeUnavailable, Spooled
+from webhook_app.usecases.receive.intake import IntakeOverloaded, IntakeUnavailable, Spooled
 from webhook_app.usecases.receive.rejections import keep_rejection
-from webhook_app.web.errors import ApiError, database_unavailable
+from webhook_app.web.errors import ApiError, database_unavailable, overloaded
 from webhook_app.web.receive.event_schema import parse_event
 from webhook_app.web.receive.origin import describe_origin
 from webhook_app.web.requests import get_services
-from webhook_app.web.reserve import beside_webhooks
 
 log = get_logger()
 
 #: Bytes; Proof's example has 319.
 MAX_BODY = 64 * 1024
+
+#: Where the server puts what is left of INGEST_BUDGET, seconds, in the WSGI environ: a request may have waited for its
+#: thread. 0: no thread came free in time, so the event goes to the spool without a question to SQL.
+BUDGET = "webhook_app.budget"
+
+#: Refused requests that are being kept at once: it asks SQL without a budget, and the other threads are for webhooks.
+MOST_KEEPERS = 4
+_keepers = threading.BoundedSemaphore(MOST_KEEPERS)
 
 
 webhooks_blueprint = Blueprint("webhooks", __name__)
@@ -43,7 +51,10 @@ def receive(secret: str | None = None) -> tuple[Response, int]:
     services = get_services()
     details = {"id": event.merchant_transaction_id, "status": event.status}
     try:
-        accepted = services.intake.accept(event, describe_origin())
+        accepted = services.intake.accept(event, describe_origin(), request.environ.get(BUDGET))
+    except IntakeOverloaded as error:
+        log.error("event not taken", why=str(error), **details)
+        raise overloaded() from error
     except IntakeUnavailable as error:
         log.error("event not taken", why=str(error), **details)
         raise database_unavailable() from error
@@ -84,6 +95,8 @@ def _sender_address() -> ipaddress.IPv4Address | ipaddress.IPv6Address:
 
 
 def _read_body() -> bytes:
+    if (request.content_length or 0) > MAX_BODY:
+        raise _too_large()
     try:
         body = request.get_data(cache=True)
     except RequestEntityTooLarge:
@@ -106,20 +119,21 @@ def _reject(problem: ApiError) -> None:
     except HTTPException:  # too large, or cut off
         body = b""
     log.warning("event rejected", code=problem.code, reason=problem.message, remote_addr=request.remote_addr)
-    with beside_webhooks() as is_room:
-        try:
-            if is_room:
-                keep_rejection(
-                    get_services().database,
-                    describe_origin(),
-                    http_status=problem.http_status,
-                    error=problem.error,
-                    code=problem.code,
-                    message=storable(problem.message, 500),
-                    body=body,
-                    body_size=request.content_length or len(body),
-                )
-            else:
-                log.warning("rejected request not kept", error="too many requests wait for the database")
-        except SQLAlchemyError as error:
-            log.warning("rejected request not kept", error=first_line(error))
+    if request.environ.get(BUDGET) == 0 or not _keepers.acquire(blocking=False):
+        log.warning("rejected request not kept", error="too many requests wait for the database")
+        return
+    try:
+        keep_rejection(
+            get_services().database,
+            describe_origin(),
+            http_status=problem.http_status,
+            error=problem.error,
+            code=problem.code,
+            message=storable(problem.message, 500),
+            body=body,
+            body_size=request.content_length or len(body),
+        )
+    except SQLAlchemyError as error:
+        log.warning("rejected request not kept", error=first_line(error))
+    finally:
+        _keepers.release()

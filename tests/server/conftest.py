@@ -1,0 +1,33 @@
+"""One web process for the tests of this folder, with deadlines that are short to wait for."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.support.web_process import WebProcess, web_process
+
+PROBE = ("tests.support.probe_server",)
+
+
+@pytest.fixture(scope="session")
+def probe(sqlite_template: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[WebProcess]:
+    """The application with views of its own, see `tests/support/probe_server.py`."""
+    folder = tmp_path_factory.mktemp("probe")
+    database = folder / "test.sqlite3"
+    database.write_bytes(sqlite_template.read_bytes())
+    variables = {
+        "DATABASE_URL": f"sqlite:///{database}",
+        "REDIS_URL": "redis://127.0.0.1:1/0",
+        "TRUSTED_PROXY_HOPS": "1",
+        "INGEST_BUDGET": "0.5",
+        "HTTP_HEADER_TIMEOUT": "2",
+        "HTTP_BODY_TIMEOUT": "2",
+        "HTTP_SEND_TIMEOUT": "2",
+        "HTTP_MAX_BODIES_PER_CLIENT": "64",
+        "PYTHONPATH": str(Path(__file__).parents[2]),
+    }
+    with web_process(folder, variables, PROBE) as web:
+        yield web

@@ -1,0 +1,74 @@
+"""What a web process serves: the application behind the bridge, with a heart that beats while the event loop turns."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+
+from flask import Flask
+
+from webhook_app.logs import get_logger
+from webhook_app.server.asgi import Receive, Scope, Send
+from webhook_app.server.bodies import Bodies
+from webhook_app.server.bridge import Bridge
+from webhook_app.server.kinds import LANES
+from webhook_app.server.sockets import end_stalled_connections
+from webhook_app.server.watchdog import BEAT, Beat, Reporter
+from webhook_app.services import Services
+
+log = get_logger()
+
+#: Intake has a thread that writes and one that drains the spool.
+_INTAKE_CONNECTIONS = 2
+
+#: Database connections of a web process: enough for all lanes at once, so that none waits for another's.
+DATABASE_CONNECTIONS = sum(size.connections for size in LANES.values()) + _INTAKE_CONNECTIONS
+
+
+class ServedApplication:
+    """An ASGI application with a lifespan, at whose end it closes the services."""
+
+    def __init__(self, services: Services, application: Flask, reporter: Reporter) -> None:
+        settings = services.settings
+        self._services = services
+        self._reporter = reporter
+        self.bridge = Bridge(
+            application,
+            Bodies(settings.http_body_timeout, settings.http_max_bodies, settings.http_max_bodies_per_client),
+            hops=settings.trusted_proxy_hops,
+            ingest_budget=settings.ingest_budget,
+            longest_stall=settings.http_send_timeout,
+        )
+        services.intake.start()  # what a process that died has left in the spool waits for no new event
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http":
+            await self.bridge(scope, receive, send)
+        elif scope["type"] == "lifespan":
+            await self._live(receive, send)
+
+    async def _live(self, receive: Receive, send: Send) -> None:
+        await receive()
+        # What was loaded at the start stays for ever. Passing over it would stop all requests for 0.1 s, and often.
+        gc.collect()
+        gc.freeze()
+        heart = asyncio.create_task(self._beat())
+        await send({"type": "lifespan.startup.complete"})
+        await receive()
+        heart.cancel()
+        await asyncio.to_thread(self._services.close)
+        await send({"type": "lifespan.shutdown.complete"})
+
+    async def _beat(self) -> None:
+        settings = self._services.settings
+        self._reporter.report(Beat.ALIVE)
+        await asyncio.sleep(BEAT)  # the server listens by now
+        try:
+            end_stalled_connections(settings.port, settings.http_send_timeout)
+        except OSError as error:
+            log.error("connections whose client takes nothing are not ended", error=str(error))
+        while True:
+            stuck = self.bridge.takes_no_webhooks(settings.web_silence_limit)
+            self._reporter.report(Beat.STUCK if stuck else Beat.ALIVE)
+            self.bridge.refusals.tell()
+            await asyncio.sleep(BEAT)

@@ -1,0 +1,161 @@
+"""The bridge: the ASGI application that the server (granian) calls, over the WSGI application that Flask is.
+
+No request takes a thread before all of it is here. The event loop reads its body, with a deadline and a limit; then a
+thread of the lane for its kind answers it. What needs no thread is answered on the event loop itself (`_on_loop`):
+`/healthz`, the memory of `/readyz`, and whatever will have to wait for long.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import time
+from collections.abc import Awaitable, Callable
+from functools import partial
+
+from webhook_app.logs import get_logger
+from webhook_app.server.answers import Answer, Refused, overload
+from webhook_app.server.asgi import Environ, Receive, Scope, Send, WsgiApplication
+from webhook_app.server.bodies import Bodies, BodyTooLarge
+from webhook_app.server.clients import counted_client
+from webhook_app.server.environ import Head
+from webhook_app.server.kinds import LANES, SPOOL, Kind, body_limit, kind_of
+from webhook_app.server.lanes import LaneFull, ThreadLane
+from webhook_app.server.memory import Memory
+from webhook_app.server.refusals import Refusals
+from webhook_app.server.streams import ClientGone, Stream
+from webhook_app.server.wsgi import call_application
+from webhook_app.web.receive.webhooks import BUDGET
+from webhook_app.web.requests import REQUEST_ID
+
+log = get_logger()
+
+#: Seconds for which the answer of `/readyz` is remembered.
+READY_MEMORY = 1.0
+
+_ALIVE = b'{"status":"alive"}\n'
+
+
+class Bridge:
+    """`hops`: TRUSTED_PROXY_HOPS. `ingest_budget`, `longest_stall`: seconds."""
+
+    def __init__(
+        self, application: WsgiApplication, bodies: Bodies, *, hops: int, ingest_budget: float, longest_stall: float
+    ) -> None:
+        self._application = application
+        self._bodies = bodies
+        self._hops = hops
+        self._ingest_budget = ingest_budget
+        self._longest_stall = longest_stall
+        self._lanes = {kind: ThreadLane(kind, size.threads, size.places) for kind, size in LANES.items()}
+        self._spool = ThreadLane("spool", SPOOL.threads, SPOOL.places)
+        self._ready = Memory(READY_MEMORY)
+        self._on_loop: dict[Kind, Callable[[Head], Awaitable[Answer]]] = {
+            Kind.HEALTH: self._tell_alive,
+            Kind.READY: self._tell_ready,
+        }
+        self.refusals = Refusals()
+
+    @property
+    def bodies_under_way(self) -> int:
+        return len(self._bodies)
+
+    def takes_no_webhooks(self, seconds: float) -> bool:
+        """Whether the threads for webhooks have done nothing for so long, beyond what a webhook may take."""
+        longest = seconds + self._ingest_budget
+        return self._lanes[Kind.WEBHOOK].stands_still(longest) or self._spool.stands_still(longest)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        request_id = os.urandom(16).hex()
+        head = Head(scope)
+        head.environ[REQUEST_ID] = request_id
+        kind = kind_of(head.method, head.path, head.query)
+        stream = Stream(receive, send, self._longest_stall)
+        answer = None
+        try:
+            head.check()
+            answer = await self._answer(kind, head, receive, stream)
+        except Refused as refused:
+            self.refusals.note(kind, refused, head.environ["REMOTE_ADDR"])
+            answer = refused.answer(head.path, head.get("accept")).named(request_id)
+        except ClientGone:
+            log.info("answer given up: its client has gone or takes nothing", request_id=request_id)
+        except Exception as error:
+            if stream.is_started:
+                log.error("answer broken off", error=type(error).__name__, request_id=request_id)
+            else:
+                log.exception("unexpected error", request_id=request_id)
+                answer = _FAULT.answer().named(request_id)
+        finally:
+            stream.close()
+        if answer is not None:
+            await answer.send(send)
+
+    async def _answer(self, kind: Kind, head: Head, receive: Receive, stream: Stream) -> Answer | None:
+        if kind in self._on_loop:
+            return (await self._on_loop[kind](head)).named(head.environ[REQUEST_ID])
+        environ = head.environ
+        try:
+            body = await self._bodies.read(
+                receive,
+                limit=body_limit(kind),
+                announced=head.announced,
+                awaits_continue=head.awaits_continue,
+                client=counted_client(environ["REMOTE_ADDR"], head.get("x-forwarded-for"), self._hops),
+            )
+            size = len(body)
+        except BodyTooLarge as problem:
+            body, size = b"", problem.size  # the application says so, for it knows how, and keeps what it refuses
+        environ["wsgi.input"], environ["wsgi.input_terminated"] = io.BytesIO(body), True
+        if head.announced != 0:
+            environ["CONTENT_LENGTH"] = str(size)
+        call = partial(call_application, self._application, environ, stream)
+        if kind is Kind.WEBHOOK:
+            return await self._take_webhook(environ, call)
+        try:
+            return await self._lanes[kind].run(call, LANES[kind].patience)
+        except LaneFull:
+            raise overload("Too many requests of this kind wait already. Try again in 5 seconds.") from None
+
+    async def _take_webhook(self, environ: Environ, call: Callable[[], Answer | None]) -> Answer | None:
+        """Within its budget by SQL, else by the spool."""
+        due = time.monotonic() + self._ingest_budget
+
+        def call_in_time() -> Answer | None:
+            environ[BUDGET] = max(0.0, due - time.monotonic())
+            return call()
+
+        def call_for_spool() -> Answer | None:
+            environ[BUDGET] = 0.0
+            return call()
+
+        try:
+            return await self._lanes[Kind.WEBHOOK].run(call_in_time, self._ingest_budget)
+        except LaneFull:
+            pass
+        try:
+            return await self._spool.run(call_for_spool, SPOOL.patience)
+        except LaneFull:
+            raise overload("Too many webhooks wait, for the database and for the spool.") from None
+
+    async def _tell_alive(self, _head: Head) -> Answer:
+        return Answer(200, [(b"content-type", b"application/json")], _ALIVE)
+
+    async def _tell_ready(self, head: Head) -> Answer:
+        """A second's memory, so that no number of questions takes more than one thread."""
+        environ = {**head.environ, "REQUEST_METHOD": "GET", "wsgi.input": io.BytesIO()}
+        patience = LANES[Kind.READY].patience
+        try:
+            return await self._ready.get(partial(self._ask_ready, environ), patience)
+        except (TimeoutError, LaneFull):
+            raise overload(f"The checks have not ended within {patience:g} seconds.") from None
+
+    async def _ask_ready(self, environ: Environ) -> Answer:
+        answer = await self._lanes[Kind.READY].run(
+            partial(call_application, self._application, environ, None), LANES[Kind.READY].patience
+        )
+        assert answer is not None, "it is no stream"
+        return answer
+
+
+_FAULT = Refused(500, "internal_error", "fault", "Something went wrong here. Tell us the X-Request-Id of this answer.")

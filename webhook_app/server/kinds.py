@@ -1,0 +1,82 @@
+"""What kind of request it is, which says where it waits and runs, and how large its body may be."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from urllib.parse import parse_qsl
+
+from webhook_app.app import MAX_BODY as MAX_OTHER_BODY
+from webhook_app.web.receive.webhooks import MAX_BODY as MAX_WEBHOOK_BODY
+from webhook_app.web.receive.webhooks import MOST_KEEPERS
+
+
+class Kind(StrEnum):
+    """No kind takes another's threads, places or database connections."""
+
+    HEALTH = "health"
+    READY = "ready"
+    WEBHOOK = "webhook"
+    LOG_IN = "log-in"
+    COSTLY = "costly"
+    """A question of finance that passes over many rows."""
+    FILE = "file"
+    CHEAP = "cheap"
+    """All else."""
+
+
+@dataclass(frozen=True)
+class LaneSize:
+    """`threads` at once, `places` to wait in, for `patience` seconds; `connections`: to the database, at most."""
+
+    threads: int
+    places: int
+    patience: float
+    connections: int
+
+
+#: For each process. HEALTH needs no thread. A webhook waits no longer than INGEST_BUDGET, and then goes to SPOOL.
+LANES: Mapping[Kind, LaneSize] = {
+    # Their events are committed by a thread of their own; what needs a connection is a refusal that is kept.
+    Kind.WEBHOOK: LaneSize(threads=16, places=1000, patience=0, connections=MOST_KEEPERS),
+    Kind.READY: LaneSize(threads=1, places=1, patience=5, connections=1),
+    Kind.LOG_IN: LaneSize(threads=2, places=20, patience=3, connections=2),
+    Kind.COSTLY: LaneSize(threads=3, places=20, patience=10, connections=3),
+    # Two files are made at once; the other threads say so to whoever wants a third.
+    Kind.FILE: LaneSize(threads=4, places=20, patience=5, connections=4),
+    Kind.CHEAP: LaneSize(threads=8, places=100, patience=5, connections=8),
+}
+
+#: For webhooks that found no thread in time. It asks no database.
+SPOOL = LaneSize(threads=2, places=1000, patience=2, connections=0)
+
+#: What a sender of webhooks may have meant, slashes too many included.
+_WEBHOOKS = re.compile(r"/+webhooks(?:/|$)", re.IGNORECASE)
+#: Passwords are checked here: 32 MiB and a quarter of a second of a core each.
+_LOG_IN = frozenset({"/login", "/account"})
+_COSTLY = frozenset({"/api/v1/summary", "/transaction-totals"})
+_FILES = frozenset({"/api/v1/transactions/export", "/transactions.csv", "/transactions.ndjson", "/transactions.xlsx"})
+#: Lists, of which a search by a part of an id is costly.
+_SEARCHED = frozenset({"/transactions", "/api/v1/transactions"})
+
+
+def kind_of(method: str, path: str, query: str) -> Kind:
+    if _WEBHOOKS.match(path):
+        return Kind.WEBHOOK
+    is_read = method in ("GET", "HEAD")
+    if path in ("/healthz", "/readyz") and is_read:
+        return Kind.HEALTH if path == "/healthz" else Kind.READY
+    if path in _LOG_IN and method == "POST":
+        return Kind.LOG_IN
+    if path in _FILES:
+        return Kind.FILE
+    if path in _COSTLY or (path in _SEARCHED and any(name == "q" for name, _ in parse_qsl(query))):
+        return Kind.COSTLY
+    return Kind.CHEAP
+
+
+def body_limit(kind: Kind) -> int:
+    """Bytes."""
+    return MAX_WEBHOOK_BODY if kind is Kind.WEBHOOK else MAX_OTHER_BODY
