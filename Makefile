@@ -54,6 +54,10 @@ check: lint  ## all checks: lint, then the tests
 chaos: $(VENV)/.dev  ## kills, freezes and floods everything on both databases, under 10 minutes (CHAOS_SEED=n repeats)
 	@exec $(BIN)/python -m tests.chaos $(CHAOS_ARGS)
 
+.PHONY: fuzz
+fuzz: $(VENV)/.dev  ## sends 10,000 hostile requests to a real web process on each database, about 10 minutes (FUZZ_ARGS)
+	@exec $(BIN)/python -m tests.fuzz $(FUZZ_ARGS)
+
 .PHONY: bench
 bench: $(VENV)/.dev  ## measures reading and exports at a million transactions, about 15 minutes (BENCH_ARGS=--small tries it)
 	@exec $(BIN)/python -m benchmarks $(BENCH_ARGS)
