@@ -58,6 +58,10 @@ chaos: $(VENV)/.dev  ## kills, freezes and floods everything on both databases, 
 silence: $(VENV)/.dev  ## 1,500 silent connections of each kind beside webhooks, about 4 minutes (SILENCE_ARGS=--help)
 	@exec $(BIN)/python -m tests.silence $(SILENCE_ARGS)
 
+.PHONY: fuzz
+fuzz: $(VENV)/.dev  ## sends 10,000 hostile requests to a real web process on each database, about 10 minutes (FUZZ_ARGS)
+	@exec $(BIN)/python -m tests.fuzz $(FUZZ_ARGS)
+
 .PHONY: bench
 bench: $(VENV)/.dev  ## measures reading and exports at a million transactions, about 15 minutes (BENCH_ARGS=--small tries it)
 	@exec $(BIN)/python -m benchmarks $(BENCH_ARGS)
