@@ -40,12 +40,18 @@ def take_away(database: Database, request: pytest.FixtureRequest) -> Iterator[Ca
         yield lambda: let_in(False)
         let_in(True)
         return
-    # As long as the product waits for a lock, but shorter.
-    event.listen(database.engine, "connect", lambda connection, _: connection.execute("PRAGMA busy_timeout = 50"))
+    # It waits for a lock as the product does, but not for as long.
+    event.listen(database.engine, "connect", _wait_shortly)
     database.engine.dispose()
     other = sqlite3.connect(url.database or "", isolation_level=None, check_same_thread=False)
     yield lambda: other.execute("BEGIN EXCLUSIVE") and None
     other.close()
+    event.remove(database.engine, "connect", _wait_shortly)
+    database.engine.dispose()
+
+
+def _wait_shortly(connection: sqlite3.Connection, _record: object) -> None:
+    connection.execute("PRAGMA busy_timeout = 50")
 
 
 @pytest.mark.parametrize("count", [1, 3])
