@@ -5,22 +5,19 @@ from __future__ import annotations
 import random
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 
 from webhook_app.adapters.proof import ProofClient
 from webhook_app.adapters.queueing import Queues, Waker, connect_redis
 from webhook_app.adapters.spool import Spool
 from webhook_app.config import ConfigurationError, Settings
 from webhook_app.db.database import Database
+from webhook_app.domain.timestamps import utc_now
 from webhook_app.usecases.receive.intake import Intake
 from webhook_app.usecases.reconcile.decisions import Policy
 from webhook_app.usecases.reconcile.reconciler import Reconciler
 
 Clock = Callable[[], datetime]
-
-
-def utc_now() -> datetime:
-    return datetime.now(UTC)
 
 
 @dataclass(frozen=True)

@@ -21,8 +21,9 @@ from tests.support.failures import fail, ingest
 from tests.support.sandbox import Sandbox
 from tests.support.work import run_fast
 from webhook_app.cli import cli
+from webhook_app.domain.timestamps import utc_now
 from webhook_app.models import Replay
-from webhook_app.services import Services, utc_now
+from webhook_app.services import Services
 from webhook_app.usecases.reconcile.reconciler import Reconciler
 from webhook_app.usecases.redeliver.replay_release import release_replays
 

@@ -7,9 +7,9 @@ import asyncio
 import pytest
 
 from webhook_app.server import bodies
-from webhook_app.server.answers import Refused
 from webhook_app.server.asgi import Message
 from webhook_app.server.bodies import Bodies, BodyTooLarge
+from webhook_app.server.responses import RequestError
 
 
 class Sender:
@@ -33,7 +33,7 @@ class Sender:
         if not self.read.done():
             return False
         error = self.read.exception()
-        assert isinstance(error, Refused)
+        assert isinstance(error, RequestError)
         assert (error.status, error.code, error.closes) == (503, "overload", True)
         return True
 
@@ -114,7 +114,7 @@ def test_body_that_is_late_is_a_timeout() -> None:
     async def run() -> None:
         late = Sender(Bodies(seconds=0.01, most=10, most_per_client=10))
         await late.sends(b"{")
-        with pytest.raises(Refused) as refused:
+        with pytest.raises(RequestError) as refused:
             await late.read
         assert (refused.value.status, refused.value.code, refused.value.closes) == (408, "timeout", True)
 

@@ -10,10 +10,10 @@ from wsgiref.validate import validator
 
 import pytest
 
-from webhook_app.server.answers import Answer
 from webhook_app.server.asgi import Environ, Scope
 from webhook_app.server.clients import counted_client
 from webhook_app.server.environ import Head
+from webhook_app.server.responses import Response
 from webhook_app.server.wsgi import call_application
 
 StartResponse = Callable[..., Callable[[bytes], object]]
@@ -35,7 +35,7 @@ def scope(*headers: tuple[bytes, bytes], **changes: Any) -> Scope:
     }
 
 
-def call(application: Callable[[Environ, StartResponse], Iterable[bytes]], body: bytes = b"hello") -> Answer:
+def call(application: Callable[[Environ, StartResponse], Iterable[bytes]], body: bytes = b"hello") -> Response:
     environ = Head(scope((b"content-length", str(len(body)).encode()), (b"content-type", b"text/plain"))).environ
     environ["wsgi.input"] = io.BytesIO(body)
     answer = call_application(application, environ, None)

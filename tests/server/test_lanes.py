@@ -98,7 +98,7 @@ def test_full_lane_takes_nothing_of_the_others(probe: WebProcess, kind: Kind) ->
         if kind is Kind.READY:
             held.hold_readiness()
         else:
-            held.add(kind, size.threads + size.places)
+            held.add(kind, size.threads + size.most_waiting)
             held.wait_for(size.threads)
         for other, (_, statuses) in REQUESTS.items():
             if other is not kind:
@@ -114,10 +114,10 @@ def test_one_too_many_is_an_overload_and_whoever_waited_is_answered(probe: WebPr
     with holding(probe) as held:
         running = held.add(kind, size.threads)
         held.wait_for(size.threads)
-        others = held.add(kind, size.places)
+        others = held.add(kind, size.most_waiting)
         while not (answered := select.select([each.socket for each in others], [], [], 0.2)[0]):
             others += held.add(kind, 1)
-        assert len(others) > size.places
+        assert len(others) > size.most_waiting
         assert is_overload(next(each for each in others if each.socket in answered).answer())
         held.let_go()
         assert {each.answer().status for each in running} == set(REQUESTS[kind][1])
@@ -206,7 +206,7 @@ def busy() -> Iterator[tuple[threading.Semaphore, Busy]]:
 
 def test_lane_returns_what_the_work_returns_and_raises() -> None:
     async def run() -> None:
-        lane = ThreadLane("test", threads=1, places=1)
+        lane = ThreadLane("test", threads=1, most_waiting=1)
         assert await lane.run(lambda: 7, patience=5) == 7
         with pytest.raises(ZeroDivisionError):
             await lane.run(lambda: 1 // 0, patience=5)
@@ -217,7 +217,7 @@ def test_lane_returns_what_the_work_returns_and_raises() -> None:
 
 def test_work_that_was_given_up_is_never_done() -> None:
     async def run() -> None:
-        lane = ThreadLane("test", threads=1, places=4)
+        lane = ThreadLane("test", threads=1, most_waiting=4)
         done: list[str] = []
         with busy() as (begun, stand_still):
             first = asyncio.create_task(lane.run(stand_still, patience=5))
@@ -242,7 +242,7 @@ def test_work_that_was_given_up_is_never_done() -> None:
 
 def test_lane_stands_still_when_all_its_threads_do() -> None:
     async def run() -> None:
-        lane = ThreadLane("test", threads=2, places=1)
+        lane = ThreadLane("test", threads=2, most_waiting=1)
         assert not lane.stands_still(0)
         with busy() as (begun, stand_still):
             tasks = [asyncio.create_task(lane.run(stand_still, patience=5))]

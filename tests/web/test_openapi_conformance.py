@@ -18,8 +18,9 @@ from tests.support.admin_states import fill
 from tests.support.clock import FakeClock
 from tests.support.sandbox import Sandbox
 from tests.support.web_process import WebProcess, web_process
+from webhook_app.domain.timestamps import utc_now
 from webhook_app.models.role import Role
-from webhook_app.services import Services, utc_now
+from webhook_app.services import Services
 from webhook_app.usecases.access.tokens import create_token
 from webhook_app.usecases.heartbeats import CLOCK, beat
 from webhook_app.usecases.reconcile.reconciler import Reconciler

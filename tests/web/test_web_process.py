@@ -13,9 +13,9 @@ from sqlalchemy import func, select
 from tests.support.events import DOCUMENTED_ID, webhook
 from tests.support.web_process import WebProcess, web_process
 from webhook_app.db.database import Database
+from webhook_app.domain.timestamps import utc_now
 from webhook_app.models import Event, Receipt, Reconciliation, Rejection
 from webhook_app.models.role import Role
-from webhook_app.services import utc_now
 from webhook_app.usecases.access.tokens import create_token
 from webhook_app.web.receive.webhooks import MAX_BODY
 

@@ -23,9 +23,10 @@ from tests.support.work import report, row, shown
 from webhook_app.adapters.queueing import MOST_DISPATCHED, MOST_SHOWN, Queues, connect_redis
 from webhook_app.domain.retry_policy import Blame
 from webhook_app.domain.status import Status
+from webhook_app.domain.timestamps import utc_now
 from webhook_app.models import Heartbeat, Reconciliation
 from webhook_app.models.reconciliation import State
-from webhook_app.services import Services, utc_now
+from webhook_app.services import Services
 from webhook_app.usecases.reconcile.claim import claim_due
 from webhook_app.usecases.reconcile.reconciler import Reconciler
 from webhook_app.usecases.reconcile.stored_gate import lock_gate, store_gate

@@ -20,8 +20,9 @@ from tests.support.work import attempts, report, row, rows
 from webhook_app.adapters import rq_jobs
 from webhook_app.adapters.rq_jobs import FAST_QUEUE, SLOW_QUEUE
 from webhook_app.domain.status import Status
+from webhook_app.domain.timestamps import utc_now
 from webhook_app.sandbox.faults import Order
-from webhook_app.services import Services, utc_now
+from webhook_app.services import Services
 from webhook_app.usecases.reconcile.claim import Lane
 from workers.clock import run_once
 from workers.start import QUEUES

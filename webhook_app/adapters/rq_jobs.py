@@ -167,8 +167,8 @@ class OwnJob(Job):
         self.timeout, self.result_ttl, self.failure_ttl = JOB_TIMEOUT, 0, FAILURE_TTL
         self.description = visible_line(fields.get("description", b"").decode("utf-8", "replace"))
         self._status = _status(fields)
-        self.created_at = read_moment(fields, "created_at") or self.created_at
-        self.enqueued_at = read_moment(fields, "enqueued_at")
+        self.created_at = read_timestamp(fields, "created_at") or self.created_at
+        self.enqueued_at = read_timestamp(fields, "enqueued_at")
 
     def restore(self, raw_data: Any) -> Any:
         """RQ's way of believing a whole hash."""
@@ -234,7 +234,7 @@ class OwnJob(Job):
         return _status({"status": stored})
 
 
-def read_moment(fields: Mapping[str, bytes], name: str) -> datetime | None:
+def read_timestamp(fields: Mapping[str, bytes], name: str) -> datetime | None:
     """None where there is none or it cannot be read."""
     try:
         return str_to_date(fields[name])

@@ -24,14 +24,14 @@ from webhook_app.adapters.rq_jobs import (
     describe_call,
     job_key,
     read_fields,
-    read_moment,
+    read_timestamp,
     was_refused,
     why_not_ours,
 )
 from webhook_app.domain.text import visible, visible_line
 
-#: Where RQ keeps the jobs of a queue, by what rq-dashboard calls it. All but the first are sorted sets.
-PLACES: Mapping[str, str] = {
+#: RQ's registries of a queue's jobs, by what rq-dashboard calls them. All but the first are sorted sets.
+REGISTRIES: Mapping[str, str] = {
     "queued": "rq:queue:{}",
     "failed": "rq:failed:{}",
     "deferred": "rq:deferred:{}",
@@ -64,7 +64,7 @@ class SeenJob:
 
 
 def see_queues(redis: Redis) -> Mapping[str, Mapping[str, int]]:
-    """How many jobs each queue has in each of `PLACES`, by its name. Raises RedisError."""
+    """How many jobs each queue has in each of `REGISTRIES`, by its name. Raises RedisError."""
     members: Any = redis.srandmember("rq:queues", _MOST_LISTED)
     keys = [_text(member) for member in members]
     found = [key.removeprefix("rq:queue:") for key in keys if key.startswith("rq:queue:")]
@@ -72,20 +72,21 @@ def see_queues(redis: Redis) -> Mapping[str, Mapping[str, int]]:
     counts = {}
     for name in names:
         with redis.pipeline(transaction=False) as pipeline:
-            for place, key in PLACES.items():
-                (pipeline.llen if place == "queued" else pipeline.zcard)(key.format(name))
+            for registry, key in REGISTRIES.items():
+                (pipeline.llen if registry == "queued" else pipeline.zcard)(key.format(name))
             answers = pipeline.execute(raise_on_error=False)
         counts[name] = {
-            place: count if isinstance(count, int) else 0 for place, count in zip(PLACES, answers, strict=True)
+            registry: count if isinstance(count, int) else 0
+            for registry, count in zip(REGISTRIES, answers, strict=True)
         }
     return counts
 
 
-def see_jobs(redis: Redis, queue: str, place: str, start: int, count: int, *, backwards: bool) -> Sequence[SeenJob]:
-    """The jobs from the `start`-th on of one of `PLACES`, those that are gone left out. Raises RedisError."""
-    key = PLACES[place].format(queue)
+def see_jobs(redis: Redis, queue: str, registry: str, start: int, count: int, *, backwards: bool) -> Sequence[SeenJob]:
+    """The jobs from the `start`-th on of one of `REGISTRIES`, those that are gone left out. Raises RedisError."""
+    key = REGISTRIES[registry].format(queue)
     end = start + count - 1
-    if place != "queued":
+    if registry != "queued":
         entries: Any = redis.zrange(key, start, end, desc=backwards)
     elif backwards:
         entries = list(reversed(redis.lrange(key, -end - 1, -start - 1)))
@@ -94,7 +95,7 @@ def see_jobs(redis: Redis, queue: str, place: str, start: int, count: int, *, ba
     seen = []
     for entry in entries:
         try:
-            seen.append(see_job(redis, entry.partition(b":")[0] if place == "started" else entry))
+            seen.append(see_job(redis, entry.partition(b":")[0] if registry == "started" else entry))
         except NoSuchJobError:
             continue
     return seen
@@ -121,16 +122,16 @@ def see_job(redis: Redis, name: str | bytes) -> SeenJob:
         description=described[:_LONGEST],
         failure=_failure(redis, name),
         meta=_text(fields.get("meta", b""))[:_LONGEST],
-        created_at=read_moment(fields, "created_at"),
-        enqueued_at=read_moment(fields, "enqueued_at"),
-        started_at=read_moment(fields, "started_at"),
-        ended_at=read_moment(fields, "ended_at"),
+        created_at=read_timestamp(fields, "created_at"),
+        enqueued_at=read_timestamp(fields, "enqueued_at"),
+        started_at=read_timestamp(fields, "started_at"),
+        ended_at=read_timestamp(fields, "ended_at"),
     )
 
 
 def remove_ids_without_job(redis: Redis, queue: str) -> int:
     """Takes the ids out of the queue whose job is gone; returns how many. Raises RedisError."""
-    key = PLACES["queued"].format(queue)
+    key = REGISTRIES["queued"].format(queue)
     names: Any = redis.lrange(key, 0, 10 * _MOST_LISTED)
     with redis.pipeline(transaction=False) as pipeline:
         for name in names:

@@ -13,7 +13,7 @@ from redis.exceptions import ResponseError
 from rq.exceptions import NoSuchJobError
 
 from webhook_app.adapters.queueing import Queues
-from webhook_app.adapters.rq_jobs import read_moment
+from webhook_app.adapters.rq_jobs import read_timestamp
 from webhook_app.adapters.rq_picture import QUEUE_NAME, SeenJob, see_job
 from webhook_app.domain.text import visible_line
 
@@ -87,8 +87,8 @@ def _worker(redis: Redis, key: bytes) -> SeenWorker | None:
         queues=queues,
         state=said.get("state", "?"),
         job=job,
-        last_heartbeat=read_moment(raw, "last_heartbeat"),
-        birth=read_moment(raw, "birth"),
+        last_heartbeat=read_timestamp(raw, "last_heartbeat"),
+        birth=read_timestamp(raw, "birth"),
         successful_jobs=int(_number(said.get("successful_job_count"))),
         failed_jobs=int(_number(said.get("failed_job_count"))),
         working_time=_number(said.get("total_working_time")),

@@ -19,7 +19,7 @@ from webhook_app.commands.options import filter_options, make_filter, open_datab
 from webhook_app.console import say
 from webhook_app.db.database import Database
 from webhook_app.domain.text import visible
-from webhook_app.services import utc_now
+from webhook_app.domain.timestamps import utc_now
 from webhook_app.usecases.finance.export import count_rows, export_columns, export_rows
 from webhook_app.usecases.finance.freshness import describe_freshness, read_freshness
 from webhook_app.usecases.finance.transaction_filter import TransactionFilter

@@ -14,8 +14,8 @@ from webhook_app.commands.options import Timestamp, check_term, open_database, s
 from webhook_app.console import say
 from webhook_app.db.database import Database
 from webhook_app.db.types import MAX_ID
+from webhook_app.domain.timestamps import utc_now
 from webhook_app.models.event import Delivery
-from webhook_app.services import utc_now
 from webhook_app.usecases.redeliver.deliveries import DeliveryFilter
 from webhook_app.usecases.redeliver.replay import (
     DEFAULT_PER_SECOND,

@@ -7,8 +7,8 @@ import click
 from webhook_app.commands.options import open_database, shell_actor
 from webhook_app.console import say
 from webhook_app.domain.text import storable
+from webhook_app.domain.timestamps import utc_now
 from webhook_app.models.role import Role
-from webhook_app.services import utc_now
 from webhook_app.usecases.access.tokens import create_token
 
 _ROLES = click.Choice([str(role) for role in Role])

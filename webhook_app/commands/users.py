@@ -8,10 +8,9 @@ import click
 
 from webhook_app.commands.options import open_database, shell_actor
 from webhook_app.console import say
-from webhook_app.domain.timestamps import format_timestamp
+from webhook_app.domain.timestamps import format_timestamp, utc_now
 from webhook_app.models.account import ACCOUNT_ROLES
 from webhook_app.models.role import Role
-from webhook_app.services import utc_now
 from webhook_app.usecases.access import accounts
 from webhook_app.usecases.access.accounts import AccountExists
 from webhook_app.usecases.access.passwords import make_password

@@ -1,4 +1,4 @@
-"""Words with the engines' planners, for who takes a whole list part by part: along one index, sorting nothing."""
+"""Query-planner hints for keyset pagination of a whole list: read along one index, sort nothing."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from sqlalchemy.sql.functions import FunctionElement
 
 def go_along_index(session: Session) -> None:
     """Until the transaction ends, PostgreSQL looks up row by row what it might otherwise sort, hash or merge as a whole
-    for each part anew. SQLite has no such words: see `unindexed`."""
+    for each part anew. SQLite has no such settings: see `unindexed`."""
     if session.get_bind().dialect.name == "postgresql":
-        # `jit`: what it estimates may look dear enough to make machine code for, which takes longer than a part.
-        words = ("enable_sort", "enable_hashjoin", "enable_mergejoin", "jit")
-        session.execute(select(*(func.set_config(word, "off", True) for word in words)))
+        # `jit`: an estimate that is too high would have machine code made, which takes longer than the part itself.
+        settings = ("enable_sort", "enable_hashjoin", "enable_mergejoin", "jit")
+        session.execute(select(*(func.set_config(setting, "off", True) for setting in settings)))
 
 
 class unindexed(FunctionElement[Any]):

@@ -7,6 +7,10 @@ from datetime import UTC, datetime
 from typing import Any
 
 
+def utc_now() -> datetime:
+    return datetime.now(UTC)
+
+
 def parse_timestamp(value: object) -> datetime:
     """An aware UTC datetime; a timestamp without an offset is UTC, as Proof documents. Raises ValueError."""
     # isprintable: CPython's parser takes a NUL at the end for the end of the string.

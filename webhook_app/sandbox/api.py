@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import hmac
 
+from webhook_app.domain.timestamps import utc_now
 from webhook_app.sandbox.answers import HttpAnswer, HttpRequest, Manner, error_answer, json_answer
-from webhook_app.sandbox.calls import Call, utc_now
+from webhook_app.sandbox.calls import Call
 from webhook_app.sandbox.faults import Order, answer_with
 from webhook_app.sandbox.injection import CallKind
 from webhook_app.sandbox.sessions import SessionRefused, read_session_request, session_response

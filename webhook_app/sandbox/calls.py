@@ -7,7 +7,7 @@ from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 
 #: CallKind that are remembered, the newest; the counts go on beyond.
 REMEMBERED = 500_000
@@ -84,7 +84,3 @@ class CallLog:
                 "calls_under_way": self._under_way,
                 "most_calls_under_way": self._most_under_way,
             }
-
-
-def utc_now() -> datetime:
-    return datetime.now(UTC)

@@ -15,9 +15,9 @@ from datetime import datetime
 import urllib3
 from urllib3.exceptions import HTTPError
 
+from webhook_app.domain.timestamps import utc_now
 from webhook_app.logs import get_logger
 from webhook_app.sandbox.behaviour import Behaviour
-from webhook_app.sandbox.calls import utc_now
 from webhook_app.sandbox.scheduler import Scheduler
 from webhook_app.sandbox.transactions import Change, Transaction
 

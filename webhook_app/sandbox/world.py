@@ -14,9 +14,10 @@ from enum import StrEnum
 from typing import Any
 
 from webhook_app.domain.status import Status
+from webhook_app.domain.timestamps import utc_now
 from webhook_app.logs import get_logger
 from webhook_app.sandbox.behaviour import Behaviour
-from webhook_app.sandbox.calls import CallLog, utc_now
+from webhook_app.sandbox.calls import CallLog
 from webhook_app.sandbox.catalogue import Purchase, Quote, invent_purchase
 from webhook_app.sandbox.injection import FaultBook
 from webhook_app.sandbox.lifecycles import Ending, Lifecycles, LifecycleStep, Plan, plan_lifecycle

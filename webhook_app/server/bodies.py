@@ -9,8 +9,8 @@ from __future__ import annotations
 import asyncio
 from collections import defaultdict
 
-from webhook_app.server.answers import Refused, overload
 from webhook_app.server.asgi import Receive
+from webhook_app.server.responses import RequestError, overload
 
 #: Bytes of all bodies under way in one process.
 MOST_BYTES = 64 * 1024 * 1024
@@ -60,7 +60,7 @@ class Bodies:
     ) -> bytes:
         """The whole body. `client`: for whom it counts; None: for nobody.
 
-        Raises BodyTooLarge; Refused when it does not arrive in time (408 `timeout`), ends too early (400
+        Raises BodyTooLarge; RequestError when it does not arrive in time (408 `timeout`), ends too early (400
         `decode_error`), or had to make room (503 `overload`).
         """
         if announced == 0:
@@ -79,7 +79,7 @@ class Bodies:
             if body.is_displaced:
                 raise overload("Too many bodies are under way, and this one took longest.", closes=True) from None
             late = f"The body did not arrive within {self._seconds:g} seconds."
-            raise Refused(408, "invalid_request", "timeout", late, closes=True) from None
+            raise RequestError(408, "invalid_request", "timeout", late, closes=True) from None
 
     async def _collect(self, receive: Receive, body: _UnderWay, limit: int) -> bytes:
         parts: list[bytes] = []
@@ -88,13 +88,13 @@ class Bodies:
             message = await receive()
             if message["type"] != "http.request":
                 early = "The body ended before its announced length."
-                raise Refused(400, "invalid_request", "decode_error", early, closes=True)
+                raise RequestError(400, "invalid_request", "decode_error", early, closes=True)
             part, is_more = message.get("body", b""), message.get("more_body", False)
             size += len(part)
             pieces += 1
             if pieces > _MOST_PIECES:
                 words = f"The body comes in more than {_MOST_PIECES} pieces."
-                raise Refused(400, "invalid_request", "validation_error", words, closes=True)
+                raise RequestError(400, "invalid_request", "validation_error", words, closes=True)
             if size > limit + _SLACK:
                 raise BodyTooLarge(size)
             if size <= limit:

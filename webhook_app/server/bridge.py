@@ -14,7 +14,6 @@ from collections.abc import Awaitable, Callable
 from functools import partial
 
 from webhook_app.logs import get_logger
-from webhook_app.server.answers import Answer, Refused, overload
 from webhook_app.server.asgi import Environ, Receive, Scope, Send, WsgiApplication
 from webhook_app.server.bodies import Bodies, BodyTooLarge
 from webhook_app.server.clients import counted_client
@@ -23,6 +22,7 @@ from webhook_app.server.kinds import LANES, SPOOL, Kind, body_limit, kind_of
 from webhook_app.server.lanes import LaneFull, ThreadLane
 from webhook_app.server.memory import Memory
 from webhook_app.server.refusals import Refusals
+from webhook_app.server.responses import RequestError, Response, overload
 from webhook_app.server.streams import ClientGone, Stream
 from webhook_app.server.wsgi import call_application
 from webhook_app.web.receive.webhooks import BUDGET
@@ -47,10 +47,10 @@ class Bridge:
         self._hops = hops
         self._ingest_budget = ingest_budget
         self._longest_stall = longest_stall
-        self._lanes = {kind: ThreadLane(kind, size.threads, size.places) for kind, size in LANES.items()}
-        self._spool = ThreadLane("spool", SPOOL.threads, SPOOL.places)
+        self._lanes = {kind: ThreadLane(kind, size.threads, size.most_waiting) for kind, size in LANES.items()}
+        self._spool = ThreadLane("spool", SPOOL.threads, SPOOL.most_waiting)
         self._ready = Memory(READY_MEMORY)
-        self._on_loop: dict[Kind, Callable[[Head], Awaitable[Answer]]] = {
+        self._on_loop: dict[Kind, Callable[[Head], Awaitable[Response]]] = {
             Kind.HEALTH: self._tell_alive,
             Kind.READY: self._tell_ready,
         }
@@ -75,9 +75,9 @@ class Bridge:
         try:
             head.check()
             answer = await self._answer(kind, head, receive, stream)
-        except Refused as refused:
+        except RequestError as refused:
             self.refusals.note(kind, refused, head.environ["REMOTE_ADDR"])
-            answer = refused.answer(head.path, head.get("accept")).named(request_id)
+            answer = refused.response(head.path, head.get("accept")).named(request_id)
         except ClientGone:
             log.info("answer given up: its client has gone or takes nothing", request_id=request_id)
         except Exception as error:
@@ -85,13 +85,13 @@ class Bridge:
                 log.error("answer broken off", error=type(error).__name__, request_id=request_id)
             else:
                 log.exception("unexpected error", request_id=request_id)
-                answer = _FAULT.answer().named(request_id)
+                answer = _FAULT.response().named(request_id)
         finally:
             stream.close()
         if answer is not None:
             await answer.send(send)
 
-    async def _answer(self, kind: Kind, head: Head, receive: Receive, stream: Stream) -> Answer | None:
+    async def _answer(self, kind: Kind, head: Head, receive: Receive, stream: Stream) -> Response | None:
         if kind in self._on_loop:
             return (await self._on_loop[kind](head)).named(head.environ[REQUEST_ID])
         environ = head.environ
@@ -117,15 +117,15 @@ class Bridge:
         except LaneFull:
             raise overload("Too many requests of this kind wait already. Try again in 5 seconds.") from None
 
-    async def _take_webhook(self, environ: Environ, call: Callable[[], Answer | None]) -> Answer | None:
+    async def _take_webhook(self, environ: Environ, call: Callable[[], Response | None]) -> Response | None:
         """Within its budget by SQL, else by the spool."""
         due = time.monotonic() + self._ingest_budget
 
-        def call_in_time() -> Answer | None:
+        def call_in_time() -> Response | None:
             environ[BUDGET] = max(0.0, due - time.monotonic())
             return call()
 
-        def call_for_spool() -> Answer | None:
+        def call_for_spool() -> Response | None:
             environ[BUDGET] = 0.0
             return call()
 
@@ -138,10 +138,10 @@ class Bridge:
         except LaneFull:
             raise overload("Too many webhooks wait, for the database and for the spool.") from None
 
-    async def _tell_alive(self, _head: Head) -> Answer:
-        return Answer(200, [(b"content-type", b"application/json")], _ALIVE)
+    async def _tell_alive(self, _head: Head) -> Response:
+        return Response(200, [(b"content-type", b"application/json")], _ALIVE)
 
-    async def _tell_ready(self, head: Head) -> Answer:
+    async def _tell_ready(self, head: Head) -> Response:
         """A second's memory, so that no number of questions takes more than one thread."""
         environ = {**head.environ, "REQUEST_METHOD": "GET", "wsgi.input": io.BytesIO()}
         patience = LANES[Kind.READY].patience
@@ -150,7 +150,7 @@ class Bridge:
         except (TimeoutError, LaneFull):
             raise overload(f"The checks have not ended within {patience:g} seconds.") from None
 
-    async def _ask_ready(self, environ: Environ) -> Answer:
+    async def _ask_ready(self, environ: Environ) -> Response:
         answer = await self._lanes[Kind.READY].run(
             partial(call_application, self._application, environ, None), LANES[Kind.READY].patience
         )
@@ -158,4 +158,6 @@ class Bridge:
         return answer
 
 
-_FAULT = Refused(500, "internal_error", "fault", "Something went wrong here. Tell us the X-Request-Id of this answer.")
+_FAULT = RequestError(
+    500, "internal_error", "fault", "Something went wrong here. Tell us the X-Request-Id of this answer."
+)

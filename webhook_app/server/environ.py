@@ -10,8 +10,8 @@ import sys
 from functools import lru_cache
 from urllib.parse import unquote_to_bytes
 
-from webhook_app.server.answers import Refused
 from webhook_app.server.asgi import Environ, Scope
+from webhook_app.server.responses import RequestError
 
 _SAME: Environ = {
     "SCRIPT_NAME": "",
@@ -58,7 +58,7 @@ class Head:
         return str(self.environ.get(_key(name.encode()), ""))
 
     def check(self) -> None:
-        """Raises Refused where framing or host are in doubt (RFC 9112, 3.2 and 6.1)."""
+        """Raises RequestError where framing or host are in doubt (RFC 9112, 3.2 and 6.1)."""
         if self._coding not in ("", "chunked"):
             raise _bad("The only transfer coding that is taken is `chunked`.")
         if self._hosts > 1:
@@ -67,8 +67,8 @@ class Head:
             raise _bad("The request has no Host header.")
 
 
-def _bad(message: str) -> Refused:
-    return Refused(400, "invalid_request", "validation_error", message, closes=True)
+def _bad(message: str) -> RequestError:
+    return RequestError(400, "invalid_request", "validation_error", message, closes=True)
 
 
 def _read(scope: Scope) -> tuple[Environ, int]:

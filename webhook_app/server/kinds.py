@@ -14,7 +14,7 @@ from webhook_app.web.receive.webhooks import MOST_KEEPERS
 
 
 class Kind(StrEnum):
-    """No kind takes another's threads, places or database connections."""
+    """No kind takes another's threads, queue or database connections."""
 
     HEALTH = "health"
     READY = "ready"
@@ -29,10 +29,10 @@ class Kind(StrEnum):
 
 @dataclass(frozen=True)
 class LaneSize:
-    """`threads` at once, `places` to wait in, for `patience` seconds; `connections`: to the database, at most."""
+    """`threads` at once, `most_waiting` that wait, for `patience` seconds; `connections` to the database, at most."""
 
     threads: int
-    places: int
+    most_waiting: int
     patience: float
     connections: int
 
@@ -40,17 +40,17 @@ class LaneSize:
 #: For each process. HEALTH needs no thread. A webhook waits no longer than INGEST_BUDGET, and then goes to SPOOL.
 LANES: Mapping[Kind, LaneSize] = {
     # Their events are committed by a thread of their own; what needs a connection is a refusal that is kept.
-    Kind.WEBHOOK: LaneSize(threads=16, places=1000, patience=0, connections=MOST_KEEPERS),
-    Kind.READY: LaneSize(threads=1, places=1, patience=5, connections=1),
-    Kind.LOG_IN: LaneSize(threads=2, places=20, patience=3, connections=2),
-    Kind.COSTLY: LaneSize(threads=3, places=20, patience=10, connections=3),
+    Kind.WEBHOOK: LaneSize(threads=16, most_waiting=1000, patience=0, connections=MOST_KEEPERS),
+    Kind.READY: LaneSize(threads=1, most_waiting=1, patience=5, connections=1),
+    Kind.LOG_IN: LaneSize(threads=2, most_waiting=20, patience=3, connections=2),
+    Kind.COSTLY: LaneSize(threads=3, most_waiting=20, patience=10, connections=3),
     # Two files are made at once; the other threads say so to whoever wants a third.
-    Kind.FILE: LaneSize(threads=4, places=20, patience=5, connections=4),
-    Kind.CHEAP: LaneSize(threads=8, places=100, patience=5, connections=8),
+    Kind.FILE: LaneSize(threads=4, most_waiting=20, patience=5, connections=4),
+    Kind.CHEAP: LaneSize(threads=8, most_waiting=100, patience=5, connections=8),
 }
 
 #: For webhooks that found no thread in time. It asks no database.
-SPOOL = LaneSize(threads=2, places=1000, patience=2, connections=0)
+SPOOL = LaneSize(threads=2, most_waiting=1000, patience=2, connections=0)
 
 #: What a sender of webhooks may have meant, slashes too many included.
 _WEBHOOKS = re.compile(r"/+webhooks(?:/|$)", re.IGNORECASE)

@@ -19,7 +19,7 @@ Result = TypeVar("Result")
 
 
 class LaneFull(Exception):
-    """All threads are busy, and so are all places in the queue, or none of them came free in time."""
+    """All threads are busy, and the queue is full, or no thread came free in time."""
 
 
 class _Job(Generic[Result]):
@@ -48,15 +48,15 @@ class _Job(Generic[Result]):
 
 
 class ThreadLane:
-    """`threads` at work at once and `places` to wait in. For one event loop; its threads start with the first request.
+    """`threads` at work at once, `most_waiting` in the queue. For one event loop; it starts with the first request.
 
-    A request that was given up keeps its place until a thread finds it, so a lane that stands still refuses at once.
+    A request that was given up stays in the queue until a thread finds it, so a lane that stands still refuses at once.
     """
 
-    def __init__(self, name: str, threads: int, places: int) -> None:
+    def __init__(self, name: str, threads: int, most_waiting: int) -> None:
         self.name = name
         self._threads = threads
-        self._places = places
+        self._most_waiting = most_waiting
         self._waiting: SimpleQueue[_Job[Any]] = SimpleQueue()
         self._ended: deque[_Job[Any]] = deque()
         self._unfinished = 0
@@ -70,7 +70,7 @@ class ThreadLane:
         if self._loop is None:
             self._start()
         assert self._loop is not None, "it was started"
-        if self._unfinished >= self._threads + self._places:
+        if self._unfinished >= self._threads + self._most_waiting:
             raise LaneFull(self.name)
         job: _Job[Result] = _Job(work, self._loop.create_future())
         is_busy = self._unfinished >= self._threads

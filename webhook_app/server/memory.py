@@ -6,7 +6,7 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable
 
-from webhook_app.server.answers import Answer
+from webhook_app.server.responses import Response
 
 
 class Memory:
@@ -14,11 +14,11 @@ class Memory:
 
     def __init__(self, seconds: float) -> None:
         self._seconds = seconds
-        self._asking: asyncio.Task[Answer] | None = None
-        self._known: Answer | None = None
+        self._asking: asyncio.Task[Response] | None = None
+        self._known: Response | None = None
         self._known_until = 0.0
 
-    async def get(self, ask: Callable[[], Awaitable[Answer]], patience: float) -> Answer:
+    async def get(self, ask: Callable[[], Awaitable[Response]], patience: float) -> Response:
         """Raises what `ask` raises, and TimeoutError after `patience` seconds; the question stays asked then."""
         if self._known is not None and time.monotonic() < self._known_until:
             return self._known
@@ -26,7 +26,7 @@ class Memory:
             self._asking = asyncio.create_task(self._ask(ask))
         return await asyncio.wait_for(asyncio.shield(self._asking), patience)
 
-    async def _ask(self, ask: Callable[[], Awaitable[Answer]]) -> Answer:
+    async def _ask(self, ask: Callable[[], Awaitable[Response]]) -> Response:
         try:
             self._known = await ask()
             self._known_until = time.monotonic() + self._seconds

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections import Counter
 
 from webhook_app.logs import get_logger
-from webhook_app.server.answers import Refused
 from webhook_app.server.kinds import Kind
+from webhook_app.server.responses import RequestError
 
 log = get_logger()
 
@@ -18,7 +18,7 @@ class Refusals:
         self._counts: Counter[tuple[str, str, int]] = Counter()
         self._last_client: dict[tuple[str, str, int], str] = {}
 
-    def note(self, kind: Kind, refused: Refused, client: str) -> None:
+    def note(self, kind: Kind, refused: RequestError, client: str) -> None:
         what = (str(kind), refused.code, refused.status)
         self._counts[what] += 1
         self._last_client[what] = client

@@ -28,7 +28,7 @@ def allow_connections(wanted: int) -> int:
 def end_stalled_connections(port: int, seconds: float) -> None:
     """From now on the kernel ends each new connection to our `port` whose client takes nothing for so long (Linux).
 
-    The server (granian) has no time-out for writing: a client that asks and never reads would hold its place for ever.
+    The server (granian) has no time-out for writing: a client that asks and never reads would hold its slot for ever.
     """
     if sys.platform != "linux":
         return

@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable
 
-from webhook_app.server.answers import Headers
 from webhook_app.server.asgi import Receive, Send
+from webhook_app.server.responses import Headers
 
 
 class ClientGone(Exception):

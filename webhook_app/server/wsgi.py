@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
-from webhook_app.server.answers import Answer
 from webhook_app.server.asgi import Environ, WsgiApplication
+from webhook_app.server.responses import Response
 from webhook_app.server.streams import Stream
 
 #: Bytes of an answer without a length that are gathered; one that goes on is sent while it is made.
@@ -47,14 +47,14 @@ class _Started:
         self.headers = [(name, value) for name, value in self.headers if name.lower() != b"content-length"]
 
 
-def call_application(application: WsgiApplication, environ: Environ, stream: Stream | None) -> Answer | None:
+def call_application(application: WsgiApplication, environ: Environ, stream: Stream | None) -> Response | None:
     """The whole answer; None where it went out by `stream`. What the application raises goes through."""
     started = _Started()
     environ["wsgi.file_wrapper"] = ServedFile
     chunks = application(environ, started)
     try:
         if isinstance(chunks, ServedFile) and isinstance(name := getattr(chunks.file, "name", None), str):
-            return Answer(started.status, started.headers, path=name)
+            return Response(started.status, started.headers, path=name)
         parts: list[bytes] = []
         size = 0
         rest = iter(chunks)
@@ -68,7 +68,7 @@ def call_application(application: WsgiApplication, environ: Environ, stream: Str
         body = b"".join([*started.written, *parts])
         if environ["REQUEST_METHOD"] != "HEAD" and len(body) != started.length:
             started.forget_length()  # the server counts itself
-        return Answer(started.status, started.headers, body)
+        return Response(started.status, started.headers, body)
     finally:
         close = getattr(chunks, "close", None)
         if close is not None:

@@ -1,4 +1,4 @@
-"""Whom a request comes from: a person's browser, which gets pages, or a program, which gets JSON."""
+"""Content negotiation: HTML for a person's browser, JSON for a program."""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""What a filter cannot ask for, whoever asks: values that are right one by one and make no sense together."""
+"""Cross-field validation of a filter of transactions: values that are right one by one and make no sense together.
+
+The API, the pages and the shell all use it."""
 
 from __future__ import annotations
 

@@ -73,7 +73,7 @@ def claim_one(
 
 
 def hand_back(database: Database, claims: Sequence[Claim]) -> None:
-    """Hands claims back unused, at once due again for another worker and in their old place."""
+    """Hands claims back unused, due again at once, for any worker, as before."""
     if not claims:
         return
     with database.write() as session:

@@ -1,4 +1,4 @@
-"""How pages put things: timestamps in words, amounts, states. Registered as Jinja filters."""
+"""Template filters: how pages write timestamps, amounts, states and counts."""
 
 from __future__ import annotations
 

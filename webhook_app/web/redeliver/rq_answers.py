@@ -14,7 +14,7 @@ from rq.job import Job
 from webhook_app.adapters.foreign_jobs import NOT_ONE_OF_OURS
 from webhook_app.adapters.queueing import MOST_SHOWN
 from webhook_app.adapters.rq_jobs import SHOWS_FAILED, SLOW_QUEUE, NotOurs, OwnJob
-from webhook_app.adapters.rq_picture import PLACES, remove_ids_without_job
+from webhook_app.adapters.rq_picture import REGISTRIES, remove_ids_without_job
 from webhook_app.models.event import Delivery
 from webhook_app.usecases.redeliver.deliveries import DeliveryFilter
 from webhook_app.usecases.redeliver.replay import DEFAULT_PER_SECOND, Selection, order_replay, replay_from_rq
@@ -76,7 +76,7 @@ def _requeue_in_rq(job: Job) -> ResponseReturnValue:
 
 def _requeue_all_in_rq(queue_name: str) -> ResponseReturnValue:
     redis = get_services().queues.redis
-    names: Any = redis.zrange(PLACES["failed"].format(queue_name), 0, MOST_SHOWN)
+    names: Any = redis.zrange(REGISTRIES["failed"].format(queue_name), 0, MOST_SHOWN)
     requeued = foreign = 0
     for name in names:
         try:

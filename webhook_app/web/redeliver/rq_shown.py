@@ -32,7 +32,7 @@ def show_workers(instance_number: int) -> ResponseReturnValue:
 def show_jobs(
     instance_number: int, queue_name: str | None, registry_name: str, per_page: str, order: str, page: str
 ) -> ResponseReturnValue:
-    """The list of a queue's jobs in one of their places; its script asks for the jobs themselves."""
+    """The list of a queue's jobs in one of its registries; its script asks for the jobs themselves."""
     return _page(
         "jobs.html",
         instance_number,
@@ -59,7 +59,7 @@ def list_queues(instance_number: int) -> ResponseReturnValue:
 def list_jobs(
     instance_number: int, queue_name: str, registry_name: str, per_page: str, order: str, page: str
 ) -> ResponseReturnValue:
-    """One page of a queue's jobs in one of their places."""
+    """One page of a queue's jobs in one of its registries."""
     size, number = int(per_page), int(page)
     jobs = see_jobs(_redis(), queue_name, registry_name, (number - 1) * size, size, backwards=order == "dsc")
     total = see_queues(_redis()).get(queue_name, {}).get(registry_name, 0)
@@ -124,18 +124,18 @@ def _page(template: str, instance_number: int, **values: Any) -> ResponseReturnV
 
 def _describe_queue(instance_number: int, name: str, counts: Mapping[str, int]) -> dict[str, Any]:
     described: dict[str, Any] = {"name": name, "count": counts["queued"]}
-    for place, count in counts.items():
-        described[f"{place}_url"] = url_for(
+    for registry, count in counts.items():
+        described[f"{registry}_url"] = url_for(
             "rq_dashboard.jobs_overview",
             instance_number=instance_number,
             queue_name=name,
-            registry_name=place,
+            registry_name=registry,
             per_page="8",
             order="asc",
             page="1",
         )
-        if place != "queued":
-            described[f"{place}_job_registry_count"] = count
+        if registry != "queued":
+            described[f"{registry}_job_registry_count"] = count
     return described
 
 
@@ -178,8 +178,8 @@ def _describe_current(job: SeenJob | None) -> str | dict[str, Any]:
     }
 
 
-def _date(moment: Any) -> str | None:
-    date: str | None = rq_dashboard.web.serialize_date(moment)
+def _date(timestamp: Any) -> str | None:
+    date: str | None = rq_dashboard.web.serialize_date(timestamp)
     return date
 
 

@@ -79,7 +79,7 @@ CLAIMED = Transition(
 )
 HANDED_BACK = Transition(
     "handed back",
-    "The worker stops before it has an answer; it is due again, in its old place.",
+    "The worker stops before it has an answer; it is due again as before.",
     _SAME_STATE,
     ClaimRule.ENDS,
 )

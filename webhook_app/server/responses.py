@@ -1,5 +1,5 @@
-"""Answers that are ready to be sent, and those that the bridge gives itself: in Proof's error shape, or, where a person
-looks on, as a small page."""
+"""Responses that are ready to be sent, and the errors of the bridge itself: in Proof's error shape, or, for a person, as
+a small page."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ Headers = Sequence[tuple[bytes, bytes]]
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
-    """A whole answer. With `path` its body is that file, which the server reads itself, at its client's pace."""
+class Response:
+    """A whole response. With `path` its body is that file, which the server reads itself, at its client's pace."""
 
     status: int
     headers: Headers
@@ -31,14 +31,14 @@ class Answer:
         else:
             await send({"type": "http.response.pathsend", "path": self.path})
 
-    def named(self, request_id: str) -> Answer:
+    def named(self, request_id: str) -> Response:
         """The same under another `X-Request-Id`."""
         kept = [(name, value) for name, value in self.headers if name.lower() != b"x-request-id"]
         return replace(self, headers=[*kept, (b"x-request-id", request_id.encode())])
 
 
 @dataclass
-class Refused(Exception):
+class RequestError(Exception):
     """Raised anywhere in `server/` to end the request with this error. `closes`: and its connection with it."""
 
     status: int
@@ -48,7 +48,7 @@ class Refused(Exception):
     retry_after: int | None = None
     closes: bool = False
 
-    def answer(self, path: str = "/", accept: str = "") -> Answer:
+    def response(self, path: str = "/", accept: str = "") -> Response:
         """As a page where a person asked for one, else as JSON."""
         is_page = "text/html" in accept and not path.startswith(PROGRAM_PATHS)
         body, media_type = (self._page(), "text/html; charset=utf-8") if is_page else (self._json(), "application/json")
@@ -57,7 +57,7 @@ class Refused(Exception):
             headers["retry-after"] = str(self.retry_after)
         if self.closes:
             headers["connection"] = "close"
-        return Answer(self.status, [(name.encode(), value.encode()) for name, value in headers.items()], body)
+        return Response(self.status, [(name.encode(), value.encode()) for name, value in headers.items()], body)
 
     def _json(self) -> bytes:
         return json.dumps({"error": self.error, "code": self.code, "message": self.message}).encode() + b"\n"
@@ -68,6 +68,6 @@ class Refused(Exception):
         return f"{head}<body><h1>{title}</h1><p>{escape(self.message)}</p></body></html>\n".encode()
 
 
-def overload(message: str, retry_after: int = 5, *, closes: bool = False) -> Refused:
+def overload(message: str, retry_after: int = 5, *, closes: bool = False) -> RequestError:
     """503 `overload`: nothing is broken, there is too much at once."""
-    return Refused(503, "internal_error", "overload", message, retry_after, closes)
+    return RequestError(503, "internal_error", "overload", message, retry_after, closes)
