@@ -27,7 +27,7 @@ from webhook_app.usecases.heartbeats import CLOCK, beat
 from webhook_app.usecases.reconcile.reconciler import Reconciler
 from workers.clock import run_once
 
-pytestmark = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)  # it does not test SQL
+pytestmark = pytest.mark.parametrize("engine", ["sqlite"], indirect=True)  # it does not test SQL
 
 ANYBODY = {"nobody", "finance token", "service token", "admin token", "finance session", "admin session"}
 PEOPLE = {"finance session", "admin session"}

@@ -19,7 +19,7 @@ from webhook_app.services import Services
 from webhook_app.usecases.reconcile.reconciler import Reconciler
 from workers.clock import run_once
 
-pytestmark = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)  # nothing here is about SQL
+pytestmark = pytest.mark.parametrize("engine", ["sqlite"], indirect=True)  # nothing here is about SQL
 
 AJAX = {"X-Requested-With": "XMLHttpRequest", "Accept": "*/*"}
 SCRIPT = "<img src=x onerror=alert(1)>"

@@ -23,7 +23,7 @@ from webhook_app.models import Attempt, Event, Transaction
 from webhook_app.services import Services, open_services
 from webhook_app.usecases.reconcile.reconciler import Reconciler
 
-pytestmark = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)  # nothing here is about SQL
+pytestmark = pytest.mark.parametrize("engine", ["sqlite"], indirect=True)  # nothing here is about SQL
 
 GOOD = ["localhost", "a.example:8000", "127.0.0.1", "[::1]:8000", "[::1]", "web_app:8000", "EXAMPLE.com.", "x:443"]
 BAD = [
@@ -65,14 +65,17 @@ class TestHost:
                 assert answer.json["message"].startswith("The header Host is ")
                 assert answer.json["message"].isprintable()
 
-    def test_missing_one_is_refused_as_http_1_1_wants_it(self, client: FlaskClient) -> None:
+    def test_missing_one_is_refused_as_http_1_1_wants_it(
+        self, client: FlaskClient, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         missing = {"HTTP_HOST": None, "SERVER_PROTOCOL": "HTTP/1.1"}
 
         def without_host(environ: dict[str, Any], start: Any) -> Any:
             del environ["HTTP_HOST"]
             return wsgi(environ, start)
 
-        wsgi, client.application.wsgi_app = client.application.wsgi_app, without_host  # type: ignore[method-assign]
+        wsgi = client.application.wsgi_app
+        monkeypatch.setattr(client.application, "wsgi_app", without_host)
         answer = client.post("/webhooks/proof", json=webhook(), environ_overrides=missing)
         assert (answer.status_code, answer.json["code"]) == (400, "invalid_host")
         assert "missing" in answer.json["message"]

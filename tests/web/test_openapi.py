@@ -80,7 +80,7 @@ def test_webhook_is_described_at_the_path_where_it_is_taken(tmp_path: Path) -> N
     )
     assert "/webhooks/proof" not in document["paths"]
     assert document["paths"]["/webhooks/proof/{secret}"]["post"]["responses"].keys() == {
-        *("200", "202", "400", "403", "404", "413", "503"),
+        *("200", "202", "400", "403", "404", "408", "413", "503"),
     }
     assert "a-secret-in-the-path" not in json.dumps(document)
 

@@ -40,7 +40,7 @@ from webhook_app.usecases.reconcile.reconciler import Reconciler
 from workers.clock import run_once
 from workers.start import QUEUES, make_worker
 
-pytestmark = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)  # nothing here is about SQL
+pytestmark = pytest.mark.parametrize("engine", ["sqlite"], indirect=True)  # nothing here is about SQL
 
 Fields = dict[str, Any]
 
