@@ -16,10 +16,10 @@ from webhook_app.models.event import Delivery
 from webhook_app.usecases.reconcile.lifecycle import changes
 from webhook_app.usecases.reconcile.lifecycle.changes import MadeAttempt
 from webhook_app.usecases.reconcile.lifecycle.rows import (
+    ask_for_reconciliations,
     begin_claims,
     end_claims,
     lock,
-    request_reconciliations,
     write_changes,
 )
 from webhook_app.usecases.reconcile.settle import move_events, settle_events
@@ -61,7 +61,7 @@ def test_batches_look_up_what_they_write(database: Database, clock: FakeClock) -
     with database.write() as session, explained(database) as plans:
         settle_events(session, ids, clock())
         move_events(session, {f"t{number}": Delivery.FAILED for number in range(70, 80)})
-        request_reconciliations(session, {f"t{number}": clock() for number in range(70, 80)})
+        ask_for_reconciliations(session, {f"t{number}": clock() for number in range(70, 80)})
         begin_claims(session, ids, "token", clock())
         end_claims(session, [(one, "token") for one in ids[:5]])
         attempt = MadeAttempt(START, START, "")
