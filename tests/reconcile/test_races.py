@@ -60,6 +60,22 @@ def test_failure_that_another_worker_tells_the_gate_meanwhile_is_counted_too(
 
 
 @pytest.mark.parametrize("engine", ["postgresql"], indirect=True)
+def test_worker_waits_for_another_that_holds_the_gate(database: Database) -> None:
+    def tell(failing_id: str) -> None:
+        with database.write() as session:
+            gate = lock_gate(session)
+            store_gate(session, replace(gate, failing_ids=(*gate.failing_ids, failing_id)))
+
+    with database.write() as session:
+        gate = lock_gate(session)
+        other = finish_or_block(database, lambda: tell("u"))
+        store_gate(session, replace(gate, failing_ids=("t",)))
+    other.join()
+    with database.read() as session:
+        assert read_gate(session).failing_ids == ("t", "u")
+
+
+@pytest.mark.parametrize("engine", ["postgresql"], indirect=True)
 def test_locked_gate_is_the_present_one_whatever_the_session_has_loaded_before(database: Database) -> None:
     with database.write() as session:
         loaded = session.get_one(StoredGate, 1)
