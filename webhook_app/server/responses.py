@@ -1,5 +1,5 @@
-"""Responses that are ready to be sent, and the errors of the bridge itself: in Proof's error shape, or, for a person, as
-a small page."""
+"""Responses that are ready to be sent, and the errors of the bridge itself: in Proof's error shape, or, for a person,
+as a small page."""
 
 from __future__ import annotations
 
