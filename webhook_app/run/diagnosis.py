@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from contextlib import closing
 from dataclasses import dataclass
 
 from redis.exceptions import RedisError
@@ -34,9 +35,10 @@ def diagnose(settings: Settings, environ: Mapping[str, str]) -> list[Finding]:
         services = open_services(settings)
     except ConfigurationError as error:
         return [*findings, Finding(f"✗ configuration: {error}", is_well=False)]
-    findings += [_run(name, check, services) for name, check in CHECKS.items()]
-    findings.append(_run("proof", _check_proof, services))
-    findings += _find_foreign_jobs(services)
+    with closing(services):
+        findings += [_run(name, check, services) for name, check in CHECKS.items()]
+        findings.append(_run("proof", _check_proof, services))
+        findings += _find_foreign_jobs(services)
     return findings
 
 
@@ -68,7 +70,8 @@ def _find_foreign_jobs(services: Services) -> list[Finding]:
 
 
 def _check_proof(services: Services) -> None:
-    answer = open_reconciler(services, threads=1).proof.get_transaction(_PROBE_ID)
+    with closing(open_reconciler(services, threads=1).proof) as proof:
+        answer = proof.get_transaction(_PROBE_ID)
     if isinstance(answer, Failure):
         rule = rule_for(answer)
         if rule.action is not Action.PERMANENT:
