@@ -17,6 +17,7 @@ from webhook_app.usecases.receive.ingest import Accepted, ReportedEvent, Request
 from webhook_app.usecases.reconcile.apply import Applied
 from webhook_app.usecases.reconcile.claim import Lane, is_due
 from webhook_app.usecases.reconcile.reconciler import Reconciler
+from webhook_app.usecases.reconcile.stored_gate import read_gate
 from webhook_app.usecases.reconcile.sweep import find_work, recover_lost_claims
 
 
@@ -64,18 +65,20 @@ def work_once(reconciler: Reconciler, now: datetime) -> list[Applied]:
 
 
 def work_until_settled(reconciler: Reconciler, clock: FakeClock, *, seconds: float = 86_400.0) -> None:
-    """Moves the clock from one due moment to the next until nothing is pending or retrying."""
+    """Moves the clock to where something is due next, by a second or more, until nothing is pending or retrying."""
     deadline = clock() + timedelta(seconds=seconds)
     while True:
         work_once(reconciler, clock())
         with reconciler.database.read() as session:
-            unsettled = session.scalar(
-                select(Reconciliation.id).where(Reconciliation.state.in_(OPEN_STATES[:2])).limit(1)
-            )
-        if unsettled is None:
+            due = session.scalars(
+                select(Reconciliation.next_attempt_at).where(Reconciliation.state.in_(OPEN_STATES[:2]))
+            ).all()
+            gate = read_gate(session)
+        if not due:
             return
         assert clock() < deadline, "not settled in time"
-        clock.advance(1.0)
+        first = gate.next_probe_at if gate.is_paused else min((at for at in due if at), default=None)
+        clock.now = max(clock() + timedelta(seconds=1), first or clock())
 
 
 def row(database: Database, merchant_transaction_id: str) -> Reconciliation:
