@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import os
-from typing import Any
 
 from flask import Flask
-from werkzeug.middleware.proxy_fix import ProxyFix
 
 from webhook_app.config import ConfigurationError, load_settings
 from webhook_app.logs import configure_logging
@@ -16,6 +14,7 @@ from webhook_app.web.finance.discrepancies import discrepancies_blueprint
 from webhook_app.web.finance.exports import exports_blueprint
 from webhook_app.web.finance.summary import summary_blueprint
 from webhook_app.web.finance.transactions import transactions_blueprint
+from webhook_app.web.forwarded import believe_proxies
 from webhook_app.web.host import register_host_rules
 from webhook_app.web.monitor.health import health_blueprint
 from webhook_app.web.monitor.pages.overview import overview_blueprint
@@ -46,12 +45,9 @@ def create_app(services: Services) -> Flask:
     app.secret_key = settings.secret_key
     app.json.sort_keys = False  # type: ignore[attr-defined]  # the default provider has it, its base class has not
     app.config["MAX_CONTENT_LENGTH"] = 1024 * 1024
-    hops = settings.trusted_proxy_hops
-    if hops:
-        wsgi: Any = ProxyFix(app.wsgi_app, x_for=hops, x_proto=hops, x_host=hops)
-        app.wsgi_app = wsgi  # type: ignore[method-assign]  # Flask's documented way to add middleware
     bind_services(app, services)
     name_requests(app)
+    believe_proxies(app, settings.trusted_proxy_hops)
     register_host_rules(app)
     keep_reserve(app, _MOST_OTHERS)
     limit_files(app)

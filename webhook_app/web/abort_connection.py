@@ -18,6 +18,8 @@ from typing import Any
 
 import psutil
 
+from webhook_app.web.forwarded import peer_address
+
 #: Bytes of an answer that the server may still hold: hyper's buffer (417,792), and two chunks on their way into it.
 MOST_IN_SERVER = 1024 * 1024
 
@@ -55,9 +57,7 @@ class Connections:
 
 def connections_of(environ: Mapping[str, Any]) -> Connections:
     """The connections with the client of this WSGI environ, as they are before the answer begins."""
-    # ProxyFix replaces what was connected to by what the proxy says of the client.
-    real = environ.get("werkzeug.proxy_fix.orig", environ)
-    client, port = str(real.get("REMOTE_ADDR")), int(real.get("SERVER_PORT") or 0)
+    client, port = peer_address(environ), int(environ.get("SERVER_PORT") or 0)
     return Connections(client, port, {peer: _written(each) for peer, each in _open_connections(client, port)})
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import ipaddress
 from collections.abc import Callable
 from datetime import datetime, timedelta
 from functools import wraps
@@ -14,10 +13,12 @@ from flask.sessions import SecureCookieSessionInterface
 from flask_login import LoginManager, UserMixin, current_user, login_user, logout_user
 from werkzeug.wrappers import Response
 
+from webhook_app.domain.networks import read_address
 from webhook_app.models.role import Role
 from webhook_app.usecases.access.accounts import Person, find_person, find_person_by_name
 from webhook_app.usecases.audit import Actor
 from webhook_app.web.errors import DATABASE_UNAVAILABLE, ApiError
+from webhook_app.web.forwarded import get_forwarded
 from webhook_app.web.local_path import local_path
 from webhook_app.web.requests import get_services
 
@@ -172,18 +173,13 @@ def _load_from_proxy(_request: Any) -> _LoggedIn | None:
 
 def _came_by_proxy() -> bool:
     """Whether the socket's other end is one of our proxies, and as many proxies as are ours have signed the request."""
-    settings = get_services().settings
-    original = request.environ.get("werkzeug.proxy_fix.orig", {})
-    try:
-        peer = ipaddress.ip_address(original.get("REMOTE_ADDR") or "")
-    except ValueError:
-        return False
-    peer = getattr(peer, "ipv4_mapped", None) or peer
-    forwarded = [part for part in request.headers.get("X-Forwarded-For", "").split(",") if part.strip()]
+    settings, forwarded = get_services().settings, get_forwarded()
+    peer = read_address(forwarded.peer)
     return (
-        0 < settings.trusted_proxy_hops <= len(forwarded)
+        peer is not None
+        and 0 < settings.trusted_proxy_hops <= forwarded.senders
         and any(peer in network for network in settings.trusted_user_proxies)
-    )  # fmt: skip
+    )
 
 
 def _browser() -> str:

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import hmac
-import ipaddress
 
 from flask import Blueprint, Response, jsonify, request
 from sqlalchemy.exc import SQLAlchemyError
 from werkzeug.exceptions import ClientDisconnected, HTTPException, RequestEntityTooLarge
 
+from webhook_app.domain.networks import read_address
 from webhook_app.domain.text import storable
 from webhook_app.logs import first_line, get_logger
 from webhook_app.usecases.receive.intake import IntakeUnavailable, Spooled
 from webhook_app.usecases.receive.rejections import keep_rejection
 from webhook_app.web.errors import ApiError, database_unavailable
+from webhook_app.web.forwarded import get_forwarded
 from webhook_app.web.receive.event_schema import parse_event
 from webhook_app.web.receive.origin import describe_origin
 from webhook_app.web.requests import get_services
@@ -28,8 +29,8 @@ MAX_BODY = 64 * 1024
 webhooks_blueprint = Blueprint("webhooks", __name__)
 
 
-@webhooks_blueprint.post("/webhooks/proof")
-@webhooks_blueprint.post("/webhooks/proof/<secret>")
+@webhooks_blueprint.post("/webhooks/proof", provide_automatic_options=False)
+@webhooks_blueprint.post("/webhooks/proof/<secret>", provide_automatic_options=False)
 def receive(secret: str | None = None) -> tuple[Response, int]:
     """Answers when the event is durable: 202 for a new one, 200 for a duplicate, 202 `spooled` while SQL is away."""
     # One more than is taken: what comes in chunks is cut at this limit, not refused.
@@ -66,21 +67,16 @@ def _check_sender(secret: str | None) -> None:
             raise ApiError(404, "not_found", "not_found", "There is nothing here.")
     elif secret is not None:
         raise ApiError(404, "not_found", "not_found", "There is nothing here.")
-    networks = settings.webhook_allowed_networks
-    if networks and not any(_sender_address() in network for network in networks):
-        raise ApiError(
-            403, "forbidden", "forbidden_origin", f"Webhooks are not taken from the address {request.remote_addr}."
-        )
+    if networks := settings.webhook_allowed_networks:
+        address = read_address(request.remote_addr)
+        if address is None or not any(address in network for network in networks):
+            raise _not_from_here(address)
 
 
-def _sender_address() -> ipaddress.IPv4Address | ipaddress.IPv6Address:
-    try:
-        address = ipaddress.ip_address(request.remote_addr or "")
-    except ValueError:
-        raise ApiError(403, "forbidden", "forbidden_origin", "The sender's address is not known.") from None
-    # A dual-stack socket shows IPv4 senders as ::ffff:a.b.c.d.
-    mapped = getattr(address, "ipv4_mapped", None)
-    return mapped or address
+def _not_from_here(address: object) -> ApiError:
+    who = f"the address {address}" if address else "a sender whose address is not known"
+    problem = get_forwarded().sender_problem
+    return ApiError(403, "forbidden", "forbidden_origin", f"Webhooks are not taken from {who}. {problem}".rstrip())
 
 
 def _read_body() -> bytes:

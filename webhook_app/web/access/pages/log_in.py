@@ -11,7 +11,7 @@ from wtforms.validators import InputRequired
 from webhook_app.logs import get_logger
 from webhook_app.usecases.access.accounts import authenticate, record_log_in
 from webhook_app.web.access.throttle import throttled
-from webhook_app.web.local_path import local_path
+from webhook_app.web.local_path import local_path, outer_path
 from webhook_app.web.people import current_person, end_session, start_session
 from webhook_app.web.requests import get_services
 
@@ -35,7 +35,7 @@ class LogInForm(FlaskForm):
 @people_blueprint.route("/login", methods=["GET", "POST"])
 def log_in() -> Response | tuple[str, int]:
     """The log-in; afterwards back to the page that asked for it."""
-    back = local_path(request.args.get("next"))
+    back = outer_path(local_path(request.args.get("next")))
     if current_person() is not None:
         return redirect(back, 303)
     form = LogInForm()
