@@ -19,6 +19,7 @@ from webhook_app.config_values import (
     read_networks,
     read_proof_url,
     read_redis_url,
+    read_proxy_secrets,
     read_secret_key,
     read_secrets,
     read_tokens,
@@ -117,12 +118,21 @@ class Settings:
     trusted_user_header: str | None = _variable(
         None,
         read_header_name,
-        "header in which a proxy of ours names who is logged in (single sign-on); needs TRUSTED_PROXY_HOPS",
+        "header in which a proxy of ours names who is logged in (single sign-on); needs TRUSTED_PROXY_HOPS and "
+        "TRUSTED_USER_SECRET",
     )
     trusted_user_proxies: tuple[Network, ...] = _variable(
         "127.0.0.0/8, ::1",
         read_networks,
         "comma-separated addresses and CIDR ranges of the proxies whose TRUSTED_USER_HEADER is believed",
+    )
+    trusted_user_secrets: tuple[str, ...] = _variable(
+        None,
+        read_proxy_secrets,
+        "what the proxy of single sign-on sends in X-Proxy-Secret; several separated by commas, to change it",
+        name="TRUSTED_USER_SECRET",
+        secret=True,
+        unset=(),
     )
     session_lifetime: float = _variable("43200", number(60, 31_536_000), "seconds after which a person logs in again")
     session_idle: float = _variable(
@@ -237,6 +247,12 @@ def load_settings(environ: Mapping[str, str]) -> Settings:
         raise ConfigurationError(
             "TRUSTED_USER_HEADER is set, but TRUSTED_PROXY_HOPS is 0: without a proxy in front anybody could send that "
             "header. Set TRUSTED_PROXY_HOPS to the number of your proxies, or unset TRUSTED_USER_HEADER."
+        )
+    if settings.trusted_user_header and not settings.trusted_user_secrets:
+        raise ConfigurationError(
+            "TRUSTED_USER_SECRET is not set, but TRUSTED_USER_HEADER is: whoever reaches this service past the proxy "
+            "could send that header too. Set it to at least 16 random characters, and let the proxy send them in "
+            "X-Proxy-Secret with every request (docs/proxies.md shows how), or unset TRUSTED_USER_HEADER."
         )
     return settings
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+import hmac
+from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 from functools import wraps
 from typing import Any, TypeVar
@@ -24,6 +25,8 @@ from webhook_app.web.requests import get_services
 
 View = TypeVar("View", bound=Callable[..., Any])
 
+#: What a proxy says so that we know it is ours.
+_SECRET_HEADER = "X-Proxy-Secret"  # noqa: S105 - a name, no secret
 #: Seconds between two notes, in the session, that it is in use.
 _NOTE_EVERY = 60
 
@@ -162,7 +165,8 @@ def _load_from_proxy(_request: Any) -> _LoggedIn | None:
     services = get_services()
     header = services.settings.trusted_user_header
     name = request.headers.get(header, "") if header else ""
-    if not name or not _came_by_proxy():
+    # WSGI joins headers of one name, and may have taken `X_User` for `X-User`: two names are nobody's word.
+    if not name or "," in name or not _came_by_proxy():
         return None
     person = find_person_by_name(services.database, name)
     if person is None:
@@ -172,14 +176,20 @@ def _load_from_proxy(_request: Any) -> _LoggedIn | None:
 
 
 def _came_by_proxy() -> bool:
-    """Whether the socket's other end is one of our proxies, and as many proxies as are ours have signed the request."""
+    """Whether one of our proxies, which knows the secret, is at the socket's other end, and all of ours have signed."""
     settings, forwarded = get_services().settings, get_forwarded()
     peer = read_address(forwarded.peer)
     return (
         peer is not None
         and 0 < settings.trusted_proxy_hops <= forwarded.senders
         and any(peer in network for network in settings.trusted_user_proxies)
+        and _has_secret(request.headers.get(_SECRET_HEADER, ""), settings.trusted_user_secrets)
     )
+
+
+def _has_secret(given: str, known: Sequence[str]) -> bool:
+    """All are compared, in constant time, so that the time tells nothing."""
+    return bool(sum(hmac.compare_digest(given.encode(), secret.encode()) for secret in known))
 
 
 def _browser() -> str:
