@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Mapping
+from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -19,6 +20,7 @@ from webhook_app.cli import cli
 from webhook_app.config import VARIABLES
 from webhook_app.db.database import Database
 from webhook_app.models import ApiToken
+from webhook_app.usecases.access.last_use import LastUse
 from webhook_app.usecases.access.tokens import find_caller
 from webhook_app.usecases.heartbeats import beat
 
@@ -67,7 +69,8 @@ def test_upgrade_and_token_from_an_empty_folder(tmp_path: Path) -> None:
     assert len(token) == 43
     assert token not in made.stderr
     database = Database(f"sqlite:///{tmp_path / 'var' / 'webhook-app.sqlite3'}")
-    caller = find_caller(database, token)
+    with closing(LastUse(database)) as last_use:
+        caller = find_caller(database, last_use, token, datetime.now(UTC))
     assert caller is not None
     assert (caller.name, caller.role) == ("ledger", "finance")
     database.close()

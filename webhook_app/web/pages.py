@@ -14,6 +14,7 @@ from webhook_app.domain.text import storable
 from webhook_app.web.access.pages.account import account_blueprint
 from webhook_app.web.access.pages.audit import audit_blueprint
 from webhook_app.web.access.pages.log_in import people_blueprint
+from webhook_app.web.access.pages.tokens import tokens_blueprint
 from webhook_app.web.access.throttle import register_throttle
 from webhook_app.web.content_negotiation import is_program_path
 from webhook_app.web.errors import ApiError
@@ -70,6 +71,7 @@ def register_pages(app: Flask, settings: Settings) -> None:
         people_blueprint,
         account_blueprint,
         audit_blueprint,
+        tokens_blueprint,
         delivery_pages_blueprint,
         replays_blueprint,
         rejections_blueprint,
