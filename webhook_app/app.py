@@ -20,6 +20,7 @@ from webhook_app.web.monitor.health import health_blueprint
 from webhook_app.web.monitor.pages.overview import overview_blueprint
 from webhook_app.web.openapi.document import DocumentedApi
 from webhook_app.web.pages import register_pages
+from webhook_app.web.receive.traces import register_traces
 from webhook_app.web.receive.webhooks import webhooks_blueprint
 from webhook_app.web.redeliver.deliveries import deliveries_blueprint
 from webhook_app.web.redeliver.rq import mount_rq_dashboard
@@ -49,6 +50,7 @@ def create_app(services: Services) -> Flask:
     name_requests(app)
     believe_proxies(app, settings.trusted_proxy_hops)
     register_host_rules(app)
+    register_traces(app)
     keep_reserve(app, _MOST_OTHERS)
     limit_files(app)
     app.register_blueprint(webhooks_blueprint)

@@ -14,6 +14,7 @@ from webhook_app.config import ConfigurationError, Settings
 from webhook_app.db.database import Database
 from webhook_app.usecases.access.last_use import LastUse
 from webhook_app.usecases.receive.intake import Intake
+from webhook_app.usecases.receive.rejections import Rejections
 from webhook_app.usecases.reconcile.decisions import Policy
 from webhook_app.usecases.reconcile.reconciler import Reconciler
 
@@ -33,12 +34,14 @@ class Services:
     intake: Intake
     spool: Spool
     last_use: LastUse
+    rejections: Rejections
     clock: Clock = utc_now
 
     def close(self) -> None:
         """Ends its threads and closes its connections."""
         self.intake.close()
         self.last_use.close()
+        self.rejections.close()
         self.waker.close()
         self.queues.redis.close()
         self.database.close()
@@ -64,6 +67,7 @@ def open_services(
         intake=Intake(database, spool, settings.ingest_budget),
         spool=spool,
         last_use=LastUse(database),
+        rejections=Rejections(database),
         clock=clock,
     )
 

@@ -7,8 +7,7 @@ enough of those, and no thread would be left to put an event into the spool.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 
 from flask import Flask, current_app, g, request
 
@@ -25,17 +24,6 @@ def keep_reserve(app: Flask, most_others: int) -> None:
     app.extensions[_EXTENSION] = threading.BoundedSemaphore(most_others)
     app.before_request(_enter)
     app.teardown_request(_leave)
-
-
-@contextmanager
-def beside_webhooks() -> Iterator[bool]:
-    """For a part of a webhook's request that asks SQL without a budget: whether there is a thread to spare for it."""
-    is_ours = _slots().acquire(blocking=False)
-    try:
-        yield is_ours
-    finally:
-        if is_ours:
-            _slots().release()
 
 
 def keep_slot() -> Callable[[], None]:

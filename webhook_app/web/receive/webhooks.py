@@ -5,20 +5,17 @@ from __future__ import annotations
 import hmac
 
 from flask import Blueprint, Response, jsonify, request
-from sqlalchemy.exc import SQLAlchemyError
-from werkzeug.exceptions import ClientDisconnected, HTTPException, RequestEntityTooLarge
+from werkzeug.exceptions import ClientDisconnected, RequestEntityTooLarge
 
 from webhook_app.domain.networks import read_address
-from webhook_app.domain.text import storable
-from webhook_app.logs import first_line, get_logger
+from webhook_app.logs import get_logger
 from webhook_app.usecases.receive.intake import IntakeUnavailable, Spooled
-from webhook_app.usecases.receive.rejections import keep_rejection
 from webhook_app.web.errors import ApiError, database_unavailable
 from webhook_app.web.forwarded import get_forwarded
 from webhook_app.web.receive.event_schema import parse_event
 from webhook_app.web.receive.origin import describe_origin
+from webhook_app.web.receive.traces import NO_SECRETS, WRONG_SECRET, admit, explain
 from webhook_app.web.requests import get_services
-from webhook_app.web.reserve import beside_webhooks
 
 log = get_logger()
 
@@ -35,12 +32,10 @@ def receive(secret: str | None = None) -> tuple[Response, int]:
     """Answers when the event is durable: 202 for a new one, 200 for a duplicate, 202 `spooled` while SQL is away."""
     # One more than is taken: what comes in chunks is cut at this limit, not refused.
     request.max_content_length = MAX_BODY + 1
-    try:
-        _check_sender(secret)
-        event = parse_event(_read_body())
-    except ApiError as problem:
-        _reject(problem)
-        raise
+    _check_sender(secret)
+    body = _read_body()
+    admit(body)
+    event = parse_event(body)
     services = get_services()
     details = {"id": event.merchant_transaction_id, "status": event.status}
     try:
@@ -64,8 +59,10 @@ def _check_sender(secret: str | None) -> None:
         given = (secret or "").encode("utf-8", "surrogatepass")
         # All are compared, in constant time, so that the time tells nothing.
         if not sum(hmac.compare_digest(given, known.encode()) for known in settings.webhook_secrets):
+            explain(*WRONG_SECRET)
             raise ApiError(404, "not_found", "not_found", "There is nothing here.")
     elif secret is not None:
+        explain(*NO_SECRETS)
         raise ApiError(404, "not_found", "not_found", "There is nothing here.")
     if networks := settings.webhook_allowed_networks:
         address = read_address(request.remote_addr)
@@ -93,29 +90,3 @@ def _read_body() -> bytes:
 
 def _too_large() -> ApiError:
     return ApiError(413, "invalid_request", "too_large", f"The body is larger than {MAX_BODY // 1024} KiB.")
-
-
-def _reject(problem: ApiError) -> None:
-    """Logs and keeps the refused request; that it is refused does not depend on whether it can be kept."""
-    try:
-        body = request.get_data(cache=True)
-    except HTTPException:  # too large, or cut off
-        body = b""
-    log.warning("event rejected", code=problem.code, reason=problem.message, remote_addr=request.remote_addr)
-    with beside_webhooks() as is_room:
-        try:
-            if is_room:
-                keep_rejection(
-                    get_services().database,
-                    describe_origin(),
-                    http_status=problem.http_status,
-                    error=problem.error,
-                    code=problem.code,
-                    message=storable(problem.message, 500),
-                    body=body,
-                    body_size=request.content_length or len(body),
-                )
-            else:
-                log.warning("rejected request not kept", error="too many requests wait for the database")
-        except SQLAlchemyError as error:
-            log.warning("rejected request not kept", error=first_line(error))
