@@ -149,6 +149,13 @@ def test_what_is_in_force_is_shown_without_secrets(name: str, value: str, shown:
     assert SECRET not in str(described)
 
 
+def test_secret_of_webhooks_is_shown_in_no_address_either() -> None:
+    url = f"http://host/webhooks/proof/{SECRET}"
+    described = describe_settings({"PROOF_WEBHOOK_SECRETS": f"another-one, {SECRET}", "SANDBOX_WEBHOOK_URL": url})
+    assert SECRET not in str(described)
+    assert "http://host/webhooks/proof/***" in str(described)
+
+
 @pytest.mark.parametrize("blank", ["", " ", "\t"])
 def test_empty_variable_counts_as_unset(blank: str) -> None:
     assert load_settings(dict.fromkeys((variable.name for variable in VARIABLES), blank)) == load_settings({})

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
@@ -264,7 +264,9 @@ def environment(**values: str) -> dict[str, str]:
 
 def describe_settings(environ: Mapping[str, str]) -> list[tuple[Variable, str]]:
     """Each variable with the value in force, secrets and passwords masked."""
-    return [(variable, _masked(variable, environ.get(variable.name, "").strip())) for variable in VARIABLES]
+    # An address of ours, such as SANDBOX_WEBHOOK_URL, may have the webhooks' secret in it.
+    hidden = [part.strip() for part in environ.get("PROOF_WEBHOOK_SECRETS", "").split(",") if part.strip()]
+    return [(variable, _masked(variable, environ.get(variable.name, "").strip(), hidden)) for variable in VARIABLES]
 
 
 def _read(variable: Variable, environ: Mapping[str, str]) -> Any:
@@ -278,7 +280,11 @@ def _read(variable: Variable, environ: Mapping[str, str]) -> Any:
         raise ConfigurationError(f"{variable.name} is {shown}, but it must be {error}.") from error
 
 
-def _masked(variable: Variable, found: str) -> str:
+def _masked(variable: Variable, found: str, hidden: Sequence[str]) -> str:
     if not found:
         return f"{variable.default} (default)" if variable.default else "(unset)"
-    return "(set)" if variable.secret else visible_line(without_passwords(found))
+    if variable.secret:
+        return "(set)"
+    for secret in hidden:
+        found = found.replace(secret, "***")
+    return visible_line(without_passwords(found))
