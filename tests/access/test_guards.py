@@ -10,6 +10,7 @@ from typing import ClassVar
 import pytest
 from flask import Flask
 from flask.testing import FlaskClient
+from sqlalchemy import select
 from sqlalchemy.exc import OperationalError
 
 from tests.support.clock import FakeClock
@@ -18,11 +19,16 @@ from tests.support.people import BROWSER, PASSWORD, SHELL, csrf_token
 from webhook_app.app import create_app
 from webhook_app.config import ConfigurationError, Settings, load_settings
 from webhook_app.db.database import Database
+from webhook_app.models import LogInSession
 from webhook_app.models.role import Role
 from webhook_app.services import open_services
 from webhook_app.usecases.access.accounts import create_account, disable
 
 JSON = {"Accept": "application/json"}
+
+
+def csrf_token_of(page: str) -> str:
+    return page.partition('name="csrf-token" content="')[2].partition('"')[0]
 
 
 def test_finance_is_told_that_a_page_is_for_admins(finance_client: FlaskClient) -> None:
@@ -165,8 +171,8 @@ class TestSingleSignOn:
         )
         services = open_services(settings, database=database, clock=clock)
         yield create_app(services).test_client()
-        services.intake.close()
-        services.waker.close()
+        for part in (services.intake, services.waker, services.last_use, services.rejections):
+            part.close()
 
     def test_header_of_our_proxy_logs_in(self, proxied: FlaskClient) -> None:
         page = proxied.get("/audit", headers=self.PROXIED)
@@ -205,9 +211,17 @@ class TestSingleSignOn:
         page = proxied.get("/account", headers=self.PROXIED)
         assert "The proxy in front of this service has signed you in (X-Sso-User), and it signs you out" in page.text
         assert 'href="/account#signing-out"' in page.text
-        token = page.text.partition('name="csrf-token" content="')[2].partition('"')[0]
+        token = csrf_token_of(page.text)
         answer = proxied.post("/logout", headers=self.PROXIED, data={"csrf_token": token})
         assert (answer.status_code, answer.location) == (303, "/account#signing-out")
+
+    def test_new_password_opens_no_session_beside_the_proxys(self, proxied: FlaskClient, database: Database) -> None:
+        token = csrf_token_of(proxied.get("/account", headers=self.PROXIED).text)
+        form = {"current": PASSWORD, "new": "a longer password", "again": "a longer password", "csrf_token": token}
+        assert proxied.post("/account", headers=self.PROXIED, data=form).status_code == 303
+        assert "it signs you out" in proxied.get("/account", headers=self.PROXIED).text
+        with database.read() as session:
+            assert session.scalars(select(LogInSession)).all() == []
 
     def test_unknown_or_disabled_account_is_not_logged_in(
         self, proxied: FlaskClient, database: Database, clock: FakeClock

@@ -64,9 +64,8 @@ def fill(services: Services, reconciler: Reconciler, sandbox: Sandbox, clock: Fa
 
 def refuse(services: Services) -> None:
     """Refused requests of every kind."""
-    request = RequestOrigin(
-        services.clock(), "203.0.113.9", {"User-Agent": "curl/8.5.0", "Content-Type": "application/xml"}
-    )
+    headers = {"User-Agent": "curl/8.5.0", "Content-Type": "application/xml"}
+    request = RequestOrigin(services.clock() - timedelta(minutes=2), "203.0.113.9", headers)
     bad = Refused(
         request=request,
         method="POST",

@@ -62,7 +62,8 @@ def show() -> Response | tuple[str, int]:
         except Refused as refused:
             form.form_errors.append(str(refused))
         else:
-            renew_session(changed)
+            if current_session() is not None:  # the proxy keeps its own
+                renew_session(changed)
             log.info("password changed", account=person.name)
             flash("Your password is changed. Wherever else you were logged in, you no longer are.", "success")
             return redirect(url_for("account.show"), 303)
