@@ -152,7 +152,7 @@ def test_page_lists_ones_open_sessions_and_ends_one_of_them(
     assert post(admin_client, f"/account/sessions/{path}").status_code == 303
     assert elsewhere.get("/account", headers=headers).status_code == 303
     assert "Firefox" not in admin_client.get("/account").text
-    (entry,) = list_entries(database, AuditFilter(action=AuditAction.END_SESSION), 9).entries
+    (entry,) = list_entries(database, AuditFilter(action=AuditAction.END_SESSION), 9).items
     assert (entry.actor, entry.subject, entry.details) == ("ada", "ada", {"sessions": 1})
     post(admin_client, f"/account/sessions/{path}")
     assert "That session had ended already." in admin_client.get("/account").text

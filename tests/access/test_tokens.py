@@ -18,7 +18,6 @@ from webhook_app.models.role import Role
 from webhook_app.services import Services
 from webhook_app.usecases.access.last_use import LastUse
 from webhook_app.usecases.access.tokens import (
-    TokenProblem,
     TokenUnusable,
     create_token,
     find_caller,
@@ -26,6 +25,7 @@ from webhook_app.usecases.access.tokens import (
     revoke_token,
 )
 from webhook_app.usecases.audit import Actor, AuditFilter, list_entries
+from webhook_app.usecases.refusals import Refused
 
 API = "/api/v1/transactions"
 
@@ -40,11 +40,11 @@ def lets_in(database: Database, token: str, now: datetime = START) -> bool:
 
 def test_token_is_revoked_by_its_name_and_by_its_id(database: Database) -> None:
     by_name, by_id, kept = (create_token(database, name, Role.FINANCE, START) for name in ("ledger", "bi", "kept"))
-    (id_of_bi,) = [token.id for token in list_tokens(database, START, 9).tokens if token.name == "bi"]
+    (id_of_bi,) = [token.id for token in list_tokens(database, START, 9).items if token.name == "bi"]
     revoke_token(database, "ledger", Actor("ada", "page"), START)
     revoke_token(database, str(id_of_bi), SHELL, START)
     assert [lets_in(database, token) for token in (by_name, by_id, kept)] == [False, False, True]
-    entries = list_entries(database, AuditFilter(action=AuditAction.REVOKE_TOKEN), 9).entries
+    entries = list_entries(database, AuditFilter(action=AuditAction.REVOKE_TOKEN), 9).items
     assert [(entry.actor, entry.via, entry.subject) for entry in entries] == [
         ("tester", "shell", "bi"),
         ("ada", "page", "ledger"),
@@ -54,18 +54,18 @@ def test_token_is_revoked_by_its_name_and_by_its_id(database: Database) -> None:
 
 def test_what_cannot_be_revoked_is_told(database: Database) -> None:
     tokens = [create_token(database, "twice", Role.FINANCE, START) for _ in range(2)]
-    ids = sorted(token.id for token in list_tokens(database, START, 9).tokens)
+    ids = sorted(token.id for token in list_tokens(database, START, 9).items)
     for unknown in ("nothing", "7777", "", "x" * 500, "9" * 500, "a\x00b", "\ud800"):
-        with pytest.raises(TokenProblem, match="There is no token"):
+        with pytest.raises(Refused, match="There is no token"):
             revoke_token(database, unknown, SHELL, START)
-    with pytest.raises(TokenProblem, match=f"2 active tokens have the name twice; revoke one by its id: {ids[0]}, "):
+    with pytest.raises(Refused, match=f"2 active tokens have the name twice; revoke one by its id: {ids[0]}, "):
         revoke_token(database, "twice", SHELL, START)
     assert all(lets_in(database, token) for token in tokens)
     revoke_token(database, str(ids[0]), SHELL, START)
     assert revoke_token(database, "twice", SHELL, START).id == ids[1], "the one that still lets somebody in"
-    with pytest.raises(TokenProblem, match="is revoked already"):
+    with pytest.raises(Refused, match="is revoked already"):
         revoke_token(database, "twice", SHELL, START)
-    assert len(list_entries(database, AuditFilter(action=AuditAction.REVOKE_TOKEN), 9).entries) == 2
+    assert len(list_entries(database, AuditFilter(action=AuditAction.REVOKE_TOKEN), 9).items) == 2
 
 
 def test_list_shows_states_and_narrows(database: Database) -> None:
@@ -74,25 +74,25 @@ def test_list_shows_states_and_narrows(database: Database) -> None:
     create_token(database, "stays", Role.FINANCE, START)
     revoke_token(database, "gone", SHELL, START)
     later = START + timedelta(days=1)
-    assert [(token.name, token.state) for token in list_tokens(database, later, 9).tokens] == [
+    assert [(token.name, token.state) for token in list_tokens(database, later, 9).items] == [
         ("stays", "active"),
         ("ends", "expired"),
         ("gone", "revoked"),
     ]
-    assert [token.name for token in list_tokens(database, later, 9, only_active=True).tokens] == ["stays"]
-    assert [token.state for token in list_tokens(database, START, 9).tokens] == ["active", "active", "revoked"]
+    assert [token.name for token in list_tokens(database, later, 9, only_active=True).items] == ["stays"]
+    assert [token.state for token in list_tokens(database, START, 9).items] == ["active", "active", "revoked"]
     first = list_tokens(database, START, 2)
-    assert [token.name for token in list_tokens(database, START, 2, before_id=first.next_before_id).tokens] == ["gone"]
+    assert [token.name for token in list_tokens(database, START, 2, after=first.next_after).items] == ["gone"]
 
 
 @pytest.mark.parametrize("name", ["", "  ", "a\tb", "a\nb", "a\x9bb", "\u202ex", "x" * 129, "12"])
 def test_name_that_could_not_be_listed_or_revoked_is_refused(database: Database, name: str) -> None:
-    with pytest.raises(TokenProblem, match="A token's name must"):
+    with pytest.raises(Refused, match="A token's name must"):
         create_token(database, name, Role.ADMIN, START)
 
 
 def test_token_cannot_end_before_it_begins(database: Database) -> None:
-    with pytest.raises(TokenProblem, match="cannot expire at 2026-04-01T12:00:00Z, for that is past"):
+    with pytest.raises(Refused, match="cannot expire at 2026-04-01T12:00:00Z, for that is past"):
         create_token(database, "a", Role.ADMIN, START, expires_at=START)
 
 
@@ -108,7 +108,7 @@ class TestCommands:
         assert made.stderr.startswith("It ends on ")
         token = made.stdout.splitlines()[-1]
         now = datetime.now(UTC)
-        (listed,) = list_tokens(database, now, 9).tokens
+        (listed,) = list_tokens(database, now, 9).items
         assert listed.expires_at is not None
         assert timedelta(days=89, hours=23) < listed.expires_at - now < timedelta(days=90)
         row = run.invoke(cli, ["tokens", "list"]).stdout.removesuffix("\n").split("\t")
@@ -130,7 +130,7 @@ class TestCommands:
     def test_date_is_when_it_ends(self, run: CliRunner, database: Database) -> None:
         made = run.invoke(cli, ["tokens", "create", "a", "--role", "admin", "--expires", "2999-12-31"])
         assert made.stderr == "It ends on 2999-12-31T00:00:00Z.\n"
-        assert list_tokens(database, START, 9).tokens[0].expires_at == datetime(2999, 12, 31, tzinfo=UTC)
+        assert list_tokens(database, START, 9).items[0].expires_at == datetime(2999, 12, 31, tzinfo=UTC)
 
     def test_expiry_that_makes_no_sense_is_told(self, run: CliRunner, database: Database) -> None:
         for expires, told in (
@@ -146,7 +146,7 @@ class TestCommands:
             done = run.invoke(cli, ["tokens", "create", "a", "--role", "admin", "--expires", expires])
             assert done.exit_code in (1, 2), expires
             assert told in done.output, expires
-        assert list_tokens(database, START, 9).tokens == []
+        assert list_tokens(database, START, 9).items == []
 
 
 class TestPage:

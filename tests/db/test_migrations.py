@@ -37,7 +37,7 @@ from webhook_app.usecases.access.accounts import create_account, find_person_by_
 from webhook_app.usecases.access.sessions import Browser, Lifetime, log_in
 from webhook_app.usecases.audit import Actor, record
 from webhook_app.usecases.receive.ingest import RequestOrigin
-from webhook_app.usecases.receive.rejections import Refused, Rejections
+from webhook_app.usecases.receive.rejections import RefusedRequest, Rejections
 
 #: Waits for a line on standard input, so that all processes migrate at one moment.
 UPGRADE_WHEN_TOLD = """
@@ -166,7 +166,9 @@ def _fill_access(database: Database) -> None:
     with closing(Rejections(database)) as rejections:
         request = RequestOrigin(START, "203.0.113.9", {})
         code = "forbidden_origin"
-        rejections.note(Refused(request, "POST", "/webhooks/proof", 403, "forbidden", code, code, "not from there"))
+        rejections.note(
+            RefusedRequest(request, "POST", "/webhooks/proof", 403, "forbidden", code, code, "not from there")
+        )
         rejections.flush()
 
 

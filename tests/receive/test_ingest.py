@@ -18,7 +18,7 @@ from tests.support.example_rows import RECONCILIATION
 from webhook_app.db.database import Database
 from webhook_app.models import Event, Receipt, Reconciliation, Rejection
 from webhook_app.usecases.receive.ingest import Accepted, RequestOrigin, ingest_event, ingest_events
-from webhook_app.usecases.receive.rejections import MAX_REJECTED_BODY, MAX_REJECTIONS, Refused, Rejections
+from webhook_app.usecases.receive.rejections import MAX_REJECTED_BODY, MAX_REJECTIONS, RefusedRequest, Rejections
 from webhook_app.web.receive.event_schema import parse_event
 
 LATER = START + timedelta(minutes=5)
@@ -230,7 +230,7 @@ def test_oldest_rejection_goes_when_there_are_too_many(database: Database) -> No
 def _reject(database: Database, body: bytes = b"{", body_size: int = 1) -> None:
     with closing(Rejections(database)) as rejections:
         rejections.note(
-            Refused(
+            RefusedRequest(
                 request=RequestOrigin(START, "127.0.0.1", {}),
                 method="POST",
                 path="/webhooks/proof",

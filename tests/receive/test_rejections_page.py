@@ -8,7 +8,7 @@ from sqlalchemy import text
 from tests.support.clock import FakeClock
 from webhook_app.services import Services
 from webhook_app.usecases.receive.ingest import RequestOrigin
-from webhook_app.usecases.receive.rejections import Refused
+from webhook_app.usecases.receive.rejections import RefusedRequest
 
 
 def test_refused_request_is_shown_with_its_reason_and_escaped(
@@ -39,7 +39,7 @@ def test_refused_request_is_shown_with_its_reason_and_escaped(
 def test_many_are_paged_and_large_bodies_are_cut(admin_client: FlaskClient, services: Services) -> None:
     for number in range(30):
         services.rejections.note(
-            Refused(
+            RefusedRequest(
                 request=RequestOrigin(services.clock(), None, {}),
                 method="POST",
                 path="/webhooks/proof",

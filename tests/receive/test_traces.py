@@ -21,7 +21,7 @@ from webhook_app.models import Event, Rejection
 from webhook_app.services import Services
 from webhook_app.usecases.receive import rejections
 from webhook_app.usecases.receive.ingest import RequestOrigin
-from webhook_app.usecases.receive.rejections import MAX_REJECTIONS, Refused, Rejections
+from webhook_app.usecases.receive.rejections import MAX_REJECTIONS, RefusedRequest, Rejections
 
 URL = "/webhooks/proof"
 SECRET = "the-only-secret"
@@ -208,8 +208,8 @@ def test_newest_are_kept_however_often_repeats_were_counted(database: Database) 
     mine.close()
 
 
-def refused(address: str, code: str = "forbidden_origin") -> Refused:
-    return Refused(
+def refused(address: str, code: str = "forbidden_origin") -> RefusedRequest:
+    return RefusedRequest(
         request=RequestOrigin(START, address, {}),
         method="POST",
         path=URL,

@@ -13,7 +13,7 @@ from tests.support.work import work_once
 from webhook_app.services import Services
 from webhook_app.usecases.audit import Actor
 from webhook_app.usecases.receive.ingest import RequestOrigin
-from webhook_app.usecases.receive.rejections import Refused
+from webhook_app.usecases.receive.rejections import RefusedRequest
 from webhook_app.usecases.reconcile.reconciler import Reconciler
 from webhook_app.usecases.redeliver.deliveries import DeliveryFilter
 from webhook_app.usecases.redeliver.replay import Selection, order_replay
@@ -63,10 +63,10 @@ def fill(services: Services, reconciler: Reconciler, sandbox: Sandbox, clock: Fa
 
 
 def refuse(services: Services) -> None:
-    """Refused requests of every kind."""
+    """RefusedRequest requests of every kind."""
     headers = {"User-Agent": "curl/8.5.0", "Content-Type": "application/xml"}
     request = RequestOrigin(services.clock() - timedelta(minutes=2), "203.0.113.9", headers)
-    bad = Refused(
+    bad = RefusedRequest(
         request=request,
         method="POST",
         path="/webhooks/proof/…",

@@ -39,12 +39,14 @@ class LastUse:
     def __init__(self, database: Database) -> None:
         self._database = database
         self._waiting: dict[tuple[Used, int], _Note] = {}
+        #: What was written: whoever has read the row before that asks here afterwards.
+        self._written: dict[tuple[Used, int], _Note] = {}
         self._guard = threading.Lock()
         self._writer = BackgroundWriter("last use", self._write)
 
     def latest(self, kind: Used, row_id: int, stored: datetime | None) -> datetime | None:
         """When it was last used, as far as this process knows."""
-        note = self._waiting.get((kind, row_id))
+        note = self._waiting.get((kind, row_id)) or self._written.get((kind, row_id))
         return note.at if note and (stored is None or note.at > stored) else stored
 
     def note(self, kind: Used, row_id: int, stored: datetime | None, now: datetime, every: timedelta = EVERY) -> None:
@@ -78,6 +80,9 @@ class LastUse:
                     update(column.class_).where(column.class_.id == row_id, is_due).values({column: note.at})
                 )
         with self._guard:
+            if len(self._written) > _MOST_WAITING:
+                self._written.clear()
+            self._written.update(notes)
             for key, note in notes.items():
                 if self._waiting.get(key) is note:
                     del self._waiting[key]

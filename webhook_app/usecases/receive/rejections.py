@@ -44,7 +44,7 @@ _MAX_BODY_SIZE = 2**31 - 1
 
 
 @dataclass(frozen=True)
-class Refused:
+class RefusedRequest:
     """A refused request. `body` is for senders that were let in, and whose request was then refused."""
 
     request: RequestOrigin
@@ -71,7 +71,7 @@ class _Group:
 
 @dataclass
 class _Gathered:
-    first: Refused
+    first: RefusedRequest
     last_at: datetime
     count: int = 1
 
@@ -87,7 +87,7 @@ class Rejections:
         self._guard = threading.Lock()
         self._writer = BackgroundWriter("rejections", self._write)
 
-    def note(self, refused: Refused) -> bool:
+    def note(self, refused: RefusedRequest) -> bool:
         """Returns at once; whether this is the first of its kind that waits to be written."""
         at = refused.request.received_at
         group = _Group(
@@ -115,7 +115,7 @@ class Rejections:
     def close(self) -> None:
         self._writer.close()
 
-    def _make_room(self, group: _Group, refused: Refused) -> tuple[_Group, Refused]:
+    def _make_room(self, group: _Group, refused: RefusedRequest) -> tuple[_Group, RefusedRequest]:
         """The group to count this one in: its own, or, where there are too many, a wider one without bodies."""
         if len(self._gathered) >= MOST_GATHERED:
             return _Group(refused.reason, OTHER_NETWORKS, group.minute, ""), replace(refused, body=b"")

@@ -13,7 +13,7 @@ from flask import Flask, Response, g, request
 
 from webhook_app.domain.text import storable
 from webhook_app.logs import get_logger
-from webhook_app.usecases.receive.rejections import Refused
+from webhook_app.usecases.receive.rejections import RefusedRequest
 from webhook_app.web.receive.origin import describe_origin
 from webhook_app.web.requests import get_services
 
@@ -73,7 +73,7 @@ def _note(response: Response) -> None:
     reason, words = _explained(response.status_code, code, str(problem.get("message", response.status)))
     body: bytes = g.get("admitted_body", b"")
     path = _without_secrets(request.path)
-    refused = Refused(
+    refused = RefusedRequest(
         request=describe_origin(),
         method=request.method,
         path=path,
