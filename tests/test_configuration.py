@@ -45,6 +45,7 @@ WRONG: dict[str, list[str]] = {
     "PROOF_WEBHOOK_SECRETS": [",", "short", "long-enough,short", "with space", "with/slash", "with%20pc", "é" * 8],
     "PROOF_WEBHOOK_ALLOWED_IPS": [",", "x", "1.2.3", "1.2.3.4/33", "1.2.3.4,x", "::1/129", "host.example"],
     "TRUSTED_USER_HEADER": ["two words", "colon:", "é", "a/b"],
+    "TRUSTED_USER_SECRET": [",", "short", "x" * 15, "has a blank in the middle", "é" * 16, "long-enough-for-one,short"],
     "TRUSTED_USER_PROXIES": [",", "x", "1.2.3.4/33"],
     "SESSION_COOKIE_SECURE": ["never", "true"],
     "SECRET_KEY": ["short", "x" * 15],
@@ -146,6 +147,13 @@ def test_what_is_in_force_is_shown_without_secrets(name: str, value: str, shown:
     described = {variable.name: text for variable, text in describe_settings({name: value})}
     assert described[name] == shown
     assert SECRET not in str(described)
+
+
+def test_secret_of_webhooks_is_shown_in_no_address_either() -> None:
+    url = f"http://host/webhooks/proof/{SECRET}"
+    described = describe_settings({"PROOF_WEBHOOK_SECRETS": f"another-one, {SECRET}", "SANDBOX_WEBHOOK_URL": url})
+    assert SECRET not in str(described)
+    assert "http://host/webhooks/proof/***" in str(described)
 
 
 @pytest.mark.parametrize("blank", ["", " ", "\t"])

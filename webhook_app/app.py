@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from flask import Flask
-from werkzeug.middleware.proxy_fix import ProxyFix
 
 from webhook_app.config import ConfigurationError
 from webhook_app.services import Services
@@ -14,11 +11,13 @@ from webhook_app.web.finance.discrepancies import discrepancies_blueprint
 from webhook_app.web.finance.exports import exports_blueprint
 from webhook_app.web.finance.summary import summary_blueprint
 from webhook_app.web.finance.transactions import transactions_blueprint
+from webhook_app.web.forwarded import believe_proxies
 from webhook_app.web.host import register_host_rules
 from webhook_app.web.monitor.health import health_blueprint
 from webhook_app.web.monitor.pages.overview import overview_blueprint
 from webhook_app.web.openapi.document import DocumentedApi
 from webhook_app.web.pages import register_pages
+from webhook_app.web.receive.traces import register_traces
 from webhook_app.web.receive.webhooks import webhooks_blueprint
 from webhook_app.web.redeliver.deliveries import deliveries_blueprint
 from webhook_app.web.redeliver.rq import mount_rq_dashboard
@@ -41,13 +40,11 @@ def create_app(services: Services) -> Flask:
     app.secret_key = settings.secret_key
     app.json.sort_keys = False  # type: ignore[attr-defined]  # the default provider has it, its base class has not
     app.config["MAX_CONTENT_LENGTH"] = MAX_BODY
-    hops = settings.trusted_proxy_hops
-    if hops:
-        wsgi: Any = ProxyFix(app.wsgi_app, x_for=hops, x_proto=hops, x_host=hops)
-        app.wsgi_app = wsgi  # type: ignore[method-assign]  # Flask's documented way to add middleware
     bind_services(app, services)
     name_requests(app)
+    believe_proxies(app, settings.trusted_proxy_hops)
     register_host_rules(app)
+    register_traces(app)
     limit_files(app)
     app.register_blueprint(webhooks_blueprint)
     app.register_blueprint(health_blueprint)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ from webhook_app.config_values import (
     read_listen_address,
     read_networks,
     read_proof_url,
+    read_proxy_secrets,
     read_redis_url,
     read_secret_key,
     read_secrets,
@@ -117,12 +118,21 @@ class Settings:
     trusted_user_header: str | None = _variable(
         None,
         read_header_name,
-        "header in which a proxy of ours names who is logged in (single sign-on); needs TRUSTED_PROXY_HOPS",
+        "header in which a proxy of ours names who is logged in (single sign-on); needs TRUSTED_PROXY_HOPS and "
+        "TRUSTED_USER_SECRET",
     )
     trusted_user_proxies: tuple[Network, ...] = _variable(
         "127.0.0.0/8, ::1",
         read_networks,
         "comma-separated addresses and CIDR ranges of the proxies whose TRUSTED_USER_HEADER is believed",
+    )
+    trusted_user_secrets: tuple[str, ...] = _variable(
+        None,
+        read_proxy_secrets,
+        "what the proxy of single sign-on sends in X-Proxy-Secret; several separated by commas, to change it",
+        name="TRUSTED_USER_SECRET",
+        secret=True,
+        unset=(),
     )
     session_lifetime: float = _variable("43200", number(60, 31_536_000), "seconds after which a person logs in again")
     session_idle: float = _variable(
@@ -255,6 +265,12 @@ def load_settings(environ: Mapping[str, str]) -> Settings:
             "TRUSTED_USER_HEADER is set, but TRUSTED_PROXY_HOPS is 0: without a proxy in front anybody could send that "
             "header. Set TRUSTED_PROXY_HOPS to the number of your proxies, or unset TRUSTED_USER_HEADER."
         )
+    if settings.trusted_user_header and not settings.trusted_user_secrets:
+        raise ConfigurationError(
+            "TRUSTED_USER_SECRET is not set, but TRUSTED_USER_HEADER is: whoever reaches this service past the proxy "
+            "could send that header too. Set it to at least 16 random characters, and let the proxy send them in "
+            "X-Proxy-Secret with every request (docs/proxies.md shows how), or unset TRUSTED_USER_HEADER."
+        )
     return settings
 
 
@@ -265,7 +281,9 @@ def environment(**values: str) -> dict[str, str]:
 
 def describe_settings(environ: Mapping[str, str]) -> list[tuple[Variable, str]]:
     """Each variable with the value in force, secrets and passwords masked."""
-    return [(variable, _masked(variable, environ.get(variable.name, "").strip())) for variable in VARIABLES]
+    # An address of ours, such as SANDBOX_WEBHOOK_URL, may have the webhooks' secret in it.
+    hidden = [part.strip() for part in environ.get("PROOF_WEBHOOK_SECRETS", "").split(",") if part.strip()]
+    return [(variable, _masked(variable, environ.get(variable.name, "").strip(), hidden)) for variable in VARIABLES]
 
 
 def _read(variable: Variable, environ: Mapping[str, str]) -> Any:
@@ -279,7 +297,11 @@ def _read(variable: Variable, environ: Mapping[str, str]) -> Any:
         raise ConfigurationError(f"{variable.name} is {shown}, but it must be {error}.") from error
 
 
-def _masked(variable: Variable, found: str) -> str:
+def _masked(variable: Variable, found: str, hidden: Sequence[str]) -> str:
     if not found:
         return f"{variable.default} (default)" if variable.default else "(unset)"
-    return "(set)" if variable.secret else visible_line(without_passwords(found))
+    if variable.secret:
+        return "(set)"
+    for secret in hidden:
+        found = found.replace(secret, "***")
+    return visible_line(without_passwords(found))

@@ -171,6 +171,15 @@ def read_secrets(text: str) -> tuple[str, ...]:
     return secrets
 
 
+def read_proxy_secrets(text: str) -> tuple[str, ...]:
+    secrets = tuple(part.strip() for part in text.split(",") if part.strip())
+    if not secrets or not all(
+        len(secret) >= 16 and secret.isascii() and secret.isprintable() and " " not in secret for secret in secrets
+    ):
+        raise ValueError("one or more secrets separated by commas, each of at least 16 characters of ASCII, no blanks")
+    return secrets
+
+
 def read_networks(text: str) -> tuple[Network, ...]:
     try:
         networks = tuple(ipaddress.ip_network(part.strip(), strict=False) for part in text.split(",") if part.strip())

@@ -13,7 +13,9 @@ from webhook_app.adapters.spool import Spool
 from webhook_app.config import ConfigurationError, Settings
 from webhook_app.db.database import Database
 from webhook_app.domain.timestamps import utc_now
+from webhook_app.usecases.access.last_use import LastUse
 from webhook_app.usecases.receive.intake import Intake
+from webhook_app.usecases.receive.rejections import Rejections
 from webhook_app.usecases.reconcile.decisions import Policy
 from webhook_app.usecases.reconcile.reconciler import Reconciler
 
@@ -28,11 +30,15 @@ class Services:
     waker: Waker
     intake: Intake
     spool: Spool
+    last_use: LastUse
+    rejections: Rejections
     clock: Clock = utc_now
 
     def close(self) -> None:
-        """Ends its thread and closes its connections."""
+        """Ends its threads and closes its connections."""
         self.intake.close()
+        self.last_use.close()
+        self.rejections.close()
         self.waker.close()
         self.queues.redis.close()
         self.database.close()
@@ -57,6 +63,8 @@ def open_services(
         waker=Waker(queues),
         intake=Intake(database, spool, settings.ingest_budget),
         spool=spool,
+        last_use=LastUse(database),
+        rejections=Rejections(database),
         clock=clock,
     )
 

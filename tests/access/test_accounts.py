@@ -65,25 +65,6 @@ def test_one_password_in_two_spellings_of_unicode_is_one(database: Database) -> 
     assert passwords.matches("Z\u00fcrich am See", kept)
 
 
-def test_every_change_ends_the_sessions(database: Database, ada: accounts.Person) -> None:
-    def session_lives(person: accounts.Person) -> bool:
-        return accounts.find_person(database, person.id, person.session_version) is not None
-
-    assert session_lives(ada)
-    accounts.set_password(database, "ada", "another password", SHELL, START)
-    assert not session_lives(ada)
-    after = accounts.authenticate(database, "ada", "another password")
-    assert after is not None
-    accounts.set_role(database, "ada", Role.FINANCE, SHELL, START)
-    assert not session_lives(after)
-    after = accounts.authenticate(database, "ada", "another password")
-    assert after is not None
-    accounts.disable(database, "ada", SHELL, START)
-    assert not session_lives(after)
-    accounts.enable(database, "ada", SHELL, START)
-    assert not session_lives(after)
-
-
 def test_own_password_needs_the_current_one(database: Database, ada: accounts.Person) -> None:
     for current, new, sentence in (
         ("wrong password", "a new password", "not your current password"),

@@ -10,6 +10,7 @@ from typing import ClassVar
 import pytest
 from flask import Flask
 from flask.testing import FlaskClient
+from sqlalchemy import select
 from sqlalchemy.exc import OperationalError
 
 from tests.support.clock import FakeClock
@@ -18,11 +19,16 @@ from tests.support.people import BROWSER, PASSWORD, SHELL, csrf_token
 from webhook_app.app import create_app
 from webhook_app.config import ConfigurationError, Settings, load_settings
 from webhook_app.db.database import Database
+from webhook_app.models import LogInSession
 from webhook_app.models.role import Role
 from webhook_app.services import open_services
 from webhook_app.usecases.access.accounts import create_account, disable
 
 JSON = {"Accept": "application/json"}
+
+
+def csrf_token_of(page: str) -> str:
+    return page.partition('name="csrf-token" content="')[2].partition('"')[0]
 
 
 def test_finance_is_told_that_a_page_is_for_admins(finance_client: FlaskClient) -> None:
@@ -103,7 +109,7 @@ class TestErrors:
         def fail(*_: object) -> None:
             raise OperationalError("SELECT 1", {}, Exception("gone"))
 
-        monkeypatch.setattr("webhook_app.web.people.find_person", fail)
+        monkeypatch.setattr("webhook_app.web.people.find_session", fail)
         page = admin_client.get("/account")
         assert (page.status_code, page.mimetype) == (503, "text/html")
         assert "The database cannot be reached right now" in page.text
@@ -143,7 +149,12 @@ class TestHeaders:
 
 
 class TestSingleSignOn:
-    PROXIED: ClassVar = {**BROWSER, "X-Forwarded-For": "203.0.113.9", "X-Sso-User": "ada"}
+    PROXIED: ClassVar = {
+        **BROWSER,
+        "X-Forwarded-For": "203.0.113.9",
+        "X-Sso-User": "ada",
+        "X-Proxy-Secret": "the-proxys-own-secret",
+    }
 
     @pytest.fixture(autouse=True)
     def _ada(self, database: Database, clock: FakeClock) -> None:
@@ -152,11 +163,16 @@ class TestSingleSignOn:
     @pytest.fixture
     def proxied(self, settings: Settings, database: Database, clock: FakeClock) -> Iterator[FlaskClient]:
         """A client of an application that trusts one proxy on the loopback address."""
-        settings = replace(settings, trusted_proxy_hops=1, trusted_user_header="X-Sso-User")
+        settings = replace(
+            settings,
+            trusted_proxy_hops=1,
+            trusted_user_header="X-Sso-User",
+            trusted_user_secrets=("a-newer-secret-of-it", "the-proxys-own-secret"),
+        )
         services = open_services(settings, database=database, clock=clock)
         yield create_app(services).test_client()
-        services.intake.close()
-        services.waker.close()
+        for part in (services.intake, services.waker, services.last_use, services.rejections):
+            part.close()
 
     def test_header_of_our_proxy_logs_in(self, proxied: FlaskClient) -> None:
         page = proxied.get("/audit", headers=self.PROXIED)
@@ -174,6 +190,39 @@ class TestSingleSignOn:
         answer = proxied.get("/audit", headers=self.PROXIED, environ_base={"REMOTE_ADDR": "198.51.100.7"})
         assert answer.status_code == 303
 
+    def test_not_believed_without_the_secret_that_only_the_proxy_knows(self, proxied: FlaskClient) -> None:
+        for secret in ("", "guessed", "the-proxys-own-secre", "the-proxys-own-secret,guessed", "\xe9", "x" * 10_000):
+            headers = {**self.PROXIED, "X-Proxy-Secret": secret}
+            assert proxied.get("/audit", headers=headers).status_code == 303
+        without = {name: value for name, value in self.PROXIED.items() if name != "X-Proxy-Secret"}
+        assert proxied.get("/audit", headers=without).status_code == 303
+        newer = {**self.PROXIED, "X-Proxy-Secret": "a-newer-secret-of-it"}
+        assert proxied.get("/audit", headers=newer).status_code == 200
+
+    def test_two_names_in_one_header_are_nobody(
+        self, proxied: FlaskClient, database: Database, clock: FakeClock
+    ) -> None:
+        """WSGI joins headers of one name, and may take `X_Sso_User` for one: whose word it is cannot be told."""
+        create_account(database, "ada,bob", PASSWORD, Role.ADMIN, SHELL, clock())
+        for names in ("ada,bob", "ada, bob", "bob,ada", "ada,ada"):
+            assert proxied.get("/audit", headers={**self.PROXIED, "X-Sso-User": names}).status_code == 303
+
+    def test_page_says_that_the_proxy_signs_out(self, proxied: FlaskClient) -> None:
+        page = proxied.get("/account", headers=self.PROXIED)
+        assert "The proxy in front of this service has signed you in (X-Sso-User), and it signs you out" in page.text
+        assert 'href="/account#signing-out"' in page.text
+        token = csrf_token_of(page.text)
+        answer = proxied.post("/logout", headers=self.PROXIED, data={"csrf_token": token})
+        assert (answer.status_code, answer.location) == (303, "/account#signing-out")
+
+    def test_new_password_opens_no_session_beside_the_proxys(self, proxied: FlaskClient, database: Database) -> None:
+        token = csrf_token_of(proxied.get("/account", headers=self.PROXIED).text)
+        form = {"current": PASSWORD, "new": "a longer password", "again": "a longer password", "csrf_token": token}
+        assert proxied.post("/account", headers=self.PROXIED, data=form).status_code == 303
+        assert "it signs you out" in proxied.get("/account", headers=self.PROXIED).text
+        with database.read() as session:
+            assert session.scalars(select(LogInSession)).all() == []
+
     def test_unknown_or_disabled_account_is_not_logged_in(
         self, proxied: FlaskClient, database: Database, clock: FakeClock
     ) -> None:
@@ -186,4 +235,9 @@ class TestSingleSignOn:
 
     def test_header_without_a_proxy_stops_the_start(self) -> None:
         with pytest.raises(ConfigurationError, match="TRUSTED_PROXY_HOPS is 0"):
-            load_settings({"TRUSTED_USER_HEADER": "X-Sso-User"})
+            load_settings({"TRUSTED_USER_HEADER": "X-Sso-User", "TRUSTED_USER_SECRET": "the-proxys-own-secret"})
+
+    def test_header_without_a_secret_stops_the_start(self) -> None:
+        with pytest.raises(ConfigurationError, match="TRUSTED_USER_SECRET is not set") as raised:
+            load_settings({"TRUSTED_USER_HEADER": "X-Sso-User", "TRUSTED_PROXY_HOPS": "1"})
+        assert "X-Proxy-Secret" in str(raised.value)

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 
 import pytest
 from flask import Flask
 from flask.testing import FlaskClient
+from sqlalchemy.exc import OperationalError
 
 from tests.support.clock import FakeClock
 from tests.support.people import BROWSER, PASSWORD, SHELL, csrf_token, log_in, post
@@ -82,6 +84,27 @@ def test_log_out_ends_the_session_and_is_no_link(admin_client: FlaskClient) -> N
     assert not is_logged_in(admin_client)
 
 
+def test_log_out_ends_the_session_wherever_its_cookie_is(admin_client: FlaskClient, client: FlaskClient) -> None:
+    stolen = admin_client.get_cookie("webhook_app_session")
+    assert stolen is not None
+    client.set_cookie("webhook_app_session", stolen.value)
+    assert is_logged_in(client)
+    post(admin_client, "/logout")
+    assert not is_logged_in(client)
+
+
+def test_log_out_that_the_server_does_not_learn_of_is_none(
+    admin_client: FlaskClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> None:
+        raise OperationalError("DELETE", {}, Exception("gone"))
+
+    monkeypatch.setattr("webhook_app.web.people.log_out", fail)
+    answer = post(admin_client, "/logout")
+    assert answer.status_code == 503
+    assert is_logged_in(admin_client)
+
+
 @pytest.mark.parametrize("change", ["password", "role", "disabled"])
 def test_session_ends_with_a_change_of_the_account(
     admin_client: FlaskClient, database: Database, clock: FakeClock, change: str
@@ -150,33 +173,81 @@ class TestCookie:
 
 
 class TestThrottle:
-    def test_account_is_guarded_against_guessing(self, client: FlaskClient, ada: str) -> None:
-        token = csrf_token(client)
+    @pytest.fixture
+    def guess(self, client: FlaskClient, ada: str, monkeypatch: pytest.MonkeyPatch) -> Callable[..., int]:
+        """Tries a password from an address; the answer's status. Wrong ones cost no work, which is slow by design."""
+        token, before = csrf_token(client), client.get_cookie("webhook_app_session")
+        assert before is not None
 
-        def guess(address: int) -> int:
-            form = {"name": ada, "password": "wrong password", "csrf_token": token}
-            return client.post(
-                "/login", data=form, headers=BROWSER, environ_base={"REMOTE_ADDR": f"192.0.2.{address}"}
-            ).status_code
+        def guess(address: str, name: str = ada, password: str = "wrong password") -> int:
+            form = {"name": name, "password": password, "csrf_token": token}
+            with monkeypatch.context() as patched:
+                if password != PASSWORD:
+                    patched.setattr("webhook_app.web.access.pages.log_in.authenticate", lambda *_: None)
+                answer = client.post("/login", data=form, headers=BROWSER, environ_base={"REMOTE_ADDR": address})
+            client.set_cookie("webhook_app_session", before.value)
+            return answer.status_code
 
-        assert [guess(address) for address in range(10)] == [401] * 10
-        assert guess(11) == 429
+        return guess
+
+    def test_wrong_passwords_keep_their_own_network_out_and_nobody_else(
+        self, client: FlaskClient, ada: str, guess: Callable[..., int]
+    ) -> None:
+        assert [guess("192.0.2.1") for _ in range(11)] == [401] * 10 + [429]
+        assert guess("192.0.2.1", password=PASSWORD) == 429, "with the right password, too"
+        page = log_in(client, ada)  # from 127.0.0.1
+        assert page.status_code == 303
+
+    def test_how_long_to_wait_is_told(self, client: FlaskClient, ada: str, guess: Callable[..., int]) -> None:
+        for _ in range(10):
+            guess("127.0.0.1")
         page = log_in(client, ada)
-        assert page.status_code == 429  # with the right password, too
-        assert "Too many attempts. Wait 5 minutes" in page.text
+        assert page.status_code == 429
+        assert "Too many attempts. Wait 5 minutes, then try again." in page.text
         assert page.headers["Retry-After"] == "300"
         assert client.get("/login", headers=BROWSER).status_code == 200
 
-    def test_address_is_kept_from_trying_names(self, client: FlaskClient, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr("webhook_app.web.access.pages.log_in.authenticate", lambda *_: None)  # slow by design
-        token = csrf_token(client)
-        codes = [
-            client.post(
-                "/login", data={"name": f"n{n}", "password": "x", "csrf_token": token}, headers=BROWSER
-            ).status_code
-            for n in range(21)
-        ]
-        assert codes == [401] * 20 + [429]
+    def test_subscriber_of_ipv6_is_one_network(self, guess: Callable[..., int]) -> None:
+        assert [guess(f"2001:db8:1:2::{n:x}") for n in range(11)] == [401] * 10 + [429]
+        assert guess("2001:db8:1:3::1") == 401
+        assert [guess(f"::ffff:192.0.2.{n}") for n in range(11)] == [401] * 11, "each IPv4 address is one of its own"
+
+    def test_right_password_takes_its_wrong_ones_back(self, client: FlaskClient, ada: str) -> None:
+        for _ in range(3):
+            assert [log_in(client, ada, "wrong password").status_code for _ in range(4)] == [401] * 4
+            assert log_in(client, ada).status_code == 303
+            post(client, "/logout")
+
+    def test_name_tried_from_everywhere_is_still_let_in_where_it_has_logged_in_before(
+        self, guess: Callable[..., int]
+    ) -> None:
+        assert guess("203.0.113.9", password=PASSWORD) == 303
+        assert guess("2001:db8:1:2::1", password=PASSWORD) == 303
+        codes = [guess(f"198.51.{n // 250}.{n % 250}") for n in range(130)]
+        assert codes[:98] == [401] * 98
+        assert codes[100:] == [429] * 30
+        assert guess("192.0.2.200", password=PASSWORD) == 429, "a network that it has never logged in from"
+        assert guess("203.0.113.9", password=PASSWORD) == 303
+        assert guess("2001:db8:1:2:ffff::1", password=PASSWORD) == 303
+        assert guess("192.0.2.200", name="bob") == 401
+
+    def test_refused_newcomer_is_told_of_the_networks_that_are_known(
+        self, client: FlaskClient, ada: str, guess: Callable[..., int]
+    ) -> None:
+        for name in (ada, "nobody"):  # who has no account is told the same
+            for n in range(100):
+                guess(f"198.51.100.{n}", name=name)
+            page = log_in(client, name)
+            assert page.status_code == 429
+            assert "Wait 60 minutes, then try again, or log in from a network from which you have" in page.text
+
+    def test_network_is_kept_from_trying_names(self, guess: Callable[..., int]) -> None:
+        assert [guess("192.0.2.1", name=f"n{n}") for n in range(21)] == [401] * 20 + [429]
+
+    def test_own_password_cannot_be_guessed_on_the_account_page(self, admin_client: FlaskClient) -> None:
+        new = {"new": "a longer password", "again": "a longer password"}
+        codes = [post(admin_client, "/account", current="wrong password", **new).status_code for _ in range(11)]
+        assert codes == [400] * 10 + [429]
 
     def test_it_counts_without_redis_too(self, services: Services, ada: str, redis_server: RedisServer) -> None:
         client = create_app(services).test_client()  # its counts stay in its memory
@@ -184,7 +255,7 @@ class TestThrottle:
         try:
             assert log_in(client, ada).status_code == 303
             post(client, "/logout")
-            codes = [log_in(client, ada, "wrong password").status_code for _ in range(10)]
-            assert codes == [401] * 9 + [429]
+            codes = [log_in(client, ada, "wrong password").status_code for _ in range(11)]
+            assert codes == [401] * 10 + [429]
         finally:
             redis_server.start()

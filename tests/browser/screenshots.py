@@ -6,10 +6,12 @@ A pytest file that is only run when it is named: it uses the fixtures, and what 
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 from playwright.sync_api import Page
+from sqlalchemy import update
 
 from tests.support import finance_states
 from tests.support.accessibility import NARROW, WIDE
@@ -19,10 +21,12 @@ from tests.support.overview_states import STATES
 from tests.support.people import SHELL
 from tests.support.sandbox import Sandbox
 from webhook_app.db.database import Database
+from webhook_app.models import ApiToken
 from webhook_app.models.role import Role
 from webhook_app.services import Services
-from webhook_app.usecases.access.accounts import create_account, set_role
-from webhook_app.usecases.access.tokens import create_token
+from webhook_app.usecases.access.accounts import create_account, find_person_by_name, set_role
+from webhook_app.usecases.access.sessions import Browser, Lifetime, log_in
+from webhook_app.usecases.access.tokens import create_token, revoke_token
 from webhook_app.usecases.reconcile.reconciler import Reconciler
 
 FOLDER = Path(__file__).parents[2] / "screenshots"
@@ -31,6 +35,9 @@ FOLDER = Path(__file__).parents[2] / "screenshots"
 PAGES = [
     ("log-in", None, "/login"),
     ("account", Role.FINANCE, "/account"),
+    ("account-admin", Role.ADMIN, "/account"),
+    ("tokens", Role.ADMIN, "/tokens"),
+    ("tokens-all", Role.ADMIN, "/tokens?all=yes"),
     ("audit", Role.ADMIN, "/audit"),
     ("audit-empty", Role.ADMIN, "/audit?actor=nobody"),
     ("docs", None, "/docs"),
@@ -57,7 +64,9 @@ def test_picture(
 ) -> None:
     _fill(database, clock)
     if role is not None:
-        log_in_as("grace.hopper" if role is Role.ADMIN else "ada.lovelace", role)
+        name_of = "grace.hopper" if role is Role.ADMIN else "ada.lovelace"
+        log_in_as(name_of, role)
+        _log_in_elsewhere(database, name_of, clock)
     _take(page, name, path)
 
 
@@ -158,6 +167,26 @@ def _fill(database: Database, clock: FakeClock) -> None:
     create_account(database, "j.smith@example.com", "correct horse battery", Role.FINANCE, SHELL, clock())
     clock.advance(3 * 3600)
     create_token(database, "warehouse export", Role.FINANCE, clock())
+    create_token(database, "the partner's backend", Role.SERVICE, clock(), expires_at=clock() + timedelta(days=30))
+    create_token(database, "trial of an importer", Role.FINANCE, clock(), expires_at=clock() + timedelta(minutes=9))
+    create_token(database, "j.smith's notebook", Role.ADMIN, clock())
     clock.advance(900)
+    revoke_token(database, "j.smith's notebook", SHELL, clock())
+    with database.write() as session:
+        session.execute(update(ApiToken).where(ApiToken.role == "service").values(last_used_at=clock()))
     set_role(database, "j.smith@example.com", Role.ADMIN, SHELL, clock())
     clock.advance(180)
+
+
+def _log_in_elsewhere(database: Database, name: str, clock: FakeClock) -> None:
+    person = find_person_by_name(database, name)
+    assert person is not None
+    lifetime = Lifetime(timedelta(hours=12), timedelta(hours=1))
+    for seconds, address, user_agent in (
+        (0, "203.0.113.9", "Mozilla/5.0 (iPhone; CPU iPhone OS 18_0 like Mac OS X) Version/18.0 Safari/604.1"),
+        (1500, "2001:db8:85a3::8a2e:370:7334", "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Firefox/140.0"),
+        (0, "198.51.100.7", "curl/8.5.0"),
+    ):
+        clock.advance(seconds)
+        log_in(database, person, Browser(address, user_agent), clock(), lifetime)
+    clock.advance(60)

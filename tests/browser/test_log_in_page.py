@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Browser, Page, expect
 
 from tests.support.clock import FakeClock
+from tests.support.live_server import LiveServer
 from tests.support.people import PASSWORD, SHELL
 from webhook_app.db.database import Database
 from webhook_app.models.role import Role
 from webhook_app.usecases.access.accounts import create_account, set_role
+from webhook_app.usecases.access.tokens import create_token
 
 LogIn = Callable[[str, Role], None]
 
@@ -75,13 +77,53 @@ def test_password_is_changed_and_the_person_stays(
     expect(page.get_by_text("Your password is changed.")).to_be_visible()
 
 
+def test_session_elsewhere_is_seen_and_ended(
+    page: Page, browser: Browser, live_server: LiveServer, log_in_as: LogIn, assert_accessible: Callable[[], None]
+) -> None:
+    log_in_as("ada", Role.ADMIN)
+    elsewhere = browser.new_context(base_url=live_server.url, user_agent="Mozilla/5.0 (iPhone) Safari/604.1").new_page()
+    elsewhere.goto("/login")
+    elsewhere.get_by_label("Name").fill("ada")
+    elsewhere.get_by_label("Password").fill(PASSWORD)
+    elsewhere.get_by_role("button", name="Log in").click()
+    elsewhere.get_by_role("button", name="Log out").wait_for()
+    page.get_by_role("link", name="ada").click()
+    assert_accessible()
+    page.get_by_role("button", name="End the session of Safari on iPhone from 127.0.0.1").click()
+    expect(page.get_by_text("That session has ended")).to_be_visible()
+    expect(page.get_by_role("row")).to_have_count(2)  # the heading, and this one
+    elsewhere.goto("/account")
+    expect(elsewhere.get_by_role("heading", name="Log in")).to_be_visible()
+    elsewhere.context.close()
+
+
+def test_token_is_revoked_by_keyboard_alone(
+    page: Page, log_in_as: LogIn, database: Database, clock: FakeClock, assert_accessible: Callable[[], None]
+) -> None:
+    for name in ("ledger", "warehouse export"):
+        create_token(database, name, Role.FINANCE, clock())
+    log_in_as("ada", Role.ADMIN)
+    page.get_by_role("link", name="Tokens").click()
+    assert_accessible()
+    page.get_by_role("row", name="ledger").locator("summary").focus()
+    page.keyboard.press("Enter")
+    assert_accessible()
+    page.keyboard.press("Tab")
+    page.keyboard.press("Enter")
+    expect(page.get_by_text("The token ledger is revoked")).to_be_visible()
+    expect(page.get_by_role("row")).to_have_count(2)
+    page.get_by_role("link", name="Show revoked and expired ones too").click()
+    expect(page.get_by_role("row", name="ledger")).to_contain_text("revoked")
+    assert_accessible()
+
+
 def test_pages_have_no_accessibility_violation(
     page: Page, log_in_as: LogIn, assert_accessible: Callable[[], None]
 ) -> None:
     page.goto("/login")
     assert_accessible()
     log_in_as("ada", Role.ADMIN)
-    for path in ("/account", "/audit", "/audit?actor=nobody", "/nothing-here", "/audit?before=x"):
+    for path in ("/tokens", "/audit", "/audit?actor=nobody", "/nothing-here", "/audit?before=x"):
         page.goto(path)
         assert_accessible()
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+import stat
 import subprocess
 import sys
 from collections.abc import Mapping
+from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -19,6 +21,7 @@ from webhook_app.cli import cli
 from webhook_app.config import VARIABLES
 from webhook_app.db.database import Database
 from webhook_app.models import ApiToken
+from webhook_app.usecases.access.last_use import LastUse
 from webhook_app.usecases.access.tokens import find_caller
 from webhook_app.usecases.heartbeats import beat
 
@@ -67,7 +70,8 @@ def test_upgrade_and_token_from_an_empty_folder(tmp_path: Path) -> None:
     assert len(token) == 43
     assert token not in made.stderr
     database = Database(f"sqlite:///{tmp_path / 'var' / 'webhook-app.sqlite3'}")
-    caller = find_caller(database, token)
+    with closing(LastUse(database)) as last_use:
+        caller = find_caller(database, last_use, token, datetime.now(UTC))
     assert caller is not None
     assert (caller.name, caller.role) == ("ledger", "finance")
     database.close()
@@ -136,7 +140,7 @@ def test_doctor_is_content_when_all_is_well(
     assert done.returncode == 0, done.stdout + done.stderr
     lines = done.stdout.splitlines()
     assert [line for line in lines if not line.startswith("  ")] == [
-        *("✓ sql", "✓ redis", "✓ migrations", "✓ clock", "✓ proof")
+        *("✓ files", "✓ sql", "✓ redis", "✓ migrations", "✓ clock", "✓ proof")
     ]
     assert "  PROOF_CLIENT_TOKEN = (set)" in lines
     assert "  PORT = 8000 (default)" in lines
@@ -157,6 +161,35 @@ def test_doctor_says_what_is_wrong_and_what_to_do(sandbox: Sandbox, tmp_path: Pa
     assert "request id" in told["✗ proof"]
     assert "an-old-token" not in done.stdout + done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_doctor_warns_of_files_that_others_can_read(
+    database_url: str, redis_url: str, sandbox: Sandbox, tmp_path: Path
+) -> None:
+    database = Database(database_url)
+    beat(database, "clock", datetime.now(UTC))
+    database.close()
+    folder = tmp_path / "var"
+    (folder / "spool").mkdir(parents=True, mode=0o700)
+    folder.chmod(0o755)
+    for name in ("secret-key", "webhook-app.sqlite3-wal", "spool/incoming.spool"):
+        (folder / name).write_text("x")
+        (folder / name).chmod(0o640)
+    done = run("doctor", **_variables(database_url, redis_url, sandbox, tmp_path))
+    assert done.returncode == 0, "it is a warning"
+    (line,) = [line for line in done.stdout.splitlines() if line.startswith("! files")]
+    for name in ("", "/secret-key", "/webhook-app.sqlite3-wal", "/spool/incoming.spool"):
+        assert f"{folder}{name}" in line
+    assert f"chmod -R go-rwx {folder}" in line
+
+
+def test_database_file_is_for_its_owner_alone_whoever_makes_it(tmp_path: Path) -> None:
+    before = os.umask(0o022)
+    try:
+        run("db", "upgrade", DATABASE_URL=f"sqlite:///{tmp_path / 'mine.sqlite3'}")
+    finally:
+        os.umask(before)
+    assert stat.S_IMODE((tmp_path / "mine.sqlite3").stat().st_mode) == 0o600
 
 
 def test_doctor_finds_what_is_not_set(tmp_path: Path) -> None:

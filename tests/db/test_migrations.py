@@ -5,6 +5,8 @@ from __future__ import annotations
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import closing
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -16,7 +18,26 @@ from tests.support.clock import START
 from tests.support.example_rows import EVENT, RECEIPT, RECONCILIATION, TRANSACTION
 from webhook_app.db.database import Database
 from webhook_app.db.migrate import alembic_config, current_revision, downgrade, head_revision, upgrade
-from webhook_app.models import Base, Boot, Event, Heartbeat, Receipt, Reconciliation, StoredGate, Transaction
+from webhook_app.models import (
+    ApiToken,
+    Base,
+    Boot,
+    Event,
+    Heartbeat,
+    LogInSession,
+    Receipt,
+    Reconciliation,
+    Rejection,
+    StoredGate,
+    Transaction,
+)
+from webhook_app.models.audit import AuditAction
+from webhook_app.models.role import Role
+from webhook_app.usecases.access.accounts import create_account, find_person_by_name
+from webhook_app.usecases.access.sessions import Browser, Lifetime, log_in
+from webhook_app.usecases.audit import Actor, record
+from webhook_app.usecases.receive.ingest import RequestOrigin
+from webhook_app.usecases.receive.rejections import RefusedRequest, Rejections
 
 #: Waits for a line on standard input, so that all processes migrate at one moment.
 UPGRADE_WHEN_TOLD = """
@@ -63,6 +84,7 @@ def test_down_and_up_again_on_a_populated_database(database_url: str) -> None:
         for table, row in [(Event, EVENT), (Receipt, RECEIPT), (Reconciliation, RECONCILIATION)]:
             session.execute(insert(table).values(**row))
         session.execute(insert(Transaction).values(**TRANSACTION))
+    _fill_access(database)
     downgrade(database_url, "base")
     upgrade(database_url)
     with database.read() as session:
@@ -85,6 +107,69 @@ def test_boot_times_move_out_of_the_heartbeats_and_stay_there_for_the_release_be
     assert "boots" not in _tables(database)
     upgrade(database_url)
     database.close()
+
+
+def test_access_and_traces_go_down_and_up_and_keep_what_was_there_before(database_url: str) -> None:
+    database = Database(database_url)
+    _fill_access(database)
+    with database.write() as session:
+        record(session, Actor("ada", "page"), AuditAction.LOG_IN, "ada", "", {}, START)
+    downgrade(database_url, "0006")
+    with database.read() as session:
+        assert session.execute(text("SELECT action FROM audit_log")).scalars().all() == ["create_account", "log_in"]
+        assert session.execute(text("SELECT name FROM api_tokens")).scalars().all() == ["robot"]
+        assert session.execute(text("SELECT code FROM rejections")).scalars().all() == ["forbidden_origin"]
+    upgrade(database_url)
+    with database.read() as session:
+        assert session.scalars(select(Rejection.count)).one() == 1
+        assert session.scalars(select(ApiToken.expires_at)).one() is None
+        assert session.scalars(select(LogInSession)).all() == []
+    with database.write() as session:
+        record(session, Actor("ada", "page"), AuditAction.REVOKE_TOKEN, "robot", "", {}, START)
+    database.close()
+
+
+def test_older_process_goes_on_beside_the_newer_schema(database_url: str) -> None:
+    """What 0008 and 0009 have added it knows nothing of: it names its own columns alone."""
+    database = Database(database_url)
+    now = {"now": "2026-04-01 12:00:00.000000" if database.is_sqlite else "2026-04-01 12:00:00+00:00"}
+    with database.write() as session:
+        for digest in ("a" * 64, "b" * 64):
+            session.execute(
+                text("INSERT INTO api_tokens (name, role, token_sha256, created_at) VALUES ('a', 'admin', :d, :now)"),
+                {"d": digest, **now},
+            )
+            session.execute(
+                text(
+                    "INSERT INTO rejections (received_at, http_status, error, code, message, headers, body, body_size)"
+                    " VALUES (:now, 404, 'not_found', 'not_found', 'm', '{}', :body, 0)"
+                ),
+                {"body": b"", **now},
+            )
+    with database.read() as session:
+        assert session.scalars(select(Rejection.count)).all() == [1, 1]
+        assert [token.last_used_at for token in session.scalars(select(ApiToken))] == [None, None]
+    database.close()
+
+
+def _fill_access(database: Database) -> None:
+    create_account(database, "ada", "correct horse battery", Role.ADMIN, Actor("tester", "shell"), START)
+    ada = find_person_by_name(database, "ada")
+    assert ada is not None
+    log_in_from = Browser("203.0.113.9", "a browser")
+    lifetime = Lifetime(timedelta(hours=12), timedelta(hours=1))
+    log_in(database, ada, log_in_from, START, lifetime)
+    with database.write() as session:
+        session.execute(text("DELETE FROM audit_log WHERE action = 'log_in'"))
+        session.add(ApiToken(name="robot", role="admin", token_sha256="a" * 64, created_at=START, expires_at=START))
+        record(session, Actor("ada", "page"), AuditAction.END_SESSION, "ada", "", {}, START)
+    with closing(Rejections(database)) as rejections:
+        request = RequestOrigin(START, "203.0.113.9", {})
+        code = "forbidden_origin"
+        rejections.note(
+            RefusedRequest(request, "POST", "/webhooks/proof", 403, "forbidden", code, code, "not from there")
+        )
+        rejections.flush()
 
 
 def test_upgrade_of_an_upgraded_database_changes_nothing(database_url: str) -> None:

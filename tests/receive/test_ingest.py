@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -17,7 +18,7 @@ from tests.support.example_rows import RECONCILIATION
 from webhook_app.db.database import Database
 from webhook_app.models import Event, Receipt, Reconciliation, Rejection
 from webhook_app.usecases.receive.ingest import Accepted, RequestOrigin, ingest_event, ingest_events
-from webhook_app.usecases.receive.rejections import MAX_REJECTED_BODY, MAX_REJECTIONS, keep_rejection
+from webhook_app.usecases.receive.rejections import MAX_REJECTED_BODY, MAX_REJECTIONS, RefusedRequest, Rejections
 from webhook_app.web.receive.event_schema import parse_event
 
 LATER = START + timedelta(minutes=5)
@@ -227,16 +228,22 @@ def test_oldest_rejection_goes_when_there_are_too_many(database: Database) -> No
 
 
 def _reject(database: Database, body: bytes = b"{", body_size: int = 1) -> None:
-    keep_rejection(
-        database,
-        RequestOrigin(START, "127.0.0.1", {}),
-        http_status=400,
-        error="invalid_request",
-        code="decode_error",
-        message="The body is not JSON.",
-        body=body,
-        body_size=body_size,
-    )
+    with closing(Rejections(database)) as rejections:
+        rejections.note(
+            RefusedRequest(
+                request=RequestOrigin(START, "127.0.0.1", {}),
+                method="POST",
+                path="/webhooks/proof",
+                http_status=400,
+                error="invalid_request",
+                code="decode_error",
+                reason="decode_error",
+                message="The body is not JSON.",
+                body=body,
+                body_size=body_size,
+            )
+        )
+        rejections.flush()
 
 
 def _columns(row: Reconciliation) -> dict[str, Any]:

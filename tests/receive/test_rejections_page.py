@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from flask.testing import FlaskClient
+from sqlalchemy import text
 
+from tests.support.clock import FakeClock
 from webhook_app.services import Services
 from webhook_app.usecases.receive.ingest import RequestOrigin
-from webhook_app.usecases.receive.rejections import keep_rejection
+from webhook_app.usecases.receive.rejections import RefusedRequest
 
 
-def test_refused_request_is_shown_with_its_reason_and_escaped(admin_client: FlaskClient, client: FlaskClient) -> None:
+def test_refused_request_is_shown_with_its_reason_and_escaped(
+    admin_client: FlaskClient, client: FlaskClient, services: Services
+) -> None:
     answer = client.post(
         "/webhooks/proof",
         data=b"<script>alert(1)</script>\xff",
@@ -17,6 +21,7 @@ def test_refused_request_is_shown_with_its_reason_and_escaped(admin_client: Flas
     )
     assert answer.status_code == 400
     client.post("/webhooks/proof", json={"status": "completed"})
+    services.rejections.flush()
     page = admin_client.get("/rejections")
     assert page.status_code == 200
     assert "400 invalid_request/<wbr>decode_error" in page.text
@@ -32,16 +37,59 @@ def test_refused_request_is_shown_with_its_reason_and_escaped(admin_client: Flas
 
 
 def test_many_are_paged_and_large_bodies_are_cut(admin_client: FlaskClient, services: Services) -> None:
-    request = RequestOrigin(services.clock(), None, {})
     for number in range(30):
-        keep_rejection(
-            services.database, request, http_status=413, error="invalid_request", code="too_large",
-            message=f"number {number}", body=b"x" * 5000, body_size=2_000_000,
-        )  # fmt: skip
+        services.rejections.note(
+            RefusedRequest(
+                request=RequestOrigin(services.clock(), None, {}),
+                method="POST",
+                path="/webhooks/proof",
+                http_status=413,
+                error="invalid_request",
+                code="too_large",
+                reason="too_large",
+                message=f"number {number}",
+                body=b"%05d" % number * 1000,
+                body_size=2_000_000,
+            )
+        )
+    services.rejections.flush()
     first = admin_client.get("/rejections").text
     assert first.count("<article") == 25
     assert "1\N{NARROW NO-BREAK SPACE}995\N{NARROW NO-BREAK SPACE}904 bytes more" in first
     assert 'rel="next"' in first
+
+
+def test_repeats_are_told_with_their_number_and_span(
+    admin_client: FlaskClient, client: FlaskClient, services: Services, clock: FakeClock
+) -> None:
+    for _ in range(3):
+        client.get("/webhooks/proof/a-secret", headers={"User-Agent": "Proof/1"})
+        clock.advance(7)
+    services.rejections.flush()
+    page = admin_client.get("/rejections").text
+    assert page.count("<article") == 1
+    assert "GET /webhooks/proof/…" in page
+    assert "3 times from 127.0.0.0/24, within 14 seconds" in page
+    assert "a-secret" not in page
+    assert "Proof/1" in page
+    assert "Nothing of a body is kept" in page
+
+
+def test_row_of_an_older_release_is_shown(admin_client: FlaskClient, services: Services) -> None:
+    at = "2026-04-01 11:00:00.000000" if services.database.is_sqlite else "2026-04-01 11:00:00+00:00"
+    row = {"at": at, "addr": "192.0.2.1", "error": "invalid_request", "code": "decode_error", "body": b"{"}
+    with services.database.write() as session:
+        session.execute(
+            text(
+                "INSERT INTO rejections (received_at, remote_addr, http_status, error, code, message, headers, body,"
+                " body_size) VALUES (:at, :addr, 400, :error, :code, 'no JSON', '{}', :body, 1)"
+            ),
+            row,
+        )
+    page = admin_client.get("/rejections").text
+    assert "no JSON" in page
+    assert "192.0.2.1" in page
+    assert "times from" not in page
 
 
 def test_nothing_rejected_says_what_that_means(admin_client: FlaskClient) -> None:

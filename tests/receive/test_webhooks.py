@@ -16,8 +16,10 @@ from werkzeug.test import TestResponse
 
 from tests.support.events import DOCUMENTED_ID, webhook
 from tests.support.listening import listening
+from tests.support.rejections import kept_rejections
 from webhook_app.db.database import Database
-from webhook_app.models import Event, Receipt, Reconciliation, Rejection
+from webhook_app.models import Event, Receipt, Reconciliation
+from webhook_app.services import Services
 from webhook_app.web.receive.webhooks import MAX_BODY
 
 URL = "/webhooks/proof"
@@ -37,11 +39,6 @@ def is_refusal(answer: TestResponse) -> bool:
     assert answer.headers["X-Request-Id"]
     assert answer.content_type == "application/json"
     return answer.status_code >= 400
-
-
-def rejections(database: Database) -> list[Rejection]:
-    with database.read() as session:
-        return list(session.scalars(select(Rejection).order_by(Rejection.id)))
 
 
 def test_new_event_is_accepted_with_202(client: FlaskClient) -> None:
@@ -128,18 +125,18 @@ def test_event_with_warnings_is_stored_and_asks_for_reconciliation(client: Flask
         assert session.scalar(select(func.count()).select_from(Reconciliation)) == 1
 
 
-def test_refused_event_is_told_why_and_kept(client: FlaskClient, database: Database) -> None:
+def test_refused_event_is_told_why_and_kept(client: FlaskClient, services: Services) -> None:
     answer = client.post(URL, json=webhook(merchant_transaction_id="no good", status=...))
     assert is_refusal(answer)
     assert (answer.status_code, answer.json["error"], answer.json["code"]) == (400, "invalid_request", "missing_param")
     assert set(answer.json["fields"]) == {"merchant_transaction_id", "status"}
-    (kept,) = rejections(database)
+    (kept,) = kept_rejections(services)
     assert (kept.http_status, kept.error, kept.code) == (400, "invalid_request", "missing_param")
     assert kept.message == answer.json["message"]
     assert json.loads(kept.body)["merchant_transaction_id"] == "no good"
     assert kept.body_size == len(kept.body)
     assert kept.remote_addr == "127.0.0.1"
-    with database.read() as session:
+    with services.database.read() as session:
         assert session.scalar(select(func.count()).select_from(Event)) == 0
 
 
@@ -161,13 +158,13 @@ HOSTILE = [
 ]
 
 
-def test_hostile_body_is_refused_in_proofs_shape_and_kept(client: FlaskClient, database: Database) -> None:
+def test_hostile_body_is_refused_in_proofs_shape_and_kept(client: FlaskClient, services: Services) -> None:
     for data in HOSTILE:
         answer = client.post(URL, data=data)
         assert is_refusal(answer)
         assert answer.status_code == 400, data[:40]
-        assert rejections(database)[-1].body == data[:4096]
-    assert len(rejections(database)) == len(HOSTILE)
+        assert kept_rejections(services)[-1].body == data[:4096]
+    assert len(kept_rejections(services)) == len(HOSTILE)
 
 
 def test_odd_but_usable_event_is_accepted(client: FlaskClient) -> None:
@@ -199,11 +196,11 @@ def test_any_json_in_any_field_is_no_fault_of_ours(client: FlaskClient, name: st
 
 @pytest.mark.parametrize("size", [MAX_BODY + 1, MAX_BODY + 2, 2_000_000])
 @pytest.mark.parametrize("is_chunked", [False, True], ids=["announced", "chunked"])
-def test_too_large_body_is_413_and_kept(client: FlaskClient, database: Database, size: int, is_chunked: bool) -> None:
+def test_too_large_body_is_413_and_kept(client: FlaskClient, services: Services, size: int, is_chunked: bool) -> None:
     answer = _send(client, b" " * size, is_chunked=is_chunked)
     assert is_refusal(answer)
     assert (answer.status_code, answer.json["code"]) == (413, "too_large")
-    (kept,) = rejections(database)
+    (kept,) = kept_rejections(services)
     assert kept.http_status == 413
     assert len(kept.body) <= 4096
 
@@ -214,23 +211,23 @@ def test_body_of_just_the_largest_size_is_accepted(client: FlaskClient, is_chunk
     assert _send(client, data, is_chunked=is_chunked).status_code == 202
 
 
-def test_refused_chunked_body_is_kept(client: FlaskClient, database: Database) -> None:
+def test_refused_chunked_body_is_kept(client: FlaskClient, services: Services) -> None:
     assert _send(client, b"{bad", is_chunked=True).status_code == 400
-    (kept,) = rejections(database)
+    (kept,) = kept_rejections(services)
     assert (kept.body, kept.body_size) == (b"{bad", 4)
 
 
-def test_body_that_ends_early_is_a_decode_error_and_kept(client: FlaskClient, database: Database) -> None:
+def test_body_that_ends_early_is_a_decode_error_and_kept(client: FlaskClient, services: Services) -> None:
     answer = client.post(URL, input_stream=io.BytesIO(b'{"mer'), environ_overrides={"CONTENT_LENGTH": "500"})
     assert is_refusal(answer)
     assert (answer.status_code, answer.json["code"]) == (400, "decode_error")
-    assert rejections(database)[0].code == "decode_error"
+    assert kept_rejections(services)[0].code == "decode_error"
 
 
-def test_announced_size_beyond_reason_is_413_and_kept(client: FlaskClient, database: Database) -> None:
+def test_announced_size_beyond_reason_is_413_and_kept(client: FlaskClient, services: Services) -> None:
     answer = client.post(URL, input_stream=io.BytesIO(b"{"), environ_overrides={"CONTENT_LENGTH": "99999999999"})
     assert answer.status_code == 413
-    assert rejections(database)[0].http_status == 413
+    assert kept_rejections(services)[0].http_status == 413
 
 
 def test_other_methods_are_405_in_shape(client: FlaskClient) -> None:
@@ -242,7 +239,7 @@ def test_other_methods_are_405_in_shape(client: FlaskClient) -> None:
 
 
 def test_unknown_path_is_404_in_shape(client: FlaskClient) -> None:
-    for path in ("/webhooks", "/webhooks/proof/", "/nothing", "/webhooks/proof/a/b", "/%00", "/%ff"):
+    for path in ("/webhooks", "/webhooks/other", "/nothing", "/webhooks/proof/a/b", "/%00", "/%ff"):
         answer = client.post(path, json=webhook())
         assert is_refusal(answer)
         assert (answer.status_code, answer.json["error"]) == (404, "not_found")

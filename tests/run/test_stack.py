@@ -101,7 +101,9 @@ def test_children_get_the_environment_filled_in(env: dict[str, str], data_dir: P
     assert web["SECRET_KEY"] == read(data_dir / "secret-key").strip()
     assert len(web["SECRET_KEY"]) >= 32
     assert web["SANDBOX_WEBHOOK_URL"] == f"http://127.0.0.1:{env['PORT']}/webhooks/proof/first-secret"
-    assert f"POST {web['SANDBOX_WEBHOOK_URL']}" in run.stdout
+    assert f"POST http://127.0.0.1:{env['PORT']}/webhooks/proof/<secret>" in run.stdout
+    for secret in ("first-secret", "second-secret"):
+        assert secret not in run.stdout + run.stderr
 
 
 def test_secrets_are_for_their_owner_alone(env: dict[str, str], data_dir: Path, tmp_path: Path) -> None:
@@ -114,17 +116,17 @@ def test_secrets_are_for_their_owner_alone(env: dict[str, str], data_dir: Path, 
 def test_token_is_kept_while_the_database_knows_it_and_made_anew_otherwise(
     env: dict[str, str], data_dir: Path, tmp_path: Path
 ) -> None:
-    tokens = []
+    kept = []
     for _run in range(2):
         with up(env, tmp_path) as run:
-            tokens.append(_printed_token(run))
+            kept.append(read(data_dir / "api-token").strip())
             run.send(signal.SIGTERM)
             assert run.ended() == 0
     (data_dir / "known-tokens").unlink()
     with up(env, tmp_path) as run:
-        tokens.append(_printed_token(run))
-        assert read(data_dir / "api-token").strip() == tokens[2]
-    assert tokens[0] == tokens[1] != tokens[2]
+        kept.append(read(data_dir / "api-token").strip())
+        assert kept[2] in run.stdout, "a new one is printed"
+    assert kept[0] == kept[1] != kept[2]
 
 
 def test_taken_port_is_reported_first_with_one_that_is_free(
@@ -228,22 +230,69 @@ def test_data_folder_that_is_a_file_is_reported(env: dict[str, str], tmp_path: P
     assert run.stderr.startswith(f"WEBHOOK_APP_DATA_DIR is {tmp_path}/file, but it cannot be used")
 
 
-def test_password_of_admin_is_printed_once(env: dict[str, str], tmp_path: Path) -> None:
-    banners = []
+def test_password_and_token_are_printed_at_the_first_start_and_later_the_commands_that_make_new_ones(
+    env: dict[str, str], data_dir: Path, tmp_path: Path
+) -> None:
+    said = []
     for _run in range(2):
         with up(env, tmp_path) as run:
-            banners.append(run.stdout)
             run.send(signal.SIGTERM)
             assert run.ended() == 0
-    assert re.search(r"Log-in +admin, password a-new-password \(not shown again\)", banners[0])
-    assert "a-new-password" not in banners[1]
-    assert "users set-password admin" in banners[1]
+            said.append(run.stdout + run.stderr)
+    token = read(data_dir / "api-token").strip()
+    assert re.search(r"Log-in +admin, password a-new-password \(not shown again\)", said[0])
+    assert re.search(rf"API token +{token} \(role admin; not shown again, kept in {data_dir}/api-token\)", said[0])
+    assert f"curl -H 'Authorization: Bearer {token}' http://127.0.0.1:{env['PORT']}/api/v1/transactions" in said[0]
+    assert "a-new-password" not in said[1]
+    assert "users set-password admin" in said[1]
+    assert token not in said[1]
+    assert "webhook-app tokens create NAME --role admin" in said[1]
+    assert f'curl -H "Authorization: Bearer $(cat {data_dir}/api-token)" http://127.0.0.1:{env["PORT"]}' in said[1]
 
 
-def _printed_token(run: Running) -> str:
-    found = re.search(r"API token +(\S+)", run.stdout)
-    assert found
-    return found[1]
+def test_files_of_an_existing_data_folder_become_their_owners_alone(
+    env: dict[str, str], data_dir: Path, tmp_path: Path
+) -> None:
+    """With whatever mode an earlier release, a copy or a backup has left them."""
+    (data_dir / "redis" / "appendonlydir").mkdir(parents=True)
+    (data_dir / "spool").mkdir()
+    ours = [
+        *("webhook-app.sqlite3", "webhook-app.sqlite3-wal", "webhook-app.sqlite3-shm", "secret-key", "api-token"),
+        *("sandbox-token", "sandbox.json", "spool/refused.spool", "redis/appendonlydir/x.aof", "redis.log"),
+    ]
+    for name in ours:
+        (data_dir / name).write_text("kept-as-it-is-1234567890")
+    outside = tmp_path / "outside"
+    outside.write_text("x")
+    (data_dir / "link").symlink_to(outside)
+    (data_dir / "somebody-elses").write_text("x")
+    for path in [*data_dir.rglob("*"), data_dir]:
+        if not path.is_symlink():
+            path.chmod(0o777 if path.is_dir() else 0o666)
+    outside.chmod(0o666)
+    with up(env, tmp_path):
+        modes = {str(path.relative_to(data_dir)): _mode(path) for path in data_dir.rglob("*")}
+    assert {name: modes[name] for name in ours if modes[name] & 0o077} == {}
+    assert _mode(data_dir) == 0o700
+    assert _mode(outside) == 0o666, "what a link points at is not ours"
+    assert {name for name in modes if modes[name] & 0o077} <= {"link", "somebody-elses", "journal"}
+    assert read(data_dir / "secret-key") == "kept-as-it-is-1234567890"
+
+
+def test_files_that_children_make_are_their_owners_alone(env: dict[str, str], data_dir: Path, tmp_path: Path) -> None:
+    before = os.umask(0o022)
+    try:
+        with up(env, tmp_path):
+            modes = {str(path.relative_to(data_dir)): _mode(path) for path in data_dir.rglob("*")}
+    finally:
+        os.umask(before)
+    assert "journal" in modes, "a child wrote it"
+    assert "redis.log" in modes
+    assert {name: mode for name, mode in modes.items() if mode & 0o077} == {}
+
+
+def _mode(path: Path) -> int:
+    return stat.S_IMODE(path.stat().st_mode)
 
 
 def _redis_of(run: Running) -> int:

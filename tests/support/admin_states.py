@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from datetime import timedelta
+
 from tests.support.clock import FakeClock
 from tests.support.events import DOCUMENTED_ID
 from tests.support.failures import ingest
@@ -10,7 +13,7 @@ from tests.support.work import work_once
 from webhook_app.services import Services
 from webhook_app.usecases.audit import Actor
 from webhook_app.usecases.receive.ingest import RequestOrigin
-from webhook_app.usecases.receive.rejections import keep_rejection
+from webhook_app.usecases.receive.rejections import RefusedRequest
 from webhook_app.usecases.reconcile.reconciler import Reconciler
 from webhook_app.usecases.redeliver.deliveries import DeliveryFilter
 from webhook_app.usecases.redeliver.replay import Selection, order_replay
@@ -55,22 +58,42 @@ def fill(services: Services, reconciler: Reconciler, sandbox: Sandbox, clock: Fa
     clock.advance(25)
     known["pending"] = ingest(services, "just-came-in")
     run_once(services)
-    _reject(
-        services, "decode_error", "The body is no JSON object.", 400, b'<?xml version="1.0"?><status>completed</status>'
-    )
-    _reject(services, "forbidden_address", "203.0.113.9 is not allowed to send webhooks.", 403, b"")
-    _reject(services, "too_large", "The body is larger than 1 MiB.", 413, b'{"merchant_transaction_id": "' + b"x" * 900)
+    refuse(services)
     return known
 
 
-def _reject(services: Services, code: str, message: str, http_status: int, body: bytes) -> None:
-    keep_rejection(
-        services.database,
-        RequestOrigin(services.clock(), "203.0.113.9", {"User-Agent": "curl/8.5.0", "Content-Type": "application/xml"}),
-        http_status=http_status,
-        error="forbidden" if http_status == 403 else "invalid_request",
-        code=code,
-        message=message,
-        body=body,
-        body_size=2_300_000 if http_status == 413 else len(body),
+def refuse(services: Services) -> None:
+    """RefusedRequest requests of every kind."""
+    headers = {"User-Agent": "curl/8.5.0", "Content-Type": "application/xml"}
+    request = RequestOrigin(services.clock() - timedelta(minutes=2), "203.0.113.9", headers)
+    bad = RefusedRequest(
+        request=request,
+        method="POST",
+        path="/webhooks/proof/…",
+        http_status=400,
+        error="invalid_request",
+        code="decode_error",
+        reason="decode_error",
+        message="The body is no JSON object.",
+        body=b'<?xml version="1.0"?><status>completed</status>',
+        body_size=47,
     )
+    large = b'{"merchant_transaction_id": "' + b"x" * 900
+    kinds = [
+        bad,
+        replace(bad, http_status=413, code="too_large", reason="too_large", message="The body is larger than 64 KiB.",
+                body=large, body_size=2_300_000),
+        replace(bad, http_status=404, error="not_found", code="not_found", reason="wrong_secret", body=b"",
+                message="The secret in the address is not one of PROOF_WEBHOOK_SECRETS."),
+        replace(bad, http_status=405, code="method_not_allowed", reason="method_not_allowed", method="GET", body=b"",
+                path="/webhooks/proof", message="GET is not taken here, only POST."),
+        replace(bad, http_status=403, error="forbidden", code="forbidden_origin", reason="forbidden_origin", body=b"",
+                message="Webhooks are not taken from the address 10.1.2.3. X-Forwarded-For has 0 addresses, but "
+                "TRUSTED_PROXY_HOPS is 1: each of these proxies must add the address that called it."),
+    ]  # fmt: skip
+    for refused in kinds:
+        services.rejections.note(refused)
+    for second in range(36):
+        at = request.received_at + timedelta(seconds=second)
+        services.rejections.note(replace(kinds[-1], request=replace(request, received_at=at)))
+    services.rejections.flush()

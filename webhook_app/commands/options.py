@@ -18,6 +18,7 @@ from webhook_app.domain.timestamps import parse_date_or_timestamp
 from webhook_app.logs import configure_logging
 from webhook_app.models.discrepancy import DiscrepancyKind
 from webhook_app.models.reconciliation import State
+from webhook_app.run.own_files import keep_private
 from webhook_app.usecases.audit import Actor
 from webhook_app.usecases.finance.cross_field_validation import find_contradictions
 from webhook_app.usecases.finance.transaction_filter import ANY_DISCREPANCY, TransactionFilter
@@ -40,6 +41,14 @@ def start_process(name: str) -> Settings:
     """The settings from the environment; log lines are set up and carry `name`. Raises ConfigurationError."""
     settings = load_settings(os.environ)
     configure_logging(settings.log_format, settings.log_level, name)
+    return settings
+
+
+def start_service(name: str) -> Settings:
+    """The same for a process of the service: what it makes in the data folder, and what is there, is for its owner
+    alone."""
+    settings = start_process(name)
+    keep_private(settings.data_dir)
     return settings
 
 

@@ -10,7 +10,7 @@ import threading
 
 import click
 
-from webhook_app.commands.options import start_process
+from webhook_app.commands.options import start_service
 from webhook_app.config import load_settings
 from webhook_app.run.lanes import run_children
 from webhook_app.run.stack import own_command, run_stack
@@ -31,7 +31,7 @@ def run() -> None:
 @click.option("--lane", type=click.Choice([str(lane) for lane in Lane]), help="One lane only; without it, both.")
 def worker(lane: str | None) -> None:
     """Reconcile: the fast lane many at once, the slow lane one by one."""
-    settings = start_process(f"worker-{lane}" if lane else "worker")
+    settings = start_service(f"worker-{lane}" if lane else "worker")
     services = open_services(settings)
     open_reconciler(services, threads=1)  # likewise: it would otherwise show in the first job
     assert settings.redis_url is not None, "open_services has checked it"
@@ -47,7 +47,7 @@ def worker(lane: str | None) -> None:
 @click.command()
 def clock() -> None:
     """Sweep SQL every second for what is due, stuck or failed. Any number may run."""
-    settings = start_process("clock")
+    settings = start_service("clock")
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import click
 
-from webhook_app.commands.options import start_process
+from webhook_app.commands.options import start_service
 from webhook_app.sandbox.server import SandboxSettings, serve
 
 
 @click.command()
 def sandbox() -> None:
     """Serve the sandbox, a stand-in for Proof."""
-    settings = start_process("sandbox")
+    settings = start_service("sandbox")
     serve(
         SandboxSettings(
             port=settings.sandbox_port,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -96,9 +98,17 @@ def _create_sqlite_engine(url: str, pool_size: int) -> Engine:
         pool_timeout=LOCK_TIMEOUT,
         connect_args={"timeout": LOCK_TIMEOUT, "check_same_thread": False},
     )
+    if path and not path.startswith("file:"):
+        event.listen(engine, "do_connect", lambda *_: _make_private(Path(path)))
     event.listen(engine, "connect", _prepare_sqlite)
     event.listen(engine, "begin", _begin_sqlite)
     return engine
+
+
+def _make_private(path: Path) -> None:
+    """A new file for its owner alone; SQLite gives the files beside it (-wal, -shm) the same mode."""
+    with contextlib.suppress(OSError):  # it is there, or cannot be made, which SQLite tells better
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
 
 
 def _prepare_sqlite(connection: DBAPIConnection, _record: ConnectionPoolEntry) -> None:

@@ -10,6 +10,7 @@ from webhook_app.models.discrepancy import Discrepancy
 from webhook_app.models.event import Event, Receipt
 from webhook_app.models.gate import StoredGate
 from webhook_app.models.heartbeat import Heartbeat
+from webhook_app.models.log_in import AccountNetwork, LogInSession
 from webhook_app.models.reconciliation import Reconciliation
 from webhook_app.models.rejection import Rejection
 from webhook_app.models.replay import Replay, ReplayItem
@@ -17,6 +18,7 @@ from webhook_app.models.transaction import HistoryEntry, Transaction, Transactio
 
 __all__ = [
     "Account",
+    "AccountNetwork",
     "ApiToken",
     "Attempt",
     "AuditEntry",
@@ -26,6 +28,7 @@ __all__ = [
     "Event",
     "Heartbeat",
     "HistoryEntry",
+    "LogInSession",
     "Receipt",
     "Reconciliation",
     "Rejection",

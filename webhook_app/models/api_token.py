@@ -24,3 +24,7 @@ class ApiToken(Base):
     token_sha256: Mapped[str] = mapped_column(String(64), unique=True)
     created_at: Mapped[datetime]
     revoked_at: Mapped[datetime | None]
+    expires_at: Mapped[datetime | None]
+    """From when on it is not taken any more; None: for ever."""
+    last_used_at: Mapped[datetime | None]
+    """About a minute ago at most, while it is in use."""

@@ -21,7 +21,9 @@ class AuditAction(StrEnum):
     LOG_IN = "log_in"
     CREATE_ACCOUNT = "create_account"
     CHANGE_ACCOUNT = "change_account"
+    END_SESSION = "end_session"
     CREATE_TOKEN = "create_token"  # noqa: S105 - an action, no secret
+    REVOKE_TOKEN = "revoke_token"  # noqa: S105 - likewise
 
 
 class AuditEntry(Base):

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable, Mapping
 from contextlib import closing
 from dataclasses import dataclass
+from pathlib import Path
 
 from redis.exceptions import RedisError
 from sqlalchemy.exc import SQLAlchemyError
@@ -16,8 +18,11 @@ from webhook_app.domain.retry_policy import Action, rule_for
 from webhook_app.domain.text import visible_line
 from webhook_app.logs import first_line
 from webhook_app.readiness import CHECKS, NotReady
+from webhook_app.run.own_files import open_to_others
 from webhook_app.services import Services, open_reconciler, open_services
 
+#: Files that are named, of those that others can read.
+_MOST_NAMED = 5
 #: Not a transaction of anybody: Proof answers 404 to a caller whose token and address it accepts.
 _PROBE_ID = "webhook-app-doctor"
 
@@ -31,6 +36,7 @@ class Finding:
 def diagnose(settings: Settings, environ: Mapping[str, str]) -> list[Finding]:
     """The configuration in force, secrets masked, then one finding for each check."""
     findings = [Finding(f"  {variable.name} = {shown}") for variable, shown in describe_settings(environ)]
+    findings.append(_look_at_files(settings.data_dir))
     try:
         services = open_services(settings)
     except ConfigurationError as error:
@@ -40,6 +46,18 @@ def diagnose(settings: Settings, environ: Mapping[str, str]) -> list[Finding]:
         findings.append(_run("proof", _check_proof, services))
         findings += _find_foreign_jobs(services)
     return findings
+
+
+def _look_at_files(data_dir: Path) -> Finding:
+    """A warning: whoever shares a folder on purpose is well too."""
+    found = [str(path) for path in open_to_others(data_dir)]
+    if not found:
+        return Finding("✓ files")
+    shown = ", ".join(found[:_MOST_NAMED]) + (f" and {len(found) - _MOST_NAMED} more" if found[_MOST_NAMED:] else "")
+    return Finding(
+        f"! files: others on this machine can read {shown}. They hold payments or secrets: "
+        f"chmod -R go-rwx {shlex.quote(str(data_dir))}, or start the service, which does it."
+    )
 
 
 def _run(name: str, check: Callable[[Services], None], services: Services) -> Finding:

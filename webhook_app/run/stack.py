@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import http.client
 import secrets
+import shlex
 import sys
 import time
 from collections.abc import Callable, Mapping
@@ -19,6 +20,7 @@ from webhook_app.console import say
 from webhook_app.logs import configure_logging
 from webhook_app.run import redis_server
 from webhook_app.run.data_folder import DataFolderInUse, holder, keep, locked, put
+from webhook_app.run.own_files import keep_private
 from webhook_app.run.ports import free_port, is_taken, listen_fault
 from webhook_app.run.supervisor import Child, StartFailed, Supervisor, ignore_stop_signals
 
@@ -26,6 +28,7 @@ from webhook_app.run.supervisor import Child, StartFailed, Supervisor, ignore_st
 GIVE_UP_AFTER = 3
 READY_SECONDS = 20.0
 LOOPBACK = "127.0.0.1"
+_WEBHOOKS = "/webhooks/proof"
 
 Command = Callable[..., tuple[str, ...]]
 
@@ -44,6 +47,7 @@ def run_stack(settings: Settings, environ: Mapping[str, str], command: Command =
         with contextlib.ExitStack() as held:
             try:
                 lock = held.enter_context(locked(settings.data_dir))
+                keep_private(settings.data_dir)
                 plan = _plan(settings, environ, command)
             except OSError as error:
                 return _fail(f"WEBHOOK_APP_DATA_DIR is {settings.data_dir}, but it cannot be used: {error}")
@@ -199,12 +203,12 @@ def _children(plan: _Plan) -> list[Child]:
 
 
 def _api_token(plan: _Plan, supervisor: Supervisor) -> str:
-    """The kept token while this database knows it, else a new one, kept in turn."""
+    """Sees to it that a token is kept that this database knows; the token where it is a new one, else empty."""
     if plan.token_path.exists():
         kept = keep(plan.token_path, str)
         answer = _get(plan.web_host, plan.settings.port, "/api/v1/transactions?limit=1", kept) if kept else None
         if kept and _status(answer) not in (401, 403):
-            return kept
+            return ""
     # A name once more, where this database has one from a data folder that is gone.
     said = ""
     for name in ("make-run", f"make-run-{secrets.token_hex(4)}"):
@@ -248,13 +252,23 @@ def _what_is_not_ready(plan: _Plan, supervisor: Supervisor) -> str:
 
 
 def _banner(plan: _Plan, token: str, log_in: str) -> str:
+    """`token`: a new one, to be shown this once. The webhooks' secret is never shown."""
     settings = plan.settings
+    if token:
+        authorization = f"'Authorization: Bearer {token}'"
+        api_token = f"{token} (role admin; not shown again, kept in {plan.token_path})"
+    else:
+        authorization = f'"Authorization: Bearer $(cat {shlex.quote(str(plan.token_path))})"'
+        api_token = (
+            f"kept in {plan.token_path}; it was shown once. A new one: "
+            ".venv/bin/webhook-app tokens create NAME --role admin"
+        )
     rows = [
         ("Web", f"{plan.web_url}/"),
         ("Log-in", log_in),
-        ("Webhooks", f"POST {plan.webhook_url}"),
-        ("API", f"curl -H 'Authorization: Bearer {token}' {plan.web_url}/api/v1/transactions"),
-        ("API token", f"{token} (role admin, kept in {plan.token_path})"),
+        ("Webhooks", f"POST {plan.web_url}{_WEBHOOKS}{'/<secret>' if settings.webhook_secrets else ''}"),
+        ("API", f"curl -H {authorization} {plan.web_url}/api/v1/transactions"),
+        ("API token", api_token),
         (
             "Proof",
             f"{plan.proof_url}/ (the sandbox: open its page to make a payment)"
@@ -297,7 +311,7 @@ def _process(pid: int | None) -> str:
 
 
 def _webhook_path(settings: Settings) -> str:
-    return "/".join(["/webhooks/proof", *settings.webhook_secrets[:1]])
+    return "/".join([_WEBHOOKS, *settings.webhook_secrets[:1]])
 
 
 def _in_url(host: str) -> str:

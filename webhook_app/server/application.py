@@ -12,17 +12,19 @@ from webhook_app.server.asgi import Receive, Scope, Send
 from webhook_app.server.bodies import Bodies
 from webhook_app.server.bridge import Bridge
 from webhook_app.server.kinds import LANES
+from webhook_app.server.refusals import Refusals
 from webhook_app.server.sockets import end_stalled_connections
 from webhook_app.server.watchdog import BEAT, Beat, Reporter
 from webhook_app.services import Services
 
 log = get_logger()
 
-#: Intake has a thread that writes and one that drains the spool.
-_INTAKE_CONNECTIONS = 2
+#: Two threads of the intake, which write and drain the spool; one that keeps refused requests, one that notes when a
+#: token was last used.
+_BACKGROUND_CONNECTIONS = 4
 
 #: Database connections of a web process: enough for all lanes at once, so that none waits for another's.
-DATABASE_CONNECTIONS = sum(size.connections for size in LANES.values()) + _INTAKE_CONNECTIONS
+DATABASE_CONNECTIONS = sum(size.connections for size in LANES.values()) + _BACKGROUND_CONNECTIONS
 
 
 class ServedApplication:
@@ -35,6 +37,7 @@ class ServedApplication:
         self.bridge = Bridge(
             application,
             Bodies(settings.http_body_timeout, settings.http_max_bodies, settings.http_max_bodies_per_client),
+            Refusals(services.rejections.note, services.clock),
             hops=settings.trusted_proxy_hops,
             ingest_budget=settings.ingest_budget,
             longest_stall=settings.http_send_timeout,

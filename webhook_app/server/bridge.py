@@ -16,7 +16,7 @@ from functools import partial
 from webhook_app.logs import get_logger
 from webhook_app.server.asgi import Environ, Receive, Scope, Send, WsgiApplication
 from webhook_app.server.bodies import Bodies, BodyTooLarge
-from webhook_app.server.clients import counted_client
+from webhook_app.server.clients import client_address, counted_client
 from webhook_app.server.environ import Head
 from webhook_app.server.kinds import LANES, SPOOL, Kind, body_limit, kind_of
 from webhook_app.server.lanes import LaneFull, ThreadLane
@@ -40,7 +40,14 @@ class Bridge:
     """`hops`: TRUSTED_PROXY_HOPS. `ingest_budget`, `longest_stall`: seconds."""
 
     def __init__(
-        self, application: WsgiApplication, bodies: Bodies, *, hops: int, ingest_budget: float, longest_stall: float
+        self,
+        application: WsgiApplication,
+        bodies: Bodies,
+        refusals: Refusals,
+        *,
+        hops: int,
+        ingest_budget: float,
+        longest_stall: float,
     ) -> None:
         self._application = application
         self._bodies = bodies
@@ -54,7 +61,7 @@ class Bridge:
             Kind.HEALTH: self._tell_alive,
             Kind.READY: self._tell_ready,
         }
-        self.refusals = Refusals()
+        self.refusals = refusals
 
     @property
     def bodies_under_way(self) -> int:
@@ -76,7 +83,9 @@ class Bridge:
             head.check()
             answer = await self._answer(kind, head, receive, stream)
         except RequestError as refused:
-            self.refusals.note(kind, refused, head.environ["REMOTE_ADDR"])
+            peer = head.environ["REMOTE_ADDR"]
+            client = client_address(peer, head.get("x-forwarded-for"), self._hops) or peer
+            self.refusals.note(kind, refused, head.method, client)
             answer = refused.response(head.path, head.get("accept")).named(request_id)
         except ClientGone:
             log.info("answer given up: its client has gone or takes nothing", request_id=request_id)

@@ -10,7 +10,6 @@ from urllib.parse import parse_qsl
 
 from webhook_app.app import MAX_BODY as MAX_OTHER_BODY
 from webhook_app.web.receive.webhooks import MAX_BODY as MAX_WEBHOOK_BODY
-from webhook_app.web.receive.webhooks import MOST_KEEPERS
 
 
 class Kind(StrEnum):
@@ -39,8 +38,8 @@ class LaneSize:
 
 #: For each process. HEALTH needs no thread. A webhook waits no longer than INGEST_BUDGET, and then goes to SPOOL.
 LANES: Mapping[Kind, LaneSize] = {
-    # Their events are committed by a thread of their own; what needs a connection is a refusal that is kept.
-    Kind.WEBHOOK: LaneSize(threads=16, most_waiting=1000, patience=0, connections=MOST_KEEPERS),
+    # Threads of their own commit the events and keep the refusals.
+    Kind.WEBHOOK: LaneSize(threads=16, most_waiting=1000, patience=0, connections=0),
     Kind.READY: LaneSize(threads=1, most_waiting=1, patience=5, connections=1),
     Kind.LOG_IN: LaneSize(threads=2, most_waiting=20, patience=3, connections=2),
     Kind.COSTLY: LaneSize(threads=3, most_waiting=20, patience=10, connections=3),

@@ -10,11 +10,14 @@ from flask_wtf.csrf import CSRFProtect
 
 from webhook_app import __version__
 from webhook_app.config import ConfigurationError, Settings
+from webhook_app.domain.text import storable
 from webhook_app.web.access.pages.account import account_blueprint
 from webhook_app.web.access.pages.audit import audit_blueprint
 from webhook_app.web.access.pages.log_in import people_blueprint
+from webhook_app.web.access.pages.tokens import tokens_blueprint
 from webhook_app.web.access.throttle import register_throttle
 from webhook_app.web.content_negotiation import is_program_path
+from webhook_app.web.errors import ApiError
 from webhook_app.web.finance.discrepancy_words import register_discrepancy_words
 from webhook_app.web.finance.pages.discrepancies import discrepancy_pages_blueprint
 from webhook_app.web.finance.pages.files import transaction_files_blueprint
@@ -24,7 +27,9 @@ from webhook_app.web.finance.pages.transactions import transaction_pages_bluepri
 from webhook_app.web.layout.headers import register_page_headers
 from webhook_app.web.layout.navigation import menu
 from webhook_app.web.layout.template_filters import register_template_filters
+from webhook_app.web.local_path import outer_path
 from webhook_app.web.openapi.page import docs_blueprint
+from webhook_app.web.own_site import foreign_site
 from webhook_app.web.people import is_signed_on_by_proxy, person_shown, register_people
 from webhook_app.web.receive.pages.rejections import rejections_blueprint
 from webhook_app.web.redeliver.pages.deliveries import delivery_pages_blueprint
@@ -43,6 +48,7 @@ def register_pages(app: Flask, settings: Settings) -> None:
         SESSION_COOKIE_SECURE=settings.session_cookie_secure == "always",
         WTF_CSRF_CHECK_DEFAULT=False,  # `_protect_forms` does it, for all but what programs call
         WTF_CSRF_TIME_LIMIT=int(settings.session_lifetime),
+        WTF_CSRF_SSL_STRICT=False,  # it wants a Referer, with the very port that the proxy says; `foreign_site` looks
     )
     register_people(app)
     Bootstrap5(app)
@@ -52,6 +58,8 @@ def register_pages(app: Flask, settings: Settings) -> None:
         # A bearer token is no cookie: no other site can make a browser send it.
         if request.endpoint is not None and not is_program_path() and request.blueprint not in _GUARD_THEMSELVES:
             csrf.protect()
+            if request.is_secure and request.method not in ("GET", "HEAD", "OPTIONS"):
+                _refuse_foreign_site()
 
     app.before_request(protect_forms)
     register_throttle(app, settings.redis_url)
@@ -63,6 +71,7 @@ def register_pages(app: Flask, settings: Settings) -> None:
         people_blueprint,
         account_blueprint,
         audit_blueprint,
+        tokens_blueprint,
         delivery_pages_blueprint,
         replays_blueprint,
         rejections_blueprint,
@@ -74,6 +83,18 @@ def register_pages(app: Flask, settings: Settings) -> None:
         transaction_files_blueprint,
     ):
         app.register_blueprint(blueprint)
+
+
+def _refuse_foreign_site() -> None:
+    if (host := foreign_site()) is not None:
+        raise ApiError(
+            400,
+            "invalid_request",
+            "csrf_failed",
+            f"This form was sent from {storable(host, 200) or 'another site'}, and the request is for "
+            f"{storable(request.host, 200)}. Nothing was changed. If the first is this site's address, the proxy in "
+            "front must hand on the Host header, or send X-Forwarded-Host (see docs/proxies.md).",
+        )
 
 
 def _layout() -> dict[str, object]:
@@ -92,4 +113,5 @@ def _url_with(**changes: object) -> str:
     """The present address with these query parameters set; None takes one away."""
     query = {**request.args.to_dict(), **changes}
     kept = {name: value for name, value in query.items() if value not in (None, "")}
-    return f"{request.path}?{urlencode(kept)}" if kept else request.path
+    path = outer_path(request.path)
+    return f"{path}?{urlencode(kept)}" if kept else path

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import hashlib
-import ipaddress
-from collections.abc import Callable
-from datetime import datetime, timedelta
+import hmac
+from collections.abc import Callable, Sequence
+from datetime import timedelta
 from functools import wraps
 from typing import Any, TypeVar
 
@@ -14,27 +13,40 @@ from flask.sessions import SecureCookieSessionInterface
 from flask_login import LoginManager, UserMixin, current_user, login_user, logout_user
 from werkzeug.wrappers import Response
 
+from webhook_app.domain.networks import read_address
 from webhook_app.models.role import Role
-from webhook_app.usecases.access.accounts import Person, find_person, find_person_by_name
+from webhook_app.usecases.access.accounts import Person, find_person_by_name
+from webhook_app.usecases.access.sessions import (
+    Browser,
+    Lifetime,
+    OpenSession,
+    begin_session,
+    find_session,
+    log_in,
+    log_out,
+)
 from webhook_app.usecases.audit import Actor
 from webhook_app.web.errors import DATABASE_UNAVAILABLE, ApiError
+from webhook_app.web.forwarded import get_forwarded
 from webhook_app.web.local_path import local_path
 from webhook_app.web.requests import get_services
 
 View = TypeVar("View", bound=Callable[..., Any])
 
-#: Seconds between two notes, in the session, that it is in use.
-_NOTE_EVERY = 60
+#: What a proxy says so that we know it is ours.
+_SECRET_HEADER = "X-Proxy-Secret"  # noqa: S105 - a name, no secret
 
 
 class _LoggedIn(UserMixin):  # type: ignore[misc]  # Flask-Login is not typed
-    """Flask-Login's view of a Person; its id carries the version with which the session ends."""
+    """Flask-Login's view of a Person; its id, which is kept in the browser's cookie, is the key of the session."""
 
-    def __init__(self, person: Person) -> None:
+    def __init__(self, person: Person, key: str = "", open_session: OpenSession | None = None) -> None:
         self.person = person
+        self.key = key
+        self.open_session = open_session
 
     def get_id(self) -> str:
-        return f"{self.person.id}:{self.person.session_version}"
+        return self.key
 
 
 class _Cookies(SecureCookieSessionInterface):
@@ -45,7 +57,7 @@ class _Cookies(SecureCookieSessionInterface):
 
 
 def register_people(app: Flask) -> None:
-    """Sessions in signed cookies, checked against the account at each request."""
+    """Sessions of a row each, whose keys are in signed cookies, looked up at each request."""
     app.config.update(
         SESSION_COOKIE_NAME="webhook_app_session",
         SESSION_COOKIE_HTTPONLY=True,
@@ -86,17 +98,46 @@ def is_signed_on_by_proxy() -> bool:
     return bool(g.get("signed_on_by_proxy", False))
 
 
+def current_session() -> OpenSession | None:
+    """The session of the present request; None for nobody, and for whom the proxy has signed on."""
+    open_session: OpenSession | None = getattr(current_user, "open_session", None)
+    return open_session
+
+
+def this_browser() -> Browser:
+    """Where the present request comes from."""
+    return Browser(request.remote_addr or None, request.headers.get("User-Agent", ""))
+
+
+def session_lifetime() -> Lifetime:
+    settings = get_services().settings
+    return Lifetime(timedelta(seconds=settings.session_lifetime), timedelta(seconds=settings.session_idle))
+
+
 def start_session(person: Person) -> None:
-    """A new session for this person, with nothing of the one before."""
-    session.clear()
-    now = get_services().clock().timestamp()
-    session.update(began=now, seen=now, browser=_browser())
-    login_user(_LoggedIn(person))
+    """The session of whoever has just logged in, with nothing of the one before."""
+    services = get_services()
+    key = log_in(services.database, person, this_browser(), services.clock(), session_lifetime())
+    _keep(person, key)
+
+
+def renew_session(person: Person) -> None:
+    """A new session for whoever has ended all of hers by changing her account."""
+    services = get_services()
+    _keep(person, begin_session(services.database, person, this_browser(), services.clock()))
 
 
 def end_session() -> None:
+    """Ends the session, here and on the server."""
+    if key := getattr(current_user, "key", ""):
+        log_out(get_services().database, key)
     logout_user()
     session.clear()
+
+
+def _keep(person: Person, key: str) -> None:
+    session.clear()
+    login_user(_LoggedIn(person, key))
 
 
 def roles_required(*roles: Role) -> Callable[[View], View]:
@@ -137,23 +178,11 @@ def to_log_in() -> Response:
     return redirect(url_for("people.log_in", next=back if back != "/" else None), 303)
 
 
-def _load_from_session(user_id: str) -> _LoggedIn | None:
+def _load_from_session(key: str) -> _LoggedIn | None:
     services = get_services()
-    now, settings = services.clock(), services.settings
-    if session.get("browser") != _browser() or not _is_in_time(now, settings.session_lifetime, settings.session_idle):
-        return None
-    account_id, _, version = user_id.partition(":")
-    person = find_person(services.database, int(account_id), int(version))
-    if person is None:
-        return None
-    if now.timestamp() - session["seen"] > _NOTE_EVERY:
-        session["seen"] = now.timestamp()
-    return _LoggedIn(person)
-
-
-def _is_in_time(now: datetime, lifetime: float, idle: float) -> bool:
-    began, seen = (datetime.fromtimestamp(session.get(name, 0), now.tzinfo) for name in ("began", "seen"))
-    return now - began < timedelta(seconds=lifetime) and now - seen < timedelta(seconds=idle)
+    user_agent = request.headers.get("User-Agent", "")
+    found = find_session(services.database, services.last_use, key, user_agent, services.clock(), session_lifetime())
+    return _LoggedIn(found[0], key, found[1]) if found else None
 
 
 def _load_from_proxy(_request: Any) -> _LoggedIn | None:
@@ -161,7 +190,8 @@ def _load_from_proxy(_request: Any) -> _LoggedIn | None:
     services = get_services()
     header = services.settings.trusted_user_header
     name = request.headers.get(header, "") if header else ""
-    if not name or not _came_by_proxy():
+    # WSGI joins headers of one name, and may have taken `X_User` for `X-User`: two names are nobody's word.
+    if not name or "," in name or not _came_by_proxy():
         return None
     person = find_person_by_name(services.database, name)
     if person is None:
@@ -171,21 +201,17 @@ def _load_from_proxy(_request: Any) -> _LoggedIn | None:
 
 
 def _came_by_proxy() -> bool:
-    """Whether the socket's other end is one of our proxies, and as many proxies as are ours have signed the request."""
-    settings = get_services().settings
-    original = request.environ.get("werkzeug.proxy_fix.orig", {})
-    try:
-        peer = ipaddress.ip_address(original.get("REMOTE_ADDR") or "")
-    except ValueError:
-        return False
-    peer = getattr(peer, "ipv4_mapped", None) or peer
-    forwarded = [part for part in request.headers.get("X-Forwarded-For", "").split(",") if part.strip()]
+    """Whether one of our proxies, which knows the secret, is at the socket's other end, and all of ours have signed."""
+    settings, forwarded = get_services().settings, get_forwarded()
+    peer = read_address(forwarded.peer)
     return (
-        0 < settings.trusted_proxy_hops <= len(forwarded)
+        peer is not None
+        and 0 < settings.trusted_proxy_hops <= forwarded.senders
         and any(peer in network for network in settings.trusted_user_proxies)
-    )  # fmt: skip
+        and _has_secret(request.headers.get(_SECRET_HEADER, ""), settings.trusted_user_secrets)
+    )
 
 
-def _browser() -> str:
-    """A session belongs to the browser that it was begun with."""
-    return hashlib.sha256(request.headers.get("User-Agent", "").encode("utf-8", "replace")).hexdigest()[:16]
+def _has_secret(given: str, known: Sequence[str]) -> bool:
+    """All are compared, in constant time, so that the time tells nothing."""
+    return bool(sum(hmac.compare_digest(given.encode(), secret.encode()) for secret in known))

@@ -8,13 +8,13 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import select, update
+from sqlalchemy import delete, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from webhook_app.db.database import Database
 from webhook_app.domain.text import storable
-from webhook_app.models import Account
+from webhook_app.models import Account, LogInSession
 from webhook_app.models.account import ACCOUNT_ROLES
 from webhook_app.models.audit import AuditAction
 from webhook_app.models.role import Role
@@ -89,15 +89,6 @@ def authenticate(database: Database, name: str, password: str) -> Person | None:
     return _person(usable) if usable and is_match else None
 
 
-def find_person(database: Database, account_id: int, session_version: int) -> Person | None:
-    """Whose session this is; None when it has ended: password or role changed since, or the account is disabled."""
-    with database.read() as session:
-        account = session.get(Account, account_id)
-    if account is None or account.disabled_at is not None or account.session_version != session_version:
-        return None
-    return _person(account)
-
-
 def find_person_by_name(database: Database, name: str) -> Person | None:
     """For who has been authenticated elsewhere; None for an unknown name and a disabled account."""
     with database.read() as session:
@@ -157,12 +148,6 @@ def enable(database: Database, name: str, actor: Actor, now: datetime) -> None:
     _change(database, normal_name(name), {"disabled_at": None}, "enabled", {}, actor, now)
 
 
-def record_log_in(database: Database, person: Person, address: str | None, now: datetime) -> None:
-    with database.write() as session:
-        actor = Actor(person.name, "page")
-        record(session, actor, AuditAction.LOG_IN, person.name, "", {"address": address}, now)
-
-
 def _change(
     database: Database,
     name: str,
@@ -173,7 +158,8 @@ def _change(
     now: datetime,
     version: int | None = None,
 ) -> None:
-    """One conditional UPDATE: with `version`, only while no other change has come in between."""
+    """One conditional UPDATE, which ends the account's sessions; with `version`, only while no other change has come in
+    between."""
     statement = update(Account).where(Account.name == name)
     if version is not None:
         statement = statement.where(Account.session_version == version)
@@ -183,6 +169,7 @@ def _change(
             statement.values(session_version=Account.session_version + 1, **values).returning(Account.id)
         ).all()
         if changed:
+            session.execute(delete(LogInSession).where(LogInSession.account_id.in_(changed)))
             record(session, actor, AuditAction.CHANGE_ACCOUNT, name, "", {"changed": what, **details}, now)
             return
     if version is not None:

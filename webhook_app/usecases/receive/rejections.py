@@ -1,47 +1,165 @@
-"""Rejections: webhooks that were refused, for an operator whom Proof tells that a webhook was sent."""
+"""Rejections: what was refused under `/webhooks/`, for whoever asks "did Proof call us at all?"
+
+They are gathered in memory and written by a thread of their own, together, so that a flood of them costs webhooks
+nothing: no request waits for it, and neither memory nor the database takes more than a bounded part.
+"""
 
 from __future__ import annotations
 
+import hashlib
+import threading
+from collections import Counter
 from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Any
 
-from sqlalchemy import delete, insert, select
+from sqlalchemy import delete, select, text
+from sqlalchemy.exc import DataError, IntegrityError, SQLAlchemyError
 
+from webhook_app.adapters.background_writer import BackgroundWriter
 from webhook_app.db.database import Database
 from webhook_app.db.keyset_page import Page, read_page
+from webhook_app.db.upsert import insert_into
+from webhook_app.domain.networks import network_of
+from webhook_app.domain.text import storable
+from webhook_app.logs import get_logger
 from webhook_app.models import Rejection
 from webhook_app.usecases.receive.ingest import RequestOrigin
 
-#: The newest rejections that are kept; one more pushes the oldest out.
+log = get_logger()
+
+#: The newest rows that are kept; one more pushes the oldest out.
 MAX_REJECTIONS = 1000
 #: How much of a rejected body is kept, bytes.
 MAX_REJECTED_BODY = 4096
+#: Different bodies that are kept of one reason, network and minute.
+MOST_BODIES = 50
+#: Rows that wait to be written, each for one reason, network, minute and body; what is more is counted by reason alone.
+MOST_GATHERED = 300
+#: The network of what is counted by reason alone.
+OTHER_NETWORKS = "other networks"
 #: A body may be announced as larger than a column of SQL can say.
 _MAX_BODY_SIZE = 2**31 - 1
 
 
-def keep_rejection(
-    database: Database, request: RequestOrigin, *, http_status: int, error: str, code: str, message: str, body: bytes,
-    body_size: int,
-) -> None:  # fmt: skip
-    """Keeps a refused request for operations to see, its body cut, the oldest one dropped when there are too many."""
-    with database.write() as session:
-        newest = session.scalar(
-            insert(Rejection)
-            .values(
-                received_at=request.received_at,
-                remote_addr=request.remote_addr,
-                http_status=http_status,
-                error=error,
-                code=code,
-                message=message,
-                headers=dict(request.headers),
-                body=body[:MAX_REJECTED_BODY],
-                body_size=min(body_size, _MAX_BODY_SIZE),
-            )
-            .returning(Rejection.id)
+@dataclass(frozen=True)
+class RefusedRequest:
+    """A refused request. `body` is for senders that were let in, and whose request was then refused."""
+
+    request: RequestOrigin
+    method: str
+    path: str
+    """With nothing in it that may be a secret."""
+    http_status: int
+    error: str
+    code: str
+    reason: str
+    message: str
+    body: bytes = b""
+    body_size: int = 0
+    """Bytes of the whole body."""
+
+
+@dataclass(frozen=True)
+class _Group:
+    reason: str
+    network: str
+    minute: datetime
+    body_sha256: str
+
+
+@dataclass
+class _Gathered:
+    first: RefusedRequest
+    last_at: datetime
+    count: int = 1
+
+
+class Rejections:
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._gathered: dict[_Group, _Gathered] = {}
+        #: The bodies of the present minute, and how many there are of each reason and network.
+        self._bodies: set[_Group] = set()
+        self._body_counts: Counter[tuple[str, str]] = Counter()
+        self._minute: datetime | None = None
+        self._guard = threading.Lock()
+        self._writer = BackgroundWriter("rejections", self._write)
+
+    def note(self, refused: RefusedRequest) -> bool:
+        """Returns at once; whether this is the first of its kind that waits to be written."""
+        at = refused.request.received_at
+        group = _Group(
+            refused.reason,
+            network_of(refused.request.remote_addr, ipv4_prefix=24),
+            at.replace(second=0, microsecond=0),
+            hashlib.sha256(refused.body).hexdigest() if refused.body else "",
         )
-        assert newest is not None
-        session.execute(delete(Rejection).where(Rejection.id <= newest - MAX_REJECTIONS))
+        with self._guard:
+            found = self._gathered.get(group)
+            if found is None:
+                group, refused = self._make_room(group, refused)
+                found = self._gathered.get(group)
+            if found is None:
+                self._gathered[group] = _Gathered(refused, at)
+            else:
+                found.count, found.last_at = found.count + 1, max(found.last_at, at)
+        self._writer.wake()
+        return found is None
+
+    def flush(self) -> None:
+        """Writes what waits. Raises SQLAlchemyError, and keeps it, where that cannot be done."""
+        self._writer.flush()
+
+    def close(self) -> None:
+        self._writer.close()
+
+    def _make_room(self, group: _Group, refused: RefusedRequest) -> tuple[_Group, RefusedRequest]:
+        """The group to count this one in: its own, or, where there are too many, a wider one without bodies."""
+        if len(self._gathered) >= MOST_GATHERED:
+            return _Group(refused.reason, OTHER_NETWORKS, group.minute, ""), replace(refused, body=b"")
+        if group.body_sha256 and not self._is_body_kept(group):
+            words = f"{refused.message} (One of many different bodies in this minute: it is counted, and not kept.)"
+            wider = _Group(group.reason, group.network, group.minute, "")
+            return wider, replace(refused, body=b"", message=words)
+        return group, refused
+
+    def _is_body_kept(self, group: _Group) -> bool:
+        if group.minute != self._minute:
+            self._minute = group.minute
+            self._bodies.clear()
+            self._body_counts.clear()
+        if group in self._bodies:
+            return True
+        of_its_kind = group.reason, group.network
+        if self._body_counts[of_its_kind] >= MOST_BODIES or len(self._bodies) >= MAX_REJECTIONS:
+            return False
+        self._bodies.add(group)
+        self._body_counts[of_its_kind] += 1
+        return True
+
+    def _write(self) -> None:
+        with self._guard:
+            gathered, self._gathered = self._gathered, {}
+        if not gathered:
+            return
+        try:
+            _keep(self._database, gathered)
+        except (DataError, IntegrityError):
+            log.exception("rejections not kept", rows=len(gathered))
+        except SQLAlchemyError:
+            self._take_back(gathered)
+            raise
+
+    def _take_back(self, gathered: dict[_Group, _Gathered]) -> None:
+        with self._guard:
+            for group, later in self._gathered.items():
+                earlier = gathered.setdefault(group, later)
+                if earlier is not later:
+                    earlier.count += later.count
+                    earlier.last_at = max(earlier.last_at, later.last_at)
+            self._gathered = gathered
 
 
 def list_rejections(
@@ -59,3 +177,43 @@ def list_rejection_codes(database: Database) -> Sequence[str]:
     """Those that occur among all rejections that are kept, for a filter."""
     with database.read() as session:
         return session.scalars(select(Rejection.code).distinct().order_by(Rejection.code)).all()
+
+
+def _keep(database: Database, gathered: dict[_Group, _Gathered]) -> None:
+    """In one transaction; a row that is there already, written by another process too, is counted up."""
+    with database.write() as session:
+        if not database.is_sqlite:
+            # One process at a time: they would wait for each other's rows, and rows are in the order of arrival.
+            session.execute(text("LOCK TABLE rejections IN SHARE ROW EXCLUSIVE MODE"))
+        insert = insert_into(session, Rejection)
+        added = insert.on_conflict_do_update(
+            index_elements=["reason", "network", "minute", "body_sha256"],
+            set_={"count": Rejection.count + insert.excluded.count, "last_at": insert.excluded.last_at},
+        )
+        session.execute(added, [_row(group, one) for group, one in gathered.items()])
+        # By how many there are, for PostgreSQL takes a number for each row, added or counted up.
+        too_old = select(Rejection.id).order_by(Rejection.id.desc()).offset(MAX_REJECTIONS).limit(1).scalar_subquery()
+        session.execute(delete(Rejection).where(Rejection.id <= too_old))
+
+
+def _row(group: _Group, gathered: _Gathered) -> dict[str, Any]:
+    first = gathered.first
+    return {
+        "received_at": first.request.received_at,
+        "remote_addr": first.request.remote_addr,
+        "http_status": first.http_status,
+        "error": first.error,
+        "code": first.code,
+        "message": storable(first.message, 500),
+        "headers": dict(first.request.headers),
+        "body": first.body[:MAX_REJECTED_BODY],
+        "body_size": min(first.body_size, _MAX_BODY_SIZE),
+        "method": storable(first.method, 16),
+        "path": storable(first.path, 200),
+        "reason": group.reason,
+        "network": group.network,
+        "minute": group.minute,
+        "body_sha256": group.body_sha256,
+        "count": gathered.count,
+        "last_at": gathered.last_at,
+    }

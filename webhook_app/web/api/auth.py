@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from flask import request
+from flask import g, request
 from flask_httpauth import HTTPTokenAuth
 
 from webhook_app.models.role import Role
-from webhook_app.usecases.access.tokens import Caller, find_caller
+from webhook_app.usecases.access.tokens import Caller, TokenUnusable, find_caller
 from webhook_app.usecases.audit import Actor
 from webhook_app.web.errors import ApiError
 from webhook_app.web.requests import get_services
@@ -51,7 +51,12 @@ def calling_actor() -> Actor:
 
 @token_auth.verify_token
 def _verify_token(token: str) -> Caller | None:
-    return find_caller(get_services().database, token) if token else None
+    services = get_services()
+    try:
+        return find_caller(services.database, services.last_use, token, services.clock()) if token else None
+    except TokenUnusable as problem:
+        g.token_problem = str(problem)
+        return None
 
 
 @token_auth.get_user_roles
@@ -63,10 +68,11 @@ def _get_roles(caller: Caller) -> str:
 def _refuse(status: int) -> None:
     if status == 403:
         raise ApiError(403, "forbidden", "forbidden_role", "This token's role may not do that; use one that may.")
+    advice = "Send `Authorization: Bearer <API token>`; make one with `webhook-app tokens create`."
     raise ApiError(
         401,
         "unauthorised",
         "invalid_token" if "Authorization" in request.headers else "missing_token",
-        "Send `Authorization: Bearer <API token>`; make one with `webhook-app tokens create`.",
+        f"{g.token_problem} {advice}" if "token_problem" in g else advice,
         headers={"WWW-Authenticate": 'Bearer realm="webhook-app"'},
     )

@@ -10,6 +10,7 @@ from flask import current_app, request
 from webhook_app.models.account import ACCOUNT_ROLES
 from webhook_app.models.role import Role
 from webhook_app.usecases.access.accounts import Person
+from webhook_app.web.local_path import outer_path
 
 
 @dataclass(frozen=True)
@@ -27,6 +28,7 @@ ITEMS = (
     Item("Deliveries", "/deliveries"),
     Item("Rejected", "/rejections"),
     Item("Audit", "/audit"),
+    Item("Tokens", "/tokens"),
     Item("RQ", "/rq/"),
 )
 
@@ -42,7 +44,7 @@ class Entry:
 
 def menu(person: Person | None) -> Sequence[Entry]:
     """What this person may go to; nothing for nobody."""
-    return [Entry(item.label, item.path, _is_current(item)) for item in _open_to(person)]
+    return [Entry(item.label, outer_path(item.path), _is_current(item)) for item in _open_to(person)]
 
 
 def _open_to(person: Person | None) -> Sequence[Item]:

@@ -27,6 +27,9 @@ _KINDS = {
     "running": "busy",
     "open": "warn",
     "resolved": "good",
+    "active": "good",
+    "this one": "good",
+    "expired": "warn",
 }
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from flask import Flask, Response
+from flask import Flask, Response, jsonify, request
 from flask_smorest import Api
 from werkzeug.exceptions import HTTPException
 
@@ -44,7 +44,7 @@ class DocumentedApi(Api):  # type: ignore[misc]  # flask-smorest is not typed
             OPENAPI_VERSION="3.1.0",
             OPENAPI_URL_PREFIX="/",
         )
-        options = {"info": {"description": _DESCRIPTION}, "servers": [{"url": "/"}]}
+        options = {"info": {"description": _DESCRIPTION}}
         super().__init__(app, spec_kwargs={"extra_plugins": [Conventions(app)], **options})
         self.register_field(Timestamp, "string", "date-time")
         self.register_field(Amount, "string", None)
@@ -56,6 +56,10 @@ class DocumentedApi(Api):  # type: ignore[misc]  # flask-smorest is not typed
 
     def handle_http_exception(self, error: HTTPException) -> Response:
         return from_http_exception(error)
+
+    def _openapi_json(self) -> Response:
+        """The document; its paths are below the proxy's prefix, where there is one."""
+        return jsonify({**self.spec.to_dict(), "servers": [{"url": request.script_root or "/"}]})
 
     def _register_responses(self) -> None:
         """Our error answers, instead of one for each HTTP status there is."""

@@ -11,7 +11,6 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 from typing import Any
-from urllib.parse import urlsplit
 
 import rq_dashboard
 from flask import Flask, current_app, jsonify, request
@@ -29,6 +28,7 @@ from webhook_app.logs import first_line, get_logger
 from webhook_app.models.role import Role
 from webhook_app.services import Services
 from webhook_app.web.errors import ApiError, error_response
+from webhook_app.web.own_site import foreign_site
 from webhook_app.web.people import refuse_others
 from webhook_app.web.redeliver.rq_answers import compact_queue, requeue_all, requeue_job
 from webhook_app.web.redeliver.rq_shown import (
@@ -130,8 +130,7 @@ def _answer() -> ResponseReturnValue | None:
 
 def _refuse_other_sites() -> None:
     """The dashboard's own calls carry a header that no other site's page can set, and say where they are from."""
-    origin = request.headers.get("Origin")
-    is_own = origin is None or urlsplit(origin).netloc == request.host
+    is_own = foreign_site() is None and request.headers.get("Origin") != "null"
     is_own = is_own and request.headers.get("Sec-Fetch-Site", "same-origin") == "same-origin"
     if not is_own or request.headers.get("X-Requested-With") != "XMLHttpRequest":
         raise ApiError(

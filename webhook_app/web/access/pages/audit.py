@@ -27,7 +27,9 @@ ACTIONS = {
     AuditAction.LOG_IN: "log in",
     AuditAction.CREATE_ACCOUNT: "create an account",
     AuditAction.CHANGE_ACCOUNT: "change an account",
+    AuditAction.END_SESSION: "end a session elsewhere",
     AuditAction.CREATE_TOKEN: "create an API token",
+    AuditAction.REVOKE_TOKEN: "revoke an API token",
 }
 
 

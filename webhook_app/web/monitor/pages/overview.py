@@ -16,6 +16,7 @@ from webhook_app.services import Services
 from webhook_app.usecases.monitor.overview import MOST_LOOKED_AT, Overview, read_overview
 from webhook_app.web.content_negotiation import wants_page
 from webhook_app.web.errors import DATABASE_UNAVAILABLE, RETRY_AFTER
+from webhook_app.web.local_path import outer_path
 from webhook_app.web.monitor.index import service_index
 from webhook_app.web.monitor.overview.parts import check_parts, check_parts_without_sql
 from webhook_app.web.monitor.overview.plots import list_numbers, plot_failures, plot_flow
@@ -73,7 +74,7 @@ def _answer(template: str) -> Response:
 def deliveries_path(state: str, error: str | None = None, code: str | None = None) -> str:
     """The address of the list of these deliveries."""
     query = {"state": state, "error": error, "code": code}
-    return "/deliveries?" + urlencode({name: value for name, value in query.items() if value})
+    return outer_path("/deliveries?") + urlencode({name: value for name, value in query.items() if value})
 
 
 def _context(services: Services, overview: Overview) -> Mapping[str, Any]:
