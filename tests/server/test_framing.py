@@ -104,7 +104,7 @@ def test_two_lengths_are_refused_and_chunks_with_a_length_end_the_connection(pro
 @pytest.mark.parametrize("path", [b"/", b"/healthz", b"/webhooks/proof"])
 def test_one_host_is_needed(probe: WebProcess, path: bytes, hosts: bytes) -> None:
     answer = ask(probe.port, b"GET " + path + b" HTTP/1.1\r\n", hosts, b"\r\n")
-    assert error_of(answer) == (400, "invalid_request", "validation_error")
+    assert error_of(answer) == (400, "invalid_request", "invalid_host")
     assert "Host" in answer.json()["message"]
 
 

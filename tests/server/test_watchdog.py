@@ -20,7 +20,15 @@ from webhook_app.server.watchdog import LONGEST_START, Beat, Watchdog
 
 
 def served_by(web: WebProcess) -> list[psutil.Process]:
-    return [process for process in psutil.Process(web.pid).children() if process.status() != psutil.STATUS_ZOMBIE]
+    """The server processes that have started."""
+    return [process for process in psutil.Process(web.pid).children() if listens(process)]
+
+
+def listens(process: psutil.Process) -> bool:
+    try:
+        return any(each.status == psutil.CONN_LISTEN for each in process.net_connections("tcp"))
+    except psutil.Error:  # ended meanwhile
+        return False
 
 
 @pytest.mark.parametrize("workers", [1, 2])
@@ -35,7 +43,7 @@ def test_frozen_process_is_replaced(sqlite_template: Path, tmp_path: Path, worke
         "LOG_FORMAT": "json",
     }
     with web_process(tmp_path, variables) as web:
-        wait_for(lambda: len(served_by(web)) == workers, "all are there")
+        wait_for(lambda: len(served_by(web)) == workers, "all are there", 60)
         frozen, *others = served_by(web)
         frozen.suspend()
         wait_for(lambda: not psutil.pid_exists(frozen.pid), "it is gone", 60)

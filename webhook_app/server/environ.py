@@ -60,15 +60,15 @@ class Head:
     def check(self) -> None:
         """Raises RequestError where framing or host are in doubt (RFC 9112, 3.2 and 6.1)."""
         if self._coding not in ("", "chunked"):
-            raise _bad("The only transfer coding that is taken is `chunked`.")
+            raise _bad("validation_error", "The only transfer coding that is taken is `chunked`.")
         if self._hosts > 1:
-            raise _bad("The request has more than one Host header.")
+            raise _bad("invalid_host", "The request has more than one Host header.")
         if not self._hosts and self.environ["SERVER_PROTOCOL"] != "HTTP/1.0":
-            raise _bad("The request has no Host header.")
+            raise _bad("invalid_host", "The request has no Host header.")
 
 
-def _bad(message: str) -> RequestError:
-    return RequestError(400, "invalid_request", "validation_error", message, closes=True)
+def _bad(code: str, message: str) -> RequestError:
+    return RequestError(400, "invalid_request", code, message, closes=True)
 
 
 def _read(scope: Scope) -> tuple[Environ, int]:
