@@ -119,7 +119,7 @@ def _answer() -> ResponseReturnValue | None:
             405,
             "invalid_request",
             "method_not_allowed",
-            "A link must not do anything here: use the button.",
+            "A link must not requeue anything: use the button.",
             headers={"Allow": "POST, OPTIONS"},
         )
     if request.method == "OPTIONS":
