@@ -15,9 +15,9 @@ from sqlalchemy import update
 
 from tests.support import finance_states
 from tests.support.accessibility import NARROW, WIDE
-from tests.support.admin_states import fill
+from tests.support.admin_states import fill_admin_states
 from tests.support.clock import FakeClock
-from tests.support.overview_states import STATES
+from tests.support.overview_states import OVERVIEW_STATES
 from tests.support.people import SHELL
 from tests.support.sandbox import Sandbox
 from webhook_app.db.database import Database
@@ -70,11 +70,11 @@ def test_picture(
     _take(page, name, path)
 
 
-@pytest.mark.parametrize("state", STATES)
+@pytest.mark.parametrize("state", OVERVIEW_STATES)
 def test_picture_of_the_overview(
     state: str, page: Page, services: Services, log_in_as: Callable[[str, Role], None]
 ) -> None:
-    STATES[state](services)
+    OVERVIEW_STATES[state](services)
     log_in_as("grace.hopper", Role.ADMIN)
     _take(page, f"overview-{state}", "/")
 
@@ -113,7 +113,7 @@ def test_pictures_of_the_admins_pages(
     log_in_as("grace.hopper", Role.ADMIN)
     for name in ("deliveries", "replays", "rejections"):
         _take(page, f"{name}-empty", f"/{name}")
-    known = fill(services, reconciler, sandbox, clock)
+    known = fill_admin_states(services, reconciler, sandbox, clock)
     for name, path, button in ADMIN_PAGES:
         _take(page, name, path.format(**known), button)
 
@@ -145,7 +145,7 @@ def test_pictures_of_finances_pages(
     log_in_as("ada.lovelace", Role.FINANCE)
     _take(page, "transactions-empty", "/transactions")
     _take(page, "discrepancies-empty", "/discrepancies")
-    known = finance_states.fill(services, clock)
+    known = finance_states.fill_finance_states(services, clock)
     _take(page, "finance-lands", "/")
     for name, path in FINANCE_PAGES:
         _take(page, name, path.format(**known))

@@ -10,7 +10,7 @@ import pytest
 from playwright.sync_api import Page, expect
 from sqlalchemy import select
 
-from tests.support.admin_states import fill
+from tests.support.admin_states import fill_admin_states
 from tests.support.clock import FakeClock
 from tests.support.failures import fail
 from tests.support.live_server import LiveServer
@@ -184,7 +184,7 @@ def test_one_and_all_are_requeued_on_the_rq_dashboard(
 def test_worker_and_scheduled_job_are_shown(
     page: Page, log_in_as: LogIn, services: Services, reconciler: Reconciler, sandbox: Sandbox, clock: FakeClock
 ) -> None:
-    fill(services, reconciler, sandbox, clock)
+    fill_admin_states(services, reconciler, sandbox, clock)
     log_in_as("ada", Role.ADMIN)
     page.goto("/rq/0/view/jobs/retry/scheduled/8/asc/1")
     expect(page.get_by_text("reconcile widget-7431: 502 upstream_error/provider_error")).to_be_visible()
@@ -271,7 +271,7 @@ def test_our_pages_have_no_accessibility_violation(
     for path in ("/deliveries", "/replays", "/rejections"):
         page.goto(path)
         assert_accessible()
-    known = fill(services, reconciler, sandbox, clock)
+    known = fill_admin_states(services, reconciler, sandbox, clock)
     for path in (
         "/deliveries",
         "/deliveries?state=failed&received_from=yesterday",

@@ -9,7 +9,7 @@ from playwright.sync_api import Locator, Page, Request, expect
 
 from tests.support.accessibility import NARROW, WIDE
 from tests.support.live_server import LiveServer
-from tests.support.rows import put
+from tests.support.rows import confirm
 from webhook_app.db.database import Database
 
 
@@ -35,7 +35,7 @@ def asked(page: Page, live_server: LiveServer) -> Iterator[list[str]]:
 def test_call_is_tried_with_a_token_and_nothing_comes_from_elsewhere(
     page: Page, asked: list[str], live_server: LiveServer, database: Database, as_finance: dict[str, str]
 ) -> None:
-    put(database, "paid-in-april", status="completed")
+    confirm(database, "paid-in-april", status="completed")
     page.goto("/docs")
     for path in ("/webhooks/proof", "/healthz", "/api/v1/transactions", "/api/v1/deliveries/replay"):
         expect(page.locator(f'.opblock-summary-path[data-path="{path}"]')).to_be_visible()

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.support.overview_states import STATES
+from tests.support.overview_states import OVERVIEW_STATES
 from tests.support.rows import seed
 from webhook_app.models.role import Role
 from webhook_app.services import Services
@@ -15,11 +15,11 @@ from webhook_app.services import Services
 LogIn = Callable[[str, Role], None]
 
 
-@pytest.mark.parametrize("state", STATES)
+@pytest.mark.parametrize("state", OVERVIEW_STATES)
 def test_overview_has_no_accessibility_violation(
     state: str, page: Page, services: Services, log_in_as: LogIn, assert_accessible: Callable[[], None]
 ) -> None:
-    STATES[state](services)
+    OVERVIEW_STATES[state](services)
     log_in_as("ada", Role.ADMIN)
     page.goto("/")
     page.locator("summary").first.click()
@@ -38,7 +38,7 @@ def test_values_of_a_bucket_show_where_it_is_pointed_at(page: Page, services: Se
 def test_finance_sees_the_overview_first(
     page: Page, services: Services, log_in_as: LogIn, assert_accessible: Callable[[], None]
 ) -> None:
-    STATES["many-failures"](services)
+    OVERVIEW_STATES["many-failures"](services)
     log_in_as("fin", Role.FINANCE)
     page.goto("/")
     expect(page.get_by_role("heading", name="240 deliveries failed and wait for an admin.")).to_be_visible()

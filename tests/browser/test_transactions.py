@@ -21,7 +21,7 @@ LogIn = Callable[[str, Role], None]
 def test_filter_is_in_the_address_totals_arrive_and_pages_follow(
     page: Page, log_in_as: LogIn, services: Services, clock: FakeClock
 ) -> None:
-    finance_states.fill(services, clock)
+    finance_states.fill_finance_states(services, clock)
     log_in_as("fin", Role.FINANCE)
     page.goto("/")
     page.get_by_role("link", name="Transactions", exact=True).click()
@@ -75,7 +75,7 @@ def test_totals_that_fail_say_so_and_are_tried_again(page: Page, log_in_as: LogI
 def test_discrepancy_is_acknowledged_with_a_note_on_either_page(
     page: Page, log_in_as: LogIn, services: Services, clock: FakeClock
 ) -> None:
-    known = finance_states.fill(services, clock)
+    known = finance_states.fill_finance_states(services, clock)
     log_in_as("fin", Role.FINANCE)
     page.goto("/transactions")
     page.get_by_label("Search").fill("9F2C1E-7A44")
@@ -106,7 +106,7 @@ def test_discrepancy_is_acknowledged_with_a_note_on_either_page(
 def test_pages_have_no_accessibility_violation_and_fit_a_phone(
     page: Page, log_in_as: LogIn, services: Services, clock: FakeClock, assert_accessible: Callable[[], None]
 ) -> None:
-    known = finance_states.fill(services, clock)
+    known = finance_states.fill_finance_states(services, clock)
     log_in_as("fin", Role.FINANCE)
     for path in (
         "/transactions",

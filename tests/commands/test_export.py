@@ -15,7 +15,7 @@ import pytest
 from click.testing import CliRunner, Result
 from sqlalchemy import text
 
-from tests.support.ledger import FILTERS, fill, fill_long
+from tests.support.ledger import FILTERS, fill_ledger, fill_long
 from tests.support.waiting import wait_for
 from webhook_app.adapters.table_files import FileFormat
 from webhook_app.cli import cli
@@ -57,7 +57,7 @@ def names(folder: Path) -> list[str]:
 def test_file_is_named_after_filter_and_moment(
     shell: CliRunner, database: Database, folder: Path, file_format: FileFormat
 ) -> None:
-    fill(database, 60)
+    fill_ledger(database, 60)
     done = run(shell, "--format", str(file_format), "--status", "completed", "--q", "id-2")
     assert done.exit_code == 0, done.output
     (name,) = names(folder)
@@ -86,7 +86,7 @@ def options(given: dict[str, object]) -> Iterator[str]:
 
 
 def test_every_filter_is_an_option(shell: CliRunner, database: Database) -> None:
-    fill(database, 60)
+    fill_ledger(database, 60)
     for given in FILTERS:
         done = run(shell, "--format", "csv", "--output", "-", *options(given))
         assert done.exit_code == 0, done.output
@@ -98,7 +98,7 @@ def test_every_filter_is_an_option(shell: CliRunner, database: Database) -> None
 
 
 def test_file_that_is_there_is_kept_without_force(shell: CliRunner, database: Database, folder: Path) -> None:
-    fill(database, 10)
+    fill_ledger(database, 10)
     target = folder / "a.csv"
     target.write_text("precious")
     done = run(shell, "--format", "csv", "--output", "a.csv")
@@ -112,7 +112,7 @@ def test_file_that_is_there_is_kept_without_force(shell: CliRunner, database: Da
 
 
 def test_link_keeps_leading_where_it_led(shell: CliRunner, database: Database, folder: Path) -> None:
-    fill(database, 10)
+    fill_ledger(database, 10)
     (folder / "real.csv").write_text("old")
     (folder / "link.csv").symlink_to("real.csv")
     assert run(shell, "--format", "csv", "--output", "link.csv", "--force").exit_code == 0
@@ -149,7 +149,7 @@ def test_command_that_makes_no_sense_names_what(shell: CliRunner, folder: Path) 
 
 
 def test_terminal_shows_how_far_it_is_and_a_pipe_gets_the_file_alone(database: Database, folder: Path) -> None:
-    fill(database, 40)
+    fill_ledger(database, 40)
     command = [sys.executable, "-m", "webhook_app.cli", "export", "--format", "ndjson", "--output", "-"]
     environ = os.environ | {"DATABASE_URL": database.engine.url.render_as_string(False), "TERM": "xterm"}
     environ["PYTHONPATH"] = str(Path(__file__).parents[2])

@@ -11,7 +11,7 @@ import pytest
 from click.testing import CliRunner
 from sqlalchemy import inspect, text
 
-from tests.support.answers import NOT_FOUND, POLICY, answer, claim, confirm, confirmed
+from tests.support.answers import NOT_FOUND, POLICY, answer, claim, confirmed, report_and_answer
 from tests.support.clock import FakeClock
 from tests.support.people import SHELL
 from tests.support.servers import PostgresServer
@@ -60,10 +60,12 @@ FORBIDDEN = [
 @pytest.fixture
 def told(database: Database, clock: FakeClock) -> Database:
     """Two confirmed transactions, one of them changed since, and one that Proof does not know, acknowledged."""
-    confirm(database, clock, confirmed(Status.PROCESSING, clock(), id="a", crypto_amount=None), id="a")
+    report_and_answer(database, clock, confirmed(Status.PROCESSING, clock(), id="a", crypto_amount=None), id="a")
     clock.advance(60)
-    confirm(database, clock, confirmed(Status.COMPLETED, clock(), id="a", crypto_amount="0.000000000000000001"), id="a")
-    confirm(database, clock, confirmed(Status.FAILED, clock(), id="b"), id="b")
+    report_and_answer(
+        database, clock, confirmed(Status.COMPLETED, clock(), id="a", crypto_amount="0.000000000000000001"), id="a"
+    )
+    report_and_answer(database, clock, confirmed(Status.FAILED, clock(), id="b"), id="b")
     report(database, "forged", clock(), updated_at=clock())
     gives_up = type(POLICY)(Budget(attempts=1), POLICY.limits, POLICY.cadence)
     answer(database, clock, claim(database, clock, "forged"), NOT_FOUND, gives_up)

@@ -14,11 +14,11 @@ from typing import Any
 import pytest
 from sqlalchemy import insert, text, update
 
-from tests.support.answers import confirm, confirmed
+from tests.support.answers import confirmed, report_and_answer
 from tests.support.clock import START, FakeClock
 from tests.support.example_rows import RECONCILIATION
-from tests.support.ledger import BETWEEN, FILTERS, LATER, fill, name, transaction
-from tests.support.listening import listening
+from tests.support.ledger import BETWEEN, FILTERS, LATER, fill_ledger, name, transaction
+from tests.support.plans import explained
 from tests.support.rows import pause
 from webhook_app.adapters.table_files import FileFormat
 from webhook_app.db.database import Database
@@ -59,7 +59,7 @@ def ids(rows: Sequence[Sequence[object]]) -> list[object]:
 
 
 def test_every_filter_exports_what_it_lists(database: Database) -> None:
-    fill(database)
+    fill_ledger(database)
     found = [check(database, TransactionFilter(**given)) for given in FILTERS]
     nothing = [{"q": "nobody"}, {"state": "paused"}, {"as_of": START - timedelta(days=9)}]
     assert [given for given, count in zip(FILTERS, found, strict=True) if not count] == nothing
@@ -67,7 +67,7 @@ def test_every_filter_exports_what_it_lists(database: Database) -> None:
 
 
 def test_open_ones_are_exported_as_paused_while_all_calls_are(database: Database) -> None:
-    fill(database)
+    fill_ledger(database)
     pause(database, "upstream", START)
     found = {state: check(database, TransactionFilter(state=state)) for state in ("paused", "pending", "failed")}
     assert found["paused"] > found["failed"] > found["pending"] == 0
@@ -85,7 +85,7 @@ def check(database: Database, wanted: TransactionFilter) -> int:
 @pytest.mark.parametrize("count", [0, 1, BATCH - 1, BATCH, BATCH + 1, 2 * BATCH])
 def test_last_batch_may_be_full_or_empty(database: Database, count: int) -> None:
     if count:
-        fill(database, count)
+        fill_ledger(database, count)
     rows = list(export_rows(database, TransactionFilter(), BATCH))
     assert ids(rows) == [name(number) for number in reversed(range(count))]
 
@@ -103,7 +103,7 @@ def change(database: Database, id: object, **changes: Any) -> None:
 
 
 def test_what_comes_or_changes_meanwhile_costs_no_row_and_doubles_none(database: Database) -> None:
-    fill(database)
+    fill_ledger(database)
     wanted = TransactionFilter(created_from=START - timedelta(days=9))
     before = ids(list(export_rows(database, wanted)))
     rows = export_rows(database, wanted, BATCH)
@@ -124,7 +124,7 @@ def test_what_comes_or_changes_meanwhile_costs_no_row_and_doubles_none(database:
 
 
 def test_row_that_leaves_the_filter_before_its_turn_is_not_in_it(database: Database) -> None:
-    fill(database)
+    fill_ledger(database)
     wanted = TransactionFilter(status="completed")
     before = ids(list(export_rows(database, wanted)))
     rows = export_rows(database, wanted, BATCH)
@@ -136,7 +136,7 @@ def test_row_that_leaves_the_filter_before_its_turn_is_not_in_it(database: Datab
 
 def test_no_transaction_is_held_between_batches(database: Database) -> None:
     """A slow client must hold up neither a checkpoint nor a vacuum, and no time-out may end the export."""
-    fill(database)
+    fill_ledger(database)
     rows = export_rows(database, TransactionFilter(), BATCH)
     next(rows)
     with database.read() as session:
@@ -157,7 +157,7 @@ def test_no_transaction_is_held_between_batches(database: Database) -> None:
 
 
 def test_export_that_is_given_up_gives_its_connection_back(database: Database) -> None:
-    fill(database)
+    fill_ledger(database)
     chunks = export_file(database, TransactionFilter(), FileFormat.CSV)
     next(chunks)
     chunks.close()  # type: ignore[attr-defined]  # it is a generator
@@ -165,7 +165,7 @@ def test_export_that_is_given_up_gives_its_connection_back(database: Database) -
 
 
 def test_past_moment_gives_the_same_bytes_whatever_happens_afterwards(database: Database, clock: FakeClock) -> None:
-    fill(database)
+    fill_ledger(database)
     asked = [given for given in FILTERS if "as_of" in given]
 
     def export() -> list[bytes]:
@@ -176,7 +176,7 @@ def test_past_moment_gives_the_same_bytes_whatever_happens_afterwards(database: 
     clock.now = LATER + timedelta(days=1)
     for id in ("id-1", "id-7", "new"):  # one that was confirmed, one that was not, one that was not heard of
         answer = replace(confirmed(Status.COMPLETED, clock(), id=id), created_at=START - timedelta(hours=1))
-        confirm(database, clock, answer, id=id)
+        report_and_answer(database, clock, answer, id=id)
         clock.advance(60)
     with database.write() as session:
         session.execute(update(Reconciliation).values(last_error="later", reconciled_at=clock()))
@@ -197,7 +197,7 @@ def test_as_of_has_no_column_of_the_present(database: Database) -> None:
 
 
 def test_amounts_are_exact_and_formulas_are_text(database: Database) -> None:
-    fill(database)
+    fill_ledger(database)
     wanted = TransactionFilter(created_from=START - timedelta(days=9))
     lines = export_bytes(database, wanted, FileFormat.NDJSON).decode().splitlines()
     told = {row["merchant_transaction_id"]: row for row in map(json.loads, lines)}
@@ -218,22 +218,14 @@ def test_amounts_are_exact_and_formulas_are_text(database: Database) -> None:
 
 def test_each_batch_is_looked_up_in_one_index_and_sorts_nothing(database: Database) -> None:
     """So that an export of everything costs as much as its rows, not as much as its rows times its batches."""
-    fill(database)
+    fill_ledger(database)
     if not database.is_sqlite:
         with database.write() as session:
             session.execute(text("ANALYZE"))
-    plans: list[str] = []
-
-    def explain(connection: Any, cursor: Any, statement: str, parameters: Any, _context: Any, _many: bool) -> None:
-        if "LIMIT" in statement:
-            word = "EXPLAIN QUERY PLAN" if database.is_sqlite else "EXPLAIN"
-            steps = connection.connection.cursor().execute(f"{word} {statement}", parameters).fetchall()
-            plans.append("\n".join(str(step[-1]) for step in steps))
-
     for given in FILTERS:
-        plans.clear()
-        with listening(database, "after_cursor_execute", explain):
+        with explained(database) as found:
             rows = list(export_rows(database, TransactionFilter(**given), 40))
+        plans = [one.plan for one in found if "LIMIT" in one.statement]
         assert len(plans) == len(rows) // 40 + 1, given
         for number, plan in enumerate(plans):
             if "One-Time Filter: false" not in plan:

@@ -20,7 +20,7 @@ from flask.testing import FlaskClient
 from sqlalchemy import text, update
 
 from tests.support.clock import START, FakeClock
-from tests.support.ledger import BETWEEN, FILTERS, LATER, fill, fill_long
+from tests.support.ledger import BETWEEN, FILTERS, LATER, fill_ledger, fill_long
 from tests.support.servers import PostgresServer
 from tests.support.waiting import wait_for
 from tests.support.web_process import web_process
@@ -54,7 +54,7 @@ def asked(given: dict[str, object]) -> dict[str, str]:
 
 
 def test_every_filter_exports_what_the_list_tells(finance: FlaskClient, database: Database) -> None:
-    fill(database)
+    fill_ledger(database)
     for given in FILTERS:
         query = asked(given)
         exported = finance.get(URL, query_string=query | {"format": "ndjson"})
@@ -72,7 +72,7 @@ def test_every_filter_exports_what_the_list_tells(finance: FlaskClient, database
 
 @pytest.mark.parametrize("file_format", list(MEDIA_TYPES))
 def test_file_is_named_after_filter_and_moment(finance: FlaskClient, database: Database, file_format: str) -> None:
-    fill(database, 20)
+    fill_ledger(database, 20)
     answer = finance.get(f"{URL}?format={file_format}&status=completed&partner_user_id=%3D1%2B2")
     assert answer.status_code == 200
     assert answer.headers["Content-Type"] == MEDIA_TYPES[file_format]
@@ -100,7 +100,7 @@ def xlsx_ids(data: bytes) -> list[str]:
 
 
 def test_headers_tell_how_fresh_it_is(finance: FlaskClient, database: Database) -> None:
-    fill(database)
+    fill_ledger(database)
 
     def told(query: str) -> list[str | None]:
         with finance.get(f"{URL}?format=csv&{query}") as answer:
@@ -116,7 +116,7 @@ def test_headers_tell_how_fresh_it_is(finance: FlaskClient, database: Database) 
 def test_past_moment_is_exported_alike_before_and_after_what_came_later(
     finance: FlaskClient, database: Database
 ) -> None:
-    fill(database)
+    fill_ledger(database)
     path = f"{URL}?format=csv&created_from=2026-03-01&as_of={format_timestamp(BETWEEN)}"
     before = finance.get(path).data
     with database.write() as session:
@@ -161,7 +161,7 @@ HOSTILE += ("'; DROP TABLE transactions; --", "%ff%fe", "\r\nX-Evil: 1", "{{7*7}
 
 
 def test_hostile_value_is_a_400_that_names_the_field_or_finds_nothing(finance: FlaskClient, database: Database) -> None:
-    fill(database, 20)
+    fill_ledger(database, 20)
     for name in NAMES:
         for value in HOSTILE:
             query = f"{name}={value}" if "%" in value else urlencode({name: value})
@@ -187,7 +187,7 @@ def test_export_is_for_finance_and_admins(client: FlaskClient, database: Databas
 
 
 def test_head_tells_the_headers_alone(finance: FlaskClient, database: Database) -> None:
-    fill(database, 20)
+    fill_ledger(database, 20)
     answer = finance.head(f"{URL}?format=csv")
     assert (answer.status_code, answer.data) == (200, b"")
     assert answer.headers["X-Failed"] == "2"

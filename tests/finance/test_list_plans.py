@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import timedelta
 from typing import Any
 
 import pytest
 
 from benchmarks.seed import created_at, partner_user, seed_postgresql, seed_sqlite
-from tests.support.listening import listening
+from tests.support.plans import explained
 from webhook_app.db.database import Database
 from webhook_app.usecases.finance.reports import list_transactions
 from webhook_app.usecases.finance.transaction_filter import TransactionFilter
@@ -47,34 +45,14 @@ def seeded(database: Database, database_url: str) -> Database:
     return database
 
 
-@contextmanager
-def plans(database: Database) -> Iterator[list[tuple[str, str]]]:
-    """Each SELECT of the block with its plan."""
-    found: list[tuple[str, str]] = []
-    is_explaining = False
-
-    def explain(connection: Any, _cursor: Any, statement: str, parameters: Any, *_: Any) -> None:
-        nonlocal is_explaining
-        if is_explaining or not statement.startswith("SELECT"):
-            return
-        is_explaining = True
-        word = "EXPLAIN QUERY PLAN" if database.is_sqlite else "EXPLAIN"
-        lines = connection.exec_driver_sql(f"{word} {statement}", parameters)
-        found.append((statement, "\n".join(str(line[-1]) for line in lines)))
-        is_explaining = False
-
-    with listening(database, "before_cursor_execute", explain):
-        yield found
-
-
 def test_every_filter_is_answered_from_an_index(seeded: Database) -> None:
     for what, wanted in WANTED.items():
-        with plans(seeded) as found:
+        with explained(seeded) as found:
             page = list_transactions(seeded, TransactionFilter(**wanted), 20)
         assert page.items, what
-        places = [plan for statement, plan in found if "DESC" in statement.partition("ORDER BY")[2]][:1]
+        places = [one.plan for one in found if "DESC" in one.statement.partition("ORDER BY")[2]][:1]
         # Of so few rows PostgreSQL may well count by reading them all.
-        counts = [plan for statement, plan in found if seeded.is_sqlite and statement.startswith("SELECT count")]
+        counts = [one.plan for one in found if seeded.is_sqlite and one.statement.startswith("SELECT count")]
         assert places, what
         for plan in (*places, *counts):
             for table in ("reconciliations", "transactions", "transaction_versions"):

@@ -6,7 +6,7 @@ import pytest
 from flask.testing import FlaskClient
 
 from tests.support.clock import FakeClock
-from tests.support.ledger import fill
+from tests.support.ledger import fill_ledger
 from tests.support.people import BROWSER
 from webhook_app.adapters.table_files import FileFormat
 from webhook_app.db.database import Database
@@ -18,7 +18,7 @@ from webhook_app.usecases.finance.transaction_filter import TransactionFilter
 def test_file_holds_what_the_filter_finds(
     finance_client: FlaskClient, database: Database, clock: FakeClock, file_format: FileFormat
 ) -> None:
-    fill(database, 60)
+    fill_ledger(database, 60)
     clock.advance(60)
     answer = finance_client.get(f"/transactions.{file_format}?status=completed&q=id-2")
     assert answer.status_code == 200
@@ -35,7 +35,7 @@ def test_file_holds_what_the_filter_finds(
 def test_blank_fields_and_what_is_the_pages_own_make_no_difference(
     finance_client: FlaskClient, database: Database
 ) -> None:
-    fill(database, 30)
+    fill_ledger(database, 30)
     plain = finance_client.get("/transactions.csv?status=completed")
     form = "q=&status=+completed+&type=&created_from=&as_of=&state=%20&tz=Europe/Paris&day_of=updated&volume_in=EUR"
     answer = finance_client.get(f"/transactions.csv?{form}&cursor=anything&limit=3")
@@ -90,7 +90,7 @@ def test_links_of_the_page_lead_here(finance_client: FlaskClient) -> None:
 
 
 def test_past_moment_is_told_in_a_header(finance_client: FlaskClient, database: Database, clock: FakeClock) -> None:
-    fill(database, 10)
+    fill_ledger(database, 10)
     clock.advance(60)
     answer = finance_client.get("/transactions.ndjson?as_of=2026-04-01T12:00:30Z")
     assert answer.headers["X-As-Of"] == "2026-04-01T12:00:30Z"

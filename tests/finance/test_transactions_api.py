@@ -15,7 +15,7 @@ from sqlalchemy import insert, update
 from tests.support.clock import START
 from tests.support.events import webhook
 from tests.support.example_rows import ATTEMPT, EVENT, RECONCILIATION
-from tests.support.rows import put
+from tests.support.rows import confirm, hear_of
 from webhook_app.app import create_app
 from webhook_app.config import load_settings
 from webhook_app.db.database import Database
@@ -86,7 +86,9 @@ def test_unconfirmed_transaction_is_null_but_for_what_was_reported(finance: Flas
 
 def test_confirmed_transaction_has_everything(finance: FlaskClient, database: Database) -> None:
     later = START + timedelta(seconds=1, microseconds=500)
-    put(database, "a", status="completed", crypto_amount=Decimal("99.50"), fiat_amount=Decimal("1E+2"), network="TRC20")
+    confirm(
+        database, "a", status="completed", crypto_amount=Decimal("99.50"), fiat_amount=Decimal("1E+2"), network="TRC20"
+    )
     with database.write() as session:
         session.execute(
             insert(Attempt).values(**ATTEMPT, http_status=500, error="internal_error", code="db_error", request_id="r")
@@ -138,7 +140,7 @@ def test_last_error_is_shown_with_its_request_id(finance: FlaskClient, database:
 def test_newest_hundred_of_many_events_are_shown_and_the_latest_is_the_reported_one(
     finance: FlaskClient, database: Database
 ) -> None:
-    put(database, "a", state="pending")
+    hear_of(database, "a", state="pending")
     moments = [START + timedelta(seconds=number) for number in range(130)]
     with database.write() as session:
         rows = [EVENT | {"updated_at": at, "updated_at_key": str(at), "status": f"s{at:%M%S}"} for at in moments]
@@ -159,10 +161,12 @@ def test_unknown_transaction_is_404_in_shape(finance: FlaskClient) -> None:
 
 def test_list_is_narrowed_by_each_filter_and_by_several(finance: FlaskClient, database: Database) -> None:
     hour = timedelta(hours=1)
-    put(database, "a", status="completed", type="buy", network="TRC20", fiat_currency="EUR", partner_user_id="u1")
-    put(database, "b", status="failed", type="sell", currency="BTC", created_at=START + hour, updated_at=START + hour)
-    put(database, "c", state="failed")
-    put(database, "d", state="watching", status="processing", partner_user_id="u1")
+    confirm(database, "a", status="completed", type="buy", network="TRC20", fiat_currency="EUR", partner_user_id="u1")
+    confirm(
+        database, "b", status="failed", type="sell", currency="BTC", created_at=START + hour, updated_at=START + hour
+    )
+    hear_of(database, "c", state="failed")
+    confirm(database, "d", state="watching", status="processing", partner_user_id="u1")
     with database.write() as session:
         for kind, name, resolved_at in [("stale_answer", "a", None), ("stale_answer", "b", START)]:
             session.execute(
@@ -199,8 +203,8 @@ def test_list_is_narrowed_by_each_filter_and_by_several(finance: FlaskClient, da
 
 
 def test_open_ones_are_paused_while_all_calls_are(finance: FlaskClient, database: Database) -> None:
-    put(database, "a", state="retrying")
-    put(database, "b", state="failed")
+    hear_of(database, "a", state="retrying")
+    hear_of(database, "b", state="failed")
     with database.write() as session:
         session.get_one(StoredGate, 1).paused_at = START
     assert ids(finance, "state=paused") == ["a"]
@@ -211,13 +215,13 @@ def test_open_ones_are_paused_while_all_calls_are(finance: FlaskClient, database
 
 def test_pages_stay_where_they_are_while_rows_come(finance: FlaskClient, database: Database) -> None:
     for number in range(7):
-        put(database, f"id-{number}", partner_user_id="u")
+        confirm(database, f"id-{number}", partner_user_id="u")
     seen, query, pages = [], "limit=3&partner_user_id=u", 0
     while True:
         page = finance.get(f"{URL}?{query}").json
         seen += [item["merchant_transaction_id"] for item in page["items"]]
         pages += 1
-        put(database, f"new-{pages}", partner_user_id="u")
+        confirm(database, f"new-{pages}", partner_user_id="u")
         if page["next_cursor"] is None:
             break
         query = f"limit=3&partner_user_id=u&cursor={page['next_cursor']}"
@@ -313,7 +317,7 @@ def test_wrong_query_is_a_400_that_names_the_field(
 
 def test_tampered_cursor_is_refused(finance: FlaskClient, database: Database) -> None:
     for name in ("a", "b"):
-        put(database, name)
+        hear_of(database, name)
     cursor = finance.get(f"{URL}?limit=1").json["next_cursor"]
     assert ids(finance, f"cursor={cursor}") == ["a"]
     for tampered in (
@@ -328,10 +332,10 @@ def test_tampered_cursor_is_refused(finance: FlaskClient, database: Database) ->
 
 
 def test_search_finds_an_id_a_part_of_one_and_a_partner_user(finance: FlaskClient, database: Database) -> None:
-    put(database, "Order-1", partner_user_id="user-7")
-    put(database, "order-10", status="completed")
-    put(database, "user-7.x", state="pending")
-    put(database, "100%_a", partner_user_id="Order-1")
+    confirm(database, "Order-1", partner_user_id="user-7")
+    confirm(database, "order-10", status="completed")
+    hear_of(database, "user-7.x", state="pending")
+    confirm(database, "100%_a", partner_user_id="Order-1")
     wanted = {
         "q=Order-1": ["100%_a", "order-10", "Order-1"],
         "q=order-10": ["order-10"],
@@ -349,11 +353,11 @@ def test_search_finds_an_id_a_part_of_one_and_a_partner_user(finance: FlaskClien
 
 def test_answer_says_how_many_of_the_filter_wait_for_proofs_word(finance: FlaskClient, database: Database) -> None:
     confirmed = {"reconciled_at": START}
-    put(database, "a", status="completed")
-    put(database, "b", status="failed", state="retrying")
-    put(database, "c", status="completed", state="failed")
-    put(database, "d", status="processing", state="watching")
-    put(database, "e", state="pending")
+    confirm(database, "a", status="completed")
+    confirm(database, "b", status="failed", state="retrying")
+    confirm(database, "c", status="completed", state="failed")
+    confirm(database, "d", status="processing", state="watching")
+    hear_of(database, "e", state="pending")
     with database.write() as session:
         session.execute(update(Reconciliation).where(Reconciliation.merchant_transaction_id != "e").values(confirmed))
 
@@ -376,7 +380,7 @@ def test_answer_says_how_many_of_the_filter_wait_for_proofs_word(finance: FlaskC
 
 
 def test_each_transaction_says_when_it_was_last_confirmed(finance: FlaskClient, database: Database) -> None:
-    put(database, "a", status="completed")
+    confirm(database, "a", status="completed")
     with database.write() as session:
         session.execute(update(Reconciliation).values(reconciled_at=START))
     assert finance.get(URL).json["items"][0]["confirmed_at"] == "2026-04-01T12:00:00Z"
@@ -386,12 +390,12 @@ def test_each_transaction_says_when_it_was_last_confirmed(finance: FlaskClient, 
 def test_pages_of_a_range_go_by_creation_and_stay_where_they_are(finance: FlaskClient, database: Database) -> None:
     hours = [5, 3, 3, 9, 1, 3, 7]
     for number, hour in enumerate(hours):
-        put(database, f"id-{number}", created_at=START + timedelta(hours=hour))
+        confirm(database, f"id-{number}", created_at=START + timedelta(hours=hour))
     seen, query = [], "limit=2&created_from=2026-04-01"
     while True:
         page = finance.get(f"{URL}?{query}").json
         seen += [item["merchant_transaction_id"] for item in page["items"]]
-        put(database, f"new-{len(seen)}", created_at=START + timedelta(hours=20))
+        confirm(database, f"new-{len(seen)}", created_at=START + timedelta(hours=20))
         if page["next_cursor"] is None:
             break
         query = f"limit=2&created_from=2026-04-01&cursor={page['next_cursor']}"
@@ -401,7 +405,7 @@ def test_pages_of_a_range_go_by_creation_and_stay_where_they_are(finance: FlaskC
 
 def test_cursor_is_good_for_its_own_filter_alone(finance: FlaskClient, database: Database) -> None:
     for name in "abc":
-        put(database, name, status="completed")
+        confirm(database, name, status="completed")
     cursor = finance.get(f"{URL}?limit=1&status=completed").json["next_cursor"]
     assert ids(finance, f"status=completed&cursor={cursor}") == ["b", "a"]
     for other in ("", "status=failed&", "status=completed&created_from=2026-04-01&"):

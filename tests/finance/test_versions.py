@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import delete, select, text
 
-from tests.support.answers import confirm, confirmed
+from tests.support.answers import confirmed, report_and_answer
 from tests.support.clock import START, FakeClock
 from tests.support.work import report
 from webhook_app.adapters.proof import Confirmed
@@ -50,13 +50,13 @@ def test_each_change_of_a_confirmed_value_is_a_version_and_a_repetition_is_none(
 ) -> None:
     began = clock()
     first = confirmed(Status.PROCESSING, began, crypto_amount=None)
-    confirm(database, clock, first)
+    report_and_answer(database, clock, first)
     clock.advance(60)
-    confirm(database, clock, first)
+    report_and_answer(database, clock, first)
     clock.advance(60)
-    confirm(database, clock, replace(first, crypto_amount=Decimal("1.5")))
+    report_and_answer(database, clock, replace(first, crypto_amount=Decimal("1.5")))
     clock.advance(60)
-    confirm(database, clock, confirmed(Status.COMPLETED, clock(), crypto_amount="1.5"))
+    report_and_answer(database, clock, confirmed(Status.COMPLETED, clock(), crypto_amount="1.5"))
     found = [(one.status, one.crypto_amount, one.recorded_at, one.superseded_at) for one in versions(database)]
     minutes = [began + timedelta(minutes=number) for number in range(4)]
     assert found == [
@@ -72,16 +72,16 @@ def test_each_change_of_a_confirmed_value_is_a_version_and_a_repetition_is_none(
 
 def test_amount_whose_scale_alone_changes_is_a_version(database: Database, clock: FakeClock) -> None:
     answer = confirmed(Status.COMPLETED, clock(), crypto_amount="1.5")
-    confirm(database, clock, answer)
+    report_and_answer(database, clock, answer)
     clock.advance(1)
-    confirm(database, clock, replace(answer, crypto_amount=Decimal("1.50")))
+    report_and_answer(database, clock, replace(answer, crypto_amount=Decimal("1.50")))
     assert [str(one.crypto_amount) for one in versions(database)] == ["1.5", "1.50"]
     assert find_discrepancies(database, "t") == []
 
 
 def test_whoever_changes_a_transaction_leaves_its_former_version_behind(database: Database, clock: FakeClock) -> None:
     """An older release that runs beside this one, or somebody with SQL at hand."""
-    confirm(database, clock, confirmed(Status.COMPLETED, clock()))
+    report_and_answer(database, clock, confirmed(Status.COMPLETED, clock()))
     later = "'2026-05-01 00:00:00.000000'" if database.is_sqlite else "'2026-05-01T00:00:00Z'"
     with database.write() as session:
         session.execute(text(f"UPDATE transactions SET fiat_amount = '7', confirmed_at = {later}"))
@@ -93,9 +93,9 @@ def test_as_of_a_moment_tells_what_was_confirmed_then(database: Database, clock:
     began = clock()
     report(database, "t", began)
     clock.advance(60)
-    confirm(database, clock, confirmed(Status.PROCESSING, clock(), crypto_amount=None))
+    report_and_answer(database, clock, confirmed(Status.PROCESSING, clock(), crypto_amount=None))
     clock.advance(60)
-    confirm(database, clock, confirmed(Status.COMPLETED, clock(), crypto_amount="3"))
+    report_and_answer(database, clock, confirmed(Status.COMPLETED, clock(), crypto_amount="3"))
     assert [item.merchant_transaction_id for item in list_at(database, began - timedelta(seconds=1))] == []
     assert list_at(database, began) == []
     (processing,) = list_at(database, began + timedelta(seconds=119))
@@ -112,7 +112,7 @@ def list_at(database: Database, moment: datetime, **wanted: Any) -> Any:
 
 def test_closed_month_is_told_the_same_whatever_happens_afterwards(database: Database, clock: FakeClock) -> None:
     for number in range(6):
-        confirm(
+        report_and_answer(
             database,
             clock,
             confirmed(Status.COMPLETED, clock(), id=f"t{number}", crypto_amount=f"{number}.10"),
@@ -134,10 +134,10 @@ def test_closed_month_is_told_the_same_whatever_happens_afterwards(database: Dat
     before = tell()
     assert len(before[1]) == 6
     clock.advance(60)
-    confirm(database, clock, confirmed(Status.FAILED, clock(), id="t0"), id="t0")
-    confirm(database, clock, confirmed(Status.COMPLETED, clock(), id="new"), id="new")
+    report_and_answer(database, clock, confirmed(Status.FAILED, clock(), id="t0"), id="t0")
+    report_and_answer(database, clock, confirmed(Status.COMPLETED, clock(), id="new"), id="new")
     clock.advance(60)
-    confirm(database, clock, confirmed(Status.COMPLETED, clock(), id="t5", fiat_amount="99"), id="t5")
+    report_and_answer(database, clock, confirmed(Status.COMPLETED, clock(), id="t5", fiat_amount="99"), id="t5")
     assert tell() == before
     now = summarise(database, replace(wanted, as_of=None), Grouping())
     assert now.rows != before[0]
@@ -148,7 +148,7 @@ def test_clock_that_is_set_back_makes_no_two_versions_overlap(database: Database
     answer = confirmed(Status.COMPLETED, began - timedelta(hours=1), fiat_amount="100")
     for second, amount in ((0, "100"), (100, "101"), (95, "102"), (90, "103")):
         clock.now = began + timedelta(seconds=second)
-        confirm(database, clock, replace(answer, fiat_amount=Decimal(amount)))
+        report_and_answer(database, clock, replace(answer, fiat_amount=Decimal(amount)))
     spans = [(one.recorded_at - began, one.superseded_at and one.superseded_at - began) for one in versions(database)]
     seconds = [(begin.total_seconds(), end and end.total_seconds()) for begin, end in spans]
     assert seconds == [(0, 100), (100, 100), (100, 100), (100, None)]
@@ -161,7 +161,7 @@ def test_clock_that_is_set_back_makes_no_two_versions_overlap(database: Database
 def test_event_that_the_spool_hands_over_late_changes_no_moment_of_the_past(
     database: Database, clock: FakeClock
 ) -> None:
-    confirm(database, clock, confirmed(Status.COMPLETED, clock()))
+    report_and_answer(database, clock, confirmed(Status.COMPLETED, clock()))
     clock.advance(1800)
     assert [one.merchant_transaction_id for one in list_at(database, clock())] == ["t"]
     report(database, "late", clock() - timedelta(seconds=1700))
@@ -187,7 +187,7 @@ def test_every_moment_of_any_history_is_told_as_it_was(database: Database, steps
     for id, status, amount, seconds in steps:
         clock.advance(seconds)
         answer: Confirmed = confirmed(status, clock(), id=id, crypto_amount=amount)
-        confirm(database, clock, answer, id=id)
+        report_and_answer(database, clock, answer, id=id)
         with database.read() as session:
             now = {
                 row.merchant_transaction_id: {name: getattr(row, name) for name in CONFIRMED}

@@ -10,7 +10,7 @@ import pytest
 from sqlalchemy import insert, select
 from structlog.testing import capture_logs
 
-from tests.support.answers import DB_ERROR, NOT_FOUND, POLICY, UNAVAILABLE, answer, claim, confirm, confirmed
+from tests.support.answers import DB_ERROR, NOT_FOUND, POLICY, UNAVAILABLE, answer, claim, confirmed, report_and_answer
 from tests.support.clock import FakeClock
 from tests.support.work import attempts, events, report, row, run_fast, shown
 from webhook_app.db.database import Database
@@ -40,8 +40,8 @@ def anomalies(database: Database) -> list[str]:
 
 
 def test_older_answer_never_overwrites_a_newer_one(database: Database, clock: FakeClock) -> None:
-    confirm(database, clock, confirmed(Status.PROCESSING, clock()))
-    confirm(database, clock, confirmed(Status.PENDING, clock() - timedelta(seconds=1), crypto_amount="9"))
+    report_and_answer(database, clock, confirmed(Status.PROCESSING, clock()))
+    report_and_answer(database, clock, confirmed(Status.PENDING, clock() - timedelta(seconds=1), crypto_amount="9"))
     report_ = shown(database, "t")
     assert (report_.status, report_.updated_at, report_.crypto_amount) == ("processing", clock(), Decimal("1"))
     assert history(database) == [("processing", clock())]
@@ -49,17 +49,17 @@ def test_older_answer_never_overwrites_a_newer_one(database: Database, clock: Fa
 
 
 def test_same_stale_answer_is_one_anomaly(database: Database, clock: FakeClock) -> None:
-    confirm(database, clock, confirmed(Status.PROCESSING, clock()))
+    report_and_answer(database, clock, confirmed(Status.PROCESSING, clock()))
     for _ in range(3):
-        confirm(database, clock, confirmed(Status.PENDING, clock() - timedelta(seconds=1)))
+        report_and_answer(database, clock, confirmed(Status.PENDING, clock() - timedelta(seconds=1)))
     assert anomalies(database) == ["stale_answer"]
 
 
 def test_of_two_statuses_of_one_moment_the_later_one_wins_in_either_order(database: Database, clock: FakeClock) -> None:
     at = clock()
-    confirm(database, clock, confirmed(Status.PROCESSING, at))
-    confirm(database, clock, confirmed(Status.COMPLETED, at))
-    confirm(database, clock, confirmed(Status.PROCESSING, at))
+    report_and_answer(database, clock, confirmed(Status.PROCESSING, at))
+    report_and_answer(database, clock, confirmed(Status.COMPLETED, at))
+    report_and_answer(database, clock, confirmed(Status.PROCESSING, at))
     assert shown(database, "t").status == "completed"
     assert history(database) == [("processing", at), ("completed", at)]
     assert anomalies(database) == ["stale_answer"]
@@ -68,7 +68,7 @@ def test_of_two_statuses_of_one_moment_the_later_one_wins_in_either_order(databa
 def test_same_answer_again_is_no_second_history_line(database: Database, clock: FakeClock) -> None:
     at = clock()
     for _ in range(3):
-        confirm(database, clock, confirmed(Status.PROCESSING, at))
+        report_and_answer(database, clock, confirmed(Status.PROCESSING, at))
         clock.advance(60)
     assert len(history(database)) == 1
 
@@ -77,15 +77,15 @@ def test_status_that_comes_again_within_one_second_is_recorded_once(database: Da
     """Proof tells time in seconds: paid again in the widget and failed again may be one moment."""
     at = clock()
     for status in (Status.FAILED, Status.PROCESSING, Status.FAILED):
-        confirm(database, clock, confirmed(status, at))
+        report_and_answer(database, clock, confirmed(status, at))
     assert history(database) == [("failed", at), ("processing", at)]
     assert (shown(database, "t").status, row(database, "t").state) == ("failed", "succeeded")
 
 
 def test_amounts_that_change_under_one_status_are_applied(database: Database, clock: FakeClock) -> None:
     at = clock()
-    confirm(database, clock, confirmed(Status.PROCESSING, at, crypto_amount="1.10"))
-    confirm(database, clock, confirmed(Status.PROCESSING, at, crypto_amount="1.20"))
+    report_and_answer(database, clock, confirmed(Status.PROCESSING, at, crypto_amount="1.10"))
+    report_and_answer(database, clock, confirmed(Status.PROCESSING, at, crypto_amount="1.20"))
     assert str(shown(database, "t").crypto_amount) == "1.20"
 
 
@@ -93,15 +93,15 @@ def test_amounts_that_change_under_one_status_are_applied(database: Database, cl
     "amount", ["99.50", "0.000000000000000001", "123456789012345678901234567890.000000000000000010", "100", "0.00"]
 )
 def test_amounts_come_back_as_they_were_written(database: Database, clock: FakeClock, amount: str) -> None:
-    confirm(database, clock, confirmed(Status.COMPLETED, clock(), crypto_amount=amount, fiat_amount=amount))
+    report_and_answer(database, clock, confirmed(Status.COMPLETED, clock(), crypto_amount=amount, fiat_amount=amount))
     report_ = shown(database, "t")
     assert (format_amount(report_.crypto_amount), format_amount(report_.fiat_amount)) == (amount, amount)
 
 
 def test_impossible_step_is_applied_and_noted(database: Database, clock: FakeClock) -> None:
     at = clock()
-    confirm(database, clock, confirmed(Status.COMPLETED, at))
-    confirm(database, clock, confirmed(Status.FAILED, at + timedelta(seconds=5)))
+    report_and_answer(database, clock, confirmed(Status.COMPLETED, at))
+    report_and_answer(database, clock, confirmed(Status.FAILED, at + timedelta(seconds=5)))
     assert shown(database, "t").status == "failed"
     assert history(database) == [("completed", at), ("failed", at + timedelta(seconds=5))]
     assert sorted(anomalies(database)) == ["impossible_step", "terminal_changed"]
@@ -394,11 +394,11 @@ def test_failed_payment_is_rechecked_and_then_left_alone(database: Database, clo
 
 @pytest.mark.parametrize("status", [Status.COMPLETED, Status.CANCELLED])
 def test_final_payment_is_left_alone(database: Database, clock: FakeClock, status: Status) -> None:
-    assert confirm(database, clock, confirmed(status, clock())).next_attempt_at is None
+    assert report_and_answer(database, clock, confirmed(status, clock())).next_attempt_at is None
 
 
 def test_event_after_the_end_is_looked_into(database: Database, clock: FakeClock) -> None:
-    confirm(database, clock, confirmed(Status.COMPLETED, clock()))
+    report_and_answer(database, clock, confirmed(Status.COMPLETED, clock()))
     report(database, "t", clock(), status="failed", updated_at=clock() + timedelta(seconds=9))
     (applied,) = answer(database, clock, claim(database, clock), confirmed(Status.COMPLETED, clock()))
     assert applied.state == "succeeded"

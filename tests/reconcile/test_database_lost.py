@@ -9,11 +9,12 @@ from datetime import timedelta
 
 import psycopg
 import pytest
-from sqlalchemy import event, make_url
+from sqlalchemy import make_url
 from sqlalchemy.exc import OperationalError
 from structlog.testing import capture_logs
 
 from tests.support.clock import FakeClock
+from tests.support.listening import listening
 from tests.support.sandbox import Sandbox
 from tests.support.servers import PostgresServer
 from tests.support.waiting import wait_for
@@ -40,18 +41,13 @@ def take_away(database: Database, request: pytest.FixtureRequest) -> Iterator[Ca
         yield lambda: let_in(False)
         let_in(True)
         return
-    # It waits for a lock as the product does, but not for as long.
-    event.listen(database.engine, "connect", _wait_shortly)
-    database.engine.dispose()
     other = sqlite3.connect(url.database or "", isolation_level=None, check_same_thread=False)
-    yield lambda: other.execute("BEGIN EXCLUSIVE") and None
+    # As long as the product waits for a lock, but shorter.
+    with listening(database, "connect", lambda connection, _: connection.execute("PRAGMA busy_timeout = 50")):
+        database.close()
+        yield lambda: other.execute("BEGIN EXCLUSIVE") and None
     other.close()
-    event.remove(database.engine, "connect", _wait_shortly)
-    database.engine.dispose()
-
-
-def _wait_shortly(connection: sqlite3.Connection, _record: object) -> None:
-    connection.execute("PRAGMA busy_timeout = 50")
+    database.close()
 
 
 @pytest.mark.parametrize("count", [1, 3])

@@ -8,7 +8,7 @@ from decimal import Decimal
 
 import pytest
 
-from tests.support.answers import DB_ERROR, NOT_FOUND, POLICY, answer, claim, confirm, confirmed
+from tests.support.answers import DB_ERROR, NOT_FOUND, POLICY, answer, claim, confirmed, report_and_answer
 from tests.support.clock import FakeClock
 from tests.support.people import SHELL
 from tests.support.work import report, shown
@@ -50,7 +50,7 @@ def test_reconciliation_that_gave_up_is_one_until_it_is_confirmed(database: Data
         "gave up at 2026-04-01T12:00:00Z after 1 attempt, the last one: HTTP 500 internal_error/db_error"
     )
     assert (found.state, found.status, found.opened_at) == ("open", None, clock())
-    confirm(database, clock, confirmed(Status.COMPLETED, clock()))
+    report_and_answer(database, clock, confirmed(Status.COMPLETED, clock()))
     assert find_discrepancies(database, "t") == []
 
 
@@ -75,7 +75,7 @@ def test_transaction_that_proof_does_not_know_is_told_apart_from_one_that_failed
     assert only(database, "unknown_to_proof").detail == (
         "reported completed of 2026-04-01T12:00:00Z, but Proof's API does not know the transaction: possibly forged"
     )
-    confirm(database, clock, confirmed(Status.COMPLETED, clock()))
+    report_and_answer(database, clock, confirmed(Status.COMPLETED, clock()))
     assert find_discrepancies(database, "t") == []
 
 
@@ -92,12 +92,12 @@ def test_new_claim_about_an_unknown_transaction_opens_it_again(database: Databas
 @pytest.mark.parametrize("change", [{"status": Status.FAILED}, {"crypto_amount": Decimal("3")}, {"network": None}])
 def test_change_of_what_was_terminal_is_one(database: Database, clock: FakeClock, change: dict[str, object]) -> None:
     first = confirmed(Status.COMPLETED, clock())
-    confirm(database, clock, first)
+    report_and_answer(database, clock, first)
     clock.advance(60)
-    confirm(database, clock, first)
+    report_and_answer(database, clock, first)
     assert find_discrepancies(database, "t") == []
     later = clock() if "status" in change else first.updated_at
-    confirm(database, clock, replace(first, updated_at=later, **change))  # type: ignore[arg-type]
+    report_and_answer(database, clock, replace(first, updated_at=later, **change))  # type: ignore[arg-type]
     found = only(database, "terminal_changed")
     assert found.detail.startswith("Proof had confirmed completed of 2026-04-01T12:00:00Z; then ")
     assert next(iter(change)) in found.detail
@@ -106,29 +106,29 @@ def test_change_of_what_was_terminal_is_one(database: Database, clock: FakeClock
 
 def test_change_of_what_was_not_terminal_is_none(database: Database, clock: FakeClock) -> None:
     first = confirmed(Status.PROCESSING, clock(), crypto_amount=None)
-    confirm(database, clock, first)
+    report_and_answer(database, clock, first)
     clock.advance(1)
-    confirm(database, clock, replace(first, crypto_amount=Decimal(1)))
+    report_and_answer(database, clock, replace(first, crypto_amount=Decimal(1)))
     clock.advance(1)
-    confirm(database, clock, confirmed(Status.COMPLETED, clock()))
+    report_and_answer(database, clock, confirmed(Status.COMPLETED, clock()))
     assert find_discrepancies(database, "t") == []
 
 
 def test_acknowledged_mismatch_that_changes_is_open_again(database: Database, clock: FakeClock) -> None:
     at = clock() + timedelta(hours=1)
     report(database, "t", clock(), status="completed", updated_at=at)
-    confirm(database, clock, confirmed(Status.PENDING, clock()))
+    report_and_answer(database, clock, confirmed(Status.PENDING, clock()))
     first = only(database, "status_mismatch")
     acknowledge(database, first.id, "Proof lags behind", SHELL, clock())
-    confirm(database, clock, confirmed(Status.PENDING, clock()))
+    report_and_answer(database, clock, confirmed(Status.PENDING, clock()))
     assert only(database, "status_mismatch").state == "acknowledged"
     clock.advance(60)
-    confirm(database, clock, confirmed(Status.PROCESSING, clock()))
+    report_and_answer(database, clock, confirmed(Status.PROCESSING, clock()))
     assert only(database, "status_mismatch").state == "open"
 
 
 def test_pending_too_long_is_noted_once_a_status_and_resolved_by_the_next(database: Database, clock: FakeClock) -> None:
-    confirm(database, clock, confirmed(Status.PENDING, clock()))
+    report_and_answer(database, clock, confirmed(Status.PENDING, clock()))
     assert note_overdue(database, clock(), DAY) == 0
     clock.advance(86_401)
     assert note_overdue(database, clock(), DAY) == 1
@@ -140,14 +140,14 @@ def test_pending_too_long_is_noted_once_a_status_and_resolved_by_the_next(databa
     clock.advance(60)
     assert note_overdue(database, clock(), DAY) == 0
     created = confirmed(Status.PENDING, clock() - timedelta(days=2)).created_at
-    confirm(database, clock, replace(confirmed(Status.PROCESSING, clock()), created_at=created))
+    report_and_answer(database, clock, replace(confirmed(Status.PROCESSING, clock()), created_at=created))
     assert find_discrepancies(database, "t") == []
     clock.advance(60)
     assert note_overdue(database, clock(), DAY) == 0  # it has only just begun
     clock.advance(86_400)
     assert note_overdue(database, clock(), DAY) == 1
     assert only(database, "pending_too_long").state == "open"
-    confirm(database, clock, confirmed(Status.COMPLETED, clock()))
+    report_and_answer(database, clock, confirmed(Status.COMPLETED, clock()))
     assert find_discrepancies(database, "t") == []
 
 
@@ -158,7 +158,7 @@ def test_what_was_never_confirmed_is_pending_too_long_as_well(database: Database
     assert only(database, "pending_too_long").detail == (
         "first known at 2026-04-01T12:00:00Z, and not confirmed by Proof since"
     )
-    confirm(database, clock, confirmed(Status.COMPLETED, clock()))
+    report_and_answer(database, clock, confirmed(Status.COMPLETED, clock()))
     assert find_discrepancies(database, "t") == []
 
 
@@ -203,7 +203,7 @@ def test_what_was_not_seen_cannot_be_acknowledged(database: Database, clock: Fak
     acknowledge(database, seen.id, "seen", SHELL, clock(), seen.revision + 1)
     with pytest.raises(Conflict, match="tester has acknowledged it already: “seen”"):
         acknowledge(database, seen.id, "again", SHELL, clock())
-    confirm(database, clock, confirmed(Status.COMPLETED, clock()))
+    report_and_answer(database, clock, confirmed(Status.COMPLETED, clock()))
     with pytest.raises(Conflict, match="resolved already"):
         acknowledge(database, seen.id, "late", SHELL, clock())
     with pytest.raises(Conflict, match="resolved, not acknowledged"):
@@ -250,7 +250,7 @@ def test_list_and_counts_go_by_kind_state_age_and_transaction(database: Database
 def test_resolved_one_that_comes_back_is_open_again_and_young(database: Database, clock: FakeClock) -> None:
     fail(database, clock)
     first = only(database, "reconciliation_failed")
-    confirm(database, clock, confirmed(Status.PENDING, clock()))
+    report_and_answer(database, clock, confirmed(Status.PENDING, clock()))
     clock.advance(3600)
     fail(database, clock)
     again = only(database, "reconciliation_failed")
@@ -264,11 +264,11 @@ def test_flood_of_forged_mismatches_keeps_nothing_else_open(
     database: Database, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(discrepancies, "_MOST_DISCREPANCIES_REVIEWED", 2)
-    confirm(database, clock, confirmed(Status.PROCESSING, clock()))
+    report_and_answer(database, clock, confirmed(Status.PROCESSING, clock()))
     for number in range(3):
         report(database, "t", clock(), status="completed", updated_at=clock() + timedelta(days=9000 + number))
-    confirm(database, clock, confirmed(Status.PROCESSING, clock()))
+    report_and_answer(database, clock, confirmed(Status.PROCESSING, clock()))
     clock.advance(86_401)
     assert note_overdue(database, clock(), DAY) == 1
-    confirm(database, clock, confirmed(Status.COMPLETED, clock()))
+    report_and_answer(database, clock, confirmed(Status.COMPLETED, clock()))
     assert "pending_too_long" not in [one.kind for one in find_discrepancies(database, "t")]

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import Any
-
-from sqlalchemy import event, insert, text
+from sqlalchemy import insert, text
 
 from tests.support.clock import START, FakeClock
 from tests.support.example_rows import EVENT, RECONCILIATION
+from tests.support.plans import explained
 from webhook_app.db.database import Database
 from webhook_app.models import Event, Reconciliation
 from webhook_app.models.event import Delivery
@@ -36,29 +33,10 @@ def fill(database: Database) -> None:
             session.execute(text("ANALYZE"))
 
 
-@contextmanager
-def explained(database: Database) -> Iterator[list[str]]:
-    """The plans of the statements that are executed meanwhile."""
-    plans: list[str] = []
-
-    def explain(connection: Any, _cursor: Any, statement: str, parameters: Any, *_: Any) -> None:
-        cursor = connection.connection.cursor()
-        cursor.execute(f"{'EXPLAIN QUERY PLAN' if database.is_sqlite else 'EXPLAIN'} {statement}", parameters)
-        plans.append("\n".join([statement, *(str(line[-1]) for line in cursor.fetchall())]))
-
-    with database.write():  # a connection is made, which takes statements of its own
-        pass
-    event.listen(database.engine, "before_cursor_execute", explain)
-    try:
-        yield plans
-    finally:
-        event.remove(database.engine, "before_cursor_execute", explain)
-
-
 def test_batches_look_up_what_they_write(database: Database, clock: FakeClock) -> None:
     fill(database)
     ids = list(range(60, 70))
-    with database.write() as session, explained(database) as plans:
+    with database.write() as session, explained(database) as found:
         settle_events(session, ids, clock())
         move_events(session, {f"t{number}": Delivery.FAILED for number in range(70, 80)})
         ask_for_reconciliations(session, {f"t{number}": clock() for number in range(70, 80)})
@@ -67,9 +45,9 @@ def test_batches_look_up_what_they_write(database: Database, clock: FakeClock) -
         attempt = MadeAttempt(START, START, "")
         lives = lock(session, Reconciliation.id.in_(ids[5:]))
         write_changes(session, [changes.confirm(one, attempt, changes.State.SUCCEEDED, None, START) for one in lives])
-    assert len(plans) >= 8
-    for plan in plans:
-        for line in plan.splitlines():
-            assert not any(scan in line for scan in ("Seq Scan", "SCAN events", "SCAN reconciliations")), plan
-            assert "ix_events_delivery" not in line, plan
-            assert "ix_reconciliations_state" not in line, plan
+    assert len(found) >= 8
+    for one in found:
+        for line in one.plan.splitlines():
+            assert not any(scan in line for scan in ("Seq Scan", "SCAN events", "SCAN reconciliations")), one
+            assert "ix_events_delivery" not in line, one
+            assert "ix_reconciliations_state" not in line, one

@@ -6,10 +6,10 @@ from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import event
 from sqlalchemy.orm import Session
 
 from tests.support.clock import FakeClock
+from tests.support.listening import listening
 from tests.support.work import events, report
 from webhook_app.db.database import Database
 from webhook_app.models.event import Delivery
@@ -23,12 +23,8 @@ def rewritten(database: Database, work: Callable[[Session], None]) -> int:
     def count(_connection: Any, cursor: Any, _statement: str, *_: Any) -> None:
         counts.append(max(cursor.rowcount, 0))  # SQLite gives -1 where nothing can be counted
 
-    event.listen(database.engine, "after_cursor_execute", count)
-    try:
-        with database.write() as session:
-            work(session)
-    finally:
-        event.remove(database.engine, "after_cursor_execute", count)
+    with listening(database, "after_cursor_execute", count), database.write() as session:
+        work(session)
     return sum(counts)
 
 

@@ -22,7 +22,7 @@ from workers.clock import run_once
 LONG_ID = "0b9f2c1e-7a44-4a52-9d0c-6d1d1c9d2f10"
 
 
-def fill(services: Services, reconciler: Reconciler, sandbox: Sandbox, clock: FakeClock) -> dict[str, int]:
+def fill_admin_states(services: Services, reconciler: Reconciler, sandbox: Sandbox, clock: FakeClock) -> dict[str, int]:
     """Returns the ids of what the pages are about, by name."""
     known = {"failed": ingest(services, LONG_ID)}
     for number in range(8):

@@ -30,6 +30,7 @@ UNAVAILABLE = Failure(503, "service_unavailable", "overloaded", "later", "r-503"
 def confirmed(
     status: Status, updated_at: datetime, *, id: str = "t", crypto_amount: str | None = "1", fiat_amount: str = "2.50"
 ) -> Confirmed:
+    """An answer with that status, as the client reads it from Proof."""
     return Confirmed(
         merchant_transaction_id=id,
         partner_user_id="user-1",
@@ -61,11 +62,12 @@ def claim(database: Database, clock: FakeClock, id: str = "t") -> Claim:
 def answer(
     database: Database, clock: FakeClock, held: Claim, result: Confirmed | Failure, policy: Policy = POLICY
 ) -> Sequence[Applied]:
+    """Applies one answer under that claim."""
     call = FinishedCall(held, clock(), clock(), result)
     return apply_calls(database, [call], clock(), policy, random.Random(1))
 
 
-def confirm(
+def report_and_answer(
     database: Database, clock: FakeClock, result: Confirmed | Failure, policy: Policy = POLICY, *, id: str = "t"
 ) -> Applied:
     """An event that asks for it, and one answer."""

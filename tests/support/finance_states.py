@@ -58,7 +58,7 @@ _ODD = {
 }
 
 
-def fill(services: Services, clock: FakeClock) -> dict[str, str]:
+def fill_finance_states(services: Services, clock: FakeClock) -> dict[str, str]:
     """Returns what the pages are about, by name."""
     _fill_days(services, clock)
     database, now = services.database, clock()

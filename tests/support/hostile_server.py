@@ -15,6 +15,8 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Request:
+    """What a client has sent."""
+
     method: str
     target: str
     headers: dict[str, str]

@@ -7,8 +7,9 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from sqlalchemy import event, text
+from sqlalchemy import text
 
+from tests.support.listening import listening
 from tests.support.waiting import wait_for
 from webhook_app.db.database import Database
 
@@ -23,11 +24,8 @@ def after_statement(database: Database, part: str, action: Callable[[], None]) -
             done.set()
             action()
 
-    event.listen(database.engine, "after_cursor_execute", meanwhile)
-    try:
+    with listening(database, "after_cursor_execute", meanwhile):
         yield
-    finally:
-        event.remove(database.engine, "after_cursor_execute", meanwhile)
     assert done.is_set(), f"no statement contained {part!r}"
 
 
@@ -53,11 +51,8 @@ def counted_statements(database: Database) -> Iterator[list[str]]:
     ) -> None:
         statements.extend([statement] * (len(parameters) if executemany else 1))
 
-    event.listen(database.engine, "before_cursor_execute", count)
-    try:
+    with listening(database, "before_cursor_execute", count):
         yield statements
-    finally:
-        event.remove(database.engine, "before_cursor_execute", count)
 
 
 def _waits_for_a_lock(database: Database) -> bool:

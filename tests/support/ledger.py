@@ -64,7 +64,7 @@ FILTERS: tuple[dict[str, Any], ...] = (
 )
 
 
-def fill(database: Database, count: int = 150) -> None:
+def fill_ledger(database: Database, count: int = 150) -> None:
     """Transactions `id-0` and on, the last one heard of last; every seventh is not confirmed, every tenth was changed
     at LATER. Ids begin with `-` now and then."""
     numbers = range(count)
@@ -83,6 +83,7 @@ def fill(database: Database, count: int = 150) -> None:
 
 
 def name(number: int) -> str:
+    """The id of that transaction."""
     return f"{'-' if number % 13 == 5 else ''}id-{number}"
 
 

@@ -122,7 +122,7 @@ def _empty(services: Services) -> None:
     """Nothing was ever started but web."""
 
 
-STATES: Mapping[str, Callable[[Services], None]] = {
+OVERVIEW_STATES: Mapping[str, Callable[[Services], None]] = {
     "all-well": _well,
     "paused-by-401": _paused_by_401,
     "outage": _outage,

@@ -9,6 +9,7 @@ EVIL = "'\"><img src=x onerror=alert(1)>; DROP TABLE transactions; --"
 
 
 def ids(page: str) -> list[str]:
+    """The transactions that the page leads to, in its order."""
     return re.findall(r'<a href="/transactions/([^"#]+)">', page)
 
 

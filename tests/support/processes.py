@@ -16,6 +16,7 @@ REPOSITORY = Path(__file__).parents[2]
 
 
 def is_gone(pid: int) -> bool:
+    """Whether it has ended, also where nobody has buried it yet."""
     try:
         return psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
     except psutil.NoSuchProcess:
@@ -23,10 +24,12 @@ def is_gone(pid: int) -> bool:
 
 
 def read(path: Path) -> str:
+    """The text of a file, empty while there is none."""
     return path.read_text() if path.exists() else ""
 
 
 def pids_in(path: Path) -> list[int]:
+    """The process ids in a file, one a line."""
     return [int(line) for line in read(path).splitlines()]
 
 
@@ -58,6 +61,8 @@ def heed_signals() -> None:
 
 
 class Running:
+    """A process and what it says."""
+
     process: subprocess.Popen[bytes]
 
     def __init__(self, folder: Path) -> None:
@@ -80,4 +85,5 @@ class Running:
 
 
 def python(script: str, *words: object) -> tuple[str, ...]:
+    """The command line that runs this script, with these words as its arguments."""
     return (sys.executable, "-I", "-c", script, *map(str, words))

@@ -76,6 +76,7 @@ def seed(database: Database, merchant_transaction_id: str, delivery: str = "pend
 
 
 def attempt(database: Database, reconciliation_id: int, finished_at: datetime, **changes: Any) -> None:
+    """One call to Proof, made for that reconciliation."""
     with database.write() as session:
         session.execute(
             insert(Attempt).values(
@@ -138,13 +139,3 @@ def make_well(services: Services) -> None:
     """The clock has just beaten, and each lane has a worker."""
     beat(services.database, CLOCK, services.clock())
     start_workers(services.queues.redis, FAST_QUEUE, SLOW_QUEUE)
-
-
-def put(database: Database, name: str, *, state: str = "succeeded", **confirmed: Any) -> None:
-    """A reconciliation, and the confirmed transaction where something is confirmed of it."""
-    due = START if state in ("pending", "retrying", "watching") else None
-    row = RECONCILIATION | {"merchant_transaction_id": name, "state": state, "next_attempt_at": due}
-    with database.write() as session:
-        session.execute(insert(Reconciliation).values(**row))
-        if confirmed:
-            session.execute(insert(Transaction).values(**(TRANSACTION | {"merchant_transaction_id": name} | confirmed)))

@@ -18,6 +18,7 @@ NOTED += ["SANDBOX_WEBHOOK_URL"]
 
 
 def main() -> None:
+    """Does what the command of these words does, as far as the stack can tell."""
     words = sys.argv[1:]
     journal(" ".join(words), {name: os.environ.get(name) for name in NOTED})
     if " ".join(words) == os.environ.get("STUB_FAILS"):
@@ -46,20 +47,25 @@ def main() -> None:
 
 
 def journal(what: str, more: object = None) -> None:
+    """Writes a line of what was done, for the test to read."""
     with (Path(os.environ["WEBHOOK_APP_DATA_DIR"]) / "journal").open("a") as file:
         file.write(json.dumps([what, os.getpid(), more]) + "\n")
 
 
 def known_tokens() -> Path:
+    """The file of the tokens that the "database" knows."""
     return Path(os.environ["WEBHOOK_APP_DATA_DIR"]) / "known-tokens"
 
 
 def stop(name: str) -> None:
+    """Ends the process as the product ends."""
     journal(f"{name} stopped")
     os._exit(0)
 
 
 class Answer(BaseHTTPRequestHandler):
+    """Answers with 200, or to an API token that it does not know with 401."""
+
     def do_GET(self) -> None:
         token = self.headers.get("Authorization", "").removeprefix("Bearer ")
         known = known_tokens().read_text().splitlines() if known_tokens().exists() else []
@@ -71,6 +77,7 @@ class Answer(BaseHTTPRequestHandler):
 
 
 def serve(port: int) -> None:
+    """Serves until it is stopped."""
     ThreadingHTTPServer(("127.0.0.1", port), Answer).serve_forever()
 
 

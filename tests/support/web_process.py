@@ -22,6 +22,8 @@ from webhook_app.config import VARIABLES
 
 @dataclass
 class WebProcess:
+    """The process, and how to send to it."""
+
     url: str
     port: int
     log: Path

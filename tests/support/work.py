@@ -82,6 +82,7 @@ def work_until_settled(reconciler: Reconciler, clock: FakeClock, *, seconds: flo
 
 
 def row(database: Database, merchant_transaction_id: str) -> Reconciliation:
+    """The reconciliation of that transaction."""
     with database.read() as session:
         return session.scalars(
             select(Reconciliation).where(Reconciliation.merchant_transaction_id == merchant_transaction_id)
@@ -89,11 +90,13 @@ def row(database: Database, merchant_transaction_id: str) -> Reconciliation:
 
 
 def rows(database: Database) -> Sequence[Reconciliation]:
+    """All reconciliations, in the order of their ids."""
     with database.read() as session:
         return session.scalars(select(Reconciliation).order_by(Reconciliation.id)).all()
 
 
 def events(database: Database, merchant_transaction_id: str) -> Sequence[Event]:
+    """The events of that transaction, the oldest first."""
     with database.read() as session:
         return session.scalars(
             select(Event).where(Event.merchant_transaction_id == merchant_transaction_id).order_by(Event.id)
@@ -101,6 +104,7 @@ def events(database: Database, merchant_transaction_id: str) -> Sequence[Event]:
 
 
 def attempts(database: Database, merchant_transaction_id: str) -> Sequence[Attempt]:
+    """The calls made for that transaction, the oldest first."""
     with database.read() as session:
         return session.scalars(
             select(Attempt)
@@ -111,11 +115,13 @@ def attempts(database: Database, merchant_transaction_id: str) -> Sequence[Attem
 
 
 def shown(database: Database, merchant_transaction_id: str) -> TransactionReport:
+    """What finance is shown of that transaction."""
     found = report_transaction(database, merchant_transaction_id)
     assert found is not None
     return found
 
 
 def is_lane_due(database: Database, now: datetime, lane: Lane) -> bool:
+    """Whether that lane has something to do."""
     with database.read() as session:
         return session.scalar(select(Reconciliation.id).where(is_due(now, lane)).limit(1)) is not None

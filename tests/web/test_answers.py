@@ -14,7 +14,7 @@ from sqlalchemy import update
 from tests.support.clock import FakeClock
 from tests.support.events import webhook
 from tests.support.failures import fail
-from tests.support.ledger import fill
+from tests.support.ledger import fill_ledger
 from tests.support.people import BROWSER
 from webhook_app.app import create_app
 from webhook_app.config import Settings
@@ -121,7 +121,7 @@ def test_no_redirect_names_a_host(client: FlaskClient, admin_client: FlaskClient
 def test_nobody_keeps_an_answer(
     client: FlaskClient, admin_client: FlaskClient, as_finance: dict[str, str], database: Database
 ) -> None:
-    fill(database, 3)
+    fill_ledger(database, 3)
     for path in (
         *("/api/v1/transactions", "/api/v1/transactions/unknown", "/api/v1/summary", "/api/v1/discrepancies"),
         *("/api/v1/transactions/export?format=csv", "/api/v1/nothing", "/api/v1/transactions?limit=x"),
