@@ -200,5 +200,8 @@ def _prepare_sqlite(connection: DBAPIConnection, _record: ConnectionPoolEntry) -
 
 
 def _begin_sqlite(connection: Connection) -> None:
-    writes = connection.get_execution_options().get("begins_writing")
-    connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+    """Execution options: `begins_writing`, and `lock_timeout`, seconds."""
+    options = connection.get_execution_options()
+    if "lock_timeout" in options:
+        connection.exec_driver_sql(f"PRAGMA busy_timeout = {options['lock_timeout'] * 1000:.0f}")
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if options.get("begins_writing") else "BEGIN")

@@ -17,7 +17,6 @@ from alembic.config import Config
 from alembic.runtime.environment import EnvironmentContext
 from alembic.runtime.migration import MigrationContext, RevisionStep
 from alembic.script import ScriptDirectory
-from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from webhook_app.db.database import Database, was_broken_off
@@ -30,8 +29,8 @@ log = get_logger()
 _ROOT = Path(__file__).resolve().parents[2]
 _LOCK_NOT_AVAILABLE = "55P03"
 
-#: Gives the steps that lead from the revision in the database to the one that is wanted.
-_FindSteps = Callable[[Any], Sequence[RevisionStep]]
+#: The steps that lead from the revision in the database to the one that is wanted.
+_FindSteps = Callable[[ScriptDirectory, Any], Sequence[RevisionStep]]
 
 
 @dataclass(frozen=True)
@@ -58,9 +57,8 @@ def alembic_config(database_url: str) -> Config:
 def upgrade(database_url: str, revision: str = "head", patience: Patience = Patience()) -> None:
     """Brings the schema up to `revision`; a schema of a later release is left as it is. Safe to run from several hosts
     at once. Raises MigrationFailed; what was applied before stays."""
-    script = ScriptDirectory.from_config(alembic_config(""))
 
-    def find_steps(current: Any) -> Sequence[RevisionStep]:
+    def find_steps(script: ScriptDirectory, current: Any) -> Sequence[RevisionStep]:
         return script._upgrade_revs(revision, current)
 
     with closing(Database(database_url, pool_size=2)) as database:
@@ -73,9 +71,8 @@ def upgrade(database_url: str, revision: str = "head", patience: Patience = Pati
 
 def downgrade(database_url: str, revision: str, patience: Patience = Patience()) -> None:
     """Takes the schema back to `revision`, `base` for none at all, as `upgrade` brings it forward."""
-    script = ScriptDirectory.from_config(alembic_config(""))
 
-    def find_steps(current: Any) -> Sequence[RevisionStep]:
+    def find_steps(script: ScriptDirectory, current: Any) -> Sequence[RevisionStep]:
         return script._downgrade_revs(revision, current) if current else ()
 
     with closing(Database(database_url, pool_size=2)) as database:
@@ -102,15 +99,17 @@ def is_older(revision: str | None) -> bool:
 
 
 def _migrate(database: Database, find_steps: _FindSteps, patience: Patience) -> None:
-    if not find_steps(current_revision(database)):
+    config = alembic_config("")
+    if not find_steps(ScriptDirectory.from_config(config), current_revision(database)):
         return
     options = {"begins_writing": True, "lock_timeout": patience.lock_timeout}
     with _lock(database, patience) as lock, database.engine.execution_options(**options).connect() as connection:
+        config.attributes["connection"] = connection
         applied: list[str] = []
         while True:
             if lock is not None:
                 lock.check()
-            step = _Step(connection, find_steps)
+            step = _Step(config, find_steps)
             try:
                 if not step.take(lock, patience):
                     return
@@ -128,8 +127,9 @@ def _lock(database: Database, patience: Patience) -> AbstractContextManager[Migr
 class _Step:
     """The next migration, whichever that is when its transaction has begun."""
 
-    def __init__(self, connection: Connection, find_steps: _FindSteps) -> None:
-        self._connection = connection
+    def __init__(self, config: Config, find_steps: _FindSteps) -> None:
+        self._config = config
+        self._script = ScriptDirectory.from_config(config)
         self._find_steps = find_steps
         self.revision = ""
 
@@ -137,7 +137,7 @@ class _Step:
         """Whether there was one, which is applied then. Raises SQLAlchemyError."""
         holders: list[str] = []
         for tries_left in reversed(range(patience.tries)):
-            watch = nullcontext(holders) if lock is None else lock.watch(self._connection)
+            watch = nullcontext(holders) if lock is None else lock.watch(self._config.attributes["connection"])
             try:
                 with watch as found:
                     return self._run()
@@ -152,16 +152,13 @@ class _Step:
         return False
 
     def _run(self) -> bool:
-        config = alembic_config("")
-        config.attributes["connection"] = self._connection
-        script = ScriptDirectory.from_config(config)
-        with EnvironmentContext(config, script, fn=self._first):
-            script.run_env()
+        with EnvironmentContext(self._config, self._script, fn=self._first):
+            self._script.run_env()
         return bool(self.revision)
 
     def _first(self, heads: Any, _context: MigrationContext) -> Iterator[RevisionStep]:
         self.revision = ""
-        for step in self._find_steps(heads)[:1]:
+        for step in self._find_steps(self._script, heads)[:1]:
             self.revision = step.info.up_revision_id or ""
             yield step
 
@@ -173,7 +170,7 @@ def _is_anothers_lock(error: DBAPIError) -> bool:
 
 
 def _blame(holders: Sequence[str], tries: int) -> str:
-    named = "; ".join(holders) or "another transaction, which ended before it could be named"
+    named = "; ".join(holders) or "another transaction, which could not be named"
     return f"its lock was not to be had in {tries} tries, for this stood in its way: {named}"
 
 
