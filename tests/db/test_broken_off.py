@@ -17,7 +17,6 @@ from tests.support.servers import wait_for
 from tests.support.work import report
 from webhook_app.db.database import MOST_RUNS, Database
 from webhook_app.models import Event, Heartbeat, Reconciliation
-from webhook_app.usecases.receive.ingest import ingest_events
 
 
 @pytest.fixture

@@ -132,11 +132,15 @@ def test_many_threads_count_up_and_lose_nothing(database: Database) -> None:
 
 
 def test_error_in_a_transaction_does_not_reach_the_next(database: Database) -> None:
-    for number in range(OFTEN):
-        with pytest.raises(OperationalError), database.write() as session:
+    def fail(number: int) -> None:
+        with database.write() as session:
             session.execute(insert(Heartbeat).values(name=f"lost-{number}", beat_at=START))
             session.execute(text("SET LOCAL statement_timeout = '1ms'"))
             session.execute(text("SELECT pg_sleep(10)"))
+
+    for number in range(OFTEN):
+        with pytest.raises(OperationalError):
+            fail(number)
         with database.write() as session:
             session.execute(insert(Heartbeat).values(name=f"kept-{number}", beat_at=START))
     with database.read() as session:

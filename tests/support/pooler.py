@@ -8,7 +8,6 @@ import shutil
 import subprocess
 from pathlib import Path
 
-import psycopg
 import pytest
 from sqlalchemy import make_url
 
