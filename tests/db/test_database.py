@@ -18,7 +18,6 @@ from webhook_app.db.timestamps import local_day, shifted
 from webhook_app.domain.time_zones import Offset
 from webhook_app.models import Heartbeat, StoredGate
 
-
 UTC_ALONE = [Offset(None, timedelta(0))]
 
 on_postgresql = pytest.mark.parametrize("engine", ["postgresql"], indirect=True)

@@ -16,7 +16,7 @@ from alembic.runtime.migration import MigrationContext
 from sqlalchemy import inspect, text
 from sqlalchemy.exc import IntegrityError, OperationalError
 
-from tests.support.servers import wait_for
+from tests.support.waiting import wait_for
 from webhook_app.db.database import Database
 from webhook_app.db.schema_changes import create_index, drop_index, replace_check
 
@@ -25,6 +25,7 @@ ROOT = Path(__file__).parents[2]
 
 #: SQLite has one writer, and makes an index or a constraint in a transaction.
 on_postgresql = pytest.mark.parametrize("engine", ["postgresql"], indirect=True)
+
 
 @pytest.fixture
 def changed(database: Database) -> Database:
@@ -103,25 +104,28 @@ def test_each_may_be_repeated(changed: Database) -> None:
         migrate(changed, add_index, check_size)
     for _ in range(2):
         migrate(changed, lambda: drop_index("ix_changed_size", "changed"))
-    assert indexes(postgresql) == {}
+    assert indexes(changed) == {}
 
 
 @on_postgresql
 def test_index_is_built_while_others_write(changed: Database) -> None:
-    waits = (
-        "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock' "
-        "AND query LIKE 'CREATE INDEX CONCURRENTLY%'"
-    )
+    def waits() -> bool:
+        query = (
+            "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock' "
+            "AND query LIKE 'CREATE INDEX CONCURRENTLY%'"
+        )
+        with changed.read() as session:
+            return session.scalar(text(query)) == 1
+
     with ThreadPoolExecutor(1) as threads, changed.write() as writer:
         writer.execute(text("INSERT INTO changed VALUES ('c', 3)"))
         building = threads.submit(migrate, changed, add_index)
-        with changed.read() as looks:
-            wait_for(lambda: looks.scalar(text(waits)), "the index waits for the writer")
+        wait_for(waits, "the index waits for the writer")
         execute(changed, "INSERT INTO changed VALUES ('d', 4)")
         assert not building.done()
         writer.commit()
         building.result(60)
-    assert indexes(postgresql) == {"ix_changed_size": False}
+    assert indexes(changed) == {"ix_changed_size": False}
 
 
 @on_postgresql

@@ -18,7 +18,7 @@ from structlog.testing import capture_logs
 from tests.support.clock import START
 from tests.support.example_rows import DISCREPANCY, EVENT, RECONCILIATION, STATUS_CHANGE, TRANSACTION
 from tests.support.old_rows import insert_rows, read_rows
-from tests.support.servers import wait_for
+from tests.support.waiting import wait_for
 from webhook_app.db.database import Database
 from webhook_app.db.migrate import Patience, current_revision, downgrade, head_revision, upgrade
 from webhook_app.db.migration_lock import MigrationFailed

@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 from sqlalchemy import make_url
 
-from tests.support.servers import PostgresServer, wait_for
+from tests.support.servers import PostgresServer
+from tests.support.waiting import wait_for
 
 #: Sessions that the pooler holds; with fewer, one might by chance be lent to the same client again.
 _SESSIONS = 4

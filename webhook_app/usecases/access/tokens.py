@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from sqlalchemy import select
+from sqlalchemy.orm import Session
 
 from webhook_app.db.database import Database
 from webhook_app.models import ApiToken
@@ -31,9 +32,12 @@ _SERVICE = Actor("webhook-app", "shell")
 def create_token(database: Database, name: str, role: Role, now: datetime, actor: Actor = _SERVICE) -> str:
     """A new token with that role: 256 random bits, not to be had again. It goes into the audit log by its name."""
     token = secrets.token_urlsafe(32)
-    with database.write() as session:
+
+    def create(session: Session) -> None:
         session.add(ApiToken(name=name, role=role, token_sha256=_digest(token), created_at=now))
         record(session, actor, AuditAction.CREATE_TOKEN, name, "", {"role": role}, now)
+
+    database.run(create)
     return token
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from sqlalchemy import delete, insert, select
+from sqlalchemy.orm import Session
 
 from webhook_app.db.database import Database
 from webhook_app.db.keyset_page import Page, read_page
@@ -24,7 +25,8 @@ def keep_rejection(
     body_size: int,
 ) -> None:  # fmt: skip
     """Keeps a refused request for operations to see, its body cut, the oldest one dropped when there are too many."""
-    with database.write() as session:
+
+    def keep(session: Session) -> None:
         newest = session.scalar(
             insert(Rejection)
             .values(
@@ -42,6 +44,8 @@ def keep_rejection(
         )
         assert newest is not None
         session.execute(delete(Rejection).where(Rejection.id <= newest - MAX_REJECTIONS))
+
+    database.run(keep)
 
 
 def list_rejections(
