@@ -135,6 +135,7 @@ def test_error_shows_no_secret(name: str, value: str) -> None:
         ("DATABASE_URL", "postgresql://user@host:5432/db", "postgresql://user@host:5432/db"),
         ("DATABASE_URL", f"postgresql:///db?host=h&password={SECRET}", "postgresql:///db?host=h&password=***"),
         ("DATABASE_URL", "sqlite:////tmp/a.sqlite3", "sqlite:////tmp/a.sqlite3"),
+        ("DATABASE_MIGRATION_URL", f"postgresql://user:{SECRET}@host/db", "postgresql://user:***@host/db"),
         ("REDIS_URL", f"redis://:{SECRET}@host:6379/0", "redis://:***@host:6379/0"),
         ("REDIS_URL", f"unix:///run/redis.sock?password={SECRET}&db=1", "unix:///run/redis.sock?password=***&db=1"),
         ("PROOF_CLIENT_TOKEN", SECRET, "(set)"),

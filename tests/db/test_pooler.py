@@ -6,19 +6,19 @@ import csv
 import io
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
+from contextlib import ExitStack, closing
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
 from flask.testing import FlaskClient
-from sqlalchemy import func, insert, select, text, update
+from sqlalchemy import func, insert, literal, select, text, update
 from sqlalchemy.exc import OperationalError
 
 from tests.support.clock import START, FakeClock
 from tests.support.databases import TestDatabase
 from tests.support.events import webhook
-from tests.support.pooler import Pooler
+from tests.support.pooler import SESSIONS, Pooler
 from tests.support.sandbox import Sandbox
 from tests.support.servers import PostgresServer
 from tests.support.work import run_fast
@@ -106,6 +106,20 @@ def test_each_transaction_has_its_time_outs_and_isolation(database: Database) ->
             assert session.scalar(text("SHOW transaction_isolation")) == "read committed"
         with database.snapshot() as session:
             assert session.scalar(text("SHOW transaction_isolation")) == "repeatable read"
+
+
+def test_statement_may_be_repeated_in_whatever_session_is_lent(database: Database, database_url: str) -> None:
+    with ExitStack() as stack:  # so that the pooler has several
+        for _ in range(SESSIONS):
+            stack.enter_context(database.read()).execute(text("SELECT 1"))
+    with closing(Database(database_url, pool_size=1)) as alone:
+        sessions = set()
+        for number in range(OFTEN * SESSIONS):
+            with alone.write() as session:
+                rows = [{"name": f"{number}-{name}", "beat_at": START} for name in ("a", "b")]
+                session.execute(insert(Heartbeat.__table__), rows)  # type: ignore[arg-type]  # it is a Table
+                sessions.add(session.scalar(select(func.pg_backend_pid()).where(literal(number) >= 0)))
+        assert len(sessions) > 1
 
 
 def test_sessions_are_left_as_they_were_found(database: Database) -> None:

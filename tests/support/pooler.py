@@ -15,7 +15,7 @@ from tests.support.servers import PostgresServer
 from tests.support.waiting import wait_for
 
 #: Sessions that the pooler holds; with fewer, one might by chance be lent to the same client again.
-_SESSIONS = 4
+SESSIONS = 4
 
 _CONFIGURATION = """
 [databases]
@@ -48,7 +48,7 @@ class Pooler:
             more = f"user = {Path(host).owner()}"
             shutil.chown(folder, Path(host).owner())
         configuration = folder / "pgbouncer.ini"
-        configuration.write_text(_CONFIGURATION.format(host=host, folder=folder, sessions=_SESSIONS, more=more))
+        configuration.write_text(_CONFIGURATION.format(host=host, folder=folder, sessions=SESSIONS, more=more))
         self._process = subprocess.Popen([program, "-q", str(configuration)], stderr=subprocess.DEVNULL)
         wait_for(lambda: (folder / ".s.PGSQL.6432").exists() or self._process.poll() is not None, "PgBouncer listens")
         assert self._process.poll() is None, (folder / "pgbouncer.log").read_text()

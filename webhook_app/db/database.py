@@ -106,7 +106,11 @@ def was_broken_off(error: DBAPIError) -> bool:
 
 def is_pooled(connection: psycopg.Connection[Any]) -> bool:
     """Whether a pooler answers in place of PostgreSQL: it gives its clients process numbers of its own."""
-    row = connection.execute("SELECT pg_backend_pid()", prepare=False).fetchone()
+    try:
+        row = connection.execute("SELECT pg_backend_pid()", prepare=False).fetchone()
+    except psycopg.Error:
+        connection.close()
+        raise
     return row is not None and row[0] != connection.info.backend_pid
 
 
