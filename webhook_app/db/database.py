@@ -106,11 +106,7 @@ def was_broken_off(error: DBAPIError) -> bool:
 
 def is_pooled(connection: psycopg.Connection[Any]) -> bool:
     """Whether a pooler answers in place of PostgreSQL: it gives its clients process numbers of its own."""
-    try:
-        row = connection.execute("SELECT pg_backend_pid()", prepare=False).fetchone()
-    except psycopg.Error:
-        connection.close()
-        raise
+    row = connection.execute("SELECT pg_backend_pid()", prepare=False).fetchone()
     return row is not None and row[0] != connection.info.backend_pid
 
 
@@ -152,8 +148,13 @@ def _prepare_postgresql(connection: DBAPIConnection, prepare_threshold: int | No
     postgresql.autocommit = True  # the driver would begin transactions by itself, bare; `_begin_postgresql` does
     if prepare_threshold is not None:
         postgresql.prepare_threshold = prepare_threshold
-    elif is_pooled(postgresql):
-        postgresql.prepare_threshold = None
+        return
+    try:
+        if is_pooled(postgresql):
+            postgresql.prepare_threshold = None
+    except psycopg.Error:
+        connection.close()
+        raise
 
 
 def _begin_postgresql(connection: Connection) -> None:
