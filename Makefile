@@ -40,11 +40,13 @@ screenshots: $(VENV)/.dev  ## a picture of every page at 1280 and 390 pixels, in
 	@exec $(BIN)/python -m pytest -q tests/browser/screenshots.py $(PYTEST_ARGS)
 
 .PHONY: lint
-lint: $(VENV)/.dev  ## format, lint, types and import contracts
+lint: $(VENV)/.dev  ## format, lint, types, import contracts and what migrations send to PostgreSQL
 	@$(BIN)/python -m ruff format --check .
 	@$(BIN)/python -m ruff check .
 	@$(BIN)/python -m mypy
 	@$(BIN)/lint-imports
+	@DATABASE_URL=postgresql:// $(BIN)/alembic upgrade 0006:head --sql >$(VENV)/migrations.sql
+	@$(BIN)/squawk --config migrations/squawk.toml $(VENV)/migrations.sql
 
 .PHONY: check
 check: lint  ## all checks: lint, then the tests

@@ -26,19 +26,24 @@ WRONG_URLS = [
     "{scheme}://[::1",
 ]
 
+WRONG_DATABASE_URLS = [
+    "x",
+    "mysql://u:p@h/d",
+    "oracle://h",
+    "sqlite://",
+    "sqlite:///",
+    "sqlite:///:memory:",
+    "postgresql://h:x/d",
+    "postgresql://[::1/d",
+    "postgresql://h/d?prepare_threshold=-1",
+    "postgresql://h/d?prepare_threshold=1&prepare_threshold=2",
+    "/a/path",
+    "postgres",
+]
+
 WRONG: dict[str, list[str]] = {
-    "DATABASE_URL": [
-        "x",
-        "mysql://u:p@h/d",
-        "oracle://h",
-        "sqlite://",
-        "sqlite:///",
-        "sqlite:///:memory:",
-        "postgresql://h:x/d",
-        "postgresql://[::1/d",
-        "/a/path",
-        "postgres",
-    ],
+    "DATABASE_URL": WRONG_DATABASE_URLS,
+    "DATABASE_MIGRATION_URL": WRONG_DATABASE_URLS,
     "REDIS_URL": [*(url.format(scheme="redis") for url in WRONG_URLS), "http://host", "unix://", "redis://h:0"],
     "PROOF_API_URL": [*(url.format(scheme="https") for url in WRONG_URLS), "redis://host", "https://h:99999"],
     "PROOF_CLIENT_TOKEN": [",", "a b", "é", "a\tb", "a,b c"],
@@ -131,6 +136,7 @@ def test_error_shows_no_secret(name: str, value: str) -> None:
         ("DATABASE_URL", "postgresql://user@host:5432/db", "postgresql://user@host:5432/db"),
         ("DATABASE_URL", f"postgresql:///db?host=h&password={SECRET}", "postgresql:///db?host=h&password=***"),
         ("DATABASE_URL", "sqlite:////tmp/a.sqlite3", "sqlite:////tmp/a.sqlite3"),
+        ("DATABASE_MIGRATION_URL", f"postgresql://user:{SECRET}@host/db", "postgresql://user:***@host/db"),
         ("REDIS_URL", f"redis://:{SECRET}@host:6379/0", "redis://:***@host:6379/0"),
         ("REDIS_URL", f"unix:///run/redis.sock?password={SECRET}&db=1", "unix:///run/redis.sock?password=***&db=1"),
         ("PROOF_CLIENT_TOKEN", SECRET, "(set)"),
@@ -174,6 +180,15 @@ def test_defaults() -> None:
 def test_postgresql_is_spoken_to_with_psycopg_however_its_url_begins(scheme: str) -> None:
     settings = load_settings({"DATABASE_URL": f"{scheme}://u:p%40@h:5433/d?sslmode=require"})
     assert settings.database_url == "postgresql+psycopg://u:p%40@h:5433/d?sslmode=require"
+
+
+def test_migrations_go_by_the_databases_address_unless_they_have_one_of_their_own() -> None:
+    pooled, direct = "postgresql+psycopg://u:p@pooler/d", "postgresql+psycopg://u:p@h/d"
+    assert load_settings({"DATABASE_URL": pooled}).database_migration_url == pooled
+    settings = load_settings({"DATABASE_URL": pooled, "DATABASE_MIGRATION_URL": direct})
+    assert (settings.database_url, settings.database_migration_url) == (pooled, direct)
+    with pytest.raises(ConfigurationError, match="must lead to one database"):
+        load_settings({"DATABASE_MIGRATION_URL": direct})
 
 
 def test_data_folder_may_have_any_name(tmp_path: Path) -> None:

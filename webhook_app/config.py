@@ -10,6 +10,7 @@ from typing import Any
 from webhook_app.config_values import (
     Network,
     integer,
+    is_sqlite_url,
     number,
     one_of,
     read_database_url,
@@ -69,6 +70,11 @@ class Settings:
 
     database_url: str = _variable(
         None, read_database_url, "SQLAlchemy URL of SQLite or PostgreSQL; unset: SQLite in the data folder"
+    )
+    database_migration_url: str = _variable(
+        None,
+        read_database_url,
+        "PostgreSQL's own address, for migrations, where DATABASE_URL is a pooler's; unset: DATABASE_URL",
     )
     redis_url: str | None = _variable(
         None,
@@ -254,7 +260,13 @@ def load_settings(environ: Mapping[str, str]) -> Settings:
     """Settings from environment variables. An empty variable counts as unset. Raises ConfigurationError."""
     values = {setting: _read(variable, environ) for setting, variable in _BY_SETTING.items()}
     values["database_url"] = values["database_url"] or sqlite_url(values["data_dir"] / "webhook-app.sqlite3")
+    values["database_migration_url"] = values["database_migration_url"] or values["database_url"]
     settings = Settings(**values)
+    if is_sqlite_url(settings.database_migration_url) != is_sqlite_url(settings.database_url):
+        raise ConfigurationError(
+            "DATABASE_MIGRATION_URL and DATABASE_URL must lead to one database, but one is the URL of a PostgreSQL "
+            "database and the other that of an SQLite file. Unset DATABASE_MIGRATION_URL, or correct one of them."
+        )
     if settings.proof_api_url and not settings.proof_client_tokens:
         raise ConfigurationError(
             "PROOF_CLIENT_TOKEN is not set, but PROOF_API_URL is: Proof answers only calls with a client token. "

@@ -33,6 +33,10 @@ def sqlite_url(path: Path) -> str:
     return URL.create("sqlite+pysqlite", database=str(path)).render_as_string()
 
 
+def is_sqlite_url(text: str) -> bool:
+    return make_url(text).get_backend_name() == "sqlite"
+
+
 def read_folder(text: str) -> Path:
     return Path(text).resolve()
 
@@ -53,6 +57,7 @@ def read_database_url(text: str) -> str:
         with warnings.catch_warnings():
             warnings.simplefilter("error", SAWarning)  # of a parameter that would be ignored
             parsed.get_dialect()().create_connect_args(parsed)
+        integer(0, 10_000)(str(parsed.query.get("prepare_threshold", "0")))  # of psycopg, and no part of its URLs
     except (ArgumentError, ValueError, TypeError, SAWarning):
         raise ValueError("a database URL whose parameters its driver understands") from None
     return parsed.render_as_string(hide_password=False)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -11,8 +13,14 @@ from sqlalchemy import func, insert, select, text, update
 from sqlalchemy.exc import OperationalError, SQLAlchemyError
 
 from tests.support.clock import START
-from webhook_app.db.database import LOCK_TIMEOUT, Database
+from webhook_app.db.database import IDLE_TIMEOUT, LOCK_TIMEOUT, Database
+from webhook_app.db.timestamps import local_day, shifted
+from webhook_app.domain.time_zones import Offset
 from webhook_app.models import Heartbeat, StoredGate
+
+UTC_ALONE = [Offset(None, timedelta(0))]
+
+on_postgresql = pytest.mark.parametrize("engine", ["postgresql"], indirect=True)
 
 
 @pytest.fixture
@@ -46,13 +54,72 @@ def test_sqlite_file_and_folder_are_made(tmp_path: Path) -> None:
     assert (tmp_path / "a folder" / "b" / "test.sqlite3").exists()
 
 
-def test_postgresql_speaks_utc_and_does_not_wait_for_ever(database: Database) -> None:
+def test_postgresql_does_not_wait_for_ever(database: Database) -> None:
     if database.is_sqlite:
         return
     with database.read() as session:
-        assert session.scalar(text("SHOW timezone")) == "UTC"
         assert session.scalar(text("SHOW lock_timeout")) == f"{LOCK_TIMEOUT}s"
+        assert session.scalar(text("SHOW idle_in_transaction_session_timeout")) == f"{IDLE_TIMEOUT // 60}min"
         assert session.scalar(text("SHOW synchronous_commit")) in ("on", "off")
+
+
+@on_postgresql
+def test_time_outs_and_isolation_cost_no_message_of_their_own(database_url: str, tmp_path: Path) -> None:
+    trace = tmp_path / "messages"
+    with (
+        closing(Database(database_url)) as database,
+        database.engine.connect() as connection,
+        trace.open("w") as file,
+    ):
+        driver = connection.connection.driver_connection
+        assert driver is not None
+        driver.pgconn.trace(file.fileno())
+        with connection.begin():
+            connection.execute(insert(Heartbeat).values(name="a", beat_at=START))
+        driver.pgconn.untrace()
+    sent = [line.split("\t") for line in trace.read_text().splitlines() if "\tF\t" in line]
+    assert [words[3].strip() for words in sent if words[3] in ("Query", "Execute")] == ["Query", "Execute", "Query"]
+
+
+@on_postgresql
+def test_session_of_postgresql_may_have_any_time_zone(database_url: str) -> None:
+    """Its clocks go forward on 8 March 2026, so that day has 23 hours there."""
+    before = datetime(2026, 3, 7, 23, 30, tzinfo=UTC)
+    set_default(database_url, "timezone", "America/New_York")
+    with closing(Database(database_url)) as database:
+        with database.write() as session:
+            session.execute(insert(Heartbeat).values(name="a", beat_at=before))
+        with database.read() as session:
+            assert session.scalar(text("SHOW timezone")) == "America/New_York"
+            assert session.scalar(select(Heartbeat.beat_at)) == before
+            assert session.scalar(select(func.max(Heartbeat.beat_at))) == before
+            moved = session.scalar(select(shifted(session, Heartbeat.beat_at, timedelta(days=2))))
+            assert moved == before + timedelta(days=2)
+            assert session.scalar(select(local_day(session, Heartbeat.beat_at, UTC_ALONE))) == "2026-03-07"
+
+
+@on_postgresql
+@pytest.mark.parametrize("level", ["repeatable read", "serializable"])
+def test_default_isolation_of_the_database_does_no_harm(database_url: str, level: str) -> None:
+    set_default(database_url, "default_transaction_isolation", level)
+    with closing(Database(database_url)) as database:
+        for kind, in_force in (
+            (database.read, "read committed"),
+            (database.write, "read committed"),
+            (database.snapshot, "repeatable read"),
+        ):
+            with kind() as session:
+                assert session.scalar(text("SHOW default_transaction_isolation")) == level
+                assert session.scalar(text("SHOW transaction_isolation")) == in_force
+        # What was committed while a transaction waited is seen by it, and nobody is refused.
+        test_concurrent_read_then_write_is_never_refused(database)
+
+
+def set_default(url: str, setting: str, value: str) -> None:
+    """Of the database, for the sessions that begin after it."""
+    with closing(Database(url)) as database, database.write() as session:
+        name = session.scalar(text("SELECT current_database()"))
+        session.connection().exec_driver_sql(f"ALTER DATABASE \"{name}\" SET {setting} = '{value}'")
 
 
 def test_write_commits_at_the_end_of_the_block(database: Database) -> None:

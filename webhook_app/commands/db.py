@@ -19,7 +19,7 @@ def db() -> None:
 @db.command("upgrade")
 def db_upgrade() -> None:
     """Bring the schema up to date."""
-    upgrade(start_process("db").database_url)
+    upgrade(start_process("db").database_migration_url)
     say("The schema is up to date.")
 
 

@@ -1,16 +1,24 @@
-"""Engine and sessions. Whoever opens a transaction commits it by leaving the `with` block."""
+"""Engine and sessions. Whoever opens a transaction commits it by leaving the `with` block.
+
+On PostgreSQL nothing is kept in the session of the server, so that a pooler may give each transaction another one: what
+holds for a transaction is sent with its BEGIN, in the same message.
+"""
 
 from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Iterator
+import random
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
+import psycopg
 from sqlalchemy import Connection, Engine, create_engine, event, make_url
 from sqlalchemy.engine.interfaces import DBAPIConnection
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session, sessionmaker
 from sqlalchemy.pool import ConnectionPoolEntry
 
@@ -20,10 +28,21 @@ from webhook_app.db.sums import ExactSum
 LOCK_TIMEOUT = 5
 #: Seconds to reach the PostgreSQL server.
 CONNECT_TIMEOUT = 3
+#: Seconds after which PostgreSQL ends a session that holds a transaction open and does nothing.
+IDLE_TIMEOUT = 60
+#: How often `Database.run` runs its work at most, and the longest wait before the second time, seconds; it doubles.
+MOST_RUNS = 6
+FIRST_WAIT = 0.02
+
+#: PostgreSQL's `serialization_failure` and `deadlock_detected` (appendix A of its manual).
+_BROKEN_OFF = ("40001", "40P01")
+
+Result = TypeVar("Result")
 
 
 class Database:
-    """One database. `read()`, `snapshot()` and `write()` give a session in a transaction of its own.
+    """One database. `read()`, `snapshot()` and `write()` give a session in a transaction of its own; `run()` hands one
+    to a function.
 
     On SQLite a write takes the lock when it begins: a transaction that reads first and writes later could otherwise be
     refused half-way, whatever the busy time-out.
@@ -59,15 +78,47 @@ class Database:
         with self._write.begin() as session:
             yield session
 
+    def run(self, work: Callable[[Session], Result]) -> Result:
+        """What `work` returns, after its transaction has committed.
+
+        The database may break a transaction off in favour of another (a deadlock, a serialization failure). Then `work`
+        runs again from its beginning, MOST_RUNS times in all, so it must change nothing but rows of its session.
+        """
+        for wait in (FIRST_WAIT * 2**run for run in range(MOST_RUNS - 1)):
+            try:
+                return self._run_once(work)
+            except DBAPIError as error:
+                if not was_broken_off(error):
+                    raise
+            time.sleep(random.uniform(0, wait))
+        return self._run_once(work)
+
+    def _run_once(self, work: Callable[[Session], Result]) -> Result:
+        with self.write() as session:
+            return work(session)
+
     def close(self) -> None:
         self.engine.dispose()
+
+
+def was_broken_off(error: DBAPIError) -> bool:
+    """Whether the database has undone the transaction in favour of another: run again, it may well succeed."""
+    return getattr(error.orig, "sqlstate", None) in _BROKEN_OFF
+
+
+def is_pooled(connection: psycopg.Connection[Any]) -> bool:
+    """Whether a pooler answers in place of PostgreSQL: it gives its clients process numbers of its own."""
+    row = connection.execute("SELECT pg_backend_pid()", prepare=False).fetchone()
+    return row is not None and row[0] != connection.info.backend_pid
 
 
 def _create_engine(url: str, pool_size: int) -> Engine:
     if make_url(url).get_backend_name() == "sqlite":
         return _create_sqlite_engine(url, pool_size)
-    return create_engine(
-        url,
+    address = make_url(url)
+    threshold = address.query.get("prepare_threshold")
+    engine = create_engine(
+        address.difference_update_query(["prepare_threshold"]),
         hide_parameters=True,  # an error is logged, a payload is not
         pool_size=pool_size,
         max_overflow=0,
@@ -80,9 +131,50 @@ def _create_engine(url: str, pool_size: int) -> Engine:
             "keepalives_interval": 2,
             "keepalives_count": 3,
             "tcp_user_timeout": 10_000,
-            "options": f"-c timezone=UTC -c lock_timeout={LOCK_TIMEOUT}s -c idle_in_transaction_session_timeout=60s",
             "application_name": "webhook-app",
         },
+    )
+
+    def prepare(connection: DBAPIConnection, _record: ConnectionPoolEntry) -> None:
+        _prepare_postgresql(connection, None if threshold is None else int(str(threshold)))
+
+    event.listen(engine, "connect", prepare)
+    event.listen(engine, "begin", _begin_postgresql)
+    return engine
+
+
+def _prepare_postgresql(connection: DBAPIConnection, prepare_threshold: int | None) -> None:
+    """`prepare_threshold` is that of the address. Without one, statements are prepared (psycopg does it at their sixth
+    execution) where PostgreSQL itself answers: a pooler may give the next transaction a session that lacks them."""
+    postgresql: Any = connection
+    postgresql.autocommit = True  # the driver would begin transactions by itself, bare; `_begin_postgresql` does
+    if prepare_threshold is not None:
+        postgresql.prepare_threshold = prepare_threshold
+        return
+    try:
+        if is_pooled(postgresql):
+            postgresql.prepare_threshold = None
+    except psycopg.Error:
+        connection.close()
+        raise
+
+
+def _begin_postgresql(connection: Connection) -> None:
+    """Begins a transaction whose isolation and time-outs are ours, whatever the defaults of database and role are.
+
+    Execution options: `isolation_level`, READ COMMITTED unless it is given, and `lock_timeout`, seconds.
+    """
+    options = connection.get_execution_options()
+    isolation = options.get("isolation_level", "READ COMMITTED")
+    if isolation == "AUTOCOMMIT":
+        return
+    driver: Any = connection.connection.driver_connection
+    if not driver.autocommit:  # SQLAlchemy turns it off where it sets an isolation level
+        driver.autocommit = True
+    connection.exec_driver_sql(
+        f"BEGIN ISOLATION LEVEL {isolation}; "
+        f"SET LOCAL lock_timeout = '{options.get('lock_timeout', LOCK_TIMEOUT)}s'; "
+        f"SET LOCAL idle_in_transaction_session_timeout = '{IDLE_TIMEOUT}s'"
     )
 
 
@@ -123,5 +215,8 @@ def _prepare_sqlite(connection: DBAPIConnection, _record: ConnectionPoolEntry) -
 
 
 def _begin_sqlite(connection: Connection) -> None:
-    writes = connection.get_execution_options().get("begins_writing")
-    connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+    """Execution options: `begins_writing`, and `lock_timeout`, seconds."""
+    options = connection.get_execution_options()
+    if "lock_timeout" in options:
+        connection.exec_driver_sql(f"PRAGMA busy_timeout = {options['lock_timeout'] * 1000:.0f}")
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if options.get("begins_writing") else "BEGIN")

@@ -20,7 +20,8 @@ def shifted(
         # SQLite keeps timestamps as text with six decimals and calculates with three.
         moved = func.strftime("%Y-%m-%d %H:%M:%f", column, f"{by.total_seconds():+.3f} seconds")
         return moved.concat("000")
-    return column + literal(by)
+    # In UTC: a day of the session's time zone may have 23 hours.
+    return func.timezone("UTC", func.timezone("UTC", column) + literal(by))
 
 
 def local_day(

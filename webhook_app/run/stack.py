@@ -137,7 +137,9 @@ def _run_locked(plan: _Plan, lock: int) -> int:
             return 0
         if upgrade.returncode != 0:
             words = (upgrade.stderr + upgrade.stdout).strip()
-            return _fail(f"The database {_masked(plan.settings.database_url)} could not be upgraded:\n{words}")
+            return _fail(
+                f"The database {_masked(plan.settings.database_migration_url)} could not be upgraded:\n{words}"
+            )
         if not supervisor.start():
             return 0
         token = _api_token(plan, supervisor)

@@ -1,5 +1,5 @@
-"""What the bridge refuses, counted for the log: a flood of refusals is no flood of lines. Refused webhooks are also kept
-for operations, like those that the application refuses."""
+"""What the bridge refuses: counted for the log, so that a flood of it is no flood of lines. Refused webhooks are also
+kept for operations, like those that the application refuses."""
 
 from __future__ import annotations
 

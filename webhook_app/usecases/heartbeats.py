@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from datetime import datetime
 
+from sqlalchemy.orm import Session
+
 from webhook_app.db.database import Database
 from webhook_app.db.upsert import insert_into
 from webhook_app.models import Heartbeat
@@ -14,10 +16,11 @@ CLOCK = "clock"
 
 def beat(database: Database, name: str, now: datetime) -> None:
     """Notes that the process `name` is alive."""
-    with database.write() as session:
-        statement = insert_into(session, Heartbeat).values(name=name, beat_at=now)
-        session.execute(
-            statement.on_conflict_do_update(
-                index_elements=[Heartbeat.name], set_={"beat_at": statement.excluded.beat_at}
-            )
-        )
+    database.run(lambda session: _beat(session, name, now))
+
+
+def _beat(session: Session, name: str, now: datetime) -> None:
+    statement = insert_into(session, Heartbeat).values(name=name, beat_at=now)
+    session.execute(
+        statement.on_conflict_do_update(index_elements=[Heartbeat.name], set_={"beat_at": statement.excluded.beat_at})
+    )

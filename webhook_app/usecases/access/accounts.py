@@ -62,22 +62,26 @@ def create_account(
     if " " in name:
         raise Refused("A name must have no space in it; j.smith or an e-mail address will do.")
     _check_role(role)
-    account = Account(
-        name=name,
-        password_hash=_checked_hash(password, name),
-        role=role,
-        session_version=1,
-        created_at=now,
-        disabled_at=None,
-    )
+    password_hash = _checked_hash(password, name)
+
+    def create(session: Session) -> AccountReport:
+        account = Account(
+            name=name,
+            password_hash=password_hash,
+            role=role,
+            session_version=1,
+            created_at=now,
+            disabled_at=None,
+        )
+        session.add(account)
+        session.flush()
+        record(session, actor, AuditAction.CREATE_ACCOUNT, name, "", {"role": role}, now)
+        return _report(account)
+
     try:
-        with database.write() as session:
-            session.add(account)
-            session.flush()
-            record(session, actor, AuditAction.CREATE_ACCOUNT, name, "", {"role": role}, now)
+        return database.run(create)
     except IntegrityError:
         raise AccountExists(f"There is an account {name} already.") from None
-    return _report(account)
 
 
 def authenticate(database: Database, name: str, password: str) -> Person | None:
@@ -163,7 +167,8 @@ def _change(
     statement = update(Account).where(Account.name == name)
     if version is not None:
         statement = statement.where(Account.session_version == version)
-    with database.write() as session:
+
+    def change(session: Session) -> bool:
         # RETURNING tells on both engines whether there was such a row.
         changed = session.scalars(
             statement.values(session_version=Account.session_version + 1, **values).returning(Account.id)
@@ -171,7 +176,10 @@ def _change(
         if changed:
             session.execute(delete(LogInSession).where(LogInSession.account_id.in_(changed)))
             record(session, actor, AuditAction.CHANGE_ACCOUNT, name, "", {"changed": what, **details}, now)
-            return
+        return bool(changed)
+
+    if database.run(change):
+        return
     if version is not None:
         raise Conflict("This account has been changed meanwhile; log in again.")
     raise Missing(f"There is no account {name}; `webhook-app users list` shows those that exist.")

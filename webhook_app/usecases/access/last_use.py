@@ -10,6 +10,7 @@ from enum import Enum
 from typing import Any
 
 from sqlalchemy import or_, update
+from sqlalchemy.orm import Session
 
 from webhook_app.adapters.background_writer import BackgroundWriter
 from webhook_app.db.database import Database
@@ -71,7 +72,8 @@ class LastUse:
             notes = dict(self._waiting)
         if not notes:
             return
-        with self._database.write() as session:
+
+        def keep(session: Session) -> None:
             # In one order, so that no two processes wait for each other.
             for (kind, row_id), note in sorted(notes.items(), key=lambda item: (item[0][0].value, item[0][1])):
                 column = _COLUMNS[kind]
@@ -79,6 +81,8 @@ class LastUse:
                 session.execute(
                     update(column.class_).where(column.class_.id == row_id, is_due).values({column: note.at})
                 )
+
+        self._database.run(keep)
         with self._guard:
             if len(self._written) > _MOST_WAITING:
                 self._written.clear()

@@ -62,19 +62,21 @@ class OpenSession:
 
 def log_in(database: Database, person: Person, browser: Browser, now: datetime, lifetime: Lifetime) -> str:
     """Begins a session; returns the key that its browser has to keep. Notes the log-in and its network."""
-    with database.write() as session:
+
+    def begin(session: Session) -> str:
         _sweep(session, now - lifetime.idle)
         key = _begin(session, person, browser, now)
         _remember_network(session, person, browser.network, now)
         details = {"address": browser.address}
         record(session, Actor(person.name, "page"), AuditAction.LOG_IN, person.name, "", details, now)
-    return key
+        return key
+
+    return database.run(begin)
 
 
 def begin_session(database: Database, person: Person, browser: Browser, now: datetime) -> str:
     """The same for whoever has just shown that she is this person, and only goes on under a new key."""
-    with database.write() as session:
-        return _begin(session, person, browser, now)
+    return database.run(lambda session: _begin(session, person, browser, now))
 
 
 def find_session(
@@ -117,8 +119,8 @@ def list_sessions(database: Database, person: Person, now: datetime, lifetime: L
 
 def log_out(database: Database, key: str) -> None:
     """Ends the session of this key, wherever a copy of it may be."""
-    with database.write() as session:
-        session.execute(delete(LogInSession).where(LogInSession.key_sha256 == _digest(key)))
+    ended = delete(LogInSession).where(LogInSession.key_sha256 == _digest(key))
+    database.run(lambda session: session.execute(ended))
 
 
 def end_session(database: Database, person: Person, session_id: int, now: datetime) -> bool:
@@ -147,12 +149,15 @@ def is_known_network(database: Database, account_name: str, network: str) -> boo
 
 def _end(database: Database, person: Person, which: ColumnElement[bool], now: datetime) -> int:
     statement = delete(LogInSession).where(LogInSession.account_id == person.id, which)
-    with database.write() as session:
+
+    def end(session: Session) -> int:
         ended = session.scalars(statement.returning(LogInSession.id)).all()
         if ended:
             details = {"sessions": len(ended)}
             record(session, Actor(person.name, "page"), AuditAction.END_SESSION, person.name, "", details, now)
-    return len(ended)
+        return len(ended)
+
+    return database.run(end)
 
 
 def _begin(session: Session, person: Person, browser: Browser, now: datetime) -> str:

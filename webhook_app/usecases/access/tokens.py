@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from sqlalchemy import or_, select, update
+from sqlalchemy.orm import Session
 
 from webhook_app.db.database import Database
 from webhook_app.db.keyset_page import Page, read_page
@@ -69,9 +70,12 @@ def create_token(
         raise Refused(f"A token cannot expire at {format_timestamp(expires_at)}, for that is past.")
     token = secrets.token_urlsafe(32)
     details = {"role": role, "expires": format_timestamp(expires_at)}
-    with database.write() as session:
+
+    def create(session: Session) -> None:
         session.add(ApiToken(name=name, role=role, token_sha256=_digest(token), created_at=now, expires_at=expires_at))
         record(session, actor, AuditAction.CREATE_TOKEN, name, "", details, now)
+
+    database.run(create)
     return token
 
 
@@ -115,12 +119,15 @@ def revoke_token(database: Database, id_or_name: str, actor: Actor, now: datetim
     Conflict where there is more than one, or it is revoked already."""
     found = _find(database, id_or_name, now)
     statement = update(ApiToken).where(ApiToken.id == found.id, ApiToken.revoked_at.is_(None))
-    with database.write() as session:
+
+    def revoke(session: Session) -> bool:
         revoked = session.scalars(statement.values(revoked_at=now).returning(ApiToken.id)).all()
         if revoked:
             details = {"id": found.id, "role": found.role}
             record(session, actor, AuditAction.REVOKE_TOKEN, found.name, "", details, now)
-    if not revoked:
+        return bool(revoked)
+
+    if not database.run(revoke):
         raise Conflict(f"The token {found.name} (id {found.id}) is revoked already.")
     return found
 

@@ -135,7 +135,8 @@ def acknowledge(
     if not note.strip():
         raise Refused("Say in the note what was found or done.")
     values = {"acknowledged_at": now, "acknowledged_by": storable(actor.name, 128), "note": storable(note.strip(), 500)}
-    with database.write() as session:
+
+    def change(session: Session) -> DiscrepancyReport:
         _load(session, discrepancy_id)  # raises Missing
         is_open = [*_IN_STATE[DiscrepancyState.OPEN]]
         if revision is not None:
@@ -152,6 +153,8 @@ def acknowledge(
         _record(session, actor, AuditAction.ACKNOWLEDGE, held, note.strip(), now)
         return held
 
+    return database.run(change)
+
 
 def reopen(database: Database, discrepancy_id: int, reason: str, actor: Actor, now: datetime) -> DiscrepancyReport:
     """Takes an acknowledgement back. Raises Refused where there is no reason, Missing where there is no such
@@ -159,7 +162,8 @@ def reopen(database: Database, discrepancy_id: int, reason: str, actor: Actor, n
     if not reason.strip():
         raise Refused("Say why it has to be looked at again.")
     values = {"acknowledged_at": None, "acknowledged_by": None, "note": None}
-    with database.write() as session:
+
+    def change(session: Session) -> DiscrepancyReport:
         before = _load(session, discrepancy_id)
         changed = session.execute(
             update(Discrepancy)
@@ -171,6 +175,8 @@ def reopen(database: Database, discrepancy_id: int, reason: str, actor: Actor, n
             raise Conflict(f"It is {before.state}, not acknowledged.")
         _record(session, actor, AuditAction.REOPEN, before, reason.strip(), now)
         return _load(session, discrepancy_id)
+
+    return database.run(change)
 
 
 def _joined() -> Select[Discrepancy, Transaction]:

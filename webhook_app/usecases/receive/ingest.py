@@ -65,25 +65,26 @@ def ingest_events(database: Database, arrivals: Sequence[tuple[ReportedEvent, Re
     A duplicate is one more receipt, no more, whether of an event that was there or of one in the same batch. Rows are
     written in the order of their keys, so that batches of several processes do not lock each other out.
     """
+    return database.run(lambda session: _ingest(session, arrivals))
+
+
+def _ingest(session: Session, arrivals: Sequence[tuple[ReportedEvent, RequestOrigin]]) -> list[Accepted]:
     first: dict[_Key, tuple[ReportedEvent, RequestOrigin]] = {}
     for event, request in sorted(arrivals, key=lambda arrival: _key(arrival[0])):
         first.setdefault(_key(event), (event, request))
-    with database.write() as session:
-        inserted = _insert_events(session, list(first.values()))
-        known = _find_events(session, [key for key in first if key not in inserted])
-        ids = inserted | {key: event_id for key, (event_id, _) in known.items()}
-        bodies = {key: event.body for key, (event, _) in first.items()} | {
-            key: body for key, (_, body) in known.items()
-        }
-        _insert_receipts(
-            session,
-            [
-                (ids[_key(event)], request, None if bodies[_key(event)] == event.body else event.body)
-                for event, request in arrivals
-            ],
-        )
-        asked_at = {key[0]: first[key][1].received_at for key in sorted(inserted)}
-        ask_for_reconciliations(session, asked_at)
+    inserted = _insert_events(session, list(first.values()))
+    known = _find_events(session, [key for key in first if key not in inserted])
+    ids = inserted | {key: event_id for key, (event_id, _) in known.items()}
+    bodies = {key: event.body for key, (event, _) in first.items()} | {key: body for key, (_, body) in known.items()}
+    _insert_receipts(
+        session,
+        [
+            (ids[_key(event)], request, None if bodies[_key(event)] == event.body else event.body)
+            for event, request in arrivals
+        ],
+    )
+    asked_at = {key[0]: first[key][1].received_at for key in sorted(inserted)}
+    ask_for_reconciliations(session, asked_at)
     return [
         Accepted(ids[_key(event)], _key(event) not in inserted or first[_key(event)][0] is not event)
         for event, _ in arrivals

@@ -177,9 +177,9 @@ class Intake:
 
     def _resume(self) -> None:
         """Sees whether SQL can be written, lets events go there again, and brings in what was spooled."""
-        with self._database.write() as session:
-            # Changes nothing, and yet a read-only standby, or a database without our tables, refuses it.
-            session.execute(update(Event).where(Event.id < 0).values(delivery=Event.delivery))
+        # Changes nothing, and yet a read-only standby, or a database without our tables, refuses it.
+        changes_nothing = update(Event).where(Event.id < 0).values(delivery=Event.delivery)
+        self._database.run(lambda session: session.execute(changes_nothing))
         if self._sql_is_away.is_set():
             self._sql_is_away.clear()
             log.info("SQL is back")

@@ -16,6 +16,7 @@ from typing import Any
 
 from sqlalchemy import delete, select, text
 from sqlalchemy.exc import DataError, IntegrityError, SQLAlchemyError
+from sqlalchemy.orm import Session
 
 from webhook_app.adapters.background_writer import BackgroundWriter
 from webhook_app.db.database import Database
@@ -181,7 +182,8 @@ def list_rejection_codes(database: Database) -> Sequence[str]:
 
 def _keep(database: Database, gathered: dict[_Group, _Gathered]) -> None:
     """In one transaction; a row that is there already, written by another process too, is counted up."""
-    with database.write() as session:
+
+    def keep(session: Session) -> None:
         if not database.is_sqlite:
             # One process at a time: they would wait for each other's rows, and rows are in the order of arrival.
             session.execute(text("LOCK TABLE rejections IN SHARE ROW EXCLUSIVE MODE"))
@@ -194,6 +196,8 @@ def _keep(database: Database, gathered: dict[_Group, _Gathered]) -> None:
         # By how many there are, for PostgreSQL takes a number for each row, added or counted up.
         too_old = select(Rejection.id).order_by(Rejection.id.desc()).offset(MAX_REJECTIONS).limit(1).scalar_subquery()
         session.execute(delete(Rejection).where(Rejection.id <= too_old))
+
+    database.run(keep)
 
 
 def _row(group: _Group, gathered: _Gathered) -> dict[str, Any]:

@@ -49,22 +49,27 @@ def apply_calls(
     database: Database, calls: Sequence[FinishedCall], now: datetime, policy: Policy, rng: random.Random
 ) -> list[Applied]:
     """Writes all calls whose claim still holds; the others were taken over by somebody else and are dropped."""
-    with database.write() as session:
-        gate = _pass_gate(session, calls, now, policy.limits)
-        held = _lock_held(session, calls)
-        transactions = _load_transactions(session, [life.merchant_transaction_id for life, _ in held])
-        changes = []
-        settled: list[int] = []
-        for life, call in held:
-            if isinstance(call.result, Failure):
-                changes.append(decide_after_failure(life, call, call.result, gate, now, policy, rng))
-            else:
-                changes.append(_confirm(session, life, call, call.result, transactions, now, policy.cadence))
-                settled += call.claim.event_ids
-        write_changes(session, changes)
-        show_failures(session, changes, now)
-        settle_events(session, settled, now)
-        return [_report(change, transactions) for change in changes]
+    return database.run(lambda session: _apply(session, calls, now, policy, rng))
+
+
+def _apply(
+    session: Session, calls: Sequence[FinishedCall], now: datetime, policy: Policy, rng: random.Random
+) -> list[Applied]:
+    gate = _pass_gate(session, calls, now, policy.limits)
+    held = _lock_held(session, calls)
+    transactions = _load_transactions(session, [life.merchant_transaction_id for life, _ in held])
+    changes = []
+    settled: list[int] = []
+    for life, call in held:
+        if isinstance(call.result, Failure):
+            changes.append(decide_after_failure(life, call, call.result, gate, now, policy, rng))
+        else:
+            changes.append(_confirm(session, life, call, call.result, transactions, now, policy.cadence))
+            settled += call.claim.event_ids
+    write_changes(session, changes)
+    show_failures(session, changes, now)
+    settle_events(session, settled, now)
+    return [_report(change, transactions) for change in changes]
 
 
 def _pass_gate(session: Session, calls: Sequence[FinishedCall], now: datetime, limits: Limits) -> Gate:

@@ -76,8 +76,8 @@ def hand_back(database: Database, claims: Sequence[Claim]) -> None:
     """Hands claims back unused, due again at once, for any worker, as before."""
     if not claims:
         return
-    with database.write() as session:
-        end_claims(session, [(claim.reconciliation_id, claim.token) for claim in claims])
+    held = [(claim.reconciliation_id, claim.token) for claim in claims]
+    database.run(lambda session: end_claims(session, held))
 
 
 def _claim(
@@ -88,38 +88,41 @@ def _claim(
     with database.read() as session:  # most sweeps find nothing, and need no lock for that
         if session.scalar(select(Reconciliation.id).where(wanted).limit(1)) is None:
             return []
-    with database.write() as session:
-        gate = lock_gate(session)
-        in_flight = session.scalar(
-            select(func.count()).select_from(Reconciliation).where(Reconciliation.lease_until > now)
+    return database.run(lambda session: _claim_admitted(session, wanted, limit, now, lease, limits))
+
+
+def _claim_admitted(
+    session: Session, wanted: ColumnElement[bool], limit: int, now: datetime, lease: timedelta, limits: Limits
+) -> list[Claim]:
+    gate = lock_gate(session)
+    in_flight = session.scalar(select(func.count()).select_from(Reconciliation).where(Reconciliation.lease_until > now))
+    admitted, opened = admit(gate, limit, in_flight or 0, now, limits)
+    if admitted == 0:
+        return []
+    token = secrets.token_hex(16)
+    ids = session.scalars(
+        select(Reconciliation.id)
+        .where(wanted)
+        .order_by(Reconciliation.next_attempt_at)
+        .limit(admitted)
+        .with_for_update(skip_locked=True)
+    ).all()
+    if not ids:
+        return []  # somebody got there first
+    rows = begin_claims(session, ids, token, now + lease)
+    unused = 0 if gate.is_paused else admitted - len(rows)
+    store_gate(session, replace(opened, tokens=opened.tokens + unused))
+    unsettled = _unsettled_events(session, [row.merchant_transaction_id for row in rows])
+    return [
+        Claim(
+            row.id,
+            row.merchant_transaction_id,
+            token,
+            row.generation,
+            tuple(unsettled.get(row.merchant_transaction_id, ())),
         )
-        admitted, opened = admit(gate, limit, in_flight or 0, now, limits)
-        if admitted == 0:
-            return []
-        token = secrets.token_hex(16)
-        ids = session.scalars(
-            select(Reconciliation.id)
-            .where(wanted)
-            .order_by(Reconciliation.next_attempt_at)
-            .limit(admitted)
-            .with_for_update(skip_locked=True)
-        ).all()
-        if not ids:
-            return []  # somebody got there first
-        rows = begin_claims(session, ids, token, now + lease)
-        unused = 0 if gate.is_paused else admitted - len(rows)
-        store_gate(session, replace(opened, tokens=opened.tokens + unused))
-        unsettled = _unsettled_events(session, [row.merchant_transaction_id for row in rows])
-        return [
-            Claim(
-                row.id,
-                row.merchant_transaction_id,
-                token,
-                row.generation,
-                tuple(unsettled.get(row.merchant_transaction_id, ())),
-            )
-            for row in rows
-        ]
+        for row in rows
+    ]
 
 
 def _unsettled_events(session: Session, merchant_transaction_ids: Sequence[str]) -> dict[str, list[int]]:

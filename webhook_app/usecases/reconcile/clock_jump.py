@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 
-from sqlalchemy import select, update
+from sqlalchemy import Select, select, update
 from sqlalchemy.orm import Session
 
 from webhook_app.db.database import Database
@@ -25,26 +25,32 @@ SMALLEST_JUMP = timedelta(seconds=5)
 def follow_clock(database: Database, boot_id: str, now: datetime, uptime: timedelta) -> timedelta | None:
     """Moves all plans if this machine's clock was set since the last call; returns by how much, None if it was not."""
     booted_at = now - uptime
-    kept = select(Boot.booted_at).where(Boot.boot_id == boot_id)
     with database.read() as session:
-        known = session.scalar(kept)
+        known = session.scalar(_kept(boot_id))
     if known is not None and abs(booted_at - known) < SMALLEST_JUMP:
         return None
-    with database.write() as session:
-        known = session.scalar(kept.with_for_update())
-        if known is None:
-            statement = insert_into(session, Boot).values(boot_id=boot_id, booted_at=booted_at)
-            session.execute(statement.on_conflict_do_nothing(index_elements=[Boot.boot_id]))
-            return None
-        jump = booted_at - known
-        if abs(jump) < SMALLEST_JUMP:
-            return None  # another process has seen to it
-        session.execute(update(Boot).where(Boot.boot_id == boot_id).values(booted_at=booted_at))
-        if _was_moved_by_older_release(session, boot_id, booted_at):
-            return None
-        move_gate(session, jump)
-        move_plans(session, jump)
-        return jump
+    return database.run(lambda session: _move(session, boot_id, booted_at))
+
+
+def _kept(boot_id: str) -> Select[datetime]:
+    return select(Boot.booted_at).where(Boot.boot_id == boot_id)
+
+
+def _move(session: Session, boot_id: str, booted_at: datetime) -> timedelta | None:
+    known = session.scalar(_kept(boot_id).with_for_update())
+    if known is None:
+        statement = insert_into(session, Boot).values(boot_id=boot_id, booted_at=booted_at)
+        session.execute(statement.on_conflict_do_nothing(index_elements=[Boot.boot_id]))
+        return None
+    jump = booted_at - known
+    if abs(jump) < SMALLEST_JUMP:
+        return None  # another process has seen to it
+    session.execute(update(Boot).where(Boot.boot_id == boot_id).values(booted_at=booted_at))
+    if _was_moved_by_older_release(session, boot_id, booted_at):
+        return None
+    move_gate(session, jump)
+    move_plans(session, jump)
+    return jump
 
 
 def _was_moved_by_older_release(session: Session, boot_id: str, booted_at: datetime) -> bool:

@@ -44,20 +44,23 @@ def note_overdue(database: Database, now: datetime, after: timedelta) -> int:
         found = [*_find_under_way(session, before), *_find_unconfirmed(session, before)]
     if not found:
         return 0
-    with database.write() as session:
-        # Whoever confirms one of them holds its reconciliation: what is noted is what is so once that is ours.
-        ids = [merchant_transaction_id for merchant_transaction_id, _, _ in found]
-        lock(session, Reconciliation.merchant_transaction_id.in_(ids))
-        found = [*_find_under_way(session, before, ids), *_find_unconfirmed(session, before, ids)]
-        for merchant_transaction_id, status, since in found:
-            note_discrepancy(
-                session,
-                merchant_transaction_id,
-                DiscrepancyKind.PENDING_TOO_LONG,
-                fingerprint=status,
-                detail=_describe(status, since),
-                now=now,
-            )
+    ids = [merchant_transaction_id for merchant_transaction_id, _, _ in found]
+    return database.run(lambda session: _note(session, ids, before, now))
+
+
+def _note(session: Session, ids: Sequence[str], before: datetime, now: datetime) -> int:
+    # Whoever confirms one of them holds its reconciliation: what is noted is what is so once that is ours.
+    lock(session, Reconciliation.merchant_transaction_id.in_(ids))
+    found = [*_find_under_way(session, before, ids), *_find_unconfirmed(session, before, ids)]
+    for merchant_transaction_id, status, since in found:
+        note_discrepancy(
+            session,
+            merchant_transaction_id,
+            DiscrepancyKind.PENDING_TOO_LONG,
+            fingerprint=status,
+            detail=_describe(status, since),
+            now=now,
+        )
     return len(found)
 
 
@@ -67,16 +70,19 @@ def _takes_turn(database: Database, now: datetime) -> bool:
         looked_at = session.scalar(select(Heartbeat.beat_at).where(Heartbeat.name == OVERDUE))
         if looked_at is not None and looked_at > now - EVERY:
             return False
-    with database.write() as session:
-        statement = insert_into(session, Heartbeat).values(name=OVERDUE, beat_at=now)
-        taken = session.execute(
-            statement.on_conflict_do_update(
-                index_elements=[Heartbeat.name],
-                set_={"beat_at": statement.excluded.beat_at},
-                where=Heartbeat.beat_at <= now - EVERY,
-            ).returning(Heartbeat.name)
-        )
-        return taken.first() is not None
+    return database.run(lambda session: _take_turn(session, now))
+
+
+def _take_turn(session: Session, now: datetime) -> bool:
+    statement = insert_into(session, Heartbeat).values(name=OVERDUE, beat_at=now)
+    taken = session.execute(
+        statement.on_conflict_do_update(
+            index_elements=[Heartbeat.name],
+            set_={"beat_at": statement.excluded.beat_at},
+            where=Heartbeat.beat_at <= now - EVERY,
+        ).returning(Heartbeat.name)
+    )
+    return taken.first() is not None
 
 
 def _find_under_way(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import Select, exists, or_, select
+from sqlalchemy import ColumnElement, Select, exists, or_, select
 from sqlalchemy.orm import Session
 
 from webhook_app.db.database import Database
@@ -31,15 +31,18 @@ class Work:
 def recover_lost_claims(database: Database, now: datetime) -> list[str]:
     """Takes back the claims whose lease ran out: their worker died. They go on alone, in the slow lane, so that one
     that kills its worker is found out and harms no other. Returns the transactions' ids."""
+    lost = Reconciliation.lease_until < now
     with database.read() as session:
-        lost = Reconciliation.lease_until < now
         if session.scalar(select(Reconciliation.id).where(lost).limit(1)) is None:
             return []
-    with database.write() as session:
-        changes = [decide_after_death(life, now) for life in lock(session, lost, skip_locked=True)]
-        write_changes(session, changes)
-        show_failures(session, changes, now)
-        return [change.after.merchant_transaction_id for change in changes]
+    return database.run(lambda session: _take_back(session, lost, now))
+
+
+def _take_back(session: Session, lost: ColumnElement[bool], now: datetime) -> list[str]:
+    changes = [decide_after_death(life, now) for life in lock(session, lost, skip_locked=True)]
+    write_changes(session, changes)
+    show_failures(session, changes, now)
+    return [change.after.merchant_transaction_id for change in changes]
 
 
 def find_work(database: Database, now: datetime, limit: int) -> Work:

@@ -7,7 +7,7 @@ fetched once, however many of its events wait for it. What one order covers is r
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
@@ -94,18 +94,21 @@ def order_replay(
     reason = storable(reason.strip(), _MOST_REASON)
     if not reason:
         raise Refused("Give a reason: it goes into the audit log.")
-    with database.write() as session:
+
+    def give(session: Session) -> Ordered:
         _one_order_at_a_time(session)
         ordered = _count(session, selection)
-        replay_id = None
         if ordered.replayed:
             replay_id = _insert_replay(session, selection, actor, reason, now, per_second)
-            ordered = Ordered(replay_id, ordered.matched, ordered.replayed, ordered.skipped)
+            ordered = replace(ordered, replay_id=replay_id)
         subject = f"{ordered.replayed} of {ordered.matched} deliveries"
-        details = selection.described() | {"replay_id": replay_id}
+        details = selection.described() | {"replay_id": ordered.replay_id}
         record(session, actor, AuditAction.REPLAY, subject, reason, details, now)
-    if replay_id is not None:
-        release(database, replay_id, now)
+        return ordered
+
+    ordered = database.run(give)
+    if ordered.replay_id is not None:
+        release(database, ordered.replay_id, now)
     return ordered
 
 
@@ -114,7 +117,8 @@ def replay_from_rq(database: Database, merchant_transaction_id: str, actor: Acto
 
     It goes into the slow lane, where the job that was requeued takes it at once.
     """
-    with database.write() as session:
+
+    def replay(session: Session) -> bool:
         lives = lock(
             session,
             Reconciliation.merchant_transaction_id == merchant_transaction_id,
@@ -133,10 +137,13 @@ def replay_from_rq(database: Database, merchant_transaction_id: str, actor: Acto
         record(session, actor, AuditAction.REPLAY, merchant_transaction_id, reason, details, now)
         return True
 
+    return database.run(replay)
+
 
 def cancel_replay(database: Database, replay_id: int, actor: Actor, now: datetime) -> int:
     """Stops a running replay: what is not released stays failed. Returns how many. Raises Missing, Conflict."""
-    with database.write() as session:
+
+    def cancel(session: Session) -> int:
         replay = session.scalars(select(Replay).where(Replay.id == replay_id).with_for_update()).one_or_none()
         if replay is None:
             raise Missing(f"There is no replay {replay_id}.")
@@ -153,6 +160,8 @@ def cancel_replay(database: Database, replay_id: int, actor: Actor, now: datetim
         details = {"replay_id": replay_id, "not_released": count}
         record(session, actor, AuditAction.CANCEL_REPLAY, f"replay {replay_id}", "cancelled", details, now)
         return count
+
+    return database.run(cancel)
 
 
 def _check(selection: Selection) -> None:

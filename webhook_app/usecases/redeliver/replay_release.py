@@ -33,7 +33,8 @@ def release_replays(database: Database, now: datetime) -> int:
 
 def release(database: Database, replay_id: int, now: datetime) -> int:
     """Releases what this replay's rate allows now; returns how many items."""
-    with database.write() as session:
+
+    def release_items(session: Session) -> int:
         order = session.scalars(
             select(Replay).where(Replay.id == replay_id, Replay.finished_at.is_(None)).with_for_update(skip_locked=True)
         ).one_or_none()
@@ -69,6 +70,8 @@ def release(database: Database, replay_id: int, now: datetime) -> int:
                 item.skipped = skipped[item.reconciliation_id]
         write_replays(session, list(replayed.values()))
         return len(released)
+
+    return database.run(release_items)
 
 
 def write_replays(session: Session, replays: Sequence[Change]) -> None:
