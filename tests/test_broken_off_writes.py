@@ -12,7 +12,7 @@ from sqlalchemy import func, select, text
 
 from tests.support.answers import LEASE, NOT_FOUND, answer, claim, confirmed
 from tests.support.clock import FakeClock
-from tests.support.rows import hear_of, note
+from tests.support.rows import make_known, note
 from tests.support.work import attempts, events, report, row, shown
 from webhook_app.db.database import Database
 from webhook_app.domain.status import Status
@@ -149,7 +149,7 @@ def test_use_cases_of_access(database: Database, clock: FakeClock) -> None:
 
 
 def test_use_cases_of_finance(database: Database, clock: FakeClock) -> None:
-    hear_of(database, "t")
+    make_known(database, "t")
     id = note(database, "t", "stale_answer")
     assert undone_once(database, lambda: acknowledge(database, id, "seen", ANNA, clock())).state == "acknowledged"
     assert undone_once(database, lambda: reopen(database, id, "again", ANNA, clock())).state == "open"

@@ -10,7 +10,7 @@ from sqlalchemy import BigInteger, Boolean, Float, String, select, update
 from sqlalchemy.exc import DataError
 from sqlalchemy.types import TypeEngine
 
-from tests.support.rows import hear_of
+from tests.support.rows import make_known
 from webhook_app.db.database import Database
 from webhook_app.db.row_sets import id_set, row_set
 from webhook_app.db.types import ExactDecimal, UtcDateTime
@@ -48,7 +48,7 @@ def test_any_number_of_rows_is_one_statement(database: Database, count: int) -> 
 
 
 def test_text_that_is_too_long_is_refused_and_not_cut(database: Database) -> None:
-    id = hear_of(database, "t")
+    id = make_known(database, "t")
 
     def write() -> None:
         with database.write() as session:

@@ -49,7 +49,7 @@ def as_row(report: TransactionReport, wanted: TransactionFilter) -> list[Any]:
         work = report.reconciliation
         assert work is not None
         error = work.last_error
-        kinds = sorted({anomaly.kind for anomaly in report.discrepancies})
+        kinds = sorted({discrepancy.kind for discrepancy in report.discrepancies})
         row += [work.state, error and "/".join(filter(None, (error.error, error.code))), " ".join(kinds) or None]
     return row
 

@@ -14,7 +14,7 @@ from tests.support.events import DOCUMENTED_ID
 from tests.support.failures import fail, ingest
 from tests.support.page_text import EVIL, in_words
 from tests.support.people import BROWSER
-from tests.support.rows import attempt, confirm, hear_of, note, pause, seed
+from tests.support.rows import attempt, confirm, make_known, note, pause, seed
 from tests.support.sandbox import Sandbox
 from tests.support.work import work_once
 from webhook_app.db.database import Database
@@ -89,7 +89,7 @@ def test_stale_data_is_never_silent(
     state: str, says: str | None, finance_client: FlaskClient, database: Database
 ) -> None:
     confirm(database, "a", state)
-    hear_of(database, "b", state)
+    make_known(database, "b", state)
     confirmed, never = (in_words(finance_client.get(f"/transactions/{name}").text) for name in "ab")
     assert says in confirmed if says else "out of date" not in confirmed
     assert "Proof has not confirmed this transaction." in never

@@ -15,7 +15,7 @@ from sqlalchemy import insert, update
 from tests.support.clock import START
 from tests.support.events import webhook
 from tests.support.example_rows import ATTEMPT, EVENT, RECONCILIATION
-from tests.support.rows import confirm, hear_of
+from tests.support.rows import confirm, make_known
 from webhook_app.app import create_app
 from webhook_app.config import load_settings
 from webhook_app.db.database import Database
@@ -140,7 +140,7 @@ def test_last_error_is_shown_with_its_request_id(finance: FlaskClient, database:
 def test_newest_hundred_of_many_events_are_shown_and_the_latest_is_the_reported_one(
     finance: FlaskClient, database: Database
 ) -> None:
-    hear_of(database, "a", state="pending")
+    make_known(database, "a", state="pending")
     moments = [START + timedelta(seconds=number) for number in range(130)]
     with database.write() as session:
         rows = [EVENT | {"updated_at": at, "updated_at_key": str(at), "status": f"s{at:%M%S}"} for at in moments]
@@ -165,7 +165,7 @@ def test_list_is_narrowed_by_each_filter_and_by_several(finance: FlaskClient, da
     confirm(
         database, "b", status="failed", type="sell", currency="BTC", created_at=START + hour, updated_at=START + hour
     )
-    hear_of(database, "c", state="failed")
+    make_known(database, "c", state="failed")
     confirm(database, "d", state="watching", status="processing", partner_user_id="u1")
     with database.write() as session:
         for kind, name, resolved_at in [("stale_answer", "a", None), ("stale_answer", "b", START)]:
@@ -203,8 +203,8 @@ def test_list_is_narrowed_by_each_filter_and_by_several(finance: FlaskClient, da
 
 
 def test_open_ones_are_paused_while_all_calls_are(finance: FlaskClient, database: Database) -> None:
-    hear_of(database, "a", state="retrying")
-    hear_of(database, "b", state="failed")
+    make_known(database, "a", state="retrying")
+    make_known(database, "b", state="failed")
     with database.write() as session:
         session.get_one(StoredGate, 1).paused_at = START
     assert ids(finance, "state=paused") == ["a"]
@@ -317,7 +317,7 @@ def test_wrong_query_is_a_400_that_names_the_field(
 
 def test_tampered_cursor_is_refused(finance: FlaskClient, database: Database) -> None:
     for name in ("a", "b"):
-        hear_of(database, name)
+        make_known(database, name)
     cursor = finance.get(f"{URL}?limit=1").json["next_cursor"]
     assert ids(finance, f"cursor={cursor}") == ["a"]
     for tampered in (
@@ -334,7 +334,7 @@ def test_tampered_cursor_is_refused(finance: FlaskClient, database: Database) ->
 def test_search_finds_an_id_a_part_of_one_and_a_partner_user(finance: FlaskClient, database: Database) -> None:
     confirm(database, "Order-1", partner_user_id="user-7")
     confirm(database, "order-10", status="completed")
-    hear_of(database, "user-7.x", state="pending")
+    make_known(database, "user-7.x", state="pending")
     confirm(database, "100%_a", partner_user_id="Order-1")
     wanted = {
         "q=Order-1": ["100%_a", "order-10", "Order-1"],
@@ -357,7 +357,7 @@ def test_answer_says_how_many_of_the_filter_wait_for_proofs_word(finance: FlaskC
     confirm(database, "b", status="failed", state="retrying")
     confirm(database, "c", status="completed", state="failed")
     confirm(database, "d", status="processing", state="watching")
-    hear_of(database, "e", state="pending")
+    make_known(database, "e", state="pending")
     with database.write() as session:
         session.execute(update(Reconciliation).where(Reconciliation.merchant_transaction_id != "e").values(confirmed))
 

@@ -12,7 +12,7 @@ from flask.testing import FlaskClient
 from tests.support.clock import START, FakeClock
 from tests.support.page_text import EVIL, ids, in_words
 from tests.support.people import BROWSER
-from tests.support.rows import confirm, hear_of, note, pause
+from tests.support.rows import confirm, make_known, note, pause
 from webhook_app.db.database import Database
 
 LIST, TOTALS = "/transactions", "/transaction-totals"
@@ -25,7 +25,7 @@ def test_list_shows_what_is_confirmed_and_how_fresh_it_is(
     crypto = Decimal("0.031415926535897932")
     confirm(database, "a-1", type="buy", currency="ETH", crypto_amount=crypto, **EUR)
     confirm(database, "b-2", "retrying", type="sell", status="pending")
-    hear_of(database, "c-3", "failed")
+    make_known(database, "c-3", "failed")
     note(database, "a-1", "status_mismatch")
     note(database, "a-1", "stale_answer", acknowledged_at=START, acknowledged_by="fin", note="seen")
     clock.advance(180)
@@ -198,7 +198,7 @@ def test_totals_are_exact_by_currency_and_status(finance_client: FlaskClient, da
         created = START - timedelta(days=number)
         confirm(database, f"a{number}", status=status, fiat_currency="EUR", fiat_amount=amount, created_at=created)
     confirm(database, "b", status="completed", fiat_currency="USD", fiat_amount=Decimal("1.10"), crypto_amount=tiny)
-    hear_of(database, "c", "failed")
+    make_known(database, "c", "failed")
     page = finance_client.get(TOTALS)
     words = in_words(page.text)
     assert "4 confirmed transactions , the last of them confirmed just now" in words

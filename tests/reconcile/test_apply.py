@@ -32,8 +32,8 @@ def history(database: Database) -> list[tuple[str, datetime]]:
     return [(change.status, change.updated_at) for change in shown(database, "t").history]
 
 
-def anomalies(database: Database) -> list[str]:
-    return [anomaly.kind for anomaly in shown(database, "t").discrepancies]
+def discrepancies(database: Database) -> list[str]:
+    return [discrepancy.kind for discrepancy in shown(database, "t").discrepancies]
 
 
 # Monotonic
@@ -45,14 +45,14 @@ def test_older_answer_never_overwrites_a_newer_one(database: Database, clock: Fa
     report_ = shown(database, "t")
     assert (report_.status, report_.updated_at, report_.crypto_amount) == ("processing", clock(), Decimal("1"))
     assert history(database) == [("processing", clock())]
-    assert anomalies(database) == ["stale_answer"]
+    assert discrepancies(database) == ["stale_answer"]
 
 
 def test_same_stale_answer_is_one_anomaly(database: Database, clock: FakeClock) -> None:
     report_and_answer(database, clock, confirmed(Status.PROCESSING, clock()))
     for _ in range(3):
         report_and_answer(database, clock, confirmed(Status.PENDING, clock() - timedelta(seconds=1)))
-    assert anomalies(database) == ["stale_answer"]
+    assert discrepancies(database) == ["stale_answer"]
 
 
 def test_of_two_statuses_of_one_moment_the_later_one_wins_in_either_order(database: Database, clock: FakeClock) -> None:
@@ -62,7 +62,7 @@ def test_of_two_statuses_of_one_moment_the_later_one_wins_in_either_order(databa
     report_and_answer(database, clock, confirmed(Status.PROCESSING, at))
     assert shown(database, "t").status == "completed"
     assert history(database) == [("processing", at), ("completed", at)]
-    assert anomalies(database) == ["stale_answer"]
+    assert discrepancies(database) == ["stale_answer"]
 
 
 def test_same_answer_again_is_no_second_history_line(database: Database, clock: FakeClock) -> None:
@@ -104,7 +104,7 @@ def test_impossible_step_is_applied_and_noted(database: Database, clock: FakeClo
     report_and_answer(database, clock, confirmed(Status.FAILED, at + timedelta(seconds=5)))
     assert shown(database, "t").status == "failed"
     assert history(database) == [("completed", at), ("failed", at + timedelta(seconds=5))]
-    assert sorted(anomalies(database)) == ["impossible_step", "terminal_changed"]
+    assert sorted(discrepancies(database)) == ["impossible_step", "terminal_changed"]
 
 
 def test_payment_retried_in_the_widget_goes_from_failed_to_completed(database: Database, clock: FakeClock) -> None:
@@ -116,7 +116,7 @@ def test_payment_retried_in_the_widget_goes_from_failed_to_completed(database: D
         answer(database, clock, claim(database, clock), confirmed(status, moment))
     assert history(database) == changes
     # Proof may do so; finance may have booked the failure.
-    assert anomalies(database) == ["terminal_changed", "terminal_changed"]
+    assert discrepancies(database) == ["terminal_changed", "terminal_changed"]
     assert set(deliveries(database)) == {"succeeded"}
 
 
@@ -128,11 +128,11 @@ def test_event_that_disagrees_is_noted_and_resolved_when_the_api_caught_up(
 ) -> None:
     report(database, "t", clock(), status="completed", updated_at=clock())
     answer(database, clock, claim(database, clock), confirmed(Status.PROCESSING, clock() - timedelta(seconds=2)))
-    assert anomalies(database) == ["status_mismatch"]
+    assert discrepancies(database) == ["status_mismatch"]
     updated_at = clock()
     clock.advance(10)
     answer(database, clock, claim(database, clock), confirmed(Status.COMPLETED, updated_at))
-    assert anomalies(database) == []
+    assert discrepancies(database) == []
 
 
 def test_event_without_a_moment_is_explained_when_the_api_caught_up(database: Database, clock: FakeClock) -> None:
@@ -140,31 +140,31 @@ def test_event_without_a_moment_is_explained_when_the_api_caught_up(database: Da
     answer(database, clock, claim(database, clock), confirmed(Status.PENDING, clock()))
     report(database, "t", clock(), status="completed", updated_at=None)
     answer(database, clock, claim(database, clock), confirmed(Status.PROCESSING, clock() + timedelta(seconds=1)))
-    assert anomalies(database) == ["status_mismatch"]
+    assert discrepancies(database) == ["status_mismatch"]
     clock.advance(10)
     answer(database, clock, claim(database, clock), confirmed(Status.COMPLETED, clock()))
-    assert anomalies(database) == []
+    assert discrepancies(database) == []
 
 
 def test_earlier_status_of_the_same_second_is_no_disagreement(database: Database, clock: FakeClock) -> None:
     """Proof's moments are whole seconds: two changes may share one."""
     report(database, "t", clock(), status="processing", updated_at=clock())
     answer(database, clock, claim(database, clock), confirmed(Status.COMPLETED, clock()))
-    assert anomalies(database) == []
+    assert discrepancies(database) == []
 
 
 def test_impossible_status_of_the_same_second_is_a_disagreement(database: Database, clock: FakeClock) -> None:
     report(database, "t", clock(), status="cancelled", updated_at=clock())
     answer(database, clock, claim(database, clock), confirmed(Status.COMPLETED, clock()))
-    assert anomalies(database) == ["status_mismatch"]
+    assert discrepancies(database) == ["status_mismatch"]
 
 
 def test_amounts_that_disagree_are_noted(database: Database, clock: FakeClock) -> None:
     report(database, "t", clock(), updated_at=clock(), crypto_amount=Decimal("99.5"), fiat_amount=Decimal("3"))
     answer(database, clock, claim(database, clock), confirmed(Status.COMPLETED, clock(), crypto_amount="99.50"))
-    (anomaly,) = shown(database, "t").discrepancies
-    assert anomaly.kind == "amount_mismatch"
-    assert anomaly.detail == "reported fiat_amount 3, but Proof confirms 2.50"
+    (discrepancy,) = shown(database, "t").discrepancies
+    assert discrepancy.kind == "amount_mismatch"
+    assert discrepancy.detail == "reported fiat_amount 3, but Proof confirms 2.50"
 
 
 def test_mismatch_stays_open_behind_a_flood_of_forged_events(database: Database, clock: FakeClock) -> None:
@@ -174,7 +174,7 @@ def test_mismatch_stays_open_behind_a_flood_of_forged_events(database: Database,
     _forge(database, clock, 150, at)
     report(database, "t", clock(), status="completed", updated_at=at)
     answer(database, clock, claim(database, clock), confirmed(Status.COMPLETED, at))
-    details = [anomaly.detail for anomaly in shown(database, "t").discrepancies]
+    details = [discrepancy.detail for discrepancy in shown(database, "t").discrepancies]
     assert any(detail.startswith("reported cancelled") for detail in details)
 
 
@@ -196,7 +196,7 @@ def test_id_that_proof_does_not_know_is_noted_and_fails(database: Database, cloc
     assert report_.reconciliation.state == "failed"
     assert report_.reconciliation.last_error is not None
     assert report_.reconciliation.last_error.request_id == "r-404"
-    assert (anomalies(database), deliveries(database)) == (["unknown_to_proof"], ["failed"])
+    assert (discrepancies(database), deliveries(database)) == (["unknown_to_proof"], ["failed"])
 
 
 # An API that lags behind its webhooks
@@ -216,7 +216,7 @@ def test_lag_has_an_end(database: Database, clock: FakeClock) -> None:
     clock.advance(600)
     (applied,) = answer(database, clock, claim(database, clock), confirmed(Status.FAILED, at))
     assert applied.state == "succeeded"
-    assert anomalies(database) == ["status_mismatch"]
+    assert discrepancies(database) == ["status_mismatch"]
 
 
 def test_newer_event_of_a_final_status_is_not_waited_for(database: Database, clock: FakeClock) -> None:
@@ -224,7 +224,7 @@ def test_newer_event_of_a_final_status_is_not_waited_for(database: Database, clo
     report(database, "t", clock(), status="failed", updated_at=clock())
     (applied,) = answer(database, clock, claim(database, clock), confirmed(Status.COMPLETED, at))
     assert (applied.state, applied.next_attempt_at) == ("succeeded", None)
-    assert anomalies(database) == ["status_mismatch"]
+    assert discrepancies(database) == ["status_mismatch"]
 
 
 # An event that comes during the fetch
@@ -277,7 +277,7 @@ def test_event_during_the_fetch_that_gives_up_opens_it_anew(
     assert (applied.state, applied.next_attempt_at) == ("pending", clock())
     assert row(database, "t").spent_attempts == 0
     assert "failed" not in deliveries(database)
-    assert anomalies(database) == []
+    assert discrepancies(database) == []
     answer(database, clock, claim(database, clock), confirmed(Status.COMPLETED, clock() + timedelta(seconds=1)))
     assert deliveries(database) == ["succeeded", "succeeded"]
 

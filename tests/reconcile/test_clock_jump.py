@@ -8,7 +8,7 @@ import pytest
 from sqlalchemy import insert, select, update
 
 from tests.support.clock import FakeClock
-from tests.support.rows import hear_of
+from tests.support.rows import make_known
 from tests.support.work import report, row
 from webhook_app.db.database import Database
 from webhook_app.models import Boot, Heartbeat, Reconciliation
@@ -62,8 +62,8 @@ def test_gate_moves_with_the_plans(database: Database, clock: FakeClock) -> None
 
 
 def test_what_has_no_plan_is_not_rewritten(database: Database, clock: FakeClock) -> None:
-    hear_of(database, "done", "succeeded", first_failed_at=clock())
-    hear_of(database, "failed", "failed", first_failed_at=clock())
+    make_known(database, "done", "succeeded", first_failed_at=clock())
+    make_known(database, "failed", "failed", first_failed_at=clock())
     follow_clock(database, "boot", clock(), UPTIME)
     clock.now += HOUR
     assert follow_clock(database, "boot", clock(), UPTIME) == HOUR

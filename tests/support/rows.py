@@ -85,7 +85,7 @@ def attempt(database: Database, reconciliation_id: int, finished_at: datetime, *
         )
 
 
-def hear_of(database: Database, merchant_transaction_id: str, state: str = "succeeded", **changes: Any) -> int:
+def make_known(database: Database, merchant_transaction_id: str, state: str = "succeeded", **changes: Any) -> int:
     """A reconciliation in that state, of which nothing is confirmed; its id."""
     is_done = state in ("succeeded", "failed")
     row = {"merchant_transaction_id": merchant_transaction_id, "state": state}
@@ -107,15 +107,15 @@ def confirm(
 ) -> int:
     """A reconciliation in that state and the transaction with these confirmed values; the reconciliation's id."""
     row = {"merchant_transaction_id": merchant_transaction_id, "confirmed_at": confirmed_at}
-    heard_at = min(confirmed_at, START)
-    position = hear_of(database, merchant_transaction_id, state, created_at=heard_at, reconciled_at=confirmed_at)
+    known_at = min(confirmed_at, START)
+    id = make_known(database, merchant_transaction_id, state, created_at=known_at, reconciled_at=confirmed_at)
     with database.write() as session:
         session.execute(insert(Transaction).values(TRANSACTION | row | values))
-    return position
+    return id
 
 
 def note(database: Database, merchant_transaction_id: str, kind: str, **changes: Any) -> int:
-    """An anomaly of that kind; its id."""
+    """A discrepancy of that kind; its id."""
     row = {"merchant_transaction_id": merchant_transaction_id, "kind": kind, "detail": "reported x, confirmed y"}
     with database.write() as session:
         inserted = session.execute(insert(Discrepancy).values(DISCREPANCY | row | changes).returning(Discrepancy.id))

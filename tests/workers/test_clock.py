@@ -246,4 +246,4 @@ def test_clock_notes_what_is_pending_for_too_long(services: Services, clock: Fak
     with capture_logs() as logs:
         run_once(services)
     assert {"event": "pending for too long", "new": 1, "log_level": "warning"} in logs
-    assert [anomaly.kind for anomaly in shown(services.database, "a").discrepancies] == ["pending_too_long"]
+    assert [discrepancy.kind for discrepancy in shown(services.database, "a").discrepancies] == ["pending_too_long"]
