@@ -9,6 +9,8 @@ from __future__ import annotations
 import sqlalchemy as sa
 from alembic import op
 
+from webhook_app.db.schema_changes import replace_check
+
 revision = "0008"
 down_revision = "0007"
 branch_labels = None
@@ -31,7 +33,8 @@ NEW_ACTIONS = ["end_session", "revoke_token"]
 
 
 def upgrade() -> None:
-    _allow_actions([*ACTIONS, *NEW_ACTIONS])
+    listed = ", ".join(f"'{action}'" for action in sorted([*ACTIONS, *NEW_ACTIONS]))
+    replace_check("ck_audit_log_action", "audit_log", f"action IN ({listed})")
     op.add_column("api_tokens", sa.Column("expires_at", MOMENT, nullable=True))
     op.add_column("api_tokens", sa.Column("last_used_at", MOMENT, nullable=True))
     op.create_table(
@@ -71,12 +74,7 @@ def downgrade() -> None:
     op.drop_column("api_tokens", "expires_at")
     new = sa.bindparam("actions", NEW_ACTIONS, expanding=True)
     op.execute(sa.text("DELETE FROM audit_log WHERE action IN :actions").bindparams(new))
-    _allow_actions(ACTIONS)
-
-
-def _allow_actions(actions: list[str]) -> None:
-    """Replaces the constraint on the audit log's actions. SQLite copies the table for it; no other refers to it."""
-    listed = ", ".join(f"'{action}'" for action in sorted(actions))
+    listed = ", ".join(f"'{action}'" for action in sorted(ACTIONS))
     name = op.f("ck_audit_log_action")
     with op.batch_alter_table("audit_log") as batch:
         batch.drop_constraint(name, type_="check")

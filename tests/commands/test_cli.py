@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import os
 import stat
-import subprocess
-import sys
-from collections.abc import Mapping
 from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
@@ -16,9 +13,9 @@ from click.testing import CliRunner
 from sqlalchemy import select, text
 
 from tests.support.clock import START
+from tests.support.processes import run_command
 from tests.support.sandbox import Sandbox
 from webhook_app.cli import cli
-from webhook_app.config import VARIABLES
 from webhook_app.db.database import Database
 from webhook_app.models import ApiToken
 from webhook_app.usecases.access.last_use import LastUse
@@ -26,23 +23,10 @@ from webhook_app.usecases.access.tokens import find_caller
 from webhook_app.usecases.heartbeats import beat
 
 DEAD_REDIS = "redis://127.0.0.1:1/0"
-OURS = tuple(variable.name for variable in VARIABLES)
-
-
-def run(*words: str, **variables: str) -> subprocess.CompletedProcess[str]:
-    environment: Mapping[str, str] = {name: value for name, value in os.environ.items() if name not in OURS}
-    return subprocess.run(
-        [sys.executable, "-m", "webhook_app.cli", *words],
-        env={**environment, **variables},
-        capture_output=True,
-        text=True,
-        timeout=30,
-        check=False,
-    )
 
 
 def test_wrong_variable_is_one_sentence_and_exit_2(tmp_path: Path) -> None:
-    done = run("db", "upgrade", DATABASE_URL="mysql://user:hunter2@host/db", WEBHOOK_APP_DATA_DIR=str(tmp_path))
+    done = run_command("db", "upgrade", DATABASE_URL="mysql://user:hunter2@host/db", WEBHOOK_APP_DATA_DIR=str(tmp_path))
     assert done.returncode == 2
     assert done.stdout == ""
     assert done.stderr.splitlines() == [
@@ -52,7 +36,7 @@ def test_wrong_variable_is_one_sentence_and_exit_2(tmp_path: Path) -> None:
 
 
 def test_web_without_what_it_needs_says_what_to_set(tmp_path: Path) -> None:
-    done = run("web", WEBHOOK_APP_DATA_DIR=str(tmp_path))
+    done = run_command("web", WEBHOOK_APP_DATA_DIR=str(tmp_path))
     assert done.returncode == 2
     assert done.stderr.startswith("webhook-app: ")
     assert "Traceback" not in done.stderr
@@ -62,9 +46,9 @@ def test_web_without_what_it_needs_says_what_to_set(tmp_path: Path) -> None:
 def test_upgrade_and_token_from_an_empty_folder(tmp_path: Path) -> None:
     variables = {"WEBHOOK_APP_DATA_DIR": str(tmp_path / "var"), "LOG_FORMAT": "json"}
     for _ in range(2):
-        upgraded = run("db", "upgrade", **variables)
+        upgraded = run_command("db", "upgrade", **variables)
         assert (upgraded.returncode, upgraded.stdout) == (0, "The schema is up to date.\n")
-    made = run("tokens", "create", "ledger", "--role", "finance", **variables)
+    made = run_command("tokens", "create", "ledger", "--role", "finance", **variables)
     assert made.returncode == 0
     token = made.stdout.splitlines()[-1]
     assert len(token) == 43
@@ -78,7 +62,7 @@ def test_upgrade_and_token_from_an_empty_folder(tmp_path: Path) -> None:
 
 
 def test_token_in_an_empty_database_is_one_sentence_and_exit_1(tmp_path: Path) -> None:
-    done = run("tokens", "create", "a", "--role", "finance", WEBHOOK_APP_DATA_DIR=str(tmp_path))
+    done = run_command("tokens", "create", "a", "--role", "finance", WEBHOOK_APP_DATA_DIR=str(tmp_path))
     assert done.returncode == 1
     assert done.stderr.startswith("webhook-app: the database cannot do that: ")
     assert "doctor" in done.stderr
@@ -86,7 +70,7 @@ def test_token_in_an_empty_database_is_one_sentence_and_exit_1(tmp_path: Path) -
 
 
 def test_database_out_of_reach_is_one_sentence_and_exit_1() -> None:
-    done = run("db", "upgrade", DATABASE_URL="postgresql://u:hunter2@127.0.0.1:1/d")
+    done = run_command("db", "upgrade", DATABASE_URL="postgresql://u:hunter2@127.0.0.1:1/d")
     assert done.returncode == 1
     assert "hunter2" not in done.stderr
     assert "Traceback" not in done.stderr
@@ -94,7 +78,7 @@ def test_database_out_of_reach_is_one_sentence_and_exit_1() -> None:
 
 def test_data_folder_that_cannot_be_made_is_one_sentence_and_exit_1(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    done = run("db", "upgrade", WEBHOOK_APP_DATA_DIR=str(tmp_path / "file"))
+    done = run_command("db", "upgrade", WEBHOOK_APP_DATA_DIR=str(tmp_path / "file"))
     assert done.returncode == 1
     assert "Traceback" not in done.stderr
     assert str(tmp_path / "file") in done.stderr
@@ -136,7 +120,7 @@ def test_doctor_is_content_when_all_is_well(
     database = Database(database_url)
     beat(database, "clock", datetime.now(UTC))
     database.close()
-    done = run("doctor", **_variables(database_url, redis_url, sandbox, tmp_path))
+    done = run_command("doctor", **_variables(database_url, redis_url, sandbox, tmp_path))
     assert done.returncode == 0, done.stdout + done.stderr
     lines = done.stdout.splitlines()
     assert [line for line in lines if not line.startswith("  ")] == [
@@ -150,7 +134,7 @@ def test_doctor_is_content_when_all_is_well(
 def test_doctor_says_what_is_wrong_and_what_to_do(sandbox: Sandbox, tmp_path: Path) -> None:
     url = f"sqlite:///{tmp_path / 'empty.sqlite3'}"
     variables = _variables(url, DEAD_REDIS, sandbox, tmp_path) | {"PROOF_CLIENT_TOKEN": "an-old-token"}
-    done = run("doctor", **variables)
+    done = run_command("doctor", **variables)
     assert done.returncode == 1
     told = {line.split(":")[0]: line for line in done.stdout.splitlines() if not line.startswith("  ")}
     assert "✓ sql" in told
@@ -175,7 +159,7 @@ def test_doctor_warns_of_files_that_others_can_read(
     for name in ("secret-key", "webhook-app.sqlite3-wal", "spool/incoming.spool"):
         (folder / name).write_text("x")
         (folder / name).chmod(0o640)
-    done = run("doctor", **_variables(database_url, redis_url, sandbox, tmp_path))
+    done = run_command("doctor", **_variables(database_url, redis_url, sandbox, tmp_path))
     assert done.returncode == 0, "it is a warning"
     (line,) = [line for line in done.stdout.splitlines() if line.startswith("! files")]
     for name in ("", "/secret-key", "/webhook-app.sqlite3-wal", "/spool/incoming.spool"):
@@ -186,14 +170,14 @@ def test_doctor_warns_of_files_that_others_can_read(
 def test_database_file_is_for_its_owner_alone_whoever_makes_it(tmp_path: Path) -> None:
     before = os.umask(0o022)
     try:
-        run("db", "upgrade", DATABASE_URL=f"sqlite:///{tmp_path / 'mine.sqlite3'}")
+        run_command("db", "upgrade", DATABASE_URL=f"sqlite:///{tmp_path / 'mine.sqlite3'}")
     finally:
         os.umask(before)
     assert stat.S_IMODE((tmp_path / "mine.sqlite3").stat().st_mode) == 0o600
 
 
 def test_doctor_finds_what_is_not_set(tmp_path: Path) -> None:
-    done = run("doctor", WEBHOOK_APP_DATA_DIR=str(tmp_path))
+    done = run_command("doctor", WEBHOOK_APP_DATA_DIR=str(tmp_path))
     assert done.returncode == 1
     assert "✗ configuration: REDIS_URL is not set" in done.stdout
 
@@ -205,7 +189,7 @@ def test_doctor_finds_a_clock_that_stopped(database_url: str, redis_url: str, sa
         assert session.scalars(select(ApiToken)).all() == []
         session.execute(text("SELECT 1"))
     database.close()
-    done = run("doctor", **_variables(database_url, redis_url, sandbox, tmp_path))
+    done = run_command("doctor", **_variables(database_url, redis_url, sandbox, tmp_path))
     assert done.returncode == 1
     assert "✗ clock: the clock has sent no heartbeat since 2026-04-01" in done.stdout
 

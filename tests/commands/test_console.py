@@ -14,7 +14,7 @@ from click.testing import CliRunner
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from tests.commands.test_cli import run
+from tests.support.processes import run_command
 from webhook_app.adapters.proof import ProofClient
 from webhook_app.adapters.queueing import connect_redis
 from webhook_app.cli import cli
@@ -69,7 +69,7 @@ def test_streams_that_are_closed_or_full_end_in_no_traceback(redirection: str) -
 
 
 def test_doctor_with_a_user_in_proofs_url_is_one_sentence_on_any_terminal(tmp_path: Path) -> None:
-    done = run(
+    done = run_command(
         "doctor",
         WEBHOOK_APP_DATA_DIR=str(tmp_path),
         PROOF_API_URL="http://u:hunter2@h/",

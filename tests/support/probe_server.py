@@ -34,6 +34,7 @@ class GoneError(Exception):
 
 
 def load_probe(reporter: Reporter) -> ServedApplication:
+    """The application, with what the tests look at and hold up."""
     settings = load_settings(os.environ)
     configure_logging("json", "debug", "web")
     services = open_services(settings, pool_size=DATABASE_CONNECTIONS)

@@ -12,6 +12,8 @@ from pathlib import Path
 
 import psutil
 
+from webhook_app.config import VARIABLES
+
 REPOSITORY = Path(__file__).parents[2]
 
 
@@ -87,3 +89,17 @@ class Running:
 def python(script: str, *words: object) -> tuple[str, ...]:
     """The command line that runs this script, with these words as its arguments."""
     return (sys.executable, "-I", "-c", script, *map(str, words))
+
+
+def run_command(*words: str, **variables: str) -> subprocess.CompletedProcess[str]:
+    """What `webhook-app WORDS…` has said and its exit code, with only these variables of ours."""
+    ours = {variable.name for variable in VARIABLES}
+    environment = {name: value for name, value in os.environ.items() if name not in ours}
+    return subprocess.run(
+        [sys.executable, "-m", "webhook_app.cli", *words],
+        env={**environment, **variables},
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=False,
+    )

@@ -12,6 +12,8 @@ from typing import Any
 
 @dataclass
 class RawAnswer:
+    """An answer as it came."""
+
     status: int
     headers: dict[str, str]
     body: bytes
@@ -21,6 +23,8 @@ class RawAnswer:
 
 
 class RawConnection:
+    """A connection on which a test says what it likes."""
+
     def __init__(self, connection: socket.socket) -> None:
         self.socket = connection
         self.file = connection.makefile("rb")
@@ -66,6 +70,7 @@ class RawConnection:
 
 @contextmanager
 def connected(port: int, receive_buffer: int | None = None) -> Iterator[RawConnection]:
+    """A connection to that port of this host, closed at the end."""
     with socket.socket() as connection:
         connection.settimeout(60)
         if receive_buffer:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import pickle
 import zlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,6 @@ from rq.serializers import JSONSerializer
 from rq.suspension import suspend
 
 from tests.support.failures import fail
-from tests.workers.conftest import Work
 from webhook_app.adapters.foreign_jobs import KEPT_FOR, MOST_KEPT, count_refused
 from webhook_app.adapters.rq_jobs import (
     FAILURE_TTL,
@@ -43,6 +42,7 @@ from workers.start import QUEUES, make_worker
 pytestmark = pytest.mark.parametrize("engine", ["sqlite"], indirect=True)  # nothing here is about SQL
 
 Fields = dict[str, Any]
+Work = Callable[[Services, str], None]
 
 
 class Bomb:
