@@ -8,10 +8,11 @@ from __future__ import annotations
 import threading
 import time
 import uuid
+from contextlib import suppress
 from datetime import timedelta
 from pathlib import Path
 
-from redis.exceptions import RedisError
+from redis.exceptions import RedisError, ResponseError
 from sqlalchemy.exc import SQLAlchemyError
 
 from webhook_app.adapters.queueing import MOST_DISPATCHED, MOST_SHOWN
@@ -47,7 +48,12 @@ def run_clock(services: Services, reconciler: Reconciler, stop: threading.Event)
                 log.info("the clock is back at work")
             trouble = None
         except RedisError as error:
-            trouble = _say_once(trouble, "redis is away: the clock reconciles by itself", error)
+            refuses = isinstance(error, ResponseError)
+            what = "redis refuses" if refuses else "redis is away"
+            trouble = _say_once(trouble, f"{what}: the clock reconciles by itself", error)
+            if refuses:
+                with suppress(RedisError):
+                    services.queues.remove_wrong_types()
             try:
                 work_without_redis(services, reconciler, stop)
             except SQLAlchemyError as sql_error:

@@ -17,7 +17,7 @@ from rq.utils import get_version, now
 from rq.worker.base import BaseWorker, WorkerStatus
 from rq.worker_registration import REDIS_WORKER_KEYS, WORKERS_BY_QUEUE_KEY, clean_worker_registry
 
-from webhook_app.adapters.foreign_jobs import refuse
+from webhook_app.adapters.foreign_jobs import refuse, remove_wrong_types
 from webhook_app.adapters.rq_jobs import NotOurs, OwnJob
 from webhook_app.logs import get_logger
 
@@ -70,7 +70,7 @@ class _LaneWorker(BaseWorker):
     def bootstrap(self, *arguments: Any, **options: Any) -> None:
         """Registers the worker, with what would hinder that out of the way."""
         for queue in self.queues:
-            _remove_wrong_types(queue)
+            remove_wrong_types(queue)
         super().bootstrap(*arguments, **options)
 
     def subscribe(self) -> None:
@@ -99,7 +99,7 @@ class _LaneWorker(BaseWorker):
         try:
             for queue in self.queues:
                 if queue.acquire_maintenance_lock():
-                    _remove_wrong_types(queue)
+                    remove_wrong_types(queue)
                     _remove_unreadable(queue)
                     _Started(queue=queue, job_class=OwnJob).cleanup()
                     queue.failed_job_registry.cleanup()
@@ -124,24 +124,6 @@ class _Started(StartedJobRegistry):
 
     def get_queue(self) -> OwnQueue:
         return OwnQueue(self.name, connection=self.connection, serializer=JSONSerializer)
-
-
-def _remove_wrong_types(queue: Queue) -> None:
-    """Removes what stands where RQ keeps the queue and is of another type: RQ would fail there for ever."""
-    wanted = {
-        queue.key: b"list",
-        queue.intermediate_queue_key: b"list",
-        queue.started_job_registry.key: b"zset",
-        queue.failed_job_registry.key: b"zset",
-        queue.scheduled_job_registry.key: b"zset",
-        Queue.redis_queues_keys: b"set",
-        REDIS_WORKER_KEYS: b"set",
-        WORKERS_BY_QUEUE_KEY % queue.name: b"set",
-    }
-    for key, kind in wanted.items():
-        if (found := queue.connection.type(key)) not in (kind, b"none"):
-            log.warning("redis held something else in RQ's place: removed", key=key, type=str(found))
-            queue.connection.delete(key)
 
 
 def _remove_unreadable(queue: Queue) -> None:

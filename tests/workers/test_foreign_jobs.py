@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import pickle
+import threading
 import zlib
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -21,6 +22,7 @@ from rq.serializers import JSONSerializer
 from rq.suspension import suspend
 
 from tests.support.failures import fail
+from tests.support.waiting import wait_for
 from webhook_app.adapters.foreign_jobs import KEPT_FOR, MOST_KEPT, count_refused
 from webhook_app.adapters.rq_jobs import (
     FAILURE_TTL,
@@ -32,11 +34,13 @@ from webhook_app.adapters.rq_jobs import (
     NotOurs,
     OwnJob,
 )
+from webhook_app.domain.failures import Failure
+from webhook_app.domain.waiting import Waiting
 from webhook_app.run.diagnosis import diagnose
 from webhook_app.services import Services
 from webhook_app.usecases.reconcile.claim import Lane
 from webhook_app.usecases.reconcile.reconciler import Reconciler
-from workers.clock import run_once
+from workers.clock import run_clock, run_once
 from workers.start import QUEUES, make_worker
 
 pytestmark = pytest.mark.parametrize("engine", ["sqlite"], indirect=True)  # nothing here is about SQL
@@ -290,6 +294,40 @@ def test_what_stands_in_rqs_place_is_removed_and_the_lane_works(
     redis.hset("rq:job:after", mapping=job(queue, ["after", None, [], {}]))  # type: ignore[arg-type]
     in_process(services, queue)
     assert list(refused(redis, queue)) == ["after"]
+
+
+def test_clock_clears_what_stands_in_rqs_place_and_works_on(services: Services, reconciler: Reconciler) -> None:
+    fail(services, reconciler, "really-failed")
+    redis = services.queues.redis
+    redis.set("rq:failed:retry", "x")
+    redis.set("rq:queue:reconcile", "x")
+    redis.set("webhook-app:not-ours:retry", "x")
+    redis.zadd("rq:scheduled:retry", {"reconcile-really-failed": float("inf"), "reconcile-other": float("-inf")})
+    stop = threading.Event()
+    clock = threading.Thread(target=run_clock, args=(services, reconciler, stop))
+    clock.start()
+    try:
+        wait_for(lambda: redis.type("rq:failed:retry") == b"zset", "the failed one is shown")
+    finally:
+        stop.set()
+        clock.join()
+    assert list(refused(redis, SLOW_QUEUE)) == ["reconcile-really-failed"]
+    services.queues.wake()
+    assert services.queues.fast.count == 1
+
+
+def test_note_of_a_wake_up_that_would_stay_for_ever_lapses(services: Services) -> None:
+    services.queues.redis.set("webhook-app:wake", "1")
+    services.queues.wake()
+    assert 0 < services.queues.redis.ttl("webhook-app:wake") <= 5
+
+
+def test_scheduled_for_a_moment_that_never_comes_is_no_trouble(services: Services) -> None:
+    waiting = Waiting("a", services.clock(), Failure(502, "upstream_error", "provider_error", "x", "r"))
+    services.queues.redis.zadd("rq:scheduled:retry", {"reconcile-a": float("inf")})
+    services.queues.redis.hset("rq:job:reconcile-a", mapping={"data": "x"})
+    services.queues.show_waiting([waiting])
+    assert services.queues.redis.zscore("rq:scheduled:retry", "reconcile-a") == services.clock().timestamp()
 
 
 def test_unreadable_entries_of_registries_are_tidied_away(services: Services, in_process: Work) -> None:

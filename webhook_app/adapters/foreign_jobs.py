@@ -1,5 +1,8 @@
-"""Jobs that were refused because they are not ours: what is left of each, for people to see, says why and asks for
-nothing any more. The newest hundred of each queue stay for a week."""
+"""What others put into Redis: their jobs are refused, and what stands in RQ's way is removed.
+
+What is left of a refused job, for people to see, says why and asks for nothing any more. The newest hundred of each
+queue stay for a week.
+"""
 
 from __future__ import annotations
 
@@ -16,6 +19,7 @@ from rq.job import Job, JobStatus
 from rq.registry import FailedJobRegistry
 from rq.results import Result
 from rq.serializers import JSONSerializer
+from rq.worker_registration import REDIS_WORKER_KEYS, WORKERS_BY_QUEUE_KEY
 
 from webhook_app.adapters.rq_jobs import (
     CALLS,
@@ -28,6 +32,9 @@ from webhook_app.adapters.rq_jobs import (
     was_refused,
 )
 from webhook_app.domain.text import visible_line
+from webhook_app.logs import get_logger
+
+log = get_logger()
 
 #: How many of each queue stay visible, and for how long.
 MOST_KEPT = 100
@@ -68,8 +75,8 @@ def refuse(redis: Redis, queue: str, raw_name: bytes, reason: str) -> str:
         remains.save(pipeline=pipeline)
         Result.create_failure(remains, _seconds(), told, pipeline=pipeline)
         FailedJobRegistry(queue, connection=redis).add(remains, ttl=_seconds(), exc_string=told, pipeline=pipeline)
-        pipeline.zadd(_kept_key(queue), {name: time.time()})
-        pipeline.expire(_kept_key(queue), _seconds())
+        pipeline.zadd(_refused_key(queue), {name: time.time()})
+        pipeline.expire(_refused_key(queue), _seconds())
         pipeline.execute()
     keep_newest(redis, queue)
     return name
@@ -77,7 +84,7 @@ def refuse(redis: Redis, queue: str, raw_name: bytes, reason: str) -> str:
 
 def keep_newest(redis: Redis, queue: str) -> set[str]:
     """The ids of what is left of refused jobs of this queue, after those too many and too old were removed."""
-    key = _kept_key(queue)
+    key = _refused_key(queue)
     with redis.pipeline() as pipeline:
         pipeline.zremrangebyscore(key, "-inf", time.time() - _seconds())
         pipeline.zrange(key, 0, -MOST_KEPT - 1)
@@ -97,14 +104,34 @@ def keep_newest(redis: Redis, queue: str) -> set[str]:
 def count_refused(redis: Redis) -> int:
     """How many refused jobs are visible now, `MOST_KEPT` of each queue at most. Raises RedisError."""
     since = time.time() - _seconds()
-    counts: list[Any] = [redis.zcount(_kept_key(queue), since, "+inf") for queue in CALLS]
+    counts: list[Any] = [redis.zcount(_refused_key(queue), since, "+inf") for queue in CALLS]
     return sum(min(count, MOST_KEPT) for count in counts)
+
+
+def remove_wrong_types(queue: Queue) -> None:
+    """Removes what stands where RQ, or we, keep something of the queue and is of another type. Raises RedisError."""
+    wanted = {
+        queue.key: b"list",
+        queue.intermediate_queue_key: b"list",
+        queue.started_job_registry.key: b"zset",
+        queue.failed_job_registry.key: b"zset",
+        queue.scheduled_job_registry.key: b"zset",
+        _refused_key(queue.name): b"zset",
+        Queue.redis_queues_keys: b"set",
+        REDIS_WORKER_KEYS: b"set",
+        WORKERS_BY_QUEUE_KEY % queue.name: b"set",
+    }
+    for key, kind in wanted.items():
+        if (found := queue.connection.type(key)) not in (kind, b"none"):
+            log.warning("redis held something else in RQ's place: removed", key=key, type=str(found))
+            queue.connection.delete(key)
 
 
 _FAILED = "rq:failed:"
 
 
-def _kept_key(queue: str) -> str:
+def _refused_key(queue: str) -> str:
+    """Where it is noted which of the queue's failed jobs are what is left of refused ones."""
     return f"webhook-app:not-ours:{queue}"
 
 

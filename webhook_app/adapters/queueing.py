@@ -22,7 +22,7 @@ from rq.registry import BaseRegistry, FailedJobRegistry, ScheduledJobRegistry
 from rq.results import Result
 from rq.serializers import JSONSerializer
 
-from webhook_app.adapters.foreign_jobs import keep_newest
+from webhook_app.adapters.foreign_jobs import keep_newest, remove_wrong_types
 from webhook_app.adapters.rq_jobs import (
     FAILURE_TTL,
     FAST_QUEUE,
@@ -80,7 +80,10 @@ class Queues:
         """Sees to it that a worker looks for due work soon. However many call, and for however long no worker runs,
         one job waits, before whatever others have put there: it begins by looking, so it sees whatever was committed
         before this call."""
-        if self.redis.set(_WAKE_KEY, "1", nx=True, ex=_WAKE_SECONDS) and not self._a_wake_up_waits():
+        is_first = self.redis.set(_WAKE_KEY, "1", nx=True, ex=_WAKE_SECONDS)
+        if not is_first and self.redis.ttl(_WAKE_KEY) == -1:  # not ours: it would stay for ever
+            self.redis.expire(_WAKE_KEY, _WAKE_SECONDS)
+        if is_first and not self._a_wake_up_waits():
             self.fast.enqueue(
                 RECONCILE_DUE,
                 job_id=f"{_WAKE_UP}{uuid.uuid4().hex}",
@@ -134,7 +137,7 @@ class Queues:
         for name in current.keys() - wanted.keys():
             self._discard(registry, name, JobStatus.SCHEDULED)
         for name, shown in wanted.items():
-            if int(current.get(name, 0)) != int(shown.at.timestamp()):
+            if current.get(name) != int(shown.at.timestamp()):
                 self.slow.enqueue_at(
                     shown.at,
                     RECONCILE_ONE,
@@ -162,6 +165,11 @@ class Queues:
         missing = {name for name, shown in wanted.items() if not _is_shown(current.get(name), shown)}
         for name in missing.difference(self._queued()) if missing else ():
             self._show_failed_job(registry, name, wanted[name])
+
+    def remove_wrong_types(self) -> None:
+        """Removes what others have put where RQ keeps its own, of another type: RQ would fail there for ever."""
+        for queue in (self.fast, self.slow):
+            remove_wrong_types(queue)
 
     def _queued(self) -> set[str]:
         names: Any = self.redis.lrange(self.slow.key, 0, _MOST_QUEUED)

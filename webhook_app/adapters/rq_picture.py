@@ -82,6 +82,13 @@ def see_queues(redis: Redis) -> Mapping[str, Mapping[str, int]]:
     return counts
 
 
+def count_jobs(redis: Redis, queue: str, registry: str) -> int:
+    """How many jobs a queue has in one of `REGISTRIES`. Raises RedisError."""
+    key = REGISTRIES[registry].format(queue)
+    count: Any = redis.llen(key) if registry == "queued" else redis.zcard(key)
+    return int(count)
+
+
 def see_jobs(redis: Redis, queue: str, registry: str, start: int, count: int, *, backwards: bool) -> Sequence[SeenJob]:
     """The jobs from the `start`-th on of one of `REGISTRIES`, those that are gone left out. Raises RedisError."""
     key = REGISTRIES[registry].format(queue)

@@ -12,7 +12,7 @@ from flask.typing import ResponseReturnValue
 from markupsafe import escape
 from redis import Redis
 
-from webhook_app.adapters.rq_picture import SeenJob, see_job, see_jobs, see_queues
+from webhook_app.adapters.rq_picture import SeenJob, count_jobs, see_job, see_jobs, see_queues
 from webhook_app.adapters.rq_workers import SeenWorker, see_workers
 from webhook_app.web.requests import get_services
 
@@ -62,7 +62,7 @@ def list_jobs(
     """One page of a queue's jobs in one of its registries."""
     size, number = int(per_page), int(page)
     jobs = see_jobs(_redis(), queue_name, registry_name, (number - 1) * size, size, backwards=order == "dsc")
-    total = see_queues(_redis()).get(queue_name, {}).get(registry_name, 0)
+    total = count_jobs(_redis(), queue_name, registry_name)
 
     def link(to: int) -> dict[str, str]:
         url = url_for(
