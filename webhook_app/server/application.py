@@ -13,7 +13,7 @@ from webhook_app.server.bodies import Bodies
 from webhook_app.server.bridge import Bridge
 from webhook_app.server.kinds import LANES
 from webhook_app.server.refusals import Refusals
-from webhook_app.server.sockets import end_stalled_connections
+from webhook_app.server.sockets import allow_connections, end_stalled_connections
 from webhook_app.server.watchdog import BEAT, Beat, Reporter
 from webhook_app.services import Services
 
@@ -32,11 +32,15 @@ class ServedApplication:
 
     def __init__(self, services: Services, application: Flask, reporter: Reporter) -> None:
         settings = services.settings
+        # Bodies that never come are not to hold all connections.
+        half = max(1, allow_connections(settings.http_max_connections) // 2)
         self._services = services
         self._reporter = reporter
         self.bridge = Bridge(
             application,
-            Bodies(settings.http_body_timeout, settings.http_max_bodies, settings.http_max_bodies_per_client),
+            Bodies(
+                settings.http_body_timeout, min(settings.http_max_bodies, half), settings.http_max_bodies_per_client
+            ),
             Refusals(services.rejections.note, services.clock),
             hops=settings.trusted_proxy_hops,
             ingest_budget=settings.ingest_budget,
