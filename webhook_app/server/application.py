@@ -68,14 +68,19 @@ class ServedApplication:
 
     async def _beat(self) -> None:
         settings = self._services.settings
-        self._reporter.report(Beat.ALIVE)
-        await asyncio.sleep(BEAT)  # the server listens by now
-        try:
-            end_stalled_connections(settings.port, settings.http_send_timeout)
-        except OSError as error:
-            log.error("connections whose client takes nothing are not ended", error=str(error))
+        is_limited = False
         while True:
+            is_limited = is_limited or self._end_stalled_connections()
             stuck = self.bridge.takes_no_webhooks(settings.web_silence_limit)
             self._reporter.report(Beat.STUCK if stuck else Beat.ALIVE)
             self.bridge.refusals.tell()
             await asyncio.sleep(BEAT)
+
+    def _end_stalled_connections(self) -> bool:
+        """Whether nothing is left to do for it: the server begins to listen a little later than the heart beats."""
+        settings = self._services.settings
+        try:
+            return end_stalled_connections(settings.port, settings.http_send_timeout)
+        except OSError as error:
+            log.error("connections whose client takes nothing are not ended", error=str(error))
+            return True
