@@ -204,6 +204,15 @@ def test_head_is_answered_without_a_body(probe: WebProcess) -> None:
             assert connection.answer(is_head=True).headers["content-length"] == size
 
 
+def test_health_is_told_as_the_application_tells_it(probe: WebProcess) -> None:
+    """With the headers of every answer, though it is asked only once."""
+    told = ask(probe.port, b"GET /healthz HTTP/1.1\r\n", HOST, b"\r\n")
+    cheap = ask(probe.port, b"GET /nothing HTTP/1.1\r\n", HOST, b"\r\n")
+    assert (told.status, told.json()) == (200, {"status": "alive"})
+    assert told.headers["x-request-id"] != cheap.headers["x-request-id"]
+    assert told.headers["x-content-type-options"] == cheap.headers["x-content-type-options"] == "nosniff"
+
+
 def test_file_of_ours_arrives_whole(probe: WebProcess) -> None:
     answer = ask(probe.port, b"GET /docs/swagger-ui-bundle.js HTTP/1.1\r\n", HOST, b"\r\n")
     assert len(answer.body) > 1_000_000

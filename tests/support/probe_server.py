@@ -40,7 +40,6 @@ def load_probe(reporter: Reporter) -> ServedApplication:
     services = open_services(settings, pool_size=DATABASE_CONNECTIONS)
     app = create_app(services)
     counts: Counter[str] = Counter()
-    served = ServedApplication(services, app, reporter)
     _add_holds(app, counts, settings.data_dir)
     _add_files(app, counts)
 
@@ -66,6 +65,7 @@ def load_probe(reporter: Reporter) -> ServedApplication:
             "process": os.getpid(),
         }
 
+    served = ServedApplication(services, app, reporter)
     return served
 
 

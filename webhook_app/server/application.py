@@ -13,7 +13,7 @@ from webhook_app.server.bodies import Bodies
 from webhook_app.server.bridge import Bridge
 from webhook_app.server.kinds import LANES
 from webhook_app.server.refusals import Refusals
-from webhook_app.server.sockets import end_stalled_connections
+from webhook_app.server.sockets import allow_connections, end_stalled_connections
 from webhook_app.server.watchdog import BEAT, Beat, Reporter
 from webhook_app.services import Services
 
@@ -32,11 +32,15 @@ class ServedApplication:
 
     def __init__(self, services: Services, application: Flask, reporter: Reporter) -> None:
         settings = services.settings
+        # Bodies that never come are not to hold all connections.
+        half = max(1, allow_connections(settings.http_max_connections) // 2)
         self._services = services
         self._reporter = reporter
         self.bridge = Bridge(
             application,
-            Bodies(settings.http_body_timeout, settings.http_max_bodies, settings.http_max_bodies_per_client),
+            Bodies(
+                settings.http_body_timeout, min(settings.http_max_bodies, half), settings.http_max_bodies_per_client
+            ),
             Refusals(services.rejections.note, services.clock),
             hops=settings.trusted_proxy_hops,
             ingest_budget=settings.ingest_budget,
@@ -64,14 +68,19 @@ class ServedApplication:
 
     async def _beat(self) -> None:
         settings = self._services.settings
-        self._reporter.report(Beat.ALIVE)
-        await asyncio.sleep(BEAT)  # the server listens by now
-        try:
-            end_stalled_connections(settings.port, settings.http_send_timeout)
-        except OSError as error:
-            log.error("connections whose client takes nothing are not ended", error=str(error))
+        is_limited = False
         while True:
+            is_limited = is_limited or self._end_stalled_connections()
             stuck = self.bridge.takes_no_webhooks(settings.web_silence_limit)
             self._reporter.report(Beat.STUCK if stuck else Beat.ALIVE)
             self.bridge.refusals.tell()
             await asyncio.sleep(BEAT)
+
+    def _end_stalled_connections(self) -> bool:
+        """Whether nothing is left to do for it: the server begins to listen a little later than the heart beats."""
+        settings = self._services.settings
+        try:
+            return end_stalled_connections(settings.port, settings.http_send_timeout)
+        except OSError as error:
+            log.error("connections whose client takes nothing are not ended", error=str(error))
+            return True

@@ -24,7 +24,7 @@ from webhook_app.server.memory import Memory
 from webhook_app.server.refusals import Refusals
 from webhook_app.server.responses import RequestError, Response, overload
 from webhook_app.server.streams import ClientGone, Stream
-from webhook_app.server.wsgi import call_application
+from webhook_app.server.wsgi import call_application, call_or_stream
 from webhook_app.web.receive.webhooks import BUDGET
 from webhook_app.web.requests import REQUEST_ID
 
@@ -33,7 +33,17 @@ log = get_logger()
 #: Seconds for which the answer of `/readyz` is remembered.
 READY_MEMORY = 1.0
 
-_ALIVE = b'{"status":"alive"}\n'
+#: Asks the application for its `/healthz` once, at the start.
+_HEALTH: Scope = {
+    "http_version": "1.1",
+    "method": "GET",
+    "scheme": "http",
+    "raw_path": b"/healthz",
+    "query_string": b"",
+    "client": ("127.0.0.1", "0"),
+    "server": ("127.0.0.1", "0"),
+    "headers": [(b"host", b"localhost")],
+}
 
 
 class Bridge:
@@ -56,6 +66,7 @@ class Bridge:
         self._longest_stall = longest_stall
         self._lanes = {kind: ThreadLane(kind, size.threads, size.most_waiting) for kind, size in LANES.items()}
         self._spool = ThreadLane("spool", SPOOL.threads, SPOOL.most_waiting)
+        self._alive = call_application(application, {**Head(_HEALTH).environ, "wsgi.input": io.BytesIO()})
         self._ready = Memory(READY_MEMORY)
         self._on_loop: dict[Kind, Callable[[Head], Awaitable[Response]]] = {
             Kind.HEALTH: self._tell_alive,
@@ -118,7 +129,7 @@ class Bridge:
         environ["wsgi.input"], environ["wsgi.input_terminated"] = io.BytesIO(body), True
         if head.announced != 0:
             environ["CONTENT_LENGTH"] = str(size)
-        call = partial(call_application, self._application, environ, stream)
+        call = partial(call_or_stream, self._application, environ, stream)
         if kind is Kind.WEBHOOK:
             return await self._take_webhook(environ, call)
         try:
@@ -148,7 +159,7 @@ class Bridge:
             raise overload("Too many webhooks wait, for the database and for the spool.") from None
 
     async def _tell_alive(self, _head: Head) -> Response:
-        return Response(200, [(b"content-type", b"application/json")], _ALIVE)
+        return self._alive
 
     async def _tell_ready(self, head: Head) -> Response:
         """A second's memory, so that no number of questions takes more than one thread."""
@@ -160,11 +171,8 @@ class Bridge:
             raise overload(f"The checks have not ended within {patience:g} seconds.") from None
 
     async def _ask_ready(self, environ: Environ) -> Response:
-        answer = await self._lanes[Kind.READY].run(
-            partial(call_application, self._application, environ, None), LANES[Kind.READY].patience
-        )
-        assert answer is not None, "it is no stream"
-        return answer
+        ask = partial(call_application, self._application, environ)
+        return await self._lanes[Kind.READY].run(ask, LANES[Kind.READY].patience)
 
 
 _FAULT = RequestError(

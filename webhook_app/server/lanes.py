@@ -110,7 +110,9 @@ class ThreadLane:
                 try:
                     job.result = job.work()
                 except BaseException as error:  # noqa: BLE001 - a thread's entry point: whoever waits gets it
-                    job.error = error
+                    # SystemExit would end the event loop, and no future takes a StopIteration.
+                    is_plain = isinstance(error, Exception) and not isinstance(error, StopIteration)
+                    job.error = error if is_plain else RuntimeError(f"{type(error).__name__} in a request")
             self._ended.append(job)
             del job
             if not self._is_told:  # many that end at once wake the event loop once

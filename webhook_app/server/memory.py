@@ -24,6 +24,7 @@ class Memory:
             return self._known
         if self._asking is None:
             self._asking = asyncio.create_task(self._ask(ask))
+            self._asking.add_done_callback(_note_outcome)
         return await asyncio.wait_for(asyncio.shield(self._asking), patience)
 
     async def _ask(self, ask: Callable[[], Awaitable[Response]]) -> Response:
@@ -33,3 +34,9 @@ class Memory:
             return self._known
         finally:
             self._asking = None
+
+
+def _note_outcome(asking: asyncio.Task[Answer]) -> None:
+    """Where nobody waits any longer, its error is nobody's."""
+    if not asking.cancelled():
+        asking.exception()

@@ -52,7 +52,8 @@ class RequestError(Exception):
         """As a page where a person asked for one, else as JSON."""
         is_page = "text/html" in accept and not path.startswith(PROGRAM_PATHS)
         body, media_type = (self._page(), "text/html; charset=utf-8") if is_page else (self._json(), "application/json")
-        headers = {"content-type": media_type, "cache-control": "no-store", "content-length": str(len(body))}
+        headers = {"content-type": media_type, "content-length": str(len(body))}
+        headers |= {"cache-control": "no-store", "x-content-type-options": "nosniff"}
         if self.retry_after is not None:
             headers["retry-after"] = str(self.retry_after)
         if self.closes:

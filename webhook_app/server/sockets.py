@@ -25,16 +25,20 @@ def allow_connections(wanted: int) -> int:
     return wanted if soft == resource.RLIM_INFINITY else min(wanted, max(soft - OTHER_FILES, soft // 2))
 
 
-def end_stalled_connections(port: int, seconds: float) -> None:
+def end_stalled_connections(port: int, seconds: float) -> bool:
     """From now on the kernel ends each new connection to our `port` whose client takes nothing for so long (Linux).
+    False while nobody listens there yet.
 
     The server (granian) has no time-out for writing: a client that asks and never reads would hold its slot for ever.
     """
     if sys.platform != "linux":
-        return
+        return True
+    is_found = False
     for listener in _listeners(port):
         # Connections that are accepted take it over.
         listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, int(seconds * 1000))
+        is_found = True
+    return is_found
 
 
 def _listeners(port: int) -> Iterator[socket.socket]:

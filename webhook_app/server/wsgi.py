@@ -47,8 +47,15 @@ class _Started:
         self.headers = [(name, value) for name, value in self.headers if name.lower() != b"content-length"]
 
 
-def call_application(application: WsgiApplication, environ: Environ, stream: Stream | None) -> Response | None:
-    """The whole answer; None where it went out by `stream`. What the application raises goes through."""
+def call_application(application: WsgiApplication, environ: Environ) -> Response:
+    """The whole answer. What the application raises goes through."""
+    answer = call_or_stream(application, environ, None)
+    assert answer is not None, "there is no stream"
+    return answer
+
+
+def call_or_stream(application: WsgiApplication, environ: Environ, stream: Stream | None) -> Response | None:
+    """The same; an answer without a length that goes on is sent by `stream` while it is made: None when it is out."""
     started = _Started()
     environ["wsgi.file_wrapper"] = ServedFile
     chunks = application(environ, started)
