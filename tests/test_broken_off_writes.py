@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from datetime import timedelta
 from pathlib import Path
 from typing import TypeVar
@@ -19,12 +20,13 @@ from webhook_app.domain.status import Status
 from webhook_app.models import AuditEntry, Boot, Heartbeat, Rejection
 from webhook_app.models.role import Role
 from webhook_app.usecases.access import accounts
+from webhook_app.usecases.access.sessions import Browser, Lifetime, log_in, log_out
 from webhook_app.usecases.access.tokens import create_token, find_caller
 from webhook_app.usecases.audit import Actor
 from webhook_app.usecases.finance.discrepancies import acknowledge, find_discrepancies, reopen
 from webhook_app.usecases.heartbeats import beat
 from webhook_app.usecases.receive.ingest import RequestOrigin
-from webhook_app.usecases.receive.rejections import keep_rejection
+from webhook_app.usecases.receive.rejections import RefusedRequest, Rejections
 from webhook_app.usecases.reconcile.claim import hand_back
 from webhook_app.usecases.reconcile.clock_jump import follow_clock
 from webhook_app.usecases.reconcile.overdue import note_overdue
@@ -80,12 +82,9 @@ def test_use_cases_of_receiving(database: Database, clock: FakeClock) -> None:
     assert len(events(database, "t")) == 1
     assert row(database, "t").generation == 1
     origin = RequestOrigin(clock(), None, {})
-    undone_once(
-        database,
-        lambda: keep_rejection(
-            database, origin, http_status=400, error="e", code="c", message="m", body=b"", body_size=0
-        ),
-    )
+    with closing(Rejections(database)) as rejections:
+        refused = RefusedRequest(origin, "POST", "/webhooks/proof", 400, "e", "c", "c", "m")
+        undone_once(database, lambda: [rejections.note(refused), rejections.flush()])
     undone_once(database, lambda: beat(database, "clock", clock()))
     assert counts(database, Rejection, Heartbeat) == [1, 1]
 
@@ -142,7 +141,9 @@ def test_use_cases_of_access(database: Database, clock: FakeClock) -> None:
     person = accounts.find_person_by_name(database, "ada")
     assert person is not None
     assert (person.role, person.session_version) == (Role.FINANCE, 2)
-    undone_once(database, lambda: accounts.record_log_in(database, person, None, clock()))
+    lifetime = Lifetime(DAY, DAY)
+    key = undone_once(database, lambda: log_in(database, person, Browser(None, "b"), clock(), lifetime))
+    undone_once(database, lambda: log_out(database, key))
     token = undone_once(database, lambda: create_token(database, "t", Role.SERVICE, clock()))
     assert find_caller(database, token) is not None
     assert counts(database, AuditEntry) == [4]

@@ -56,7 +56,7 @@ def _ours(data_dir: Path) -> Iterator[Path]:
     if not data_dir.is_dir():
         return
     # Where people work or live there is more than ours, and others may have to pass through.
-    if not any(place == data_dir or data_dir in place.parents for place in (Path.cwd(), Path.home())):
+    if not any(folder == data_dir or data_dir in folder.parents for folder in (Path.cwd(), Path.home())):
         yield data_dir
     for pattern in _FILES:
         yield from data_dir.glob(pattern)
