@@ -20,6 +20,7 @@ from webhook_app.domain.status import Status
 from webhook_app.models import AuditEntry, Boot, Heartbeat, Rejection
 from webhook_app.models.role import Role
 from webhook_app.usecases.access import accounts
+from webhook_app.usecases.access.last_use import LastUse
 from webhook_app.usecases.access.sessions import Browser, Lifetime, log_in, log_out
 from webhook_app.usecases.access.tokens import create_token, find_caller
 from webhook_app.usecases.audit import Actor
@@ -145,7 +146,8 @@ def test_use_cases_of_access(database: Database, clock: FakeClock) -> None:
     key = undone_once(database, lambda: log_in(database, person, Browser(None, "b"), clock(), lifetime))
     undone_once(database, lambda: log_out(database, key))
     token = undone_once(database, lambda: create_token(database, "t", Role.SERVICE, clock()))
-    assert find_caller(database, token) is not None
+    with closing(LastUse(database)) as last_use:
+        assert find_caller(database, last_use, token, clock()) is not None
     assert counts(database, AuditEntry) == [4]
 
 

@@ -36,7 +36,7 @@ class Memory:
             self._asking = None
 
 
-def _note_outcome(asking: asyncio.Task[Answer]) -> None:
+def _note_outcome(asking: asyncio.Task[Response]) -> None:
     """Where nobody waits any longer, its error is nobody's."""
     if not asking.cancelled():
         asking.exception()
