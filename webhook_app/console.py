@@ -1,4 +1,4 @@
-"""What commands say to people: on any terminal, whatever the text holds, and whoever reads it."""
+"""What commands say to people: on any terminal, whatever characters the text holds."""
 
 from __future__ import annotations
 

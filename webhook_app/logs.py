@@ -68,7 +68,7 @@ class _Handler(logging.StreamHandler[TextIO]):
 
 
 def _make_visible(_logger: object, _method: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:
-    """Control and bidirectional characters are spelled out, whoever wrote them, and a value stays on its line. What is
+    """Control and bidirectional characters are spelled out, and a value stays on its line. What is
     no text is shown by `repr`, which does the same."""
     return {
         visible_line(str(name)): (visible if name == "exception" else visible_line)(value)

@@ -39,7 +39,7 @@ def reconcile_due() -> int:
 def reconcile_one(merchant_transaction_id: str) -> str:
     """Slow lane: one attempt at one transaction. A job that showed a failed one was requeued by a person: a replay.
 
-    Returns what came of it, in words.
+    Returns the result in words.
     """
     context = worker_context()
     job = get_current_job()

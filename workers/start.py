@@ -34,7 +34,7 @@ _REGISTRATION_CHECK = 5.0
 
 
 def run_lane(redis_url: str, lane: Lane) -> None:
-    """Works until it is told to stop, or until RQ gives up on a lost Redis: whoever supervises starts it again.
+    """Works until it is told to stop, or until RQ gives up on a lost Redis: its supervisor starts it again.
 
     The fast lane runs its jobs in the worker itself, for speed; the slow lane forks for each, so that a transaction
     that kills its worker kills a child.
@@ -79,7 +79,7 @@ def _wait_for_redis(redis: Redis) -> None:
 
 def _watch_registration(redis: Redis, worker: BaseWorker) -> None:
     """Ends the worker, after its present job, when Redis has lost its registration, as after a flush: it would still
-    work, but no dashboard would show it. Whoever supervises starts a new one."""
+    work, but no dashboard would show it. Its supervisor starts a new one."""
     missed = 0
     while missed < 2:
         time.sleep(_REGISTRATION_CHECK)

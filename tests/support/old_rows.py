@@ -12,6 +12,7 @@ from webhook_app.db.database import Database
 
 
 def insert_rows(database_url: str, table: str, *rows: Mapping[str, Any]) -> None:
+    """Puts rows into a table as it is at that revision, whatever the models say."""
     with closing(Database(database_url)) as database, database.write() as session:
         reflected = Table(table, MetaData(), autoload_with=session.connection())
         for row in rows:

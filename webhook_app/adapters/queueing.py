@@ -77,7 +77,7 @@ class Queues:
         self.slow = Queue(SLOW_QUEUE, connection=redis, serializer=JSONSerializer)
 
     def wake(self) -> None:
-        """Sees to it that a worker looks for due work soon. However many call, and for however long no worker runs,
+        """Makes a worker look for due work soon. However many call, and for however long no worker runs,
         one job waits, before whatever others have put there: it begins by looking, so it sees whatever was committed
         before this call."""
         is_first = self.redis.set(_WAKE_KEY, "1", nx=True, ex=_WAKE_SECONDS)
@@ -99,7 +99,7 @@ class Queues:
         return bool(first and first.startswith(_WAKE_UP.encode()))
 
     def acknowledge_wake(self) -> None:
-        """Called before looking for work: whoever commits an event after this wakes a worker anew."""
+        """To be called before looking for work: an event that is committed after this call wakes a worker again."""
         self.redis.delete(_WAKE_KEY)
 
     def dispatch(self, merchant_transaction_ids: Iterable[str]) -> int:

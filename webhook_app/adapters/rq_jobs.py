@@ -1,4 +1,4 @@
-"""Which RQ jobs are ours. Whoever can write to Redis can write a job, so nothing of one is believed unchecked.
+"""Which RQ jobs are ours. Everybody who can write to Redis can write a job, so each part of one is checked.
 
 A job of ours is made anew from two things that its hash says and that are checked: which call it is, and whether it
 showed a failure. Whatever else RQ would take from the hash (time-outs, callbacks, webhooks, retries) is ours or none.
@@ -34,7 +34,7 @@ RECONCILE_ONE = "workers.jobs.reconcile_one"
 #: The one function that the jobs of each queue may name.
 CALLS: Mapping[str, str] = {FAST_QUEUE: RECONCILE_DUE, SLOW_QUEUE: RECONCILE_ONE}
 
-#: In a job's meta: it shows a reconciliation that failed, so whoever requeues it wants a replay.
+#: In a job's meta: it shows a reconciliation that failed, so a person who requeues it wants a replay.
 SHOWS_FAILED = "shows_failed"
 #: In the meta of what is left of a job that was refused: why.
 NOT_OURS = "not_ours"
@@ -124,7 +124,7 @@ def was_refused(fields: Mapping[str, bytes]) -> bool:
 
 
 def describe_call(fields: Mapping[str, bytes]) -> str:
-    """What the job asks for, cut short and safe to show, whoever wrote it."""
+    """What the job asks for, cut short and safe to show."""
     try:
         return _shown(_unpacked(fields.get("data", b"")).decode())
     except NotOurs as problem:

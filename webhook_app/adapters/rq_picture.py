@@ -1,4 +1,5 @@
-"""What RQ holds, read for people to see. Whoever wrote it, nothing of it is run, and nothing breaks what shows it.
+"""What RQ holds, read for people to see. Anybody may have written it: nothing of it is run, and nothing in it can break
+a page.
 
 Ids and names of queues that come from here are made of RQ's own characters: rq-dashboard writes them into its pages as
 HTML. Other texts are safe to show, not safe as HTML.

@@ -1,4 +1,4 @@
-"""Which workers RQ knows. Whoever wrote it: what cannot be read is left out."""
+"""Which workers RQ knows. Anybody may have written it, so what cannot be read is left out."""
 
 from __future__ import annotations
 

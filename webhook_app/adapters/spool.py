@@ -102,7 +102,7 @@ class Spool:
                 _write_line(file, os.fstat(file).st_size, _to_line(text))
 
     def _take_turn(self) -> bool:
-        """Sees to it that the draining file holds something, taking the incoming one if need be."""
+        """Fills the draining file from the incoming one where it is empty; whether it then holds something."""
         if self._draining.exists():
             return True  # left by a process that died while it drained
         if not _size(self._incoming):

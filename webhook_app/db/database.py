@@ -1,4 +1,4 @@
-"""Engine and sessions. Whoever opens a transaction commits it by leaving the `with` block.
+"""Engine and sessions. The code that opens a transaction commits it by leaving the `with` block.
 
 On PostgreSQL nothing is kept in the session of the server, so that a pooler may give each transaction another one: what
 holds for a transaction is sent with its BEGIN, in the same message.

@@ -17,7 +17,7 @@ from webhook_app.logs import get_logger
 
 log = get_logger()
 
-#: Any number, the same for every run and release: PostgreSQL's advisory lock of whoever migrates.
+#: Any number, the same for every run and release: PostgreSQL's advisory lock, which the process that migrates holds.
 _LOCK = 0x57454248
 #: Seconds between two looks at who stands in the way.
 _LOOK_EVERY = 0.1

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 import sqlalchemy as sa
 from alembic import op
 
-#: Seconds that a migration waits for a lock. Whoever asks for the table meanwhile waits as long behind it, so this is
+#: Seconds that a migration waits for a lock. Statements that ask for the table meanwhile wait behind it, so this is
 #: less than the time that a webhook may take (`INGEST_BUDGET`).
 LOCK_TIMEOUT = 1.0
 #: Building an index stops nobody, but waits for every transaction that is older than it; seconds.

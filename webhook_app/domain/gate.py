@@ -1,6 +1,6 @@
 """The gate before Proof, shared by all workers: circuit breaker, rate limit and concurrency limit in one value.
 
-Pure: each function takes the gate as it is stored and returns it as it is to be stored. Whoever calls them holds the
+Pure: each function takes the gate as it is stored and returns it as it is to be stored. The caller holds the
 stored gate locked, so at most one worker probes and the limits hold across every process.
 """
 

@@ -54,7 +54,7 @@ class Transaction(ConfirmedValues, Base):
 class TransactionVersion(ConfirmedValues, Base):
     """What was confirmed of a transaction from `recorded_at` until `superseded_at`, None for what still is.
 
-    Triggers on `transactions` write these rows (migration 0005), so that whoever changes a transaction, by whatever
+    Triggers on `transactions` write these rows (migration 0005), so that each change of a transaction, by whatever
     way, leaves its former version behind.
     """
 

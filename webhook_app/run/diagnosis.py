@@ -49,7 +49,7 @@ def diagnose(settings: Settings, environ: Mapping[str, str]) -> list[Finding]:
 
 
 def _look_at_files(data_dir: Path) -> Finding:
-    """A warning: whoever shares a folder on purpose is well too."""
+    """A warning and no error: somebody may share the folder on purpose."""
     found = [str(path) for path in open_to_others(data_dir)]
     if not found:
         return Finding("✓ files")

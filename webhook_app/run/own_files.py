@@ -1,4 +1,4 @@
-"""The files of the data folder, which hold payments and secrets: for their owner alone, whoever has left them open."""
+"""The files of the data folder, which hold payments and secrets: for their owner alone, also those of an older release."""
 
 from __future__ import annotations
 

@@ -205,7 +205,7 @@ def _children(plan: _Plan) -> list[Child]:
 
 
 def _api_token(plan: _Plan, supervisor: Supervisor) -> str:
-    """Sees to it that a token is kept that this database knows; the token where it is a new one, else empty."""
+    """Keeps a token that this database knows; returns it where it is a new one, else an empty text."""
     if plan.token_path.exists():
         kept = keep(plan.token_path, str)
         answer = _get(plan.web_host, plan.settings.port, "/api/v1/transactions?limit=1", kept) if kept else None

@@ -37,7 +37,7 @@ class Behaviour:
     traffic: float = 0.0
     """Lifecycles per minute, on the wall clock, that start by themselves."""
     session_outcome: Ending = Ending.ANY
-    """What becomes of a session that the API opened."""
+    """How a session that the API opened goes on."""
     repeated: float = 0.0
     """Fraction of webhooks that are sent two or three times."""
     delayed: float = 0.0

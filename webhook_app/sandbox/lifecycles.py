@@ -15,7 +15,7 @@ from webhook_app.sandbox.scheduler import Scheduler
 
 
 class Ending(StrEnum):
-    """What becomes of a payment."""
+    """How a payment ends."""
 
     ANY = "any"
     """One of the four below, as it happens with people."""

@@ -142,7 +142,7 @@ class World:
         return transaction
 
     def open_session(self, purchase: Purchase, ending: Ending, origin: str) -> Transaction:
-        """A pending transaction, its webhook, and what becomes of it."""
+        """A pending transaction, its webhook, and the statuses that follow."""
         first = Change(Status.PENDING, utc_now(), None)
         transaction = self._add(purchase, purchase.quote(), first, origin)
         self.webhooks.announce(transaction)

@@ -43,7 +43,7 @@ LANES: Mapping[Kind, LaneSize] = {
     Kind.READY: LaneSize(threads=1, most_waiting=1, patience=5, connections=1),
     Kind.LOG_IN: LaneSize(threads=2, most_waiting=20, patience=3, connections=2),
     Kind.COSTLY: LaneSize(threads=3, most_waiting=20, patience=10, connections=3),
-    # Two files are made at once; the other threads say so to whoever wants a third.
+    # Two files are made at once. The other threads refuse a third one in words.
     Kind.FILE: LaneSize(threads=4, most_waiting=20, patience=5, connections=4),
     Kind.CHEAP: LaneSize(threads=8, most_waiting=100, patience=5, connections=8),
 }

@@ -31,7 +31,7 @@ class _Job(Generic[Result]):
         self._chance = [None]
 
     def claim(self) -> bool:
-        """True for whoever comes first: the thread that begins it, or the event loop that gives it up."""
+        """True for the first caller: the thread that begins it, or the event loop that gives it up."""
         try:
             self._chance.pop()
         except IndexError:
@@ -109,7 +109,7 @@ class ThreadLane:
             if job.claim():
                 try:
                     job.result = job.work()
-                except BaseException as error:  # noqa: BLE001 - a thread's entry point: whoever waits gets it
+                except BaseException as error:  # noqa: BLE001 - a thread's entry point: the caller that waits gets it
                     # SystemExit would end the event loop, and no future takes a StopIteration.
                     is_plain = isinstance(error, Exception) and not isinstance(error, StopIteration)
                     job.error = error if is_plain else RuntimeError(f"{type(error).__name__} in a request")

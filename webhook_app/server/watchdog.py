@@ -76,7 +76,7 @@ class Watchdog:
         threading.Thread(target=self._watch, name="watchdog", daemon=True).start()
 
     def look(self, seconds: float) -> None:
-        """Reads what was reported in the last `seconds`, and kills whom nothing was heard of for too long."""
+        """Reads the reports of the last `seconds`, and kills each process that has reported nothing for too long."""
         beats = self._read()
         for pid, beat in beats.items():
             seen = self._seen.setdefault(pid, _Seen())

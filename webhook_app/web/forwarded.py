@@ -1,7 +1,7 @@
 """What our proxies say of a request: its sender, scheme, host and prefix, from their `X-Forwarded-…` headers.
 
 WSGI middleware. A value is believed only as far as TRUSTED_PROXY_HOPS reaches; what cannot be read is not guessed at,
-but kept as a sentence for whoever has to refuse the request.
+but kept as a sentence for the code that has to refuse the request.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ WsgiApplication = Callable[[dict[str, Any], Any], Iterable[bytes]]
 _KEY = "webhook_app.forwarded"
 #: A path that stands before all of ours: segments of plain characters, none of them `.` or `..`.
 _PREFIX = re.compile(r"(?:/(?!\.{1,2}(?:/|$))[A-Za-z0-9._~-]+)+")
-#: Characters of a header that are shown to whoever has to mend it.
+#: Characters of a header that are shown to the person who has to correct it.
 _MOST_SHOWN = 64
 
 

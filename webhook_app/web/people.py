@@ -115,14 +115,14 @@ def session_lifetime() -> Lifetime:
 
 
 def start_session(person: Person) -> None:
-    """The session of whoever has just logged in, with nothing of the one before."""
+    """The session of a person who has just logged in, with nothing of the one before."""
     services = get_services()
     key = log_in(services.database, person, this_browser(), services.clock(), session_lifetime())
     _keep(person, key)
 
 
 def renew_session(person: Person) -> None:
-    """A new session for whoever has ended all of hers by changing her account."""
+    """A new session for a person who ended all of hers by changing her account."""
     services = get_services()
     _keep(person, begin_session(services.database, person, this_browser(), services.clock()))
 

@@ -31,7 +31,7 @@ def xlsx_pieces(columns: Sequence[Column], rows: Iterable[Sequence[object]], she
     Amounts are text, right-aligned: a spreadsheet rounds a number to 15 digits. Timestamps are ISO 8601 text, which
     keeps the microseconds and the time zone; only counts are numbers. Texts are inline strings with the format
     Text, which no spreadsheet evaluates, not even after an edit, and so they are as they were, without CSV's
-    apostrophe; whoever saves the workbook as CSV does it unprotected. Characters that XML 1.0 has no way to hold
+    apostrophe. A person who saves the workbook as CSV does so unprotected. Characters that XML 1.0 has no way to hold
     become U+FFFD, and a text longer than a cell is cut and ends in `…`.
     """
     target = _Target()

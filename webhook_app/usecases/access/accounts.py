@@ -119,7 +119,7 @@ def set_password(database: Database, name: str, password: str, actor: Actor, now
 
 
 def change_own_password(database: Database, person: Person, current: str, new: str, now: datetime) -> Person:
-    """Ends the account's sessions; whoever changed it goes on as the person returned. Raises Refused."""
+    """Ends the account's sessions. The person who changed it goes on as the person returned. Raises Refused."""
     with database.read() as session:
         account = session.get(Account, person.id)
     if not matches(current, account.password_hash if account else None):

@@ -40,7 +40,7 @@ class LastUse:
     def __init__(self, database: Database) -> None:
         self._database = database
         self._waiting: dict[tuple[Used, int], _Note] = {}
-        #: What was written: whoever has read the row before that asks here afterwards.
+        #: What was written. A request that read the row before that looks here afterwards.
         self._written: dict[tuple[Used, int], _Note] = {}
         self._guard = threading.Lock()
         self._writer = BackgroundWriter("last use", self._write)

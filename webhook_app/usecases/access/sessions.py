@@ -75,7 +75,7 @@ def log_in(database: Database, person: Person, browser: Browser, now: datetime, 
 
 
 def begin_session(database: Database, person: Person, browser: Browser, now: datetime) -> str:
-    """The same for whoever has just shown that she is this person, and only goes on under a new key."""
+    """The same for a person who has just proved who she is and goes on under a new key. It is no log-in."""
     return database.run(lambda session: _begin(session, person, browser, now))
 
 

@@ -1,4 +1,4 @@
-"""Rejections: what was refused under `/webhooks/`, for whoever asks "did Proof call us at all?"
+"""Rejections: what was refused under `/webhooks/`. They answer the question "did Proof call us at all?"
 
 They are gathered in memory and written by a thread of their own, together, so that a flood of them costs webhooks
 nothing: no request waits for it, and neither memory nor the database takes more than a bounded part.

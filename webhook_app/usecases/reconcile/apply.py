@@ -34,7 +34,7 @@ from webhook_app.usecases.reconcile.stored_gate import lock_gate, read_gate, sto
 
 @dataclass(frozen=True)
 class Applied:
-    """What became of one reconciliation, for the log."""
+    """The result of applying one answer, for the log."""
 
     merchant_transaction_id: str
     state: State

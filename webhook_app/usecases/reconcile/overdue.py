@@ -49,7 +49,7 @@ def note_overdue(database: Database, now: datetime, after: timedelta) -> int:
 
 
 def _note(session: Session, ids: Sequence[str], before: datetime, now: datetime) -> int:
-    # Whoever confirms one of them holds its reconciliation: what is noted is what is so once that is ours.
+    # A worker that confirms one of them holds its reconciliation locked. With that lock, what is read here stays true.
     lock(session, Reconciliation.merchant_transaction_id.in_(ids))
     found = [*_find_under_way(session, before, ids), *_find_unconfirmed(session, before, ids)]
     for merchant_transaction_id, status, since in found:

@@ -1,6 +1,6 @@
 """Settling: how events, seen as deliveries, move on with their reconciliations; in sets, like these.
 
-Whoever moves the events of a transaction holds its reconciliation locked. An event that has the value is not rewritten.
+The caller holds the reconciliation of these events locked. An event that already has the value is not rewritten.
 """
 
 from __future__ import annotations

@@ -20,12 +20,12 @@ class KindWords:
 KINDS: Mapping[str, KindWords] = {
     DiscrepancyKind.STATUS_MISMATCH: KindWords(
         "Reported status differs",
-        "A webhook told another status than Proof's API confirms, and no later change explains it.",
+        "A webhook reported another status than Proof's API confirms, and no later change explains it.",
         "Book what is confirmed. If it stays for more than an hour, ask Proof's support which one is right.",
     ),
     DiscrepancyKind.AMOUNT_MISMATCH: KindWords(
         "Reported amount differs",
-        "A webhook told another amount than Proof's API confirms for the same time.",
+        "A webhook reported another amount than Proof's API confirms for the same time.",
         "Book what is confirmed. Ask Proof's support why they differ, then acknowledge with their answer.",
     ),
     DiscrepancyKind.IMPOSSIBLE_STEP: KindWords(

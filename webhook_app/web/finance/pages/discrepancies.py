@@ -137,7 +137,7 @@ def _find(discrepancy_id: int) -> DiscrepancyReport:
 def _render(discrepancy: DiscrepancyReport, typed: str = "", problem: str = "") -> str:
     """The page of one; with what was typed into its form, and why that was refused."""
     back = local_path(request.form["back"]) if "back" in request.form else url_for("discrepancy_pages.show_all")
-    # Whoever was refused because somebody else was faster has no form any more, but keeps what he typed.
+    # A person who was refused because somebody else was faster keeps what she typed, though the form is gone.
     form_is = {DiscrepancyState.OPEN: "note", DiscrepancyState.ACKNOWLEDGED: "reason"}.get(discrepancy.state)
     return render_template(
         "finance/discrepancy.html",

@@ -48,7 +48,7 @@ _FORMATS = {
 @transaction_pages_blueprint.get("/transactions")
 @roles_required(Role.FINANCE)
 def show_all() -> tuple[str, int]:
-    """The list, newest first, filtered; a filter that makes no sense is told of above an empty list."""
+    """The list, newest first, filtered; what is wrong with a filter stands above an empty list."""
     form = read_filter(request.args)
     after, lost = read_after(_LISTING, form.wanted, request.args.get("cursor")) if not form.problems else (None, None)
     is_wrong = bool(form.problems or lost)

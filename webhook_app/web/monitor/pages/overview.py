@@ -1,4 +1,4 @@
-"""`/`: is everything well? For whoever is logged in; programs get the index of the service."""
+"""`/`: is everything well? For people who are logged in; programs get the index of the service."""
 
 from __future__ import annotations
 

@@ -32,7 +32,7 @@ _LISTING = "delivery-pages"
 @delivery_pages_blueprint.get("/deliveries")
 @roles_required(Role.ADMIN)
 def show_all() -> tuple[str, int]:
-    """The list, newest first, filtered; a filter that makes no sense is told of above an empty list."""
+    """The list, newest first, filtered; what is wrong with a filter stands above an empty list."""
     form = read_filter(request.args)
     after, lost = read_after(_LISTING, request.args.get("cursor"))
     is_wrong = bool(form.problems or lost)

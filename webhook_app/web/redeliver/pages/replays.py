@@ -111,7 +111,7 @@ def show_all() -> tuple[str, int]:
 @replays_blueprint.get("/replays/<int:replay_id>")
 @roles_required(Role.ADMIN)
 def show(replay_id: int) -> tuple[str, int]:
-    """How it stands, and what came of each item. It refreshes itself until all is settled."""
+    """Its state and the result of each item. The page refreshes itself until all is settled."""
     progress = _find(replay_id)
     listing = f"replay-{replay_id}-items"
     after, problem = read_after(listing, request.args.get("cursor"))
