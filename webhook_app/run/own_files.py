@@ -1,4 +1,4 @@
-"""The files of the data folder, which hold payments and secrets: for their owner alone, also those of an older release."""
+"""The files of the data folder, which hold payments and secrets: for their owner alone, those of older releases too."""
 
 from __future__ import annotations
 

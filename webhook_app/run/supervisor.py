@@ -167,7 +167,7 @@ class Supervisor:
             self.run_once(1.0)
 
     def run_once(self, longest: float) -> None:
-        """Looks after every child once, then waits `longest` s at most: for a signal, a death, a restart that is due."""
+        """Looks after each child once, then waits `longest` s at most: for a signal, a death, a restart that is due."""
         if self._guardian.ensure_alive(slot.process.pid for slot in self._slots if slot.process):
             log.warning("guardian restarted")
         for slot in self._slots:
