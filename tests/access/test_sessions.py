@@ -41,7 +41,10 @@ def count(database: Database, table: type[LogInSession] | type[AccountNetwork]) 
 
 
 def lives(services: Services, key: str) -> bool:
-    found = sessions.find_session(services.database, services.last_use, key, "a browser", services.clock(), LIFETIME)
+    now = services.clock()
+    found = sessions.find_session(services.database, services.last_use, key, "a browser", now, LIFETIME)
+    if found is not None:
+        sessions.note_use(services.last_use, found[1], now, LIFETIME)
     return found is not None
 
 

@@ -8,7 +8,7 @@ from datetime import timedelta
 from functools import wraps
 from typing import Any, TypeVar
 
-from flask import Flask, g, redirect, request, session, url_for
+from flask import Flask, current_app, g, redirect, request, session, url_for
 from flask.sessions import SecureCookieSessionInterface
 from flask_login import LoginManager, UserMixin, current_user, login_user, logout_user
 from werkzeug.wrappers import Response
@@ -24,6 +24,7 @@ from webhook_app.usecases.access.sessions import (
     find_session,
     log_in,
     log_out,
+    note_use,
 )
 from webhook_app.usecases.audit import Actor
 from webhook_app.web.errors import DATABASE_UNAVAILABLE, ApiError
@@ -31,6 +32,7 @@ from webhook_app.web.forwarded import get_forwarded
 from webhook_app.web.local_path import local_path
 from webhook_app.web.requests import get_services
 
+_LOOKS_ON = "_looks_on"
 View = TypeVar("View", bound=Callable[..., Any])
 
 #: What a proxy says so that we know it is ours.
@@ -140,6 +142,12 @@ def _keep(person: Person, key: str) -> None:
     login_user(_LoggedIn(person, key))
 
 
+def looks_on(view: View) -> View:
+    """Marks a view that an open page asks for by itself: to look on is not to use, and keeps no session alive."""
+    setattr(view, _LOOKS_ON, True)
+    return view
+
+
 def roles_required(*roles: Role) -> Callable[[View], View]:
     """Guards a page: who is not logged in goes to the log-in and comes back; admins may do everything, others need one
     of these roles (403). Without roles it is enough to be logged in."""
@@ -181,8 +189,14 @@ def to_log_in() -> Response:
 def _load_from_session(key: str) -> _LoggedIn | None:
     services = get_services()
     user_agent = request.headers.get("User-Agent", "")
-    found = find_session(services.database, services.last_use, key, user_agent, services.clock(), session_lifetime())
-    return _LoggedIn(found[0], key, found[1]) if found else None
+    now, lifetime = services.clock(), session_lifetime()
+    found = find_session(services.database, services.last_use, key, user_agent, now, lifetime)
+    if found is None:
+        return None
+    person, open_session = found
+    if not getattr(current_app.view_functions.get(request.endpoint or ""), _LOOKS_ON, False):
+        note_use(services.last_use, open_session, now, lifetime)
+    return _LoggedIn(person, key, open_session)
 
 
 def _load_from_proxy(_request: Any) -> _LoggedIn | None:

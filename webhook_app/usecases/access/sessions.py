@@ -82,8 +82,8 @@ def begin_session(database: Database, person: Person, browser: Browser, now: dat
 def find_session(
     database: Database, last_use: LastUse, key: str, user_agent: str, now: datetime, lifetime: Lifetime
 ) -> tuple[Person, OpenSession] | None:
-    """Whose session this key opens, and notes that it is in use. None when it has ended, its account was changed or
-    disabled since, or the browser is another one."""
+    """Whose session this key opens; None when it has ended, its account was changed or disabled since, or the browser
+    is another one."""
     query = select(LogInSession, Account).join(Account, Account.id == LogInSession.account_id)
     with database.read() as session:
         found = session.execute(query.where(LogInSession.key_sha256 == _digest(key))).one_or_none()
@@ -96,8 +96,12 @@ def find_session(
     seen_at = last_use.latest(Used.SESSION, row.id, row.seen_at)
     if now - (seen_at or row.seen_at) >= lifetime.idle:
         return None
-    last_use.note(Used.SESSION, row.id, row.seen_at, now, min(EVERY, lifetime.idle / 4))
     return Person(account.id, account.name, Role(account.role), account.session_version), _report(row)
+
+
+def note_use(last_use: LastUse, used: OpenSession, now: datetime, lifetime: Lifetime) -> None:
+    """Its person has asked for something. Returns at once."""
+    last_use.note(Used.SESSION, used.id, used.seen_at, now, min(EVERY, lifetime.idle / 4))
 
 
 def list_sessions(database: Database, person: Person, now: datetime, lifetime: Lifetime) -> Sequence[OpenSession]:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 from urllib.parse import urlencode
 
-from flask import Blueprint, make_response, render_template, session
+from flask import Blueprint, make_response, render_template
 from markupsafe import Markup, escape
 from werkzeug.wrappers import Response
 
@@ -21,7 +21,7 @@ from webhook_app.web.monitor.index import service_index
 from webhook_app.web.monitor.overview.parts import check_parts, check_parts_without_sql
 from webhook_app.web.monitor.overview.plots import list_numbers, plot_failures, plot_flow
 from webhook_app.web.monitor.overview.verdict import judge, judge_without_sql
-from webhook_app.web.people import current_person, refuse_others
+from webhook_app.web.people import current_person, looks_on, refuse_others
 from webhook_app.web.requests import get_services
 
 log = get_logger()
@@ -47,12 +47,10 @@ def show() -> Response:
 
 
 @overview_blueprint.get("/overview/part")
+@looks_on
 def show_part() -> Response:
     """What the page fetches to refresh itself."""
-    answer = _answer("monitor/overview_part.html")
-    # To look on is not to use: a page that was left open must not keep its session alive.
-    session.modified = False
-    return answer
+    return _answer("monitor/overview_part.html")
 
 
 def _answer(template: str) -> Response:
