@@ -87,6 +87,7 @@ def test_session_elsewhere_is_seen_and_ended(
     elsewhere.get_by_label("Password").fill(PASSWORD)
     elsewhere.get_by_role("button", name="Log in").click()
     elsewhere.get_by_role("button", name="Log out").wait_for()
+    page.goto("/")
     page.get_by_role("link", name="ada").click()
     assert_accessible()
     page.get_by_role("button", name="End the session of Safari on iPhone from 127.0.0.1").click()
@@ -103,6 +104,7 @@ def test_token_is_revoked_by_keyboard_alone(
     for name in ("ledger", "warehouse export"):
         create_token(database, name, Role.FINANCE, clock())
     log_in_as("ada", Role.ADMIN)
+    page.goto("/")
     page.get_by_role("link", name="Tokens").click()
     assert_accessible()
     page.get_by_role("row", name="ledger").locator("summary").focus()

@@ -98,7 +98,11 @@ def test_existing_account_is_left_alone_with_if_missing(run: Run, database: Data
 def test_token_is_alone_on_the_last_line_and_audited(run: Run, database: Database) -> None:
     (token,) = run("tokens", "create", "reports", "--role", "finance").stdout.splitlines()
     (entry,) = list_entries(database, ANY, 10).items
-    assert (entry.action, entry.subject, entry.details) == ("create_token", "reports", {"role": "finance"})
+    assert (entry.action, entry.subject, entry.details) == (
+        "create_token",
+        "reports",
+        {"role": "finance", "expires": None},
+    )
     assert token not in str(entry.details)
 
 

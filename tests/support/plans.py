@@ -25,6 +25,8 @@ def explained(database: Database) -> Iterator[list[Explained]]:
     found: list[Explained] = []
 
     def explain(connection: Any, _cursor: Any, statement: str, parameters: Any, *_: Any) -> None:
+        if statement.startswith("BEGIN"):
+            return  # what a transaction is begun with has no plan
         cursor = connection.connection.cursor()
         cursor.execute(f"{'EXPLAIN QUERY PLAN' if database.is_sqlite else 'EXPLAIN'} {statement}", parameters)
         found.append(Explained(statement, "\n".join(str(line[-1]) for line in cursor.fetchall())))

@@ -50,7 +50,7 @@ def register_throttle(app: Flask, redis_url: str) -> None:
     app.extensions[_EXTENSION] = _Counter(redis_url)
 
 
-class Attempt:
+class PasswordAttempt:
     """One password to be checked."""
 
     def __init__(self, counter: _Counter, name: str, network: str) -> None:
@@ -74,11 +74,11 @@ class Attempt:
 
 
 @contextmanager
-def throttled(account_name: str) -> Iterator[Attempt]:
+def throttled(account_name: str) -> Iterator[PasswordAttempt]:
     """Around the check of a password. Raises ApiError 429 for too many attempts, 503 when too many come at once."""
     name = normal_name(account_name)[:LONGEST_NAME]
     network = this_browser().network
-    attempt = Attempt(current_app.extensions[_EXTENSION], name, network)
+    attempt = PasswordAttempt(current_app.extensions[_EXTENSION], name, network)
     attempt.count(is_known_network(get_services().database, name, network))
     if not _turns.acquire(timeout=PATIENCE):
         raise ApiError(
