@@ -17,6 +17,7 @@ import pytest
 from sqlalchemy import func, select, update
 
 from tests.support.clock import FakeClock
+from tests.support.event_loops import run_coroutine
 from tests.support.events import webhook
 from tests.support.processes import is_gone, started
 from tests.support.servers import PostgresServer
@@ -67,7 +68,7 @@ def test_spool_of_a_process_that_died_is_drained_before_any_new_event(
     spool_one(tmp_path)
     for name, value in environment(tmp_path, database_url).items():
         monkeypatch.setenv(name, value)
-    asyncio.run(serve_until(lambda: count_events(database) == 1))
+    run_coroutine(serve_until(lambda: count_events(database) == 1))
 
 
 async def serve_until(condition: Callable[[], bool]) -> None:

@@ -6,6 +6,7 @@ import asyncio
 
 import pytest
 
+from tests.support.event_loops import run_coroutine
 from webhook_app.server import bodies
 from webhook_app.server.asgi import Message
 from webhook_app.server.bodies import Bodies, BodyTooLarge
@@ -58,7 +59,7 @@ def test_one_too_many_displaces_the_oldest_of_all() -> None:
         assert [await each.ends() for each in (second, third, fourth)] == [b"."] * 3
         assert len(under_way) == 0
 
-    asyncio.run(run())
+    run_coroutine(run())
 
 
 def test_one_too_many_of_a_client_displaces_its_own_oldest() -> None:
@@ -73,7 +74,7 @@ def test_one_too_many_of_a_client_displaces_its_own_oldest() -> None:
         assert not await third.was_displaced()
         assert not await fourth.was_displaced()
 
-    asyncio.run(run())
+    run_coroutine(run())
 
 
 def test_too_much_at_once_displaces_the_oldest(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -91,7 +92,7 @@ def test_too_much_at_once_displaces_the_oldest(monkeypatch: pytest.MonkeyPatch) 
         await third.sends(b"x" * 998)
         assert not await third.was_displaced(), "what has ended counts no more"
 
-    asyncio.run(run())
+    run_coroutine(run())
 
 
 def test_body_beyond_its_limit_is_read_for_a_while_and_then_broken_off() -> None:
@@ -107,7 +108,7 @@ def test_body_beyond_its_limit_is_read_for_a_while_and_then_broken_off() -> None
         await far.sends(b"x" * 1_000_000)
         assert isinstance(far.read.exception(), BodyTooLarge), "its end is not waited for"
 
-    asyncio.run(run())
+    run_coroutine(run())
 
 
 def test_body_that_is_late_is_a_timeout() -> None:
@@ -118,4 +119,4 @@ def test_body_that_is_late_is_a_timeout() -> None:
             await late.read
         assert (refused.value.status, refused.value.code, refused.value.closes) == (408, "timeout", True)
 
-    asyncio.run(run())
+    run_coroutine(run())

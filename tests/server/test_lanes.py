@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 from flask import Flask
 
+from tests.support.event_loops import run_coroutine
 from tests.support.events import webhook
 from tests.support.raw_http import RawAnswer, RawConnection, ask, connected
 from tests.support.waiting import wait_for
@@ -212,7 +213,7 @@ def test_lane_returns_what_the_work_returns_and_raises() -> None:
             await lane.run(lambda: 1 // 0, patience=5)
         assert await lane.run(threading.current_thread, patience=5) is not threading.current_thread()
 
-    asyncio.run(run())
+    run_coroutine(run())
 
 
 def test_work_that_was_given_up_is_never_done() -> None:
@@ -237,7 +238,7 @@ def test_work_that_was_given_up_is_never_done() -> None:
         assert done == ["second", "third"]
         assert await lane.run(lambda: "all places are free again", patience=5)
 
-    asyncio.run(run())
+    run_coroutine(run())
 
 
 def test_lane_stands_still_when_all_its_threads_do() -> None:
@@ -255,4 +256,4 @@ def test_lane_stands_still_when_all_its_threads_do() -> None:
         await asyncio.gather(*tasks)
         assert not lane.stands_still(0)
 
-    asyncio.run(run())
+    run_coroutine(run())
