@@ -105,11 +105,11 @@ def test_read_only_standby_costs_no_spooled_event(postgres: PostgresServer, stan
     try:
         with pytest.raises(Exception, match="read-only"):
             services.intake._resume()
-        assert services.spool.depth().records == 1
+        assert services.spool.depth().lines == 1
         set_read_only(postgres, standby, False)
         services.intake.start()
         wait_for(lambda: count_events(services.database) == 1, "the spooled event is in SQL")
-        assert not (tmp_path / "spool" / "refused.spool").exists()
+        assert services.spool.depth().set_aside == 0
     finally:
         services.close()
 
