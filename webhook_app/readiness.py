@@ -47,7 +47,7 @@ def _check_sql(services: Services) -> None:
     fault = services.spool.find_fault()
     if fault is not None and fault.stops_all:
         raise NotReady(
-            f"takes no event since {fault.since.isoformat()}: {fault.why}. Mend that; events are kept in the spool "
+            f"takes no event since {fault.since.isoformat()}: {fault.kind}. Mend that; events are kept in the spool "
             "meanwhile, and go into SQL by themselves afterwards"
         )
 

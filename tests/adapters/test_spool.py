@@ -67,7 +67,7 @@ def set_aside(spool: Spool) -> list[tuple[bytes, str]]:
 # What goes in comes out
 
 
-def test_records_are_handed_over_oldest_first_in_bounded_batches(spool: Spool) -> None:
+def test_lines_are_handed_over_oldest_first_in_bounded_batches(spool: Spool) -> None:
     texts = [f"record {number} ✓" for number in range(250)]
     fill(spool, texts)
     batches: list[list[str]] = []
@@ -79,7 +79,7 @@ def test_records_are_handed_over_oldest_first_in_bounded_batches(spool: Spool) -
     assert take_all(spool) == []
 
 
-def test_record_that_is_appended_while_it_drains_is_taken_too(spool: Spool) -> None:
+def test_line_that_is_appended_while_it_drains_is_taken_too(spool: Spool) -> None:
     spool.append("first")
     seen: list[str] = []
 
@@ -93,7 +93,7 @@ def test_record_that_is_appended_while_it_drains_is_taken_too(spool: Spool) -> N
     assert seen == ["first", "second"]
 
 
-def test_record_is_one_line(spool: Spool) -> None:
+def test_line_is_one_line(spool: Spool) -> None:
     with pytest.raises(ValueError, match="one line"):
         spool.append("two\nlines")
     assert take_all(spool) == []
@@ -117,7 +117,7 @@ def safe_forms(text: str) -> tuple[bytes, ...]:
     return line_of(text), base64.b64encode(line_of(text))
 
 
-def test_appended_record_outlives_a_power_cut(spool: Spool, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_appended_line_outlives_a_power_cut(spool: Spool, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder.mkdir()
     disk = Disk(folder, monkeypatch)
     for text in ("first", "second"):
@@ -125,7 +125,7 @@ def test_appended_record_outlives_a_power_cut(spool: Spool, folder: Path, monkey
         assert disk.holds(line_of(text))
 
 
-def test_record_outlives_a_power_cut_at_every_moment_until_it_is_taken(
+def test_line_outlives_a_power_cut_at_every_moment_until_it_is_taken(
     spool: Spool, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Through a whole drain, one that fails in the middle, a look at what was left, and a person's retry."""
@@ -243,7 +243,7 @@ except SpoolUnavailable as error:
     assert (folder / "incoming.spool").read_bytes() == before
 
 
-def test_record_goes_into_the_new_file_when_the_old_one_is_renamed_meanwhile(spool: Spool, folder: Path) -> None:
+def test_line_goes_into_the_new_file_when_the_old_one_is_renamed_meanwhile(spool: Spool, folder: Path) -> None:
     spool.append("first")
     incoming = folder / "incoming.spool"
     with locked(incoming) as file:
@@ -283,7 +283,7 @@ def test_what_ingest_raises_costs_nothing_and_what_was_taken_is_not_handed_over_
     assert take_all(spool) == [f"record {number}" for number in range(100, 250)]
 
 
-def test_unfit_record_is_set_aside_once_however_often_it_comes(spool: Spool, folder: Path) -> None:
+def test_unfit_line_is_set_aside_once_however_often_it_comes(spool: Spool, folder: Path) -> None:
     fill(spool, ["bad", *(f"record {number}" for number in range(150))])
 
     def ingest(batch: list[str]) -> list[Handling]:
@@ -302,7 +302,7 @@ def test_unfit_record_is_set_aside_once_however_often_it_comes(spool: Spool, fol
     assert spool.depth().set_aside == 1
 
 
-def test_left_record_waits_beside_the_others_until_it_is_asked_for(spool: Spool) -> None:
+def test_left_line_waits_beside_the_others_until_it_is_asked_for(spool: Spool) -> None:
     fill(spool, ["a", "later", "b"])
     assert spool.drain(by_text({"later": LEFT}), NOW) == 2
     assert not spool.holds_new()
@@ -315,7 +315,7 @@ def test_left_record_waits_beside_the_others_until_it_is_asked_for(spool: Spool)
     assert spool.depth() == Depth(0, 0, 0)
 
 
-def test_left_record_keeps_out_of_the_way_of_a_drain_that_failed(spool: Spool) -> None:
+def test_left_line_keeps_out_of_the_way_of_a_drain_that_failed(spool: Spool) -> None:
     fill(spool, ["later", *(f"record {number}" for number in range(150))])
 
     def ingest(batch: list[str]) -> list[Handling]:
@@ -330,7 +330,7 @@ def test_left_record_keeps_out_of_the_way_of_a_drain_that_failed(spool: Spool) -
     assert take_all(spool, with_held=True) == ["later"]
 
 
-def test_record_that_was_set_aside_is_brought_back_or_discarded_by_its_id(spool: Spool, folder: Path) -> None:
+def test_line_that_was_set_aside_is_brought_back_or_discarded_by_its_id(spool: Spool, folder: Path) -> None:
     fill(spool, ["one", "two", "three"])
     spool.drain(lambda batch: [UNFIT] * len(batch), NOW)
     one, two, three = spool.list_set_aside()
@@ -412,7 +412,7 @@ def test_bound_counts_what_waits_what_drains_what_was_left_and_what_is_set_aside
         spool.append("z")
 
 
-def test_record_waits_where_setting_it_aside_would_go_beyond_the_bound(folder: Path) -> None:
+def test_line_waits_where_setting_it_aside_would_go_beyond_the_bound(folder: Path) -> None:
     text = "x" * 990
     spool = Spool(folder, 2500)
     fill(spool, [text, text.replace("x", "y")])
@@ -427,7 +427,7 @@ def test_record_waits_where_setting_it_aside_would_go_beyond_the_bound(folder: P
 
 
 def test_fault_is_seen_by_other_processes_until_it_is_over(spool: Spool, folder: Path) -> None:
-    fault = SpoolFault(NOW, "SQL is full", stops_all=True)
+    fault = SpoolFault(NOW, "DiskFull", "SQL is full", stops_all=True)
     assert spool.find_fault() is None
     spool.note_fault(fault)
     assert Spool(folder, ROOM).find_fault() == fault

@@ -42,6 +42,16 @@ def test_without_room_to_spool_it_is_503_in_shape(start: Start) -> None:
     assert "hunter2" not in answer.text
 
 
+def test_health_says_why_without_hosts_and_users(start: Start) -> None:
+    client = start(NOBODY_LISTENS)
+    client.post(URL, json=webhook())
+    wait_for(lambda: client.get("/readyz").json["spool"]["fault"], "the fault is noted")
+    health = client.get("/readyz").text
+    assert "OperationalError" in health
+    assert "127.0.0.1" not in health
+    assert "hunter2" not in health
+
+
 def test_bad_event_is_still_a_400(start: Start) -> None:
     answer = start(NOBODY_LISTENS).post(URL, data=b"{")
     assert (answer.status_code, answer.json["code"]) == (400, "decode_error")

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
+from contextlib import AbstractContextManager, closing, contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
 from flask.testing import FlaskClient
-from sqlalchemy import event, func, select, text
+from sqlalchemy import func, select, text
 from structlog.testing import capture_logs
 
 from tests.support.events import webhook
+from tests.support.listening import listening
 from tests.support.servers import PostgresServer
 from tests.support.waiting import wait_for
 from webhook_app.config import load_settings
@@ -114,21 +115,21 @@ def test_sequence_that_nobody_here_can_mend_costs_nothing_and_is_said_once_where
         answers = post_many(client, 40)
         wait_for(lambda: spool.find_fault() is not None, "it is noted")
         failures: list[object] = []
-        event.listen(services_of(client).database.engine, "handle_error", failures.append)
-        wait_for(lambda: len(failures) >= 4, "it was tried again")
+        with listening(services_of(client).database, "handle_error", failures.append):
+            wait_for(lambda: len(failures) >= 4, "it was tried again")
     assert {(answer.status_code, answer.json.get("spooled")) for answer in answers} == {(202, True)}
     said = [line["event"] for line in logs if line["log_level"] == "error"]
     assert said == ["SQL is away: events go to the spool"]
     assert stored(behind) == 0
     health = client.get("/readyz")
     assert health.status_code == 503
-    assert "pk_events" in health.json["checks"]["sql"]
+    assert "UniqueViolation (pk_events)" in health.json["checks"]["sql"]
     assert health.json["spool"]["records"] == 40
     assert health.json["spool"]["set_aside"] == 0
     assert "pk_events" in health.json["spool"]["fault"]
     found = [finding.line for finding in _diagnose(behind, tmp_path) if not finding.is_well]
     assert any(line.startswith("✗ sql: takes no event since") and "pk_events" in line for line in found)
-    assert any(line.startswith("✗ spool: 40 wait") for line in found)
+    assert any(line.startswith("✗ spool: 40 wait") and "duplicate key value" in line for line in found)
     with behind.write() as session:
         session.execute(text("SELECT setval('events_id_seq', :rows)"), {"rows": OLD_ROWS})
     wait_for(lambda: stored(behind) == 40, "all are in SQL", 30)
@@ -166,56 +167,68 @@ def test_sequences_are_only_ever_moved_forward(behind: Database) -> None:
 # Whatever else it is
 
 
-Mend = Callable[[], object]
+Fault = Callable[[FlaskClient, Database], AbstractContextManager[None]]
 
 
-def table_is_missing(client: FlaskClient, database: Database) -> Mend:
+@contextmanager
+def table_is_missing(client: FlaskClient, database: Database) -> Iterator[None]:
     def rename(old: str, new: str) -> None:
         with database.write() as session:
             session.execute(text(f"ALTER TABLE {old} RENAME TO {new}"))
 
     rename("receipts", "elsewhere")
-    return lambda: rename("elsewhere", "receipts")
+    yield
+    rename("elsewhere", "receipts")
 
 
-def defect_of_ours(client: FlaskClient, database: Database) -> Mend:
+@contextmanager
+def defect_of_ours(client: FlaskClient, database: Database) -> Iterator[None]:
     """An exception that is not the database's at all."""
 
     def fail(*_: object) -> None:
         raise RuntimeError("a defect")
 
-    engine = services_of(client).database.engine
-    event.listen(engine, "before_cursor_execute", fail)
-    return lambda: event.remove(engine, "before_cursor_execute", fail)
+    with listening(services_of(client).database, "before_cursor_execute", fail):
+        yield
 
 
-def disk_is_full(client: FlaskClient, database: Database) -> Mend:
+@contextmanager
+def disk_is_full(client: FlaskClient, database: Database) -> Iterator[None]:
     """SQLite's file may not grow, so that what is large has no room."""
     most = {"pages": 1}
 
     def limit(connection: Any, *_: object) -> None:
         connection.execute(f"PRAGMA max_page_count = {most['pages']}")
 
-    event.listen(services_of(client).database.engine, "checkout", limit)
-    return lambda: most.update(pages=1_000_000)
+    ours = services_of(client).database
+    with listening(ours, "checkout", limit):
+        yield
+        most["pages"] = 1_000_000
+        ours.engine.dispose()
 
 
-def rights_are_missing(client: FlaskClient, database: Database) -> Mend:
+@contextmanager
+def rights_are_missing(client: FlaskClient, database: Database) -> Iterator[None]:
     """PostgreSQL: new connections have a role that may read and change, not add."""
     name = database.engine.url.database
     services_of(client).database.engine.dispose()
-    with database.write() as session:
-        session.execute(text(f'CREATE ROLE "{name}_reader"'))
-        session.execute(text(f'GRANT SELECT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public TO "{name}_reader"'))
-        session.execute(text(f'GRANT USAGE ON ALL SEQUENCES IN SCHEMA public TO "{name}_reader"'))
-        session.execute(text(f'ALTER DATABASE "{name}" SET role = "{name}_reader"'))
 
-    def mend() -> None:
+    def execute(*statements: str) -> None:
         with database.write() as session:
-            session.execute(text(f'GRANT INSERT ON ALL TABLES IN SCHEMA public TO "{name}_reader"'))
-            session.execute(text(f'ALTER DATABASE "{name}" RESET role'))
+            for statement in statements:
+                session.execute(text(statement))
 
-    return mend
+    execute(
+        f'CREATE ROLE "{name}_reader"',
+        f'GRANT SELECT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public TO "{name}_reader"',
+        f'GRANT USAGE ON ALL SEQUENCES IN SCHEMA public TO "{name}_reader"',
+        f'ALTER DATABASE "{name}" SET role = "{name}_reader"',
+    )
+    yield
+    execute(
+        f'GRANT INSERT ON ALL TABLES IN SCHEMA public TO "{name}_reader"',
+        f'ALTER DATABASE "{name}" RESET role',
+    )
 
 
 @pytest.mark.parametrize(
@@ -231,20 +244,18 @@ def rights_are_missing(client: FlaskClient, database: Database) -> Mend:
     indirect=["engine"],
 )
 def test_fault_of_the_database_costs_no_webhook(
-    fault: Callable[[FlaskClient, Database], Mend], start: Start, database: Database, database_url: str
+    fault: Fault, start: Start, database: Database, database_url: str
 ) -> None:
     client = start(database_url)
     spool = services_of(client).spool
-    with capture_logs() as logs:
-        mend = fault(client, database)
+    with capture_logs() as logs, fault(client, database):
         answers = [post(client, f"new-{number}", note="x" * 30_000) for number in range(12)]
         wait_for(lambda: spool.find_fault() is not None, "it is noted")
+        assert stored(database) == 0
+        depth = spool.depth()
+        assert (depth.lines, depth.set_aside) == (12, 0)
     assert {(answer.status_code, answer.json.get("spooled")) for answer in answers} == {(202, True)}
     assert "xxxxx" not in str(logs)
-    assert stored(database) == 0
-    depth = spool.depth()
-    assert (depth.lines, depth.set_aside) == (12, 0)
-    mend()
     wait_for(lambda: stored(database) == 12, "all are in SQL", 30)
     wait_for(lambda: spool.find_fault() is None, "nothing is wrong any more")
     assert spool.depth().set_aside == 0

@@ -103,7 +103,7 @@ def test_batch_is_stored_in_the_order_of_its_keys(drain: SpoolDrain, spool: Spoo
     assert ids(database) == sorted(names)
 
 
-def test_record_that_cannot_be_stored_takes_nobody_with_it(
+def test_line_that_cannot_be_stored_takes_nobody_with_it(
     drain: SpoolDrain, spool: Spool, database: Database, clock: FakeClock
 ) -> None:
     clock.advance(3600)
@@ -161,7 +161,7 @@ def test_value_that_is_too_long_is_the_datas_fault(drain: SpoolDrain, spool: Spo
     assert [aside.reason.count("too long") for aside in spool.list_set_aside()] == ([] if database.is_sqlite else [1])
 
 
-def test_record_that_is_refused_for_no_reason_of_its_own_waits_and_is_stored_when_that_is_mended(
+def test_line_that_is_refused_for_no_reason_of_its_own_waits_and_is_stored_when_that_is_mended(
     drain: SpoolDrain, spool: Spool, database: Database, refuse: Callable[[str], None]
 ) -> None:
     refuse("t-050")
@@ -209,7 +209,7 @@ def test_what_is_left_is_looked_at_in_growing_gaps(
     assert gaps == [0.5, 1.0, 2.0, 4.0, 8.0, 10.0]
 
 
-def test_record_of_a_later_release_is_left_for_it_and_holds_up_nobody(
+def test_line_of_a_later_release_is_left_for_it_and_holds_up_nobody(
     database: Database, spool: Spool, clock: FakeClock
 ) -> None:
     later = of_version(VERSION + 1, "later")
@@ -247,7 +247,7 @@ def test_process_of_a_later_release_takes_what_an_earlier_one_left(
     assert spool.find_fault() is None
 
 
-def test_record_of_the_first_release_is_read(drain: SpoolDrain, spool: Spool, database: Database) -> None:
+def test_line_of_the_first_release_is_read(drain: SpoolDrain, spool: Spool, database: Database) -> None:
     """It said no version."""
     fields = json.loads(record("old"))
     assert fields.pop("version") == VERSION
@@ -274,16 +274,14 @@ def test_version_that_is_none_is_set_aside(drain: SpoolDrain, spool: Spool, vers
         ("event", "unheard_of", 1),
     ],
 )
-def test_field_that_no_release_has_written_makes_a_record_unreadable(part: str, field: str, value: object) -> None:
+def test_field_that_no_release_has_written_makes_a_line_unreadable(part: str, field: str, value: object) -> None:
     fields = json.loads(record("x"))
     fields[part][field] = value
     with pytest.raises(ValueError):
         decode_event(json.dumps(fields))
 
 
-def test_database_that_takes_no_sound_event_costs_no_record(
-    drain: SpoolDrain, spool: Spool, database: Database
-) -> None:
+def test_database_that_takes_no_sound_event_costs_no_line(drain: SpoolDrain, spool: Spool, database: Database) -> None:
     """Not even one that cannot be stored: it is judged when a sound one is taken."""
     fill(spool, [record("a"), without_status("bad"), record("b")])
     with database.write() as session:
@@ -312,12 +310,12 @@ def test_check_of_sql_leaves_nothing_behind(drain: SpoolDrain, database: Databas
 def test_fault_of_sql_is_noted_with_its_beginning_and_cleared_when_it_is_over(
     drain: SpoolDrain, spool: Spool, clock: FakeClock
 ) -> None:
-    drain.note_refusal("the disk is full")
+    drain.note_refusal(SqlRefuses(OSError("the disk is full")))
     clock.advance(60)
-    drain.note_refusal("the disk is still full")
+    drain.note_refusal(SqlRefuses(OSError("the disk is still full")))
     fault = spool.find_fault()
     assert fault is not None
-    assert (fault.since, fault.why, fault.stops_all) == (START, "the disk is full", True)
+    assert (fault.since, fault.why, fault.stops_all) == (START, "(OSError) the disk is full", True)
     assert drain.is_due(), "another process may have noted it and died"
     drain.drain()
     assert spool.find_fault() is None

@@ -48,7 +48,7 @@ def test_nothing_set_aside(admin_client: FlaskClient) -> None:
 
 def test_what_waits_and_why_is_told(admin_client: FlaskClient, services: Services) -> None:
     services.spool.append(spooled_event(services, "waits"))
-    services.spool.note_fault(SpoolFault(services.clock(), "the disk is full", stops_all=True))
+    services.spool.note_fault(SpoolFault(services.clock(), "DiskFull", "the disk is full", stops_all=True))
     page = in_words(admin_client.get("/spool").text)
     assert "Waiting for SQL 1" in page
     assert re.search("Since [^:]+ : the disk is full", page)

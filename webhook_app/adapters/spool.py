@@ -12,7 +12,7 @@ import contextlib
 import json
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from enum import Enum
 from itertools import islice
@@ -84,7 +84,10 @@ class SpoolFault:
     """Why lines stay in the spool, as the process that last drained it noted."""
 
     since: datetime
+    kind: str
+    """The error's class, and the constraint that it speaks of; for whoever asks."""
     why: str
+    """The error's words, which may name hosts and users; for operators."""
     stops_all: bool
     """SQL takes no event at all, new ones neither."""
 
@@ -175,13 +178,13 @@ class Spool:
                 self._fault.unlink(missing_ok=True)
                 return
             self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-            fields = {"since": fault.since.isoformat(), "why": fault.why, "stops_all": fault.stops_all}
+            fields = asdict(fault) | {"since": fault.since.isoformat()}
             replace(self._fault, [json.dumps(fields).encode()])
 
     def find_fault(self) -> SpoolFault | None:
         try:
             fields = json.loads(self._fault.read_text())
-            return SpoolFault(datetime.fromisoformat(fields["since"]), str(fields["why"]), bool(fields["stops_all"]))
+            return SpoolFault(**fields | {"since": datetime.fromisoformat(fields["since"])})
         except (OSError, ValueError, KeyError, TypeError):
             return None
 

@@ -50,6 +50,13 @@ def describe_error(error: Exception) -> str:
     return line if line.startswith("(") else f"({type(error).__name__}) {line}"
 
 
+def name_error(error: Exception) -> str:
+    """The class of the driver's error, and its constraint if it has one: nothing that was sent, no host, no user."""
+    name = type(getattr(error, "orig", None) or error).__name__
+    constraint = _Refusal(error).constraint if isinstance(error, IntegrityError) else None
+    return f"{name} ({constraint})" if constraint else name
+
+
 _POSTGRES_KINDS = {"23502": "not null", "23505": "unique", "23514": "check"}
 
 

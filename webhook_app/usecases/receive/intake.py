@@ -181,7 +181,7 @@ class Intake:
                     said = ""
                 except SqlRefuses as refusal:
                     self._note_away(str(refusal))
-                    self._drain.note_refusal(str(refusal))
+                    self._drain.note_refusal(refusal)
                 except Exception as error:
                     if said != (said := describe_error(error)):
                         log.error("the spool was not drained", exc_info=error)

@@ -71,8 +71,8 @@ def _change(
     if not there:
         raise Missing("None of that is set aside, or not any more: somebody else was faster.")
     subject = "1 line of the spool" if len(there) == 1 else f"{len(there)} lines of the spool"
-    with database.write() as session:
-        record(session, actor, action, subject, reason, {"ids": there[:_MOST_IDS]}, now)
+    details = {"ids": there[:_MOST_IDS]}
+    database.run(lambda session: record(session, actor, action, subject, reason, details, now))
     return [one.id for one in change(there)]
 
 

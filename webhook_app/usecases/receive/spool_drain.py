@@ -19,7 +19,12 @@ from webhook_app.db.sequences import advance_sequences
 from webhook_app.logs import get_logger
 from webhook_app.models import Base
 from webhook_app.usecases.receive.ingest import ReportedEvent, RequestOrigin, check_ingest, ingest_events
-from webhook_app.usecases.receive.ingest_faults import describe_error, is_sequence_behind, is_the_datas_fault
+from webhook_app.usecases.receive.ingest_faults import (
+    describe_error,
+    is_sequence_behind,
+    is_the_datas_fault,
+    name_error,
+)
 from webhook_app.usecases.receive.spooled_event import NewerFormat, decode_event
 
 log = get_logger()
@@ -31,7 +36,11 @@ _SHORTEST_GAP, _LONGEST_GAP = 0.5, 10.0
 
 
 class SqlRefuses(Exception):
-    """SQL takes no event at all. The message says why."""
+    """SQL takes no event at all. The message says why, `kind` in a word."""
+
+    def __init__(self, error: Exception) -> None:
+        super().__init__(describe_error(error))
+        self.kind = name_error(error)
 
 
 class SpoolDrain:
@@ -46,7 +55,7 @@ class SpoolDrain:
         #: Size of the held file when it held nothing but events of later releases.
         self._newer_alone = 0
         #: Of the present round: why events were left; how many are of a later release.
-        self._why_left = ""
+        self._why_left = self._kind_left = ""
         self._newer = 0
 
     def is_due(self) -> bool:
@@ -67,7 +76,7 @@ class SpoolDrain:
                 return
             except Exception as error:  # noqa: BLE001 - as above
                 problem = error
-        raise SqlRefuses(describe_error(problem)) from problem
+        raise SqlRefuses(problem) from problem
 
     def mend_sequences(self) -> None:
         tables = [table.name for table in Base.metadata.sorted_tables if "id" in table.columns]
@@ -82,7 +91,7 @@ class SpoolDrain:
     def drain(self) -> int:
         """Returns how many events were stored. Raises SqlRefuses, and OSError where the spool cannot be written."""
         with_held = self._held_is_due()
-        self._why_left, self._newer = "", 0
+        self._why_left, self._kind_left, self._newer = "", "", 0
         stored = self._spool.drain(self._take, self._clock(), with_held=with_held)
         if stored is None:
             return 0  # another process drains
@@ -91,11 +100,11 @@ class SpoolDrain:
         self._note_what_is_left(with_held, size)
         return stored
 
-    def note_refusal(self, why: str) -> None:
+    def note_refusal(self, refusal: SqlRefuses) -> None:
         """SQL takes no event: says so to whoever asks for the service's health."""
         fault = self._spool.find_fault()
         if fault is None or not fault.stops_all:
-            self._spool.note_fault(SpoolFault(self._clock(), why, stops_all=True))
+            self._spool.note_fault(SpoolFault(self._clock(), refusal.kind, str(refusal), stops_all=True))
 
     def _held_is_due(self) -> bool:
         size = self._spool.held_size()
@@ -135,7 +144,7 @@ class SpoolDrain:
         why = describe_error(error)
         if is_the_datas_fault(error):
             return Handling(Fate.UNFIT, why)
-        self._why_left = why
+        self._why_left, self._kind_left = why, name_error(error)
         return Handling(Fate.LEFT, why)
 
     def _plan_next_look(self, with_held: bool, held: int) -> None:
@@ -149,9 +158,9 @@ class SpoolDrain:
     def _note_what_is_left(self, with_held: bool, held: int) -> None:
         fault = self._spool.find_fault()
         if self._why_left:
-            why = f"some spooled events are refused, one by one: {self._why_left}"
+            kind, why = f"some events are refused, {self._kind_left}", f"some events are refused: {self._why_left}"
         elif self._newer:
-            why = "spooled events of a later release wait for a process of that release"
+            kind = why = "spooled events of a later release wait for a process of that release"
         elif held and not with_held and fault is not None and not fault.stops_all:
             return  # they were not tried this time
         else:
@@ -159,7 +168,7 @@ class SpoolDrain:
             return
         if fault is None or fault.why != why:
             log.error("spooled events are left for later", why=why)
-            self._spool.note_fault(SpoolFault(self._clock(), why, stops_all=False))
+            self._spool.note_fault(SpoolFault(self._clock(), kind, why, stops_all=False))
 
     def _try_sound_event(self) -> None:
         now = self._clock()

@@ -30,7 +30,7 @@ def readyz() -> tuple[Response, int]:
             "records": depth.lines,
             "bytes": depth.size,
             "set_aside": depth.set_aside,
-            "fault": fault and f"since {fault.since.isoformat()}: {fault.why}",
+            "fault": fault and f"since {fault.since.isoformat()}: {fault.kind}",
         },
     }
     return jsonify(answer), 200 if is_ready else 503

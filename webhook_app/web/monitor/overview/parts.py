@@ -93,7 +93,7 @@ def _web() -> Part:
 def _sql(services: Services) -> Part:
     fault = services.spool.find_fault()
     if fault is not None and fault.stops_all:
-        finding = f"SQL takes no event: {fault.why}. They are kept in the spool, and stored when it does."
+        finding = f"SQL takes no event: {fault.kind}. They are kept in the spool, and stored when it does."
         return Part("SQL", Level.BAD, "refuses", "takes no event", finding)
     return Part("SQL", Level.GOOD, "up", "SQLite" if services.database.is_sqlite else "PostgreSQL")
 
