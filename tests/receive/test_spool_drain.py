@@ -247,13 +247,32 @@ def test_process_of_a_later_release_takes_what_an_earlier_one_left(
     assert spool.find_fault() is None
 
 
+#: A line as the first release wrote it, and as version 1 stays.
+FIRST_RELEASE = (
+    '{"event":{"merchant_transaction_id":"old","status":"completed","updated_at":"2026-04-01T10:03:45+00:00",'
+    '"updated_at_key":"2026-04-01T10:03:45.000000+00:00","type":"buy","currency":"USDT","network":"TRC20",'
+    '"crypto_amount":"99.50","fiat_currency":"EUR","fiat_amount":"100.00","created_at":"2026-04-01T10:00:00+00:00",'
+    '"warnings":["status: odd"],"body":"eyJhIjogMX0=","channel":"webhook"},'
+    '"request":{"received_at":"2026-04-01T12:00:00+00:00","remote_addr":"203.0.113.9",'
+    '"headers":{"User-Agent":"Proof"}}}'
+)
+
+
 def test_line_of_the_first_release_is_read(drain: SpoolDrain, spool: Spool, database: Database) -> None:
-    """It said no version."""
-    fields = json.loads(record("old"))
-    assert fields.pop("version") == VERSION
-    spool.append(json.dumps(fields))
+    spool.append(FIRST_RELEASE)
     assert drain.drain() == 1
     assert ids(database) == ["old"]
+    with database.read() as session:
+        stored = session.scalars(select(Event)).one()
+    assert (stored.body, stored.warnings, stored.received_at) == (b'{"a": 1}', ["status: odd"], START)
+    assert str(stored.crypto_amount) == "99.50"
+
+
+def test_line_that_is_written_says_its_version_and_can_be_read_by_the_first_release() -> None:
+    """Whoever changes what a line holds counts VERSION up, and changes this test."""
+    assert VERSION == 1
+    written = json.loads(encode_event(*decode_event(FIRST_RELEASE)))
+    assert written == json.loads(FIRST_RELEASE) | {"version": 1}
 
 
 @pytest.mark.parametrize("version", ["2", -1, 0, None, [], 1.5])
