@@ -32,6 +32,7 @@ _MODULES = {
     "replay": "replay",
     "run": "processes",
     "sandbox": "sandbox",
+    "spool": "spool",
     "tokens": "tokens",
     "users": "users",
     "web": "web",

@@ -151,7 +151,9 @@ class Settings:
     )
     ingest_budget: float = _variable("2", number(0.05, 30), "seconds that a webhook waits for SQL before it is spooled")
     spool_max_bytes: int = _variable(
-        "67108864", integer(0, 2**40), "bytes of events kept on disk while SQL is away; 0: no spool"
+        "67108864",
+        integer(0, 2**40),
+        "bytes of events kept on disk while SQL takes none, and of what is set aside there; 0: no spool",
     )
     secret_key: str | None = _variable(
         None,

@@ -44,6 +44,12 @@ def run_check(name: str, services: Services) -> str:
 def _check_sql(services: Services) -> None:
     with services.database.read() as session:
         session.execute(text("SELECT 1"))
+    fault = services.spool.find_fault()
+    if fault is not None and fault.stops_all:
+        raise NotReady(
+            f"takes no event since {fault.since.isoformat()}: {fault.kind}. Mend that; events are kept in the spool "
+            "meanwhile, and go into SQL by themselves afterwards"
+        )
 
 
 def _check_redis(services: Services) -> None:

@@ -55,18 +55,23 @@ def open_services(
         )
     queues = Queues(connect_redis(settings.redis_url))
     database = database or Database(settings.database_url, pool_size=pool_size)
-    spool = Spool(settings.data_dir / "spool", settings.spool_max_bytes)
+    spool = open_spool(settings)
     return Services(
         settings=settings,
         database=database,
         queues=queues,
         waker=Waker(queues),
-        intake=Intake(database, spool, settings.ingest_budget),
+        intake=Intake(database, spool, settings.ingest_budget, clock),
         spool=spool,
         last_use=LastUse(database),
         rejections=Rejections(database),
         clock=clock,
     )
+
+
+def open_spool(settings: Settings) -> Spool:
+    """The one of this host. Nothing is made before it is used."""
+    return Spool(settings.data_dir / "spool", settings.spool_max_bytes)
 
 
 def open_reconciler(services: Services, *, threads: int) -> Reconciler:

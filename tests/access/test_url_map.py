@@ -58,6 +58,7 @@ WHO: Mapping[str, set[str]] = {
     "delivery_pages.*": ADMIN_PAGE,
     "replays.*": ADMIN_PAGE,
     "rejections.*": ADMIN_PAGE,
+    "spool.*": ADMIN_PAGE,
     "rq_dashboard.*": ADMIN_PAGE,
     "transactions.*": READERS,
     "exports.*": READERS,

@@ -94,6 +94,8 @@ ADMIN_PAGES = [
     ("replay-running", "/replays/{running_replay}", None),
     ("replay-settled", "/replays/{settled_replay}", None),
     ("rejections", "/rejections", None),
+    ("spool", "/spool", None),
+    ("spool-refused", "/spool", "Try selected again"),
     ("rq-queues", "/rq/", None),
     ("rq-failed", "/rq/0/view/jobs/retry/failed/8/asc/1", None),
     ("rq-job", "/rq/0/view/job/reconcile-order-2026-04-01-0003", None),
@@ -111,7 +113,7 @@ def test_pictures_of_the_admins_pages(
     log_in_as: Callable[[str, Role], None],
 ) -> None:
     log_in_as("grace.hopper", Role.ADMIN)
-    for name in ("deliveries", "replays", "rejections"):
+    for name in ("deliveries", "replays", "rejections", "spool"):
         _take(page, f"{name}-empty", f"/{name}")
     known = fill_admin_states(services, reconciler, sandbox, clock)
     for name, path, button in ADMIN_PAGES:

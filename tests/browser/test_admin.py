@@ -268,7 +268,7 @@ def test_our_pages_have_no_accessibility_violation(
     assert_accessible: Callable[[], None],
 ) -> None:
     log_in_as("ada", Role.ADMIN)
-    for path in ("/deliveries", "/replays", "/rejections"):
+    for path in ("/deliveries", "/replays", "/rejections", "/spool"):
         page.goto(path)
         assert_accessible()
     known = fill_admin_states(services, reconciler, sandbox, clock)
@@ -283,9 +283,14 @@ def test_our_pages_have_no_accessibility_violation(
     ):
         page.goto(path)
         assert_accessible()
-    page.goto("/rejections")
-    for summary in page.locator("summary").all():
-        summary.click()
+    for path in ("/rejections", "/spool"):
+        page.goto(path)
+        for summary in page.locator("summary").all():
+            summary.click()
+        assert_accessible()
+    page.get_by_label("Reason").fill("for a start")
+    page.get_by_role("button", name="Try selected again").click()
+    expect(page.get_by_text("Nothing was selected")).to_be_visible()
     assert_accessible()
     page.goto("/deliveries?state=failed")
     page.get_by_role("button", name="Replay all that match …").click()

@@ -145,7 +145,7 @@ class Rig:
     def spool_size(self) -> int:
         """Bytes that wait in the spool."""
         size = 0
-        for name in ("incoming", "draining"):
+        for name in ("incoming", "draining", "held"):
             with contextlib.suppress(FileNotFoundError):
                 size += (self.folder / "var" / "spool" / f"{name}.spool").stat().st_size
         return size

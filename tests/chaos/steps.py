@@ -51,7 +51,7 @@ BOUNDARIES: dict[str, Boundary] = {
     "spool written": Boundary("web", "os:fsync", before=True),
     "spool fsynced": Boundary("web", f"{_SPOOL}.append"),
     "spool rotated": Boundary("web", f"{_SPOOL}._take_turn", only_if_true=True),
-    "spool ingested": Boundary("web", "webhook_app.usecases.receive.intake:Intake._ingest_spooled"),
+    "spool ingested": Boundary("web", "webhook_app.usecases.receive.spool_drain:SpoolDrain._ingest"),
     "spool unlinked": Boundary("web", f"{_SPOOL}.drain", only_if_true=True),
     "clock swept": Boundary("clock", "workers.clock:recover_lost_claims"),
     "clock found work": Boundary("clock", "workers.clock:find_work"),

@@ -124,7 +124,7 @@ def test_doctor_is_content_when_all_is_well(
     assert done.returncode == 0, done.stdout + done.stderr
     lines = done.stdout.splitlines()
     assert [line for line in lines if not line.startswith("  ")] == [
-        *("✓ files", "✓ sql", "✓ redis", "✓ migrations", "✓ clock", "✓ proof")
+        *("✓ files", "✓ sql", "✓ redis", "✓ migrations", "✓ clock", "✓ spool", "✓ proof")
     ]
     assert "  PROOF_CLIENT_TOKEN = (set)" in lines
     assert "  PORT = 8000 (default)" in lines

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
-import pytest
 from flask.testing import FlaskClient
 from sqlalchemy import func, select, text
 
@@ -14,12 +13,9 @@ from tests.support.events import webhook
 from tests.support.listening import listening
 from tests.support.servers import PostgresServer
 from tests.support.waiting import wait_for
-from webhook_app.app import create_app
-from webhook_app.config import load_settings
 from webhook_app.db.database import Database
 from webhook_app.db.migrate import upgrade
 from webhook_app.models import Event
-from webhook_app.services import Services, open_services
 from webhook_app.web.receive.webhooks import BUDGET
 from webhook_app.web.requests import get_services
 
@@ -27,21 +23,6 @@ URL = "/webhooks/proof"
 NOBODY_LISTENS = "postgresql://u:hunter2@127.0.0.1:1/d"
 
 Start = Callable[..., FlaskClient]
-
-
-@pytest.fixture
-def start(tmp_path: Path) -> Iterator[Start]:
-    opened: list[Services] = []
-
-    def start(database_url: str, **variables: str) -> FlaskClient:
-        base = {"REDIS_URL": "redis://127.0.0.1:1", "SECRET_KEY": "a secret key for tests", "INGEST_BUDGET": "0.5"}
-        base |= {"DATABASE_URL": database_url, "WEBHOOK_APP_DATA_DIR": str(tmp_path / "var")}
-        opened.append(open_services(load_settings(base | variables)))
-        return create_app(opened[-1]).test_client()
-
-    yield start
-    for services in opened:
-        services.close()
 
 
 def test_event_is_spooled_while_nobody_listens_and_the_answer_tells_it(start: Start, tmp_path: Path) -> None:
@@ -59,6 +40,16 @@ def test_without_room_to_spool_it_is_503_in_shape(start: Start) -> None:
     assert int(answer.headers["Retry-After"]) > 0
     assert answer.headers["X-Request-Id"]
     assert "hunter2" not in answer.text
+
+
+def test_health_says_why_without_hosts_and_users(start: Start) -> None:
+    client = start(NOBODY_LISTENS)
+    client.post(URL, json=webhook())
+    wait_for(lambda: client.get("/readyz").json["spool"]["fault"], "the fault is noted")
+    health = client.get("/readyz").text
+    assert "OperationalError" in health
+    assert "127.0.0.1" not in health
+    assert "hunter2" not in health
 
 
 def test_bad_event_is_still_a_400(start: Start) -> None:

@@ -1,4 +1,4 @@
-"""A day in the admin's room, for pictures and for axe: deliveries in every state, a replay, rejected requests."""
+"""A day in the admin's room, for pictures and for axe: deliveries in every state, a replay, rejections, a spool."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from tests.support.clock import FakeClock
 from tests.support.events import DOCUMENTED_ID
 from tests.support.failures import ingest
 from tests.support.sandbox import Sandbox
+from tests.support.spool_states import damage, set_aside, spooled_event
 from tests.support.work import work_once
 from webhook_app.services import Services
 from webhook_app.usecases.audit import Actor
@@ -59,7 +60,17 @@ def fill_admin_states(services: Services, reconciler: Reconciler, sandbox: Sandb
     known["pending"] = ingest(services, "just-came-in")
     run_once(services)
     refuse(services)
+    spool(services)
     return known
+
+
+def spool(services: Services) -> None:
+    """A line of each kind is set aside, another waits."""
+    set_aside(services, "no event of ours", reason="not a spooled event: JSONDecodeError: Expecting value")
+    damage(services)
+    services.spool.drain(lambda _: [], services.clock())
+    set_aside(services, spooled_event(services, LONG_ID), spooled_event(services, "order-7431"))
+    services.spool.append(spooled_event(services, "just-came-in-2"))
 
 
 def refuse(services: Services) -> None:

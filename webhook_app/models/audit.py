@@ -18,6 +18,8 @@ class AuditAction(StrEnum):
     CANCEL_REPLAY = "cancel_replay"
     ACKNOWLEDGE = "acknowledge"
     REOPEN = "reopen"
+    RETRY_SPOOLED = "retry_spooled"
+    DISCARD_SPOOLED = "discard_spooled"
     LOG_IN = "log_in"
     CREATE_ACCOUNT = "create_account"
     CHANGE_ACCOUNT = "change_account"

@@ -43,6 +43,7 @@ def diagnose(settings: Settings, environ: Mapping[str, str]) -> list[Finding]:
         return [*findings, Finding(f"✗ configuration: {error}", is_well=False)]
     with closing(services):
         findings += [_run(name, check, services) for name, check in CHECKS.items()]
+        findings.append(_run("spool", _check_spool, services))
         findings.append(_run("proof", _check_proof, services))
         findings += _find_foreign_jobs(services)
     return findings
@@ -85,6 +86,20 @@ def _find_foreign_jobs(services: Services) -> list[Finding]:
         "Somebody else can write to it: see the failed jobs under /rq/, and docs/security.md for what they can do."
     )
     return [Finding(told, is_well=False)]
+
+
+def _check_spool(services: Services) -> None:
+    depth, fault = services.spool.depth(), services.spool.find_fault()
+    found = []
+    if depth.set_aside:
+        found.append(
+            f"{depth.set_aside} set aside, which cannot be stored as they are: see `webhook-app spool list` or /spool"
+        )
+    if depth.lines:
+        why = f", since {fault.since.isoformat()}: {fault.why}" if fault else ""
+        found.append(f"{depth.lines} wait to be stored in SQL, which a running web process does{why}")
+    if found:
+        raise NotReady("; ".join(found))
 
 
 def _check_proof(services: Services) -> None:

@@ -32,6 +32,7 @@ from webhook_app.web.openapi.page import docs_blueprint
 from webhook_app.web.own_site import foreign_site
 from webhook_app.web.people import is_signed_on_by_proxy, person_shown, register_people
 from webhook_app.web.receive.pages.rejections import rejections_blueprint
+from webhook_app.web.receive.pages.spool import spool_blueprint
 from webhook_app.web.redeliver.pages.deliveries import delivery_pages_blueprint
 from webhook_app.web.redeliver.pages.replays import replays_blueprint
 
@@ -75,6 +76,7 @@ def register_pages(app: Flask, settings: Settings) -> None:
         delivery_pages_blueprint,
         replays_blueprint,
         rejections_blueprint,
+        spool_blueprint,
         transaction_pages_blueprint,
         transaction_totals_blueprint,
         transaction_page_blueprint,

@@ -68,6 +68,16 @@ def ingest_events(database: Database, arrivals: Sequence[tuple[ReportedEvent, Re
     return database.run(lambda session: _ingest(session, arrivals))
 
 
+def check_ingest(database: Database, event: ReportedEvent, request: RequestOrigin) -> None:
+    """Raises what keeps this event from being ingested; nothing of it stays."""
+
+    def try_it(session: Session) -> None:
+        _ingest(session, [(event, request)])
+        session.rollback()
+
+    database.run(try_it)
+
+
 def _ingest(session: Session, arrivals: Sequence[tuple[ReportedEvent, RequestOrigin]]) -> list[Accepted]:
     first: dict[_Key, tuple[ReportedEvent, RequestOrigin]] = {}
     for event, request in sorted(arrivals, key=lambda arrival: _key(arrival[0])):
@@ -97,10 +107,11 @@ def _key(event: ReportedEvent) -> _Key:
 
 
 def _insert_events(session: Session, arrivals: Sequence[tuple[ReportedEvent, RequestOrigin]]) -> dict[_Key, int]:
-    """The ids of the new events by key; an event that was there already is left out. The constraint decides."""
+    """The ids of the new events by key; an event that was there already is left out. The constraint decides, that one
+    alone: an id that is taken already is no known event, but a sequence behind its rows."""
     rows = session.execute(
         insert_into(session, Event.__table__)
-        .on_conflict_do_nothing()
+        .on_conflict_do_nothing(index_elements=[Event.merchant_transaction_id, Event.status, Event.updated_at_key])
         .returning(Event.id, Event.merchant_transaction_id, Event.status, Event.updated_at_key),
         [
             {

@@ -1,35 +1,39 @@
-"""Intake: every event is accepted within the time budget, into SQL or, while SQL is away, into the spool.
+"""Intake: every event is accepted within the time budget, into SQL or, while SQL takes none, into the spool.
 
 One thread of the process writes. It takes all events that wait and commits them together, so that a storm costs few
-transactions; a request waits for its own commit, no longer than the budget. When SQL fails or is too slow, events go to
-the spool at once, until the same thread finds SQL at work again and has drained it.
+transactions; a request waits for its own commit, no longer than the budget. What SQL does not take goes to the spool,
+whatever the reason. Where the reason is not the event itself, all further events go there too, until another thread
+finds that SQL takes events again. That one drains the spool.
 """
 
 from __future__ import annotations
 
 import queue
 import threading
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeoutError
 from dataclasses import dataclass
+from datetime import datetime
 
-from sqlalchemy import update
-from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, SQLAlchemyError
+from sqlalchemy.exc import SQLAlchemyError
 
 from webhook_app.adapters.spool import Spool, SpoolUnavailable
 from webhook_app.db.database import Database
-from webhook_app.logs import first_line, get_logger
-from webhook_app.models import Event
+from webhook_app.logs import get_logger
 from webhook_app.usecases.receive.ingest import Accepted, ReportedEvent, RequestOrigin, ingest_events
-from webhook_app.usecases.receive.spooled_event import decode_event, encode_event
+from webhook_app.usecases.receive.ingest_faults import describe_error, is_sequence_behind, is_the_datas_fault
+from webhook_app.usecases.receive.spool_drain import SpoolDrain, SqlRefuses
+from webhook_app.usecases.receive.spooled_event import encode_event
 
 log = get_logger()
 
 #: Most events committed together.
 _BATCH = 200
-#: Seconds between two looks whether SQL is back or something was spooled.
-_RETRY_SECONDS = 0.5
+#: Seconds between two looks whether SQL is back or something was spooled: a tenth of the time that SQL has been away,
+#: within these bounds, so that a long outage fills no log.
+_SHORTEST_WAIT, _LONGEST_WAIT = 0.5, 5.0
 
 
 class IntakeUnavailable(Exception):
@@ -58,12 +62,15 @@ class Intake:
     Its threads start with the first event, or with `start`: a server may fork after the application is made.
     """
 
-    def __init__(self, database: Database, spool: Spool, budget_seconds: float) -> None:
+    def __init__(self, database: Database, spool: Spool, budget_seconds: float, clock: Callable[[], datetime]) -> None:
         self._database = database
         self._spool = spool
+        self._drain = SpoolDrain(database, spool, clock)
         self._budget_seconds = budget_seconds
         self._waiting: queue.SimpleQueue[_Waiting | None] = queue.SimpleQueue()
         self._sql_is_away = threading.Event()
+        self._away_since = 0.0
+        self._sequence_is_behind = threading.Event()
         self._closing = threading.Event()
         self._guard = threading.Lock()
         self._threads: list[threading.Thread] = []
@@ -101,8 +108,8 @@ class Intake:
                 waiting.answer.cancel()
                 self._note_away(f"no commit within {budget:.3g} s")
                 why = "SQL did not answer in time"
-            except SQLAlchemyError as error:
-                why = first_line(error)
+            except Exception as error:  # noqa: BLE001 - whatever it is, the event is sound: the spool takes it
+                why = describe_error(error)
         try:
             self._spool.append(encode_event(event, request))
         except SpoolUnavailable as error:
@@ -141,75 +148,59 @@ class Intake:
     def _write(self, batch: Sequence[_Waiting]) -> None:
         try:
             accepted = ingest_events(self._database, [(waiting.event, waiting.request) for waiting in batch])
-        except DBAPIError as error:
-            if len(batch) > 1 and _is_the_datas_fault(error):
+        except Exception as error:  # noqa: BLE001 - a thread's entry point: every request gets its answer
+            if len(batch) > 1 and is_the_datas_fault(error):
                 for waiting in batch:  # one of them is at fault, and must not take the others with it
                     self._write([waiting])
                 return
-            self._fail(batch, error)
-        except Exception as error:  # noqa: BLE001 - a thread's entry point: every request gets its answer
             self._fail(batch, error)
         else:
             for waiting, one in zip(batch, accepted, strict=True):
                 waiting.answer.set_result(one)
 
     def _fail(self, batch: Sequence[_Waiting], error: Exception) -> None:
-        if isinstance(error, SQLAlchemyError):
-            self._note_away(first_line(error))
+        if is_sequence_behind(error):
+            self._sequence_is_behind.set()
+        if not is_the_datas_fault(error):
+            self._note_away(describe_error(error), None if isinstance(error, SQLAlchemyError) else error)
         for waiting in batch:
             waiting.answer.set_exception(error)
 
-    def _note_away(self, why: str) -> None:
+    def _note_away(self, why: str, unexpected: Exception | None = None) -> None:
         if not self._sql_is_away.is_set():
-            log.error("SQL is away: events go to the spool", why=why)
+            log.error("SQL is away: events go to the spool", why=why, exc_info=unexpected)
+            self._away_since = time.monotonic()
             self._sql_is_away.set()
 
     def _drain_for_ever(self) -> None:
+        said = ""
         while not self._closing.is_set():
-            if self._sql_is_away.is_set() or self._spool.holds_any():
+            if self._sql_is_away.is_set() or self._drain.is_due():
                 try:
                     self._resume()
-                except SQLAlchemyError:
-                    pass  # said when it began; tried again
-                except Exception:
-                    log.exception("the spool was not drained")
-            self._closing.wait(_RETRY_SECONDS)
+                    said = ""
+                except SqlRefuses as refusal:
+                    self._note_away(str(refusal))
+                    self._drain.note_refusal(refusal)
+                except Exception as error:
+                    if said != (said := describe_error(error)):
+                        log.error("the spool was not drained", exc_info=error)
+            self._closing.wait(self._pause())
+
+    def _pause(self) -> float:
+        if not self._sql_is_away.is_set():
+            return _SHORTEST_WAIT
+        return min(max((time.monotonic() - self._away_since) / 10, _SHORTEST_WAIT), _LONGEST_WAIT)
 
     def _resume(self) -> None:
-        """Sees whether SQL can be written, lets events go there again, and brings in what was spooled."""
-        # Changes nothing, and yet a read-only standby, or a database without our tables, refuses it.
-        changes_nothing = update(Event).where(Event.id < 0).values(delivery=Event.delivery)
-        self._database.run(lambda session: session.execute(changes_nothing))
+        """Sees whether SQL takes events, lets them go there again, and brings in what was spooled."""
+        if self._sequence_is_behind.is_set():
+            self._drain.mend_sequences()
+            self._sequence_is_behind.clear()
+        self._drain.check_sql()
         if self._sql_is_away.is_set():
             self._sql_is_away.clear()
             log.info("SQL is back")
-        drained = self._spool.drain(self._ingest_spooled)
+        drained = self._drain.drain()
         if drained:
             log.info("spool drained", events=drained)
-
-    def _ingest_spooled(self, lines: list[str]) -> list[str]:
-        """Takes the spool's lines in; returns those that can never be."""
-        refused = []
-        arrivals = []
-        for line in lines:
-            try:
-                arrivals.append(decode_event(line))
-            except ValueError:
-                refused.append(line)
-        if not arrivals:
-            return refused
-        try:
-            ingest_events(self._database, arrivals)
-        except DBAPIError as error:
-            if not _is_the_datas_fault(error):
-                raise
-            if len(lines) == 1:
-                return lines
-            return [one for line in lines for one in self._ingest_spooled([line])]
-        return refused
-
-
-def _is_the_datas_fault(error: DBAPIError) -> bool:
-    """Whether the event can never be stored. Anything else is the database's fault, and passes: a lost connection, a
-    lock, a full disk, a read-only standby after a failover, missing rights or tables."""
-    return isinstance(error, DataError | IntegrityError) and not error.connection_invalidated

@@ -1,4 +1,8 @@
-"""An event and its request as one line of text, for the spool, and back, to the last digit and byte."""
+"""An event and its request as one line of text, for the spool, and back, to the last digit and byte.
+
+Each line says which version of this format it has, for processes of two releases may share a spool. Whoever changes
+what a line holds counts VERSION up and adds a reader; the old one stays.
+"""
 
 from __future__ import annotations
 
@@ -12,32 +16,50 @@ from typing import Any
 from webhook_app.models.event import Channel
 from webhook_app.usecases.receive.ingest import ReportedEvent, RequestOrigin
 
+#: What `encode_event` writes.
+VERSION = 1
+
+
+class NewerFormat(Exception):
+    """Only a later release can read the line."""
+
 
 def encode_event(event: ReportedEvent, request: RequestOrigin) -> str:
     fields = asdict(event) | {"body": b64encode(event.body).decode()}
-    return json.dumps({"event": fields, "request": asdict(request)}, default=_encode, separators=(",", ":"))
+    line = {"version": VERSION, "event": fields, "request": asdict(request)}
+    return json.dumps(line, default=_encode, separators=(",", ":"))
 
 
 def decode_event(text: str) -> tuple[ReportedEvent, RequestOrigin]:
-    """Raises ValueError for a line that `encode_event` has not made."""
+    """Raises NewerFormat, and ValueError for a line that no `encode_event` has made."""
     try:
         line: dict[str, Any] = json.loads(text)
-        event, request = line["event"], line["request"]
-        return (
-            ReportedEvent(
-                **event
-                | {name: _timestamp(event[name]) for name in ("updated_at", "created_at")}
-                | {name: _amount(event[name]) for name in ("crypto_amount", "fiat_amount")}
-                | {
-                    "warnings": tuple(event["warnings"]),
-                    "body": b64decode(event["body"], validate=True),
-                    "channel": Channel(event["channel"]),
-                }
-            ),
-            RequestOrigin(**request | {"received_at": datetime.fromisoformat(request["received_at"])}),
-        )
-    except (KeyError, TypeError, ArithmeticError) as error:
-        raise ValueError(f"not a spooled event: {error!r}") from error
+        version = line.get("version", 1)  # the first release wrote none
+        if isinstance(version, int) and version > VERSION:
+            raise NewerFormat(f"version {version} of the spool's lines, of which this release reads {VERSION}")
+        return _READERS[version](line)
+    except (ValueError, KeyError, TypeError, AttributeError, ArithmeticError, RecursionError) as error:
+        raise ValueError(f"not a spooled event: {type(error).__name__}: {error}") from error
+
+
+def _read_1(line: dict[str, Any]) -> tuple[ReportedEvent, RequestOrigin]:
+    event, request = line["event"], line["request"]
+    return (
+        ReportedEvent(
+            **event
+            | {name: _timestamp(event[name]) for name in ("updated_at", "created_at")}
+            | {name: _amount(event[name]) for name in ("crypto_amount", "fiat_amount")}
+            | {
+                "warnings": tuple(event["warnings"]),
+                "body": b64decode(event["body"], validate=True),
+                "channel": Channel(event["channel"]),
+            }
+        ),
+        RequestOrigin(**request | {"received_at": _aware(datetime.fromisoformat(request["received_at"]))}),
+    )
+
+
+_READERS = {1: _read_1}
 
 
 def _encode(value: object) -> str:
@@ -49,8 +71,17 @@ def _encode(value: object) -> str:
 
 
 def _timestamp(text: str | None) -> datetime | None:
-    return None if text is None else datetime.fromisoformat(text)
+    return None if text is None else _aware(datetime.fromisoformat(text))
+
+
+def _aware(at: datetime) -> datetime:
+    if at.tzinfo is None:
+        raise ValueError("a timestamp without an offset from UTC")
+    return at
 
 
 def _amount(text: str | None) -> Decimal | None:
-    return None if text is None else Decimal(text)
+    amount = None if text is None else Decimal(text)
+    if amount is not None and not amount.is_finite():
+        raise ValueError("an amount that is no number")
+    return amount

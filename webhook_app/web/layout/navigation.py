@@ -27,6 +27,7 @@ ITEMS = (
     Item("Discrepancies", "/discrepancies", ACCOUNT_ROLES),
     Item("Deliveries", "/deliveries"),
     Item("Rejected", "/rejections"),
+    Item("Spool", "/spool"),
     Item("Audit", "/audit"),
     Item("Tokens", "/tokens"),
     Item("RQ", "/rq/"),

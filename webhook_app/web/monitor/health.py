@@ -21,10 +21,16 @@ def readyz() -> tuple[Response, int]:
     """Everything it needs works: each check is `ok` or says what is wrong."""
     results = run_checks(get_services())
     is_ready = all(result == OK for result in results.values())
-    depth = get_services().spool.depth()
+    spool = get_services().spool
+    depth, fault = spool.depth(), spool.find_fault()
     answer = {
         "status": "ready" if is_ready else "not ready",
         "checks": results,
-        "spool": {"records": depth.lines, "bytes": depth.size},
+        "spool": {
+            "records": depth.lines,
+            "bytes": depth.size,
+            "set_aside": depth.set_aside,
+            "fault": fault and f"since {fault.since.isoformat()}: {fault.kind}",
+        },
     }
     return jsonify(answer), 200 if is_ready else 503

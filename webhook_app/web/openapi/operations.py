@@ -40,10 +40,12 @@ class AliveSchema(Schema):
 
 
 class SpoolSchema(Schema):
-    """What waits on disk for the database."""
+    """What is on disk, because the database does not take it or did not."""
 
-    records = fields.Integer()
+    records = fields.Integer(metadata={"description": "Events that wait for the database."})
     bytes = fields.Integer()
+    set_aside = fields.Integer(metadata={"description": "What cannot be stored as it is, and waits for a person."})
+    fault = fields.String(allow_none=True, metadata={"description": "Why events wait, where that was found out."})
 
 
 ChecksSchema = Schema.from_dict({name: fields.String() for name in CHECKS}, name="ChecksSchema")

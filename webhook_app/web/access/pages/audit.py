@@ -24,6 +24,8 @@ ACTIONS = {
     AuditAction.CANCEL_REPLAY: "cancel a replay",
     AuditAction.ACKNOWLEDGE: "acknowledge a discrepancy",
     AuditAction.REOPEN: "reopen a discrepancy",
+    AuditAction.RETRY_SPOOLED: "retry what the spool set aside",
+    AuditAction.DISCARD_SPOOLED: "discard what the spool set aside",
     AuditAction.LOG_IN: "log in",
     AuditAction.CREATE_ACCOUNT: "create an account",
     AuditAction.CHANGE_ACCOUNT: "change an account",

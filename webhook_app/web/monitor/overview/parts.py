@@ -49,7 +49,7 @@ def check_parts(services: Services, overview: Overview) -> Sequence[Part]:
     return [
         _proof(overview.gate),
         _web(),
-        Part("SQL", Level.GOOD, "up", "SQLite" if services.database.is_sqlite else "PostgreSQL"),
+        _sql(services),
         _redis(redis := run_check("redis", services)),
         _workers(services, is_redis_up=redis == OK),
         _clock(run_check("clock", services), overview),
@@ -88,6 +88,14 @@ def _proof(gate: Gate) -> Part:
 
 def _web() -> Part:
     return Part("Web", Level.GOOD, "up", f"version {__version__}")
+
+
+def _sql(services: Services) -> Part:
+    fault = services.spool.find_fault()
+    if fault is not None and fault.stops_all:
+        finding = f"SQL takes no event: {fault.kind}. They are kept in the spool, and stored when it does."
+        return Part("SQL", Level.BAD, "refuses", "takes no event", finding)
+    return Part("SQL", Level.GOOD, "up", "SQLite" if services.database.is_sqlite else "PostgreSQL")
 
 
 def _redis(result: str) -> Part:
@@ -129,6 +137,11 @@ def _migrations(result: str) -> Part:
 
 def _spool(services: Services) -> Part:
     depth = services.spool.depth()
+    if depth.set_aside:
+        kept = "1 line" if depth.set_aside == 1 else f"{grouped(depth.set_aside)} lines"
+        is_are = "is" if depth.set_aside == 1 else "are"
+        finding = f"{kept} of the spool {is_are} set aside and cannot be stored: an admin finds the reason under Spool."
+        return Part("Spool", Level.BAD, "set aside", f"{kept} set aside", finding)
     if not depth.lines:
         return Part("Spool", Level.GOOD, "empty", "all events are in SQL")
     events = "1 event" if depth.lines == 1 else f"{grouped(depth.lines)} events"
