@@ -28,7 +28,7 @@ MOST_SHARED_CRASHES = 2
 
 class Lane(StrEnum):
     FAST = "fast"
-    """Many at once: what has not failed, and what the slow lane is late with."""
+    """Many at once: what has not failed, and retries that are overdue in the slow lane."""
     SLOW = "slow"
     """One by one: what failed before, or took its worker down with it."""
 
