@@ -8,6 +8,7 @@ import shutil
 import subprocess
 from pathlib import Path
 
+import psycopg
 import pytest
 from sqlalchemy import make_url
 
@@ -54,10 +55,23 @@ class Pooler:
         assert self._process.poll() is None, (folder / "pgbouncer.log").read_text()
 
     def url(self, direct_url: str) -> str:
-        """The pooler's address of the database at `direct_url`."""
+        """The pooler's address of the database at `direct_url`, once each of its sessions lives: a database that was
+        emptied for this test has ended those of the test before, which the pooler may not know yet."""
         url = make_url(direct_url).update_query_dict({"host": str(self._folder), "port": "6432"})
-        return url.render_as_string(hide_password=False)
+        address = url.render_as_string(hide_password=False)
+        wait_for(lambda: _serves(address), "the pooler's sessions live")
+        return address
 
     def stop(self) -> None:
         self._process.terminate()
         self._process.wait(10)
+
+
+def _serves(address: str) -> bool:
+    try:
+        with psycopg.connect(address.replace("+psycopg", ""), autocommit=True, prepare_threshold=None) as connection:
+            for _ in range(2 * SESSIONS):  # they are lent in turn
+                connection.execute("SELECT 1")
+    except psycopg.Error:
+        return False
+    return True

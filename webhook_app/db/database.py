@@ -132,6 +132,8 @@ def _create_engine(url: str, pool_size: int) -> Engine:
             "keepalives_count": 3,
             "tcp_user_timeout": 10_000,
             "application_name": "webhook-app",
+            # The driver would begin transactions by itself, bare; `_begin_postgresql` does.
+            "autocommit": True,
         },
     )
 
@@ -147,7 +149,6 @@ def _prepare_postgresql(connection: DBAPIConnection, prepare_threshold: int | No
     """`prepare_threshold` is that of the address. Without one, statements are prepared (psycopg does it at their sixth
     execution) where PostgreSQL itself answers: a pooler may give the next transaction a session that lacks them."""
     postgresql: Any = connection
-    postgresql.autocommit = True  # the driver would begin transactions by itself, bare; `_begin_postgresql` does
     if prepare_threshold is not None:
         postgresql.prepare_threshold = prepare_threshold
         return
