@@ -179,6 +179,8 @@ def services(settings: Settings, database: Database, clock: FakeClock) -> Iterat
     services = open_services(settings, database=database, clock=clock)
     yield services
     services.intake.close()
+    services.rejections.close()  # or it writes into the next test's database
+    services.last_use.close()
     services.waker.close()
     services.queues.redis.close()
     # The database stays open for the next test.

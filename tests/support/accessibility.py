@@ -31,7 +31,9 @@ class AccessibilityCheck:
         """Fails for what axe finds, but for the rules `without`, or where the page is wider than the screen."""
         for width in (WIDE, NARROW):
             page.set_viewport_size({"width": width, "height": 800})
-            assert page.evaluate("document.documentElement.scrollWidth") <= width, f"{page.url} is wider than {width}"
+            page.wait_for_load_state()
+            # Awaited, for the page may not be laid out anew yet; an error where it stays too wide.
+            page.wait_for_function("width => document.documentElement?.scrollWidth <= width", arg=width)
             shown = (width, _NEW_EACH_TIME.sub("", page.content()), tuple(without))
             if shown not in self._passed:
                 found = _find_violations(page, without)
