@@ -86,6 +86,8 @@ class TestHost:
         services = open_services(replace(settings, trusted_proxy_hops=1), database=database, clock=clock)
         yield create_app(services).test_client()
         services.intake.close()
+        services.rejections.close()
+        services.last_use.close()
         services.waker.close()
 
     def test_proxys_header_is_named_when_it_is_the_one_that_is_wrong(self, proxied: FlaskClient) -> None:
