@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from sqlalchemy import ForeignKey, Index, String, text
+from sqlalchemy import ForeignKey, Index, String, Text, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from webhook_app.db.types import BigId
@@ -39,3 +39,5 @@ class Attempt(Base):
     counted: Mapped[bool]
     """Whether it was charged to the retry budget; what fails while all calls are paused is not."""
     next_attempt_at: Mapped[datetime | None]
+    answer_body: Mapped[str | None] = mapped_column(Text)
+    """The beginning of an answer that failed or was not understood, with personal fields masked."""

@@ -7,7 +7,7 @@ from decimal import Decimal
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import JSON, CheckConstraint, ForeignKey, Index, LargeBinary, String, UniqueConstraint, text
+from sqlalchemy import JSON, CheckConstraint, ForeignKey, Index, LargeBinary, String, UniqueConstraint, text, true
 from sqlalchemy.orm import Mapped, mapped_column
 
 from webhook_app.db.types import BigId
@@ -46,6 +46,7 @@ class Event(Base):
               sqlite_where=text("settled_at IS NOT NULL")),
         Index("ix_events_unsettled", "delivery", "received_at", postgresql_where=text("settled_at IS NULL"),
               sqlite_where=text("settled_at IS NULL")),
+        Index("ix_events_unopened", "id", postgresql_where=text("NOT is_opened"), sqlite_where=text("NOT is_opened")),
     )  # fmt: skip
 
     id: Mapped[int] = mapped_column(BigId, primary_key=True)
@@ -66,14 +67,25 @@ class Event(Base):
     body: Mapped[bytes] = mapped_column(LargeBinary)
     """The request body of the first receipt, byte for byte."""
     received_at: Mapped[datetime]
+    remote_addr: Mapped[str | None] = mapped_column(String(64))
+    """Of the first receipt, like `headers`."""
+    headers: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
+    """None where the first receipt has a row of its own, as those of former releases have."""
+    is_vouched: Mapped[bool] = mapped_column(server_default=true())
+    """Whether a secret or an address list let it in, so that its sender is known."""
+    is_opened: Mapped[bool] = mapped_column(server_default=true())
+    """Whether the work that it asks for has been opened."""
     delivery: Mapped[str] = mapped_column(String(16))
     settled_at: Mapped[datetime | None]
 
 
 class Receipt(Base):
-    """One HTTP request that carried an event."""
+    """One message that carried an event that was there already; the first one stands in the event's own row."""
 
     __tablename__ = "receipts"
+    __table_args__ = (
+        Index("ix_receipts_unopened", "id", postgresql_where=text("NOT is_opened"), sqlite_where=text("NOT is_opened")),
+    )
 
     id: Mapped[int] = mapped_column(BigId, primary_key=True)
     event_id: Mapped[int] = mapped_column(ForeignKey("events.id", ondelete="CASCADE"), index=True)
@@ -82,3 +94,6 @@ class Receipt(Base):
     headers: Mapped[dict[str, Any]] = mapped_column(JSON)
     body: Mapped[bytes | None] = mapped_column(LargeBinary)
     """Only where it differs from the event's."""
+    channel: Mapped[str] = mapped_column(String(16), server_default=Channel.WEBHOOK.value)
+    is_opened: Mapped[bool] = mapped_column(server_default=true())
+    """Whether it was looked at for work that it may ask for."""

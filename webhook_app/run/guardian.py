@@ -26,8 +26,9 @@ from typing import IO
 
 import psutil
 
-# POSIX sh: the shell names its process to the guardian, then becomes the program, keeping its process id.
-_NAME_ONESELF = 'echo "$$" >&0 && exec </dev/null && exec "$@"'
+# POSIX sh: the shell names its process to the guardian, then becomes the program, keeping its process id. Where the
+# guardian was just killed, the program starts all the same: `ensure_alive` names it to the next one.
+_NAME_ONESELF = 'trap "" PIPE; echo "$$" >&0 2>/dev/null; trap - PIPE; exec </dev/null && exec "$@"'
 
 
 class Guardian:

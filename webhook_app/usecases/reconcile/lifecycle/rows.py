@@ -240,6 +240,7 @@ def _attempt(change: Change) -> tuple[Any, ...]:
         "decision": attempt.decision,
         "counted": attempt.counted,
         "next_attempt_at": change.after.next_attempt_at,
+        "answer_body": None,
     }
     if attempt.failure is None:
         values |= {"http_status": 200, "request_id": attempt.request_id}
