@@ -127,7 +127,9 @@ def _judge(hostile: Hostile, answer: bytes, findings: Findings) -> None:
         return
     for status, body in _answers(answer):
         findings.statuses[str(status)] += 1
-        if status >= 500 and b'"overload"' not in body:
+        # Neither Redis nor the clock runs here, so /readyz says 503, which is right.
+        is_stated = b'"overload"' in body or (status == 503 and b" /readyz" in hostile.wire.partition(b"\r\n")[0])
+        if status >= 500 and not is_stated:
             findings.wrong.append(f"{hostile.name}: {status} to {hostile.wire[:300]!r}")
         if status in (200, 202) and body.startswith(b'{"event_id"'):
             findings.acknowledged.add(json.loads(body)["event_id"])
