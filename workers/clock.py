@@ -20,6 +20,7 @@ from webhook_app.logs import get_logger
 from webhook_app.services import Services
 from webhook_app.usecases.heartbeats import CLOCK, beat
 from webhook_app.usecases.reconcile.clock_jump import follow_clock
+from webhook_app.usecases.reconcile.inbox import open_events
 from webhook_app.usecases.reconcile.overdue import note_overdue
 from webhook_app.usecases.reconcile.reconciler import Reconciler
 from webhook_app.usecases.reconcile.sweep import find_failed, find_retrying, find_work, recover_lost_claims
@@ -29,6 +30,9 @@ log = get_logger()
 
 #: Seconds between two sweeps.
 INTERVAL = 1.0
+
+#: Events whose work a sweep opens at most, so that it lasts a second or two; workers open what comes in meanwhile.
+_MOST_OPENED = 5000
 
 #: While Redis is away the clock does the work itself, as much of it as fits between two heartbeats.
 _OWN_THREADS = 8
@@ -69,6 +73,7 @@ def run_once(services: Services) -> None:
     for merchant_transaction_id in recover_lost_claims(services.database, now):
         log.warning("worker died, taken back", id=merchant_transaction_id)
     beat(services.database, CLOCK, now)
+    open_events(services.database, _MOST_OPENED, now)
     release_replays(services.database, now)
     overdue = note_overdue(services.database, now, timedelta(seconds=services.settings.pending_alert_after))
     if overdue:
@@ -84,6 +89,7 @@ def run_once(services: Services) -> None:
 
 def work_without_redis(services: Services, reconciler: Reconciler, stop: threading.Event) -> None:
     """Reconciles what is due straight from SQL, for a few seconds at most."""
+    open_events(services.database, _MOST_OPENED, services.clock())
     work = find_work(services.database, services.clock(), _OWN_SLOW_ATTEMPTS)
     if work.fast_is_due:
         reconciler.reconcile_due(

@@ -32,7 +32,7 @@ Part = Callable[[Rig], list[Row]]
 
 #: What stands for the matrix in a quick run: where most can go wrong.
 _QUICK_CELLS = (
-    Cell("rows written", Mishap.DIES),
+    Cell("row written", Mishap.DIES),
     Cell("committed", Mishap.DIES),
     Cell("fetched", Mishap.FLUSHED),
     Cell("spool ingested", Mishap.FLUSHED),

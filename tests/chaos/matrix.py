@@ -39,12 +39,12 @@ class Mishap(StrEnum):
 
 
 #: Steps that hold SQLite's write lock: nobody else can, so SQL cannot be locked there.
-_IN_TRANSACTION = ("rows written", "applied", "retry applied")
+_IN_TRANSACTION = ("row written", "opened", "applied", "retry applied")
 #: SQL is away already.
 _WITHOUT_SQL = ("spool written", "spool fsynced")
 _DRAIN = ("spool rotated", "spool ingested", "spool unlinked")
 #: The web process is held before it wakes a worker, so that the clock has to.
-_CLOCK_WAKES = ("clock found work", "clock woke")
+_CLOCK_WAKES = ("clock opened", "clock found work", "clock woke")
 _RETRIES = ("clock took off schedule", "clock dispatched", "clock showed waiting")
 
 

@@ -25,6 +25,7 @@ class Boundary:
 
 _QUEUES = "webhook_app.adapters.queueing:Queues"
 _RECONCILE = "webhook_app.usecases.reconcile.reconciler"
+_INBOX = "webhook_app.usecases.reconcile.inbox"
 _APPLY = "webhook_app.usecases.reconcile.apply"
 _FETCH = "webhook_app.adapters.proof:ProofClient.get_transaction"
 _SPOOL = "webhook_app.adapters.spool:Spool"
@@ -32,12 +33,14 @@ _SPOOL = "webhook_app.adapters.spool:Spool"
 #: In the order of an event's life.
 BOUNDARIES: dict[str, Boundary] = {
     "body read": Boundary("web", "webhook_app.web.receive.webhooks:parse_event"),
-    "rows written": Boundary("web", "webhook_app.usecases.receive.ingest:ask_for_reconciliations"),
+    "row written": Boundary("web", "webhook_app.usecases.receive.ingest:_insert_events"),
     "committed": Boundary("web", "webhook_app.usecases.receive.intake:ingest_events"),
     "answered": Boundary("web", f"{_QUEUES}.wake", before=True),
     "wake-up noted": Boundary("web", "rq:Queue.enqueue", before=True),
     "woken": Boundary("web", f"{_QUEUES}.wake"),
     "job taken": Boundary("fast", f"{_QUEUES}.acknowledge_wake"),
+    "opened": Boundary("fast", f"{_INBOX}:ask_for_reconciliations", only_if_true=True),
+    "counted up": Boundary("fast", f"{_RECONCILE}:open_events", only_if_true=True),
     "claimed": Boundary("fast", f"{_RECONCILE}:claim_due", only_if_true=True),
     "fetched": Boundary("fast", _FETCH),
     "applied": Boundary("fast", f"{_APPLY}:settle_events", before=True),
@@ -54,6 +57,7 @@ BOUNDARIES: dict[str, Boundary] = {
     "spool ingested": Boundary("web", "webhook_app.usecases.receive.spool_drain:SpoolDrain._ingest"),
     "spool unlinked": Boundary("web", f"{_SPOOL}.drain", only_if_true=True),
     "clock swept": Boundary("clock", "workers.clock:recover_lost_claims"),
+    "clock opened": Boundary("clock", "workers.clock:open_events", only_if_true=True),
     "clock found work": Boundary("clock", "workers.clock:find_work"),
     "clock woke": Boundary("clock", f"{_QUEUES}.wake"),
     "clock took off schedule": Boundary("clock", "rq:Queue.enqueue", before=True),

@@ -1,4 +1,4 @@
-"""Ingest: an event is committed once, with the reconciliation it asks for."""
+"""Ingest: an event is committed once, as one row, and a copy of it is a receipt."""
 
 from __future__ import annotations
 
@@ -10,14 +10,20 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
-from sqlalchemy import func, insert, select, update
+from sqlalchemy import func, insert, select
 
 from tests.support.clock import START
 from tests.support.events import DOCUMENTED_ID, webhook
-from tests.support.example_rows import RECONCILIATION
+from tests.support.interleave import counted_statements
 from webhook_app.db.database import Database
 from webhook_app.models import Event, Receipt, Reconciliation, Rejection
-from webhook_app.usecases.receive.ingest import Accepted, RequestOrigin, ingest_event, ingest_events
+from webhook_app.usecases.receive.ingest import (
+    MOST_BODIES,
+    Accepted,
+    RequestOrigin,
+    ingest_event,
+    ingest_events,
+)
 from webhook_app.usecases.receive.rejections import MAX_REJECTED_BODY, MAX_REJECTIONS, RefusedRequest, Rejections
 from webhook_app.web.receive.event_schema import parse_event
 
@@ -32,47 +38,49 @@ def read(**changes: Any) -> Any:
     return parse_event(json.dumps(webhook(**changes)).encode())
 
 
-def reconciliation(database: Database, merchant_transaction_id: str = DOCUMENTED_ID) -> Reconciliation:
-    with database.read() as session:
-        return session.scalars(
-            select(Reconciliation).where(Reconciliation.merchant_transaction_id == merchant_transaction_id)
-        ).one()
-
-
 def count(database: Database, table: type[Event] | type[Receipt] | type[Reconciliation] | type[Rejection]) -> int:
     with database.read() as session:
         return session.scalar(select(func.count()).select_from(table)) or 0
 
 
-def put(database: Database, **columns: Any) -> None:
-    """A reconciliation as work has left it."""
-    row = RECONCILIATION | {"merchant_transaction_id": DOCUMENTED_ID} | columns
-    with database.write() as session:
-        session.execute(insert(Reconciliation).values(**row))
-
-
-def test_new_event_opens_a_reconciliation_that_is_due_at_once(database: Database) -> None:
+def test_new_event_is_one_row_with_its_first_receipt(database: Database) -> None:
     accepted = ingest(database)
     assert accepted.duplicate is False
-    row = reconciliation(database)
-    assert (row.state, row.generation, row.next_attempt_at, row.attempts) == ("pending", 1, START, 0)
     with database.read() as session:
         event = session.get_one(Event, accepted.event_id)
-        receipt = session.scalars(select(Receipt)).one()
     assert (event.delivery, event.received_at, event.settled_at) == ("pending", START, None)
     assert (str(event.crypto_amount), str(event.fiat_amount)) == ("99.50", "100.00")
-    assert (receipt.event_id, receipt.remote_addr, receipt.body) == (event.id, "127.0.0.1", None)
-    assert receipt.headers == {"User-Agent": "Proof"}
+    assert (event.remote_addr, event.headers, event.is_vouched) == ("127.0.0.1", {"User-Agent": "Proof"}, False)
+    assert (event.is_opened, event.opened_generation) == (False, None)
+    assert (count(database, Receipt), count(database, Reconciliation)) == (0, 0)
 
 
-def test_duplicate_is_one_more_receipt_and_no_more(database: Database) -> None:
+@pytest.mark.parametrize("number", [1, 50])
+def test_any_number_of_events_is_one_statement(database: Database, number: int) -> None:
+    arrivals = [(read(merchant_transaction_id=f"id-{one}"), RequestOrigin(START, None, {})) for one in range(number)]
+    with counted_statements(database) as statements:
+        ingest_events(database, arrivals)
+    assert [statement for statement in statements if not statement.startswith("BEGIN")] == [
+        statement for statement in statements if statement.startswith("INSERT INTO events")
+    ]
+    assert count(database, Event) == number
+
+
+def test_vouched_sender_is_kept_with_the_event(database: Database) -> None:
+    ingest_event(database, read(), RequestOrigin(START, None, {}, is_vouched=True))
+    with database.read() as session:
+        assert session.scalars(select(Event.is_vouched)).all() == [True]
+
+
+def test_duplicate_is_a_receipt_and_no_more(database: Database) -> None:
     first = ingest(database)
-    before = reconciliation(database)
     second = ingest(database, LATER)
     assert (second.event_id, second.duplicate) == (first.event_id, True)
-    assert (count(database, Event), count(database, Receipt), count(database, Reconciliation)) == (1, 2, 1)
-    after = reconciliation(database)
-    assert (after.generation, after.next_attempt_at) == (before.generation, before.next_attempt_at)
+    assert (count(database, Event), count(database, Receipt), count(database, Reconciliation)) == (1, 1, 0)
+    with database.read() as session:
+        receipt = session.scalars(select(Receipt)).one()
+    assert (receipt.event_id, receipt.received_at, receipt.remote_addr) == (first.event_id, LATER, "127.0.0.1")
+    assert (receipt.headers, receipt.channel, receipt.body) == ({"User-Agent": "Proof"}, "webhook", None)
 
 
 def test_duplicate_keeps_its_body_only_where_it_differs(database: Database) -> None:
@@ -81,8 +89,23 @@ def test_duplicate_keeps_its_body_only_where_it_differs(database: Database) -> N
     ingest(database, updated_at="2026-04-01T12:03:45+02:00")
     with database.read() as session:
         bodies = session.scalars(select(Receipt.body).order_by(Receipt.id)).all()
-    assert bodies[:2] == [None, None]
-    assert b"12:03:45+02:00" in (bodies[2] or b"")
+    assert bodies[0] is None
+    assert b"12:03:45+02:00" in (bodies[1] or b"")
+
+
+@pytest.mark.parametrize("together", [True, False], ids=["in-one-batch", "one-by-one"])
+def test_only_so_many_bodies_of_copies_are_kept_of_one_event(database: Database, together: bool) -> None:
+    copies = [
+        (read(crypto_amount=f"{number}.50"), RequestOrigin(START, None, {})) for number in range(1, MOST_BODIES + 5)
+    ]
+    for batch in [copies] if together else [[one] for one in copies]:
+        ingest_events(database, batch)
+    ingest(database, merchant_transaction_id="other")
+    ingest(database, merchant_transaction_id="other", crypto_amount="1.50")
+    with database.read() as session:
+        bodies = session.scalars(select(Receipt.body).order_by(Receipt.id)).all()
+    assert len(bodies) == len(copies)
+    assert [body is not None for body in bodies] == [True] * MOST_BODIES + [False] * 3 + [True]
 
 
 def test_paid_again_in_the_widget_is_a_new_event(database: Database) -> None:
@@ -91,75 +114,13 @@ def test_paid_again_in_the_widget_is_a_new_event(database: Database) -> None:
     second = ingest(database, status="failed", updated_at="2026-04-01T10:13:45Z")
     assert second.duplicate is False
     assert second.event_id != first.event_id
-    assert (count(database, Event), count(database, Reconciliation)) == (2, 1)
-    assert reconciliation(database).generation == 2
+    assert count(database, Event) == 2
 
 
 def test_other_transaction_with_the_same_status_and_moment_is_a_new_event(database: Database) -> None:
     ingest(database)
     assert ingest(database, merchant_transaction_id=DOCUMENTED_ID.upper()).duplicate is False
-    assert count(database, Reconciliation) == 2
-
-
-@pytest.mark.parametrize(
-    "left",
-    [
-        {"state": "succeeded", "next_attempt_at": None},
-        {"state": "succeeded", "next_attempt_at": LATER + timedelta(hours=1)},
-        {"state": "failed", "next_attempt_at": None},
-        {"state": "watching", "next_attempt_at": LATER + timedelta(hours=1)},
-    ],
-    ids=["succeeded", "succeeded-with-a-late-check", "failed", "watching"],
-)
-def test_new_event_reopens_with_a_full_budget(database: Database, left: dict[str, Any]) -> None:
-    put(database, spent_attempts=19, single_retries=1, first_failed_at=START, attempts=30, reconciled_at=START, **left)
-    ingest(database, LATER)
-    row = reconciliation(database)
-    assert (row.state, row.next_attempt_at, row.generation) == ("pending", LATER, 2)
-    assert (row.spent_attempts, row.single_retries, row.first_failed_at) == (0, 0, None)
-    assert (row.attempts, row.reconciled_at) == (30, START)
-
-
-def test_new_event_forgives_the_workers_that_died_with_one_that_failed(database: Database) -> None:
-    put(database, state="failed", next_attempt_at=None, crashes=3)
-    ingest(database)
-    assert reconciliation(database).crashes == 0
-
-
-def test_new_event_leaves_one_that_backs_off_its_time_and_budget(database: Database) -> None:
-    then = LATER + timedelta(minutes=10)
-    put(database, state="retrying", next_attempt_at=then, spent_attempts=7, single_retries=1, first_failed_at=START)
-    ingest(database, LATER)
-    row = reconciliation(database)
-    assert (row.state, row.next_attempt_at, row.generation) == ("retrying", then, 2)
-    assert (row.spent_attempts, row.single_retries, row.first_failed_at) == (7, 1, START)
-
-
-def test_new_event_during_a_fetch_leaves_the_claim_and_raises_the_generation(database: Database) -> None:
-    put(database, claim_token="t", lease_until=LATER, crashes=1)
-    ingest(database)
-    row = reconciliation(database)
-    assert (row.claim_token, row.lease_until, row.generation, row.crashes) == ("t", LATER, 2, 1)
-
-
-@pytest.mark.parametrize(
-    "left",
-    [
-        {"state": "pending", "next_attempt_at": START},
-        {"state": "pending", "next_attempt_at": START, "claim_token": "t", "lease_until": LATER},
-        {"state": "retrying", "next_attempt_at": LATER, "spent_attempts": 3, "first_failed_at": START},
-        {"state": "watching", "next_attempt_at": LATER},
-        {"state": "failed", "next_attempt_at": None, "spent_attempts": 20, "first_failed_at": START},
-    ],
-    ids=["pending", "fetched", "retrying", "watching", "failed"],
-)
-def test_duplicate_of_an_unfinished_event_never_touches_its_work(database: Database, left: dict[str, Any]) -> None:
-    ingest(database)
-    with database.write() as session:
-        session.execute(update(Reconciliation).values(**left))
-    before = _columns(reconciliation(database))
-    assert ingest(database, LATER).duplicate is True
-    assert _columns(reconciliation(database)) == before
+    assert count(database, Event) == 2
 
 
 def test_copies_in_one_batch_are_one_event(database: Database) -> None:
@@ -167,8 +128,7 @@ def test_copies_in_one_batch_are_one_event(database: Database) -> None:
     accepted = ingest_events(database, arrivals)
     assert [one.duplicate for one in accepted].count(False) == 1
     assert len({one.event_id for one in accepted}) == 1
-    assert (count(database, Event), count(database, Receipt), count(database, Reconciliation)) == (1, 5, 1)
-    assert reconciliation(database).generation == 1
+    assert (count(database, Event), count(database, Receipt)) == (1, 4)
 
 
 def test_batch_answers_each_arrival_in_its_place(database: Database) -> None:
@@ -197,7 +157,7 @@ def test_concurrent_batches_of_the_same_events_do_not_lock_each_other_out(databa
     with ThreadPoolExecutor(4) as threads:
         answers = list(threads.map(take, range(4)))
     assert sum(answer.count(False) for answer in answers) == 20
-    assert (count(database, Event), count(database, Receipt), count(database, Reconciliation)) == (20, 80, 20)
+    assert (count(database, Event), count(database, Receipt)) == (20, 60)
 
 
 def test_rejected_body_is_cut_and_its_size_kept(database: Database) -> None:
@@ -244,7 +204,3 @@ def _reject(database: Database, body: bytes = b"{", body_size: int = 1) -> None:
             )
         )
         rejections.flush()
-
-
-def _columns(row: Reconciliation) -> dict[str, Any]:
-    return {column.name: getattr(row, column.name) for column in Reconciliation.__table__.columns}

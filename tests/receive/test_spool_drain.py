@@ -268,11 +268,24 @@ def test_line_of_the_first_release_is_read(drain: SpoolDrain, spool: Spool, data
     assert str(stored.crypto_amount) == "99.50"
 
 
-def test_line_that_is_written_says_its_version_and_can_be_read_by_the_first_release() -> None:
-    """Whoever changes what a line holds counts VERSION up, and changes this test."""
-    assert VERSION == 1
+def test_line_that_is_written_says_its_version_and_what_it_holds() -> None:
+    """Whoever changes what a line holds counts VERSION up, adds a reader, and changes this test."""
+    assert VERSION == 2
     written = json.loads(encode_event(*decode_event(FIRST_RELEASE)))
-    assert written == json.loads(FIRST_RELEASE) | {"version": 1}
+    first = json.loads(FIRST_RELEASE)
+    assert written == first | {"version": 2, "request": first["request"] | {"is_vouched": True}}
+
+
+@pytest.mark.parametrize("is_vouched", [True, False])
+def test_what_vouches_for_a_sender_comes_back(is_vouched: bool) -> None:
+    origin = RequestOrigin(START, None, {}, is_vouched)
+    assert decode_event(encode_event(event("x"), origin))[1] == origin
+
+
+@pytest.mark.parametrize("says", ["", '"version":1,'])
+def test_sender_of_the_first_version_counts_as_vouched_for(says: str) -> None:
+    """As its rows do: that release has told nobody."""
+    assert decode_event(FIRST_RELEASE.replace("{", "{" + says, 1))[1].is_vouched is True
 
 
 @pytest.mark.parametrize("version", ["2", -1, 0, None, [], 1.5])
@@ -291,6 +304,7 @@ def test_version_that_is_none_is_set_aside(drain: SpoolDrain, spool: Spool, vers
         ("event", "body", "no base64"),
         ("event", "channel", "pigeon"),
         ("event", "unheard_of", 1),
+        ("request", "is_vouched", 1),
     ],
 )
 def test_field_that_no_release_has_written_makes_a_line_unreadable(part: str, field: str, value: object) -> None:
@@ -304,15 +318,15 @@ def test_database_that_takes_no_sound_event_costs_no_line(drain: SpoolDrain, spo
     """Not even one that cannot be stored: it is judged when a sound one is taken."""
     fill(spool, [record("a"), without_status("bad"), record("b")])
     with database.write() as session:
-        session.execute(text("ALTER TABLE receipts RENAME TO elsewhere"))
-    with pytest.raises(SqlRefuses, match="receipts"):
+        session.execute(text("ALTER TABLE events RENAME TO elsewhere"))
+    with pytest.raises(SqlRefuses, match="events"):
         drain.check_sql()
-    with pytest.raises(SqlRefuses, match="receipts"):
+    with pytest.raises(SqlRefuses, match="events"):
         drain.drain()
     depth = spool.depth()
     assert (depth.lines, depth.set_aside) == (3, 0)
     with database.write() as session:
-        session.execute(text("ALTER TABLE elsewhere RENAME TO receipts"))
+        session.execute(text("ALTER TABLE elsewhere RENAME TO events"))
     drain.check_sql()
     assert drain.drain() == 2
     assert ids(database) == ["a", "b"]

@@ -182,7 +182,6 @@ def test_more_events_than_a_statement_has_room_for_are_settled(database: Databas
     report(database, "t", clock(), updated_at=clock())
     _forge(database, clock, 66_000, clock() - timedelta(days=1))
     held = claim(database, clock)
-    assert len(held.event_ids) == 66_002
     (applied,) = answer(database, clock, held, confirmed(Status.COMPLETED, clock()))
     assert applied.state == "succeeded"
     with database.read() as session:

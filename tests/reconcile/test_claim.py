@@ -10,7 +10,7 @@ from datetime import timedelta
 from sqlalchemy import update
 
 from tests.support.clock import FakeClock
-from tests.support.work import report, row, rows
+from tests.support.work import events, report, row, rows
 from webhook_app.db.database import Database
 from webhook_app.domain.failures import Failure
 from webhook_app.domain.gate import Gate, Limits
@@ -18,6 +18,7 @@ from webhook_app.domain.retry_policy import Blame
 from webhook_app.models import Reconciliation
 from webhook_app.models.reconciliation import State
 from webhook_app.usecases.reconcile.claim import Claim, claim_due, claim_one, hand_back
+from webhook_app.usecases.reconcile.inbox import open_events
 from webhook_app.usecases.reconcile.stored_gate import lock_gate, read_gate, store_gate
 
 LEASE = timedelta(seconds=20)
@@ -88,16 +89,17 @@ def test_one_row_goes_to_one_of_many_claimers_round_after_round(database: Databa
 
 
 def test_claims_race_with_ingest_without_deadlock_or_lost_event(database: Database, clock: FakeClock) -> None:
-    """Whatever event a claim does not hold shows in the generation, so that the answer does not settle it."""
-    seen: dict[int, set[int]] = {}
+    """Whatever event was opened after a claim has a later generation, so that the answer does not settle it."""
+    known: dict[int, list[int]] = {}
     done = threading.Event()
+
+    def opened_by(generation: int) -> list[int]:
+        return [one.id for one in events(database, "t") if 0 < (one.opened_generation or 0) <= generation]
 
     def claim() -> None:
         while not done.is_set():
             claims = claim_due(database, 4, clock(), LEASE, WIDE)
-            for one in claims:
-                seen.setdefault(one.generation, set()).update(one.event_ids)
-                assert len(one.event_ids) == one.generation
+            known.update({one.generation: opened_by(one.generation) for one in claims})
             hand_back(database, claims)
 
     claimer = threading.Thread(target=claim)
@@ -106,14 +108,17 @@ def test_claims_race_with_ingest_without_deadlock_or_lost_event(database: Databa
         report(database, "t", clock(), updated_at=clock() + timedelta(seconds=number))
     done.set()
     claimer.join()
-    assert row(database, "t").generation == 60
-    assert all(len(ids) == generation for generation, ids in seen.items())
+    open_events(database, 60, clock())
+    assert len(opened_by(row(database, "t").generation)) == 60
+    assert known, "nothing was claimed meanwhile"
+    assert {generation: opened_by(generation) for generation in known} == known
 
 
-def test_claim_lasts_for_the_lease_and_names_its_events(database: Database, clock: FakeClock) -> None:
-    accepted = report(database, "t", clock())
+def test_claim_lasts_for_the_lease_and_names_its_generation(database: Database, clock: FakeClock) -> None:
+    for number in range(2):
+        report(database, "t", clock(), updated_at=clock() + timedelta(seconds=number))
     (claim,) = claim_due(database, 8, clock(), LEASE, WIDE)
-    assert claim.event_ids == (accepted.event_id,)
+    assert claim.generation == 2
     assert row(database, "t").lease_until == clock() + LEASE
     clock.advance(3600)
     assert claim_due(database, 8, clock(), LEASE, WIDE) == []  # the sweep takes it back, no claimer does

@@ -7,9 +7,11 @@ from sqlalchemy import insert, text
 from tests.support.clock import START, FakeClock
 from tests.support.example_rows import EVENT, RECONCILIATION
 from tests.support.plans import explained
+from tests.support.work import take_in
 from webhook_app.db.database import Database
 from webhook_app.models import Event, Reconciliation
 from webhook_app.models.event import Delivery
+from webhook_app.usecases.reconcile.inbox import open_events
 from webhook_app.usecases.reconcile.lifecycle import changes
 from webhook_app.usecases.reconcile.lifecycle.changes import MadeAttempt
 from webhook_app.usecases.reconcile.lifecycle.rows import (
@@ -19,7 +21,8 @@ from webhook_app.usecases.reconcile.lifecycle.rows import (
     lock,
     write_changes,
 )
-from webhook_app.usecases.reconcile.settle import move_events, settle_events
+from webhook_app.usecases.reconcile.settle import Settled, move_events, settle_events
+from webhook_app.usecases.reconcile.sweep import find_work
 
 ROWS = 5000
 
@@ -33,11 +36,28 @@ def fill(database: Database) -> None:
             session.execute(text("ANALYZE"))
 
 
+def test_inbox_is_found_among_many_events(database: Database, clock: FakeClock) -> None:
+    fill(database)
+    take_in(database, "t7", clock(), updated_at=clock())
+    with explained(database) as found:
+        assert open_events(database, 10, clock()) == 1
+        find_work(database, clock(), 10)
+    looks = [one for one in found if "NOT events.is_opened" in one.statement and "IN (" not in one.statement]
+    assert len(looks) == 3
+    for one in looks:
+        assert "ix_events_unopened" in one.plan, one
+    for one in found:
+        for line in one.plan.splitlines():
+            assert "ix_events_unopened" in line or not any(
+                scan in line for scan in ("Seq Scan on events", "SCAN events")
+            ), one
+
+
 def test_batches_look_up_what_they_write(database: Database, clock: FakeClock) -> None:
     fill(database)
     ids = list(range(60, 70))
     with database.write() as session, explained(database) as found:
-        settle_events(session, ids, clock())
+        settle_events(session, [Settled(f"t{number}", 1, is_latest=True) for number in ids], clock())
         move_events(session, {f"t{number}": Delivery.FAILED for number in range(70, 80)})
         ask_for_reconciliations(session, {f"t{number}": clock() for number in range(70, 80)})
         begin_claims(session, ids, "token", clock())

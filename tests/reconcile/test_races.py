@@ -15,6 +15,7 @@ from tests.support.work import events, report, row
 from webhook_app.db.database import Database
 from webhook_app.domain.status import Status
 from webhook_app.models import Reconciliation, StoredGate
+from webhook_app.usecases.reconcile.inbox import open_events
 from webhook_app.usecases.reconcile.lifecycle.rows import ask_for_reconciliations, lock
 from webhook_app.usecases.reconcile.stored_gate import lock_gate, read_gate, store_gate
 
@@ -23,7 +24,8 @@ READ_TO_DECIDE = "ORDER BY reconciliations.id"
 
 
 def test_event_that_comes_while_an_answer_is_applied_is_asked_for_again(database: Database, clock: FakeClock) -> None:
-    """It waits until the answer is applied, and is never left `pending` under a reconciliation that has succeeded."""
+    """It is taken in at once, waits to be opened until the answer is applied, and is never left `pending` under a
+    reconciliation that has succeeded."""
     at = clock()
     report(database, "t", at, status="processing", updated_at=at)
     held = claim(database, clock)
@@ -40,6 +42,7 @@ def test_event_that_comes_while_an_answer_is_applied_is_asked_for_again(database
         (applied,) = answer(database, clock, held, confirmed(Status.CANCELLED, at))
     later[0].join()
     assert applied.state == "succeeded"
+    open_events(database, 10, at)
     assert [event.delivery for event in events(database, "t")] == ["succeeded", "pending"]
     assert (row(database, "t").state, row(database, "t").generation) == ("pending", 2)
     answer(database, clock, claim(database, clock), confirmed(Status.CANCELLED, at))

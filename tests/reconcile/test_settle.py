@@ -13,7 +13,7 @@ from tests.support.listening import listening
 from tests.support.work import events, report
 from webhook_app.db.database import Database
 from webhook_app.models.event import Delivery
-from webhook_app.usecases.reconcile.settle import move_events, settle_events
+from webhook_app.usecases.reconcile.settle import Settled, move_events, settle_events
 
 
 def rewritten(database: Database, work: Callable[[Session], None]) -> int:
@@ -54,21 +54,23 @@ def test_each_transaction_gets_its_own_state_and_what_has_it_is_left_alone(
 
 
 def test_settled_events_are_settled_once_and_stay_so(database: Database, clock: FakeClock) -> None:
-    ids = report_two(database, "t", clock())
-    assert rewritten(database, lambda session: settle_events(session, ids, clock())) == 2
+    report_two(database, "t", clock())
+    settled = [Settled("t", 2, is_latest=True)]
+    assert rewritten(database, lambda session: settle_events(session, settled, clock())) == 2
     clock.advance(60)
-    assert rewritten(database, lambda session: settle_events(session, ids, clock())) == 0
+    assert rewritten(database, lambda session: settle_events(session, settled, clock())) == 0
     assert {one.settled_at for one in events(database, "t")} == {clock() - timedelta(seconds=60)}
 
 
 def test_newest_event_fails_only_where_no_other_shows_that_its_transaction_gave_up(
     database: Database, clock: FakeClock
 ) -> None:
-    shown, hidden = report_two(database, "shown", clock()), report_two(database, "hidden", clock())
+    for name in ("hidden", "shown"):
+        report_two(database, name, clock())
     with database.write() as session:
-        settle_events(session, [shown[1], *hidden], clock())
+        settle_events(session, [Settled("shown", 1, is_latest=False), Settled("hidden", 2, is_latest=True)], clock())
         move_events(session, {"shown": Delivery.FAILED, "hidden": Delivery.FAILED, "unknown": Delivery.FAILED})
-    assert deliveries(database, "shown") == ["failed", "succeeded"]
+    assert deliveries(database, "shown") == ["succeeded", "failed"]
     assert deliveries(database, "hidden") == ["succeeded", "failed"]
     assert events(database, "hidden")[1].settled_at is None
 

@@ -17,6 +17,7 @@ from webhook_app.models import AuditEntry, Event, Reconciliation, Replay
 from webhook_app.services import Services
 from webhook_app.usecases.audit import Actor
 from webhook_app.usecases.receive.ingest import RequestOrigin, ingest_events
+from webhook_app.usecases.reconcile.inbox import open_events
 from webhook_app.usecases.reconcile.reconciler import Reconciler
 from webhook_app.usecases.redeliver.deliveries import DeliveryFilter, find_delivery_story, list_deliveries
 from webhook_app.usecases.redeliver.replay import (
@@ -38,7 +39,9 @@ FAILED = Selection(wanted=DeliveryFilter(state="failed"))
 
 def _ingest(services: Services, merchant_transaction_id: str) -> int:
     event = parse_event(_body(merchant_transaction_id))
-    return ingest_events(services.database, [(event, RequestOrigin(services.clock(), None, {}))])[0].event_id
+    (accepted,) = ingest_events(services.database, [(event, RequestOrigin(services.clock(), None, {}))])
+    open_events(services.database, 1000, services.clock())
+    return accepted.event_id
 
 
 def _body(merchant_transaction_id: str) -> bytes:

@@ -8,6 +8,7 @@ from tests.support.events import webhook
 from tests.support.work import work_once
 from webhook_app.services import Services
 from webhook_app.usecases.receive.ingest import RequestOrigin, ingest_events
+from webhook_app.usecases.reconcile.inbox import open_events
 from webhook_app.usecases.reconcile.reconciler import Reconciler
 from webhook_app.web.receive.event_schema import parse_event
 
@@ -15,10 +16,12 @@ USER_AGENT = "Proof-Webhooks/1.0"
 
 
 def ingest(services: Services, merchant_transaction_id: str, **changes: object) -> int:
-    """An event as Proof sends it; returns the delivery's id."""
+    """An event as Proof sends it, whose work is opened; returns the delivery's id."""
     body = json.dumps(webhook(merchant_transaction_id=merchant_transaction_id, **changes)).encode()
     request = RequestOrigin(services.clock(), "203.0.113.7", {"User-Agent": USER_AGENT})
-    return ingest_events(services.database, [(parse_event(body), request)])[0].event_id
+    (accepted,) = ingest_events(services.database, [(parse_event(body), request)])
+    open_events(services.database, 1000, services.clock())
+    return accepted.event_id
 
 
 def fail(services: Services, reconciler: Reconciler, *merchant_transaction_ids: str) -> list[int]:

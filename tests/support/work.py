@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 from decimal import Decimal
+from typing import Any
 
 from sqlalchemy import select
 
@@ -16,12 +17,20 @@ from webhook_app.usecases.finance.reports import TransactionReport, report_trans
 from webhook_app.usecases.receive.ingest import Accepted, ReportedEvent, RequestOrigin, ingest_event
 from webhook_app.usecases.reconcile.apply import Applied
 from webhook_app.usecases.reconcile.claim import Lane, is_due
+from webhook_app.usecases.reconcile.inbox import open_events
 from webhook_app.usecases.reconcile.reconciler import Reconciler
 from webhook_app.usecases.reconcile.stored_gate import read_gate
 from webhook_app.usecases.reconcile.sweep import find_work, recover_lost_claims
 
 
-def report(
+def report(database: Database, merchant_transaction_id: str, now: datetime, **reported: Any) -> Accepted:
+    """An event is ingested, and its work is opened, as a worker does first."""
+    accepted = take_in(database, merchant_transaction_id, now, **reported)
+    open_events(database, 1000, now)
+    return accepted
+
+
+def take_in(
     database: Database,
     merchant_transaction_id: str,
     now: datetime,
@@ -31,7 +40,7 @@ def report(
     crypto_amount: Decimal | None = None,
     fiat_amount: Decimal | None = None,
 ) -> Accepted:
-    """Ingests an event, as the webhook does; without `updated_at` it names no usable moment."""
+    """An event is ingested, as the webhook does; without `updated_at` it names no usable moment."""
     event = ReportedEvent(
         merchant_transaction_id=merchant_transaction_id,
         status=status,

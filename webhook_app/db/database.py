@@ -36,6 +36,8 @@ FIRST_WAIT = 0.02
 
 #: PostgreSQL's `serialization_failure` and `deadlock_detected` (appendix A of its manual).
 _BROKEN_OFF = ("40001", "40P01")
+#: Its `lock_not_available`.
+_LOCK_TIMED_OUT = "55P03"
 
 Result = TypeVar("Result")
 
@@ -104,6 +106,12 @@ class Database:
 def was_broken_off(error: DBAPIError) -> bool:
     """Whether the database has undone the transaction in favour of another: run again, it may well succeed."""
     return getattr(error.orig, "sqlstate", None) in _BROKEN_OFF
+
+
+def waited_too_long(error: DBAPIError) -> bool:
+    """Whether a statement has given up on a lock that another transaction holds. SQLite knows one lock for all, and
+    says that the database is busy."""
+    return getattr(error.orig, "sqlstate", None) == _LOCK_TIMED_OUT
 
 
 def is_pooled(connection: psycopg.Connection[Any]) -> bool:

@@ -7,7 +7,19 @@ from decimal import Decimal
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import JSON, CheckConstraint, ForeignKey, Index, LargeBinary, String, UniqueConstraint, text, true
+from sqlalchemy import (
+    JSON,
+    CheckConstraint,
+    ColumnElement,
+    ForeignKey,
+    Index,
+    LargeBinary,
+    String,
+    UniqueConstraint,
+    literal_column,
+    text,
+    true,
+)
 from sqlalchemy.orm import Mapped, mapped_column
 
 from webhook_app.db.types import BigId
@@ -75,8 +87,15 @@ class Event(Base):
     """Whether a secret or an address list let it in, so that its sender is known."""
     is_opened: Mapped[bool] = mapped_column(server_default=true())
     """Whether the work that it asks for has been opened."""
+    opened_generation: Mapped[int | None]
+    """The generation of its reconciliation under which that was done; None where a former release has done it."""
     delivery: Mapped[str] = mapped_column(String(16))
     settled_at: Mapped[datetime | None]
+
+
+#: The condition on an event that its work is not opened yet, written as in the partial index: SQLAlchemy would write
+#: `is_opened = 0` for SQLite, which then does not use that index.
+IS_UNOPENED: ColumnElement[Any] = literal_column("NOT events.is_opened")
 
 
 class Receipt(Base):
@@ -85,7 +104,9 @@ class Receipt(Base):
     __tablename__ = "receipts"
     __table_args__ = (
         Index("ix_receipts_unopened", "id", postgresql_where=text("NOT is_opened"), sqlite_where=text("NOT is_opened")),
-    )
+        Index("ix_receipts_bodies", "event_id", postgresql_where=text("body IS NOT NULL"),
+              sqlite_where=text("body IS NOT NULL")),
+    )  # fmt: skip
 
     id: Mapped[int] = mapped_column(BigId, primary_key=True)
     event_id: Mapped[int] = mapped_column(ForeignKey("events.id", ondelete="CASCADE"), index=True)
@@ -93,7 +114,7 @@ class Receipt(Base):
     remote_addr: Mapped[str | None] = mapped_column(String(64))
     headers: Mapped[dict[str, Any]] = mapped_column(JSON)
     body: Mapped[bytes | None] = mapped_column(LargeBinary)
-    """Only where it differs from the event's."""
+    """Only where it differs from the event's, and only so many of one event."""
     channel: Mapped[str] = mapped_column(String(16), server_default=Channel.WEBHOOK.value)
     is_opened: Mapped[bool] = mapped_column(server_default=true())
     """Whether it was looked at for work that it may ask for."""

@@ -13,8 +13,7 @@ from sqlalchemy.orm import Session
 
 from webhook_app.db.database import Database
 from webhook_app.domain.gate import Limits, admit
-from webhook_app.models import Event, Reconciliation
-from webhook_app.models.event import Delivery
+from webhook_app.models import Reconciliation
 from webhook_app.models.reconciliation import State
 from webhook_app.usecases.reconcile.lifecycle.rows import begin_claims, end_claims
 from webhook_app.usecases.reconcile.stored_gate import lock_gate, store_gate
@@ -41,8 +40,8 @@ class Claim:
     merchant_transaction_id: str
     token: str
     generation: int
-    event_ids: tuple[int, ...]
-    """The events that were there before the fetch, so that its answer settles them."""
+    """The events whose work was opened under this generation or an earlier one were there before the fetch, so that
+    its answer settles them."""
 
 
 def is_due(now: datetime, lane: Lane) -> ColumnElement[bool]:
@@ -112,26 +111,4 @@ def _claim_admitted(
     rows = begin_claims(session, ids, token, now + lease)
     unused = 0 if gate.is_paused else admitted - len(rows)
     store_gate(session, replace(opened, tokens=opened.tokens + unused))
-    unsettled = _unsettled_events(session, [row.merchant_transaction_id for row in rows])
-    return [
-        Claim(
-            row.id,
-            row.merchant_transaction_id,
-            token,
-            row.generation,
-            tuple(unsettled.get(row.merchant_transaction_id, ())),
-        )
-        for row in rows
-    ]
-
-
-def _unsettled_events(session: Session, merchant_transaction_ids: Sequence[str]) -> dict[str, list[int]]:
-    rows = session.execute(
-        select(Event.merchant_transaction_id, Event.id).where(
-            Event.merchant_transaction_id.in_(merchant_transaction_ids), Event.delivery != Delivery.SUCCEEDED
-        )
-    )
-    unsettled: dict[str, list[int]] = {}
-    for merchant_transaction_id, event_id in rows:
-        unsettled.setdefault(merchant_transaction_id, []).append(event_id)
-    return unsettled
+    return [Claim(row.id, row.merchant_transaction_id, token, row.generation) for row in rows]

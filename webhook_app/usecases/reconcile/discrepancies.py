@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from datetime import UTC, datetime
 
-from sqlalchemy import case, null, or_, select, update
+from sqlalchemy import case, func, null, or_, select, update
 from sqlalchemy.orm import Session, defer
 
 from webhook_app.db.upsert import insert_into
@@ -16,6 +15,7 @@ from webhook_app.domain.text import storable
 from webhook_app.domain.timestamps import format_timestamp
 from webhook_app.models import Discrepancy, Event, Transaction
 from webhook_app.models.discrepancy import DiscrepancyKind
+from webhook_app.models.event import Delivery
 
 #: Anybody can post events, so a flood of forged ones must not make comparing them expensive.
 _MOST_EVENTS_COMPARED = 100
@@ -88,21 +88,23 @@ def note_failure(
     note_discrepancy(session, merchant_transaction_id, kind, fingerprint=fingerprint, detail=detail, now=now)
 
 
-def compare_with_events(
-    session: Session, transaction: Transaction, settled_ids: Sequence[int], now: datetime
-) -> datetime | None:
+def compare_with_events(session: Session, transaction: Transaction, generation: int, now: datetime) -> datetime | None:
     """Notes where events and the confirmed transaction disagree, resolves what no longer does.
 
-    Compared are the events whose `updated_at` is the confirmed one or later, and those of `settled_ids` without a
-    usable `updated_at`. Returns when the newest event came that is ahead of the API; None when the API has caught up.
+    Compared are the events whose work is opened and whose `updated_at` is the confirmed one or later; and, of those
+    without a usable `updated_at`, what Proof's answer to a claim of this `generation` is about to settle. Returns when
+    the newest event came that is ahead of the API; None when the API has caught up.
     """
     events = session.scalars(
         select(Event)
         .where(
             Event.merchant_transaction_id == transaction.merchant_transaction_id,
+            Event.is_opened,
             or_(
                 Event.updated_at >= transaction.updated_at,
-                Event.updated_at.is_(None) & Event.id.in_(sorted(settled_ids)[-_MOST_EVENTS_COMPARED:]),
+                Event.updated_at.is_(None)
+                & (Event.delivery != Delivery.SUCCEEDED)
+                & (func.coalesce(Event.opened_generation, generation) <= generation),
             ),
         )
         .order_by(Event.id.desc())

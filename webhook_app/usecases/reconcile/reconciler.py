@@ -18,11 +18,14 @@ from webhook_app.logs import get_logger
 from webhook_app.usecases.reconcile.apply import Applied, apply_calls
 from webhook_app.usecases.reconcile.claim import Claim, claim_due, claim_one, hand_back
 from webhook_app.usecases.reconcile.decisions import FinishedCall, Policy
+from webhook_app.usecases.reconcile.inbox import open_events
 
 log = get_logger()
 
 #: Seconds to collect answers that come at about the same time into one SQL transaction.
 _GATHER_SECONDS = 0.005
+#: Events whose work is opened before each claim at most.
+_MOST_OPENED = 500
 
 
 @dataclass(frozen=True)
@@ -39,6 +42,7 @@ class Reconciler:
     def reconcile_due(self, *, threads: int, max_seconds: float, stopping: Callable[[], bool], grace: float) -> int:
         """Works until nothing is due, `max_seconds` have passed or `stopping()`; returns how many were applied.
 
+        Before each claim the work of what came in meanwhile is opened.
         Calls run on `threads` threads and each is applied when it comes, so one that hangs holds up its thread alone.
         Those under way at the end are waited for; after `stopping()` for `grace` seconds, and the rest is handed back.
         """
@@ -54,6 +58,7 @@ class Reconciler:
                 is_over = stops_at is not None or time.monotonic() >= ends_at
                 free = threads - len(under_way)
                 if not is_over and free * 2 >= threads:
+                    open_events(self.database, _MOST_OPENED, self.clock())
                     for claim in self._claim_due(free):
                         under_way[executor.submit(self._fetch, claim)] = claim
                 if not under_way or (stops_at is not None and time.monotonic() >= stops_at):

@@ -1,19 +1,21 @@
 """Settling: how events, seen as deliveries, move on with their reconciliations; in sets, like these.
 
-The caller holds the reconciliation of these events locked. An event that already has the value is not rewritten.
+The caller holds the reconciliation of these events locked. An event that already has the value is not rewritten, nor is
+one whose work is not opened: that is `pending`, and may be locked by whoever opens it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import FromClause, func, select, update
+from sqlalchemy import Boolean, ColumnElement, FromClause, and_, case, func, select, update
 from sqlalchemy.orm import Session
 
 from webhook_app.db.planner_hints import unindexed
-from webhook_app.db.row_sets import id_set, row_set
+from webhook_app.db.row_sets import row_set
 from webhook_app.models import Event
 from webhook_app.models.event import Delivery
 from webhook_app.models.reconciliation import State
@@ -24,15 +26,52 @@ _TABLE: Any = Event.__table__
 _UNSETTLED = tuple(delivery for delivery in Delivery if delivery is not Delivery.SUCCEEDED)
 
 
-def settle_events(session: Session, event_ids: Sequence[int], now: datetime) -> None:
+@dataclass(frozen=True)
+class Settled:
+    """Whose events Proof's answer settles, and up to which one."""
+
+    merchant_transaction_id: str
+    generation: int
+    """That of the claim under which Proof was asked: later ones came when it may have answered already."""
+    is_latest: bool
+    """Whether it was not asked for since."""
+
+
+def settle_events(session: Session, settled: Sequence[Settled], now: datetime) -> None:
     """Proof's answer is newer than these events: they have succeeded."""
-    if not event_ids:
+    if not settled:
         return
-    settled = id_set(session, "settled", event_ids)
+    given = _settled_rows(session, settled)
     session.execute(
         update(_TABLE)
-        .where(_TABLE.c.id == settled.c.id, _TABLE.c.delivery != Delivery.SUCCEEDED)
+        .where(
+            _TABLE.c.merchant_transaction_id == given.c.merchant_transaction_id,
+            unindexed(_TABLE.c.delivery) != Delivery.SUCCEEDED,
+            _is_settled(given),
+        )
         .values(delivery=Delivery.SUCCEEDED, settled_at=now)
+    )
+
+
+def _settled_rows(session: Session, settled: Sequence[Settled]) -> FromClause:
+    columns = {
+        "merchant_transaction_id": _TABLE.c.merchant_transaction_id.type,
+        "generation": _TABLE.c.opened_generation.type,
+        "is_latest": Boolean(),
+    }
+    rows = [(one.merchant_transaction_id, one.generation, one.is_latest) for one in settled]
+    return row_set(session, "settled", columns, rows)
+
+
+def _is_settled(given: FromClause) -> ColumnElement[bool]:
+    """An event that a former release has opened names no generation. It was opened with its row, before the last time
+    that its reconciliation was asked for, or then."""
+    return and_(
+        _TABLE.c.is_opened,
+        case(
+            (_TABLE.c.opened_generation.is_(None), given.c.is_latest),
+            else_=_TABLE.c.opened_generation <= given.c.generation,
+        ),
     )
 
 
@@ -73,6 +112,7 @@ def move_events(session: Session, moves: Mapping[str, Delivery], *, moved: Seque
         .where(
             _TABLE.c.merchant_transaction_id == given.c.merchant_transaction_id,
             unindexed(_TABLE.c.delivery).in_(moved),
+            _TABLE.c.is_opened,
             _TABLE.c.delivery != given.c.delivery,
         )
         .values(delivery=given.c.delivery)
@@ -84,7 +124,7 @@ def move_events(session: Session, moves: Mapping[str, Delivery], *, moved: Seque
 
 def _unsettle_newest(session: Session, failed: FromClause) -> None:
     """Of those that have no event that is not settled."""
-    of_transaction = _TABLE.c.merchant_transaction_id == failed.c.merchant_transaction_id
+    of_transaction = (_TABLE.c.merchant_transaction_id == failed.c.merchant_transaction_id) & _TABLE.c.is_opened
     newest = select(func.max(_TABLE.c.id)).where(of_transaction).correlate(failed).scalar_subquery()
     unsettled = select(_TABLE.c.id).where(of_transaction, _TABLE.c.delivery != Delivery.SUCCEEDED).correlate(failed)
     session.execute(

@@ -15,6 +15,7 @@ from webhook_app.models import Reconciliation
 from webhook_app.models.reconciliation import State
 from webhook_app.usecases.reconcile.claim import Lane, is_due
 from webhook_app.usecases.reconcile.decisions import decide_after_death
+from webhook_app.usecases.reconcile.inbox import has_unopened
 from webhook_app.usecases.reconcile.lifecycle.rows import lock, write_changes
 from webhook_app.usecases.reconcile.settle import show_failures
 from webhook_app.usecases.reconcile.stored_gate import read_gate
@@ -46,14 +47,14 @@ def _take_back(session: Session, lost: ColumnElement[bool], now: datetime) -> li
 
 
 def find_work(database: Database, now: datetime, limit: int) -> Work:
-    """Whether the fast lane has something due, and up to `limit` ids for the slow lane."""
+    """Whether the fast lane has something due or to open, and up to `limit` ids for the slow lane."""
     with database.read() as session:
         gate = read_gate(session)
         if gate.is_paused and gate.next_probe_at and now < gate.next_probe_at:
             return Work(False, ())
         if gate.is_paused:
             return _find_probe(session, now)
-        fast_is_due = bool(session.scalar(select(exists().where(is_due(now, Lane.FAST)))))
+        fast_is_due = has_unopened(session) or bool(session.scalar(select(exists().where(is_due(now, Lane.FAST)))))
         slow_due = session.scalars(
             select(Reconciliation.merchant_transaction_id)
             .where(is_due(now, Lane.SLOW))
@@ -94,7 +95,7 @@ def _find_probe(session: Session, now: datetime) -> Work:
         .limit(1)
     ).first()
     if first is None:
-        return Work(False, ())
+        return Work(has_unopened(session), ())
     if first.state == State.RETRYING:
         return Work(False, (first.merchant_transaction_id,))
     return Work(True, ())

@@ -36,14 +36,14 @@ def receive(secret: str | None = None) -> tuple[Response, int]:
     """Answers when the event is durable: 202 for a new one, 200 for a duplicate, 202 `spooled` while SQL is away."""
     # One more than is taken: what comes in chunks is cut at this limit, not refused.
     request.max_content_length = MAX_BODY + 1
-    _check_sender(secret)
+    is_vouched = _check_sender(secret)
     body = _read_body()
     admit(body)
     event = parse_event(body)
     services = get_services()
     details = {"id": event.merchant_transaction_id, "status": event.status}
     try:
-        accepted = services.intake.accept(event, describe_origin(), request.environ.get(BUDGET))
+        accepted = services.intake.accept(event, describe_origin(is_vouched=is_vouched), request.environ.get(BUDGET))
     except IntakeOverloaded as error:
         log.error("event not taken", why=str(error), **details)
         raise overloaded() from error
@@ -60,7 +60,9 @@ def receive(secret: str | None = None) -> tuple[Response, int]:
     return jsonify(answer), 200 if accepted.duplicate else 202
 
 
-def _check_sender(secret: str | None) -> None:
+def _check_sender(secret: str | None) -> bool:
+    """Whether a secret or an address list vouches for the sender; without either anybody may send. Raises ApiError for
+    one who may not."""
     settings = get_services().settings
     if settings.webhook_secrets:
         given = (secret or "").encode("utf-8", "surrogatepass")
@@ -75,6 +77,7 @@ def _check_sender(secret: str | None) -> None:
         address = read_address(request.remote_addr)
         if address is None or not any(address in network for network in networks):
             raise _not_from_here(address)
+    return bool(settings.webhook_secrets or networks)
 
 
 def _not_from_here(address: object) -> ApiError:

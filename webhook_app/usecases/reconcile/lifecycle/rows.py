@@ -55,15 +55,22 @@ _LIFE = (
 _ATTEMPT = tuple(column.key for column in _ATTEMPTS.c if column.key != "id")
 
 
-def ask_for_reconciliations(session: Session, asked_at: Mapping[str, datetime]) -> None:
+def ask_for_reconciliations(
+    session: Session, asked_at: Mapping[str, datetime], *, skip_locked: bool = False
+) -> Mapping[str, int]:
     """Opens the reconciliation of each transaction, or asks for it again. No event is needed. `asked_at` gives, by
     `merchant_transaction_id`, when it was asked for, which is when it is due.
 
+    Returns the generation of each that was asked for: all, or, where `skip_locked`, those that nobody else has locked.
     One that is being fetched right now sees the new generation when the answer is applied, and is fetched again.
     """
+    if skip_locked:
+        held = _find_locked(session, list(asked_at))
+        asked_at = {name: at for name, at in asked_at.items() if name not in held}
+    else:
+        _lock_in_order(session, _TABLE.c.merchant_transaction_id.in_(list(asked_at)))
     if not asked_at:
-        return
-    _lock_in_order(session, _TABLE.c.merchant_transaction_id.in_(list(asked_at)))
+        return {}
     wanted = row_set(
         session,
         "wanted",
@@ -89,7 +96,7 @@ def ask_for_reconciliations(session: Session, asked_at: Mapping[str, datetime]) 
         select(*opened.values()).where(true()).order_by(wanted.merchant_transaction_id),
         include_defaults=False,
     )
-    session.execute(
+    asked = session.execute(
         statement.on_conflict_do_update(
             index_elements=[_TABLE.c.merchant_transaction_id],
             set_={
@@ -103,8 +110,9 @@ def ask_for_reconciliations(session: Session, asked_at: Mapping[str, datetime]) 
                 "first_failed_at": case((backs_off, _TABLE.c.first_failed_at), else_=None),
                 "crashes": case((gave_up, 0), else_=_TABLE.c.crashes),
             },
-        )
+        ).returning(_TABLE.c.merchant_transaction_id, _TABLE.c.generation)
     )
+    return {row.merchant_transaction_id: row.generation for row in asked}
 
 
 def begin_claims(session: Session, ids: Sequence[int], token: str, lease_until: datetime) -> Sequence[Any]:
@@ -195,6 +203,18 @@ def _lock_in_order(session: Session, condition: ColumnElement[bool]) -> None:
         return
     rows = select(_TABLE.c.id).where(condition).order_by(_TABLE.c.id).with_for_update().subquery()
     session.execute(select(func.count()).select_from(rows))
+
+
+def _find_locked(session: Session, names: Sequence[str]) -> set[str]:
+    """Those of these transactions whose reconciliation somebody else has locked; all others are locked now."""
+    if session.get_bind().dialect.name == "sqlite":
+        return set()
+    named = _TABLE.c.merchant_transaction_id.in_(names)
+    known = session.scalars(select(_TABLE.c.merchant_transaction_id).where(named)).all()
+    mine = session.scalars(
+        select(_TABLE.c.merchant_transaction_id).where(named).order_by(_TABLE.c.id).with_for_update(skip_locked=True)
+    )
+    return set(known).difference(mine)
 
 
 def _to_life(row: Any) -> Life:

@@ -1,0 +1,108 @@
+"""The inbox: events that were taken in, and whose work is not opened yet. Opening it is the reconciling side's first
+step, exactly once, in a transaction of its own.
+
+Locks are taken in one order: events whose work is not opened, then reconciliations. Whoever holds a reconciliation
+touches only events whose work is opened, so nobody waits the other way round. What another has locked is left for the
+next time, event or reconciliation.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import BigInteger, Integer, func, select, update
+from sqlalchemy.exc import OperationalError
+from sqlalchemy.orm import Session
+
+from webhook_app.db.database import Database, waited_too_long
+from webhook_app.db.row_sets import row_set
+from webhook_app.logs import get_logger
+from webhook_app.models import Event
+from webhook_app.models.event import IS_UNOPENED
+from webhook_app.usecases.reconcile.lifecycle.rows import ask_for_reconciliations
+
+log = get_logger()
+
+#: Events whose work is opened together.
+BATCH = 500
+#: Milliseconds that opening waits for a lock. It takes none that is held, but for a transaction that another process
+#: makes known at this very moment.
+_LOCK_TIMEOUT = 250
+
+_TABLE: Any = Event.__table__
+
+
+def open_events(database: Database, limit: int, now: datetime) -> int:
+    """Opens the work of the oldest events, up to `limit` of them; returns how many. Fewer than `limit` where there are
+    no more, or where another process has them or their reconciliation locked."""
+    opened, after = 0, 0
+    while opened < limit:
+        with database.read() as session:  # most runs find nothing, and need no lock for that
+            ids = session.scalars(
+                select(_TABLE.c.id)
+                .where(IS_UNOPENED, _TABLE.c.id > after)
+                .order_by(_TABLE.c.id)
+                .limit(min(BATCH, limit - opened))
+            ).all()
+        if not ids:
+            break
+        opened += _open(database, ids, now)
+        after = ids[-1]
+    return opened
+
+
+def _open(database: Database, ids: Sequence[int], now: datetime) -> int:
+    """Halves a batch that has waited too long for a lock, so that what is behind it concerns its own transaction
+    alone."""
+    try:
+        return database.run(lambda session: _open_batch(session, ids, now))
+    except OperationalError as error:
+        if not waited_too_long(error):
+            raise
+    if len(ids) == 1:
+        log.warning("event waits for another process that makes its transaction known", event_id=ids[0])
+        return 0
+    middle = len(ids) // 2
+    return _open(database, ids[:middle], now) + _open(database, ids[middle:], now)
+
+
+def _open_batch(session: Session, ids: Sequence[int], now: datetime) -> int:
+    events = _lock_events(session, ids)
+    # Where the wall clock was set back meanwhile, what came in before is due at once all the same.
+    asked_at: dict[str, datetime] = {}
+    for event in events:
+        at = min(event.received_at, now)
+        asked_at[event.merchant_transaction_id] = min(at, asked_at.get(event.merchant_transaction_id, at))
+    generations = ask_for_reconciliations(session, asked_at, skip_locked=True)
+    rows = [
+        (event.id, generations[event.merchant_transaction_id])
+        for event in events
+        if event.merchant_transaction_id in generations
+    ]
+    if rows:
+        opened = row_set(session, "opened", {"id": BigInteger(), "generation": Integer()}, rows)
+        session.execute(
+            update(_TABLE)
+            .where(_TABLE.c.id == opened.c.id)
+            .values(is_opened=True, opened_generation=opened.c.generation)
+        )
+    return len(rows)
+
+
+def _lock_events(session: Session, ids: Sequence[int]) -> Sequence[Any]:
+    """Those that are still not opened and that nobody else opens. The lock lets copies of them be taken in."""
+    if session.get_bind().dialect.name == "postgresql":
+        session.execute(select(func.set_config("lock_timeout", f"{_LOCK_TIMEOUT}ms", True)))
+    return session.execute(
+        select(_TABLE.c.id, _TABLE.c.merchant_transaction_id, _TABLE.c.received_at)
+        .where(_TABLE.c.id.in_(ids), IS_UNOPENED)
+        .order_by(_TABLE.c.id)
+        .with_for_update(skip_locked=True, key_share=True)
+    ).all()
+
+
+def has_unopened(session: Session) -> bool:
+    """Whether the inbox holds something."""
+    return session.scalar(select(_TABLE.c.id).where(IS_UNOPENED).limit(1)) is not None
