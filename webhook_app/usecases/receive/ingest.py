@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
 
@@ -12,6 +12,7 @@ from sqlalchemy.orm import Session
 
 from webhook_app.db.database import Database
 from webhook_app.db.upsert import insert_into
+from webhook_app.domain.drift import Drift
 from webhook_app.models import Event, Receipt
 from webhook_app.models.event import Channel, Delivery
 from webhook_app.usecases.reconcile.lifecycle.rows import ask_for_reconciliations
@@ -37,6 +38,8 @@ class ReportedEvent:
     warnings: tuple[str, ...]
     body: bytes
     channel: Channel = Channel.WEBHOOK
+    drift: tuple[Drift, ...] = field(default=(), compare=False)
+    """What in it this release does not know: counted when it comes, and not stored with it."""
 
 
 @dataclass(frozen=True)

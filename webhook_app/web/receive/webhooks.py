@@ -7,6 +7,7 @@ import hmac
 from flask import Blueprint, Response, jsonify, request
 from werkzeug.exceptions import ClientDisconnected, RequestEntityTooLarge
 
+from webhook_app.adapters.content_coding import TooLarge, UnreadableCoding, decode_content
 from webhook_app.domain.networks import read_address
 from webhook_app.logs import get_logger
 from webhook_app.usecases.receive.intake import IntakeOverloaded, IntakeUnavailable, Spooled
@@ -37,8 +38,7 @@ def receive(secret: str | None = None) -> tuple[Response, int]:
     # One more than is taken: what comes in chunks is cut at this limit, not refused.
     request.max_content_length = MAX_BODY + 1
     _check_sender(secret)
-    body = _read_body()
-    admit(body)
+    body = _decode_body(_read_body())
     event = parse_event(body)
     services = get_services()
     details = {"id": event.merchant_transaction_id, "status": event.status}
@@ -94,6 +94,19 @@ def _read_body() -> bytes:
         raise ApiError(400, "invalid_request", "decode_error", "The body ended before its announced length.") from None
     if len(body) > MAX_BODY:
         raise _too_large()
+    return body
+
+
+def _decode_body(sent: bytes) -> bytes:
+    """Without the compression that nobody asked for."""
+    admit(sent)
+    try:
+        body = decode_content(sent, request.headers.get("Content-Encoding"), MAX_BODY)
+    except TooLarge:
+        raise _too_large() from None
+    except UnreadableCoding:
+        raise ApiError(400, "invalid_request", "decode_error", "The body is compressed and cannot be read.") from None
+    admit(body)
     return body
 
 
