@@ -345,6 +345,7 @@ def test_compressed_refusal_is_read(serve: Serve, connect: Connect) -> None:
         (b"\x1f\x8bnothing", "gzip", "compressed"),
         (b"\x0b\x02\x80{}\x03", "br", "compressed"),
     ],
+    ids=["cut off", "damaged", "unknown coding"],
 )
 def test_compressed_body_that_cannot_be_read_is_an_invalid_response(
     serve: Serve, connect: Connect, body: bytes, coding: str, why: str
