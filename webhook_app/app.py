@@ -13,6 +13,7 @@ from webhook_app.web.finance.summary import summary_blueprint
 from webhook_app.web.finance.transactions import transactions_blueprint
 from webhook_app.web.forwarded import believe_proxies
 from webhook_app.web.host import register_host_rules
+from webhook_app.web.monitor.drift import drift_blueprint
 from webhook_app.web.monitor.health import health_blueprint
 from webhook_app.web.monitor.pages.overview import overview_blueprint
 from webhook_app.web.openapi.document import DocumentedApi
@@ -55,6 +56,7 @@ def create_app(services: Services) -> Flask:
     api.register_blueprint(summary_blueprint)
     api.register_blueprint(discrepancies_blueprint)
     api.register_blueprint(deliveries_blueprint)
+    api.register_blueprint(drift_blueprint)
     register_pages(app, settings)
     mount_rq_dashboard(app, services)
     register_error_handlers(app)

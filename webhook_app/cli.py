@@ -28,6 +28,7 @@ _MODULES = {
     "clock": "processes",
     "db": "db",
     "doctor": "doctor",
+    "drift": "drift",
     "export": "export",
     "replay": "replay",
     "run": "processes",

@@ -59,12 +59,14 @@ WHO: Mapping[str, set[str]] = {
     "replays.*": ADMIN_PAGE,
     "rejections.*": ADMIN_PAGE,
     "spool.*": ADMIN_PAGE,
+    "drift_page.*": ADMIN_PAGE,
     "rq_dashboard.*": ADMIN_PAGE,
     "transactions.*": READERS,
     "exports.*": READERS,
     "summary.*": READERS,
     "discrepancies.*": READERS,
     "deliveries.*": ADMIN_API,
+    "drift.*": ADMIN_API,
 }
 
 #: What stands in a path for each argument.
@@ -74,6 +76,7 @@ ARGUMENTS: Mapping[str, object] = {
     "merchant_transaction_id": "walk",
     "event_id": 1,
     "discrepancy_id": 1,
+    "drift_id": 1,
     "replay_id": 1,
     "session_id": 999,
     "token_id": 999,

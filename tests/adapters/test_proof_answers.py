@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from tests.support.hostile_server import HostileServer, Line, Request
 from webhook_app.adapters.proof import Confirmed, ProofClient, Session
 from webhook_app.adapters.proof_answers import read_request_id, read_retry_after
+from webhook_app.domain.drift import Drift, DriftKind
 from webhook_app.domain.failures import Failure
 from webhook_app.domain.retry_policy import Action, rule_for
 from webhook_app.domain.status import Status
@@ -127,12 +128,12 @@ def test_every_status_of_the_enum_is_read(answering: Answering, transaction: dic
     assert confirmed.status is status
 
 
-def test_unknown_fields_and_repeated_keys_are_harmless(answering: Answering, transaction: dict[str, Any]) -> None:
+def test_unknown_fields_are_harmless(answering: Answering, transaction: dict[str, Any]) -> None:
     body = json.dumps(transaction | {"new": {"deep": [1, 2.5]}})
-    repeated = '{"status": "pending", ' + body[1:]
-    confirmed = answering(200, repeated.encode())
+    confirmed = answering(200, ('{"new": 7, "status": "completed", ' + body[1:]).encode())
     assert isinstance(confirmed, Confirmed)
     assert confirmed.status is Status.COMPLETED
+    assert confirmed.drift == (Drift(DriftKind.FIELD, "new"),)
 
 
 def test_texts_are_made_storable(answering: Answering, transaction: dict[str, Any]) -> None:
@@ -176,7 +177,9 @@ WRONG_SHAPES: dict[str, Callable[[dict[str, Any]], Any]] = {
     **{f"no {field}": without(field) for field in REQUIRED},
     **{f"{field} null": changed(**{field: None}) for field in REQUIRED},
     **{f"{field} empty": changed(**{field: ""}) for field in REQUIRED},
-    **{f"{field} {value!r}": changed(**{field: value}) for field in TEXTS for value in (7, True, ["x"], {"x": 1})},
+    **{f"{field} {value!r}": changed(**{field: value}) for field in TEXTS for value in (7.0, True, ["x"], {"x": 1})},
+    **{f"{field} 7": changed(**{field: 7}) for field in TEXTS if field != "partner_user_id"},
+    "partner_user_id -7": changed(partner_user_id=-7),
     **{
         f"{field} {value!r}": changed(**{field: value})
         for field in ("crypto_amount", "fiat_amount")
@@ -187,9 +190,19 @@ WRONG_SHAPES: dict[str, Callable[[dict[str, Any]], Any]] = {
         for field in ("created_at", "updated_at")
         for value in ("yesterday", "2026-04-01", "2026-13-01T00:00:00Z", "T", 1775037600, "0001-01-01T00:00:00+14:00")
     },
-    "unknown status": changed(status="paid"),
-    "status in capitals": changed(status="COMPLETED"),
-    "unstorable status": changed(status="\0\ud800" * 500),
+    "blank status": changed(status=" "),
+    **{
+        f"{field} twice": lambda transaction, field=field: (
+            f'{{"{field}": "other", {json.dumps(transaction)[1:]}'.encode()
+        )
+        for field in [*TEXTS, "crypto_amount", "fiat_amount"]
+    },
+    **{
+        f"{field} not UTF-8": lambda transaction, field=field: (
+            json.dumps(transaction | {field: "@"}).encode().replace(b"@", b"\xe9")
+        )
+        for field in TEXTS
+    },
     "long currency": changed(currency="U" * 33),
     "long network": changed(network="N" * 65),
     "long type": changed(type="b" * 33),
@@ -224,6 +237,8 @@ def test_wrong_shape_is_an_invalid_response(
     ("change", "named"),
     [
         (changed(status="paid"), "'paid'"),
+        (lambda transaction: ('{"currency": "BTC", ' + json.dumps(transaction)[1:]).encode(), "currency comes twice"),
+        (lambda transaction: json.dumps(transaction).encode().replace(b"USDT", b"\xff"), "currency holds bytes"),
         (without("updated_at"), "updated_at"),
         (changed(currency=7), "currency"),
         (changed(fiat_amount="1,5"), "fiat_amount"),
@@ -236,6 +251,16 @@ def test_message_names_what_is_wrong(
     assert named in getattr(answering(200, change(transaction)), "message", "")
 
 
+@pytest.mark.parametrize("status", ["paid", "canceled", "ON HOLD", "\0\ud800" * 500])
+def test_unknown_status_is_a_failure_of_its_own(answering: Answering, transaction: dict[str, Any], status: str) -> None:
+    failure = answering(200, transaction | {"status": status}, {"X-Request-Id": "req-1"})
+    assert isinstance(failure, Failure)
+    assert (failure.http_status, failure.error, failure.code) == (200, "upstream_unavailable", "unknown_status")
+    assert failure.request_id == "req-1"
+    assert rule_for(failure).action is not Action.PERMANENT
+    assert_storable(failure)
+
+
 NOT_JSON = {
     "empty": b"",
     "white space": b" \r\n ",
@@ -245,7 +270,7 @@ NOT_JSON = {
     "two values": b"{} {}",
     "NaN": b'{"crypto_amount": NaN}',
     "Infinity": b'{"crypto_amount": -Infinity}',
-    "not UTF-8": b'{"type": "\xff\xfe"}',
+    "not UTF-8": b'{"type": \xff\xfe}',
     "NUL": b"\0" * 50,
     "deep arrays": b"[" * 200_000,
     "deep objects": b'{"a":' * 40_000,

@@ -9,6 +9,7 @@ import json
 import socket
 import threading
 import time
+import zlib
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -311,12 +312,48 @@ def test_body_as_large_as_the_cap_is_read(serve: Serve, connect: Connect, transa
     assert isinstance(connect(server.url, max_body_bytes=len(body) - 1).get_transaction("a"), Failure)
 
 
-def test_compressed_body_is_refused_unopened(serve: Serve, connect: Connect) -> None:
+def test_compressed_bomb_is_inflated_no_further_than_the_cap(serve: Serve, connect: Connect) -> None:
     bomb = gzip.compress(b" " * 50_000_000)
     server = serve(lambda line, _: line.reply(200, bomb, {"Content-Encoding": "gzip"}))
     failure = connect(server.url).get_transaction("a")
     assert code_of(failure) == (200, "upstream_unavailable", "upstream_invalid_response")
-    assert "compressed" in getattr(failure, "message", "")
+    assert "larger" in getattr(failure, "message", "")
+
+
+@pytest.mark.parametrize(
+    ("compress", "coding"),
+    [(gzip.compress, "gzip"), (gzip.compress, "identity"), (zlib.compress, "deflate"), (bytes, "gzip"), (bytes, "br")],
+)
+def test_body_compressed_though_nobody_asked_is_read(
+    serve: Serve, connect: Connect, transaction: dict[str, Any], compress: Callable[[bytes], bytes], coding: str
+) -> None:
+    body = compress(json.dumps(transaction | {"merchant_transaction_id": "a"}).encode())
+    server = serve(lambda line, _: line.reply(200, body, {"Content-Encoding": coding}))
+    assert isinstance(connect(server.url).get_transaction("a"), Confirmed)
+
+
+def test_compressed_refusal_is_read(serve: Serve, connect: Connect) -> None:
+    body = gzip.compress(b'{"error": "not_found", "code": "not_found", "message": "m"}')
+    server = serve(lambda line, _: line.reply(404, body, {"Content-Encoding": "gzip"}))
+    assert code_of(connect(server.url).get_transaction("a")) == (404, "not_found", "not_found")
+
+
+@pytest.mark.parametrize(
+    ("body", "coding", "why"),
+    [
+        (gzip.compress(b"{}" * 9)[:-9], "gzip", "ended"),
+        (b"\x1f\x8bnothing", "gzip", "compressed"),
+        (b"\x0b\x02\x80{}\x03", "br", "compressed"),
+    ],
+    ids=["cut off", "damaged", "unknown coding"],
+)
+def test_compressed_body_that_cannot_be_read_is_an_invalid_response(
+    serve: Serve, connect: Connect, body: bytes, coding: str, why: str
+) -> None:
+    server = serve(lambda line, _: line.reply(200, body, {"Content-Encoding": coding}))
+    failure = connect(server.url).get_transaction("a")
+    assert code_of(failure) == (200, "upstream_unavailable", "upstream_invalid_response")
+    assert why in getattr(failure, "message", "")
 
 
 # Broken connections

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from tests.support.events import DOCUMENTED_ID, webhook
+from webhook_app.domain.drift import Drift, DriftKind
 from webhook_app.web.errors import ApiError
 from webhook_app.web.receive.event_schema import parse_event
 
@@ -95,7 +96,7 @@ def test_missing_field_is_a_missing_param_and_named(missing: dict[str, Any], nam
     assert all(name in problem.message for name in named)
 
 
-@pytest.mark.parametrize("status", ["refunded", "COMPLETED", "completed ", "s" * 64, "支払済み", "<script>"])
+@pytest.mark.parametrize("status", ["refunded", "canceled", "ｃompleted", "s" * 64, "支払済み", "<script>"])
 def test_unknown_status_is_taken_with_a_warning(status: str) -> None:
     event = parse_event(body(status=status))
     assert event.status == status
@@ -136,7 +137,8 @@ def test_unknown_status_is_taken_with_a_warning(status: str) -> None:
         ("updated_at", '"2026-04-01"'),
         ("updated_at", '"2026-13-01T00:00:00Z"'),
         ("updated_at", '"2026-02-30T00:00:00Z"'),
-        ("updated_at", '"2026-04-01T10:03:60Z"'),
+        ("updated_at", '"2026-04-01T10:03:61Z"'),
+        ("updated_at", '"01/04/2026 10:03:45"'),
         ("updated_at", '"0001-01-01T00:00:00+14:00"'),
         ("updated_at", '"9999-12-31T23:59:59-14:00"'),
         ("updated_at", r'"2026-04-01T10:03:45Z\u0000"'),
@@ -194,6 +196,9 @@ def test_amount_sent_as_a_number_stays_exact(literal: str) -> None:
         "2026-04-01T12:03:45+02:00",
         "2026-03-31T22:33:45-11:30",
         "20260401T100345Z",
+        "2026-04-01 10:03:45Z",
+        "2026-04-01t10:03:45z",
+        " 2026-04-01 10:03:45.000 +00:00 ",
     ],
 )
 def test_other_spelling_of_a_moment_is_the_same_event(spelling: str) -> None:
@@ -224,7 +229,11 @@ def test_unreadable_moments_are_told_apart_by_how_they_are_written() -> None:
         (body()[:-1], "decode_error"),
         (body() + b"}", "decode_error"),
         (b"\xff\xfe\x00", "decode_error"),
-        (b'{"merchant_transaction_id": "\xe9", "status": "pending"}', "decode_error"),
+        (b'{"merchant_transaction_id": "a", "status": "pending\xe9}', "decode_error"),
+        (b'{"merchant_transaction_id": "\xe9", "status": "pending"}', "validation_error"),
+        (b'{"merchant_transaction_id": "a", "status": "pending\xe9"}', "validation_error"),
+        (b'{"merchant_transaction_id": "a", "merchant_transaction_id": "b", "status": "pending"}', "validation_error"),
+        (b'{"merchant_transaction_id": "a", "status": "failed", "status": "pending"}', "validation_error"),
         (b'{"merchant_transaction_id": "a", "status": "pending", "x": NaN}', "decode_error"),
         (b'{"merchant_transaction_id": "a", "status": "pending", "x": -Infinity}', "decode_error"),
         (b"merchant_transaction_id=a&status=pending", "decode_error"),
@@ -264,9 +273,60 @@ def test_unusual_json_is_read(data: bytes) -> None:
     assert event.body == data
 
 
-def test_last_one_of_repeated_keys_counts() -> None:
-    event = parse_event(b'{"merchant_transaction_id": "a", "merchant_transaction_id": "b", "status": "pending"}')
-    assert event.merchant_transaction_id == "b"
+def test_field_that_comes_twice_with_one_value_is_read() -> None:
+    event = parse_event(b'{"status": "pending", "merchant_transaction_id": "a", "status": "pending"}')
+    assert (event.merchant_transaction_id, event.status, event.warnings) == ("a", "pending", ())
+
+
+def test_field_that_comes_twice_with_different_values_is_no_value() -> None:
+    event = parse_event(body().replace(b'"fiat_amount": "100.00"', b'"fiat_amount": "1", "fiat_amount": "2"'))
+    assert (event.fiat_amount, event.status) == (None, "completed")
+    assert event.warnings == ("fiat_amount: comes twice, with different values; ignored",)
+    assert event.drift == (Drift(DriftKind.FORM, "fiat_amount: two values"),)
+
+
+@pytest.mark.parametrize("status", ["COMPLETED", "Completed", " completed\n"])
+def test_status_in_letters_of_any_case_is_that_status(status: str) -> None:
+    event = parse_event(body(status=status))
+    assert (event.status, event.warnings, event.drift) == ("completed", (), ())
+
+
+@pytest.mark.parametrize("written", ["SELL", " sell "])
+def test_type_in_letters_of_any_case_is_that_type(written: str) -> None:
+    event = parse_event(body(type=written))
+    assert (event.type, event.warnings, event.drift) == ("sell", (), ())
+
+
+def test_sixtieth_second_is_the_next_one() -> None:
+    assert str(parse_event(body(updated_at="2026-06-30T23:59:60Z")).updated_at) == "2026-07-01 00:00:00+00:00"
+
+
+def test_bytes_that_are_not_utf8_in_a_field_that_is_not_read_are_taken() -> None:
+    event = parse_event(body(note="@", partner_user_id="@").replace(b"@", b"caf\xe9"))
+    assert (event.merchant_transaction_id, event.status, event.warnings) == (DOCUMENTED_ID, "completed", ())
+
+
+def test_bytes_that_are_not_utf8_in_a_field_that_is_read_are_a_warning() -> None:
+    event = parse_event(body(currency="@").replace(b"@", b"caf\xe9"))
+    assert (event.currency, event.status) == (None, "completed")
+    assert [warning.split(":")[0] for warning in event.warnings] == ["currency"]
+
+
+@pytest.mark.parametrize(
+    ("changes", "drift"),
+    [
+        ({}, ()),
+        ({"partner_user_id": 7, "payment_method": "card", "event": "tx.update", "request_id": "r"}, ()),
+        ({"status": "refunded"}, (Drift(DriftKind.STATUS, "refunded"),)),
+        ({"type": "swap"}, (Drift(DriftKind.TYPE, "swap"),)),
+        ({"fee_amount": "1.00", "fee_currency": "EUR"}, (
+            Drift(DriftKind.FIELD, "fee_amount"), Drift(DriftKind.FIELD, "fee_currency"))),
+        ({"fiat_amount": "1,5"}, (Drift(DriftKind.FORM, "fiat_amount: text 9,9"),)),
+        ({"updated_at": 1775037600}, (Drift(DriftKind.FORM, "updated_at: number"),)),
+    ],
+)  # fmt: skip
+def test_what_is_not_known_is_noted_as_drift(changes: dict[str, Any], drift: tuple[Drift, ...]) -> None:
+    assert parse_event(body(**changes)).drift == drift
 
 
 @pytest.mark.parametrize("name", ["updated_at", "crypto_amount", "status", "merchant_transaction_id", "extra"])

@@ -86,6 +86,7 @@ def test_many_at_once_and_all_of_them_back(sandbox, caller):
         ("POST", "/sandbox/lifecycles", {"outcome": "won"}, 400),
         ("PATCH", "/sandbox/behaviour", {"dropped": 1.5}, 400),
         ("PATCH", "/sandbox/behaviour", {"speed": "fast"}, 400),
+        ("PATCH", "/sandbox/behaviour", {"dialect": "klingon"}, 400),
         ("PATCH", "/sandbox/behaviour", {"tokens": []}, 400),
         ("PATCH", "/sandbox/behaviour", {"webhook_url": "ftp://example.com"}, 400),
         ("PATCH", "/sandbox/behaviour", {"colour": "red"}, 400),

@@ -19,7 +19,7 @@ EXAMPLE_ID = "550e8400-e29b-41d4-a716-446655440000"
 IN_PROOFS_SHAPE = [
     name
     for name, fault in FAULTS.items()
-    if fault.error is not None and fault.status is not None and fault.status >= 400
+    if fault.error and fault.code and fault.status is not None and fault.status >= 400
 ]
 HTML = [name for name in FAULTS if name.startswith("html")]
 NO_ANSWER = ("close", "reset", "lost_answer", "not_http")
@@ -27,7 +27,10 @@ UNBELIEVABLE = (
     "empty_body", "empty_500", "empty_502", "no_content", "truncated_json", "not_json", "wrong_shape", "null_json",
     "error_under_200", "other_transaction", "missing_fields", "wrong_types", "unknown_status", "bad_amount", "nul_text",
     "bad_utf8", "deep_json", "huge_number", "bad_gzip",
+    "repeated_status",
 )  # fmt: skip
+OLDER = ("offramp_disabled", "session_already_used", "kyc_required")
+UNDERSTOOD = ("extra_field", "letter_case", "numeric_user_id", "space_for_t", "compressed", "bad_bytes")
 ON_THE_WIRE = (
     "truncated_body", "huge_body", "huge_chunked", "gzip_bomb", "huge_header", "hang", "hang_in_body", "drip", "delay",
 )  # fmt: skip
@@ -35,7 +38,7 @@ REDIRECTS = ("redirect", "redirect_permanent")
 
 
 def test_every_fault_is_observed_by_a_test_here():
-    observed = [*IN_PROOFS_SHAPE, *HTML, *NO_ANSWER, *UNBELIEVABLE, *ON_THE_WIRE, *REDIRECTS]
+    observed = [*IN_PROOFS_SHAPE, *HTML, *NO_ANSWER, *UNBELIEVABLE, *ON_THE_WIRE, *REDIRECTS, *OLDER, *UNDERSTOOD]
     assert sorted(observed) == sorted(FAULTS)
 
 
@@ -47,6 +50,64 @@ def test_error_in_proofs_shape(sandbox, caller, name):
     assert (answer.json()["error"], answer.json()["code"]) == (fault.error, fault.code)
     assert answer.headers["X-Request-Id"]
     assert caller.get(EXAMPLE_ID).status == 200
+
+
+@pytest.mark.parametrize("name", OLDER)
+def test_error_of_the_older_dialect_alone(sandbox, caller, name):
+    sandbox.control.inject(name)
+    answer = caller.get(EXAMPLE_ID)
+    assert (answer.status, answer.json()["error"]) == (FAULTS[name].status, name)
+    assert "code" not in answer.json()
+    assert ("partner_user_id" in answer.json()) is (name == "kyc_required")
+    assert "X-Request-Id" not in answer.headers
+    assert answer.json()["request_id"] == sandbox.control.calls(EXAMPLE_ID)[-1].request_id
+
+
+@pytest.mark.parametrize(
+    ("fault", "slug"),
+    [
+        ("currency_not_allowed", "unsupported_currency"),
+        ("validation_error", "invalid_request"),
+        ("invalid_token", "unauthorized"),
+        ("forbidden_origin", "forbidden_origin"),
+        ("not_found", "transaction_not_found"),
+        ("rate_limited", "rate_limit_exceeded"),
+        ("db_error", "internal_error"),
+    ],
+)
+def test_older_dialect_as_a_mode(sandbox, caller, fault, slug):
+    sandbox.control.configure(dialect="older")
+    sandbox.control.inject(fault, "html")
+    answer = caller.get(EXAMPLE_ID)
+    assert (answer.status, answer.json().keys()) == (FAULTS[fault].status, {"error", "message", "request_id"})
+    assert answer.json()["error"] == slug
+    assert "X-Request-Id" not in answer.headers
+    assert caller.get(EXAMPLE_ID).headers["X-Request-Id"], "a proxy's page"
+    assert caller.get(EXAMPLE_ID).headers["X-Request-Id"], "no error"
+    sandbox.control.configure(dialect="today")
+    assert caller.get("unknown").json()["code"] == "not_found"
+
+
+def test_forms_that_can_be_understood(sandbox, caller):
+    usual = caller.get(EXAMPLE_ID).json()
+    sandbox.control.inject(*UNDERSTOOD)
+    assert caller.get(EXAMPLE_ID).json() == usual | {"fee_amount": "1.50", "fee_currency": "EUR"}
+    assert caller.get(EXAMPLE_ID).json() == usual | {"status": "COMPLETED", "type": "Buy"}
+    assert caller.get(EXAMPLE_ID).json() == usual | {"partner_user_id": 4711}
+    spaced = {name: usual[name].replace("T", " ") for name in ("created_at", "updated_at")}
+    assert caller.get(EXAMPLE_ID).json() == usual | spaced
+    packed = caller.get(EXAMPLE_ID, decode_content=False)
+    assert packed.headers["Content-Encoding"] == "gzip"
+    assert json.loads(gzip.decompress(packed.data)) == usual
+    body = caller.get(EXAMPLE_ID).data
+    assert body.startswith(b"\xef\xbb\xbf{")
+    with pytest.raises(UnicodeDecodeError):
+        body.decode()
+
+
+def test_repeated_status(sandbox, caller):
+    sandbox.control.inject("repeated_status")
+    assert caller.get(EXAMPLE_ID).data.count(b'"status"') == 3
 
 
 def test_the_table_has_every_row_that_proof_documents():

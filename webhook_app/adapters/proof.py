@@ -18,6 +18,7 @@ from urllib3.exceptions import SSLError as TLSError
 
 from webhook_app import __version__
 from webhook_app.adapters.bounded_http import StaleConnection, open_pool
+from webhook_app.adapters.content_coding import CutOff, TooLarge, UnreadableCoding, decode_content
 from webhook_app.adapters.proof_answers import (
     MAX_MESSAGE,
     Answer,
@@ -28,6 +29,7 @@ from webhook_app.adapters.proof_answers import (
     read_session,
     read_transaction,
 )
+from webhook_app.domain.drift import Drift
 from webhook_app.domain.failures import (
     CONNECTION_FAILED,
     INVALID_REQUEST,
@@ -91,7 +93,9 @@ class ProofClient:
         segment = quote(merchant_transaction_id, safe="", errors="replace")
         answer = self._call("GET", f"/widget/transactions/{segment}", None)
         result = answer if isinstance(answer, Failure) else read_transaction(answer, merchant_transaction_id)
-        return self._redact(result) if isinstance(result, Failure) else result
+        if isinstance(result, Failure):
+            return self._redact(result)
+        return replace(result, drift=self._hide_in(result.drift)) if result.drift else result
 
     def open_session(self, body: Mapping[str, object]) -> Session | Failure:
         """The session that Proof makes of `body`, sent as JSON in one call; the retry that Proof asks for is the
@@ -167,38 +171,45 @@ class ProofClient:
     def _receive(self, response: urllib3.BaseHTTPResponse) -> Answer | Failure:
         request_id = read_request_id(response.headers.get("X-Request-Id"))
         retry_after = read_retry_after(response.headers.get("Retry-After"), datetime.now(UTC))
-        damage = None if response.headers.get("Content-Encoding", "identity").lower() == "identity" else "encoded"
-        body = b""
-        if damage is None and response.status >= 200:
+        damage, body = None, b""
+        if response.status >= 200:
             try:
-                body = self._read_body(response)
+                coding = response.headers.get("Content-Encoding")
+                body = decode_content(self._read_body(response), coding, self._max_body_bytes)
+            except TooLarge:
+                damage = "too_large"
+            except CutOff:
+                damage = "truncated"
+            except UnreadableCoding:
+                damage = "encoded"
             except (HTTPError, http.client.HTTPException, OSError, ValueError) as error:
                 if _is_timeout(error):
                     return replace(_no_answer(error), request_id=request_id, retry_after=retry_after)
                 damage = "truncated"
-            else:
-                damage = "too_large" if len(body) > self._max_body_bytes else None
         return Answer(response.status, body, damage, request_id, retry_after)
 
     def _read_body(self, response: urllib3.BaseHTTPResponse) -> bytes:
-        """The body, or its first `max_body_bytes` and one more."""
+        """The body as it came. Raises TooLarge, having read one byte more than `max_body_bytes`."""
         body = bytearray()
-        while wanted := self._max_body_bytes + 1 - len(body):
-            chunk = response.read(wanted)
-            if not chunk:
-                break
+        while chunk := response.read(self._max_body_bytes + 1 - len(body)):
             body += chunk
+            if len(body) > self._max_body_bytes:
+                raise TooLarge("larger than the limit")
         return bytes(body)
 
     def _redact(self, failure: Failure) -> Failure:
         """A failure that shows no token, though the answer may echo the one it was sent."""
         return replace(
             failure,
+            drift=self._hide_in(failure.drift),
             error=self._tokens.hide(failure.error),
             code=self._tokens.hide(failure.code),
             message=self._tokens.hide(failure.message),
             request_id=failure.request_id and self._tokens.hide(failure.request_id),
         )
+
+    def _hide_in(self, drift: tuple[Drift, ...]) -> tuple[Drift, ...]:
+        return tuple(replace(one, word=self._tokens.hide(one.word)) for one in drift)
 
 
 class _Tokens:

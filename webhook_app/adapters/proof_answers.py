@@ -2,21 +2,31 @@
 
 from __future__ import annotations
 
-import json
 import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from email.utils import parsedate_to_datetime
 from typing import Any
 
-from webhook_app.domain.failures import UNRECOGNISED, Failure, invalid_response
-from webhook_app.domain.money import parse_amount
+from webhook_app.adapters.proof_fields import (
+    Unbelievable,
+    read_amount,
+    read_known_status,
+    read_optional,
+    read_required,
+    read_time,
+    read_user_id,
+)
+from webhook_app.domain.dialects import is_older_error, name_error, unknown_name
+from webhook_app.domain.drift import Drift, drift_of_error, drift_of_transaction
+from webhook_app.domain.failures import INVALID_RESPONSE, UNKNOWN_STATUS, UNRECOGNISED, Failure, invalid_response
+from webhook_app.domain.proof_json import NotAnObject, NotJson, Repeated, read_object
+from webhook_app.domain.proof_values import read_digits, read_type
 from webhook_app.domain.status import Status
 from webhook_app.domain.text import is_usable_id, storable
-from webhook_app.domain.timestamps import parse_timestamp
 
 #: Characters that leave here at most. What names money is refused when longer, for a cut would name something else;
 #: the rest is cut.
@@ -62,6 +72,8 @@ class Confirmed:
     created_at: datetime
     updated_at: datetime
     request_id: str | None
+    drift: tuple[Drift, ...] = ()
+    """What in the answer this release does not know."""
 
 
 @dataclass(frozen=True)
@@ -80,24 +92,14 @@ def read_transaction(answer: Answer, merchant_transaction_id: str) -> Confirmed 
         return read_refusal(answer)
     try:
         body = _read_object(answer)
-        if _required(body, "merchant_transaction_id", None) != merchant_transaction_id:
-            raise _Unbelievable("wrong_shape", "the answer is about another transaction")
-        return Confirmed(
-            merchant_transaction_id=merchant_transaction_id,
-            partner_user_id=_optional(body, "partner_user_id", None, cut=MAX_PARTNER_USER_ID),
-            type=_required(body, "type", MAX_TYPE),
-            status=_status(body),
-            currency=_required(body, "currency", MAX_CURRENCY),
-            network=_optional(body, "network", MAX_NETWORK),
-            crypto_amount=_amount(body, "crypto_amount"),
-            fiat_currency=_optional(body, "fiat_currency", MAX_CURRENCY),
-            fiat_amount=_amount(body, "fiat_amount"),
-            created_at=_timestamp(body, "created_at"),
-            updated_at=_timestamp(body, "updated_at"),
-            request_id=answer.request_id,
-        )
-    except _Unbelievable as problem:
+        if read_required(body, "merchant_transaction_id", None) != merchant_transaction_id:
+            raise Unbelievable("wrong_shape", "the answer is about another transaction")
+    except Unbelievable as problem:
         return _disbelieve(answer, problem)
+    try:
+        return _confirm(answer, body)
+    except Unbelievable as problem:
+        return _disbelieve(answer, problem, body)
 
 
 def read_session(answer: Answer) -> Session | Failure:
@@ -106,25 +108,29 @@ def read_session(answer: Answer) -> Session | Failure:
         return read_refusal(answer)
     try:
         body = _read_object(answer)
-        merchant_transaction_id = _required(body, "merchant_transaction_id", None)
+        merchant_transaction_id = read_required(body, "merchant_transaction_id", None)
         if not is_usable_id(merchant_transaction_id):
-            raise _Unbelievable("wrong_shape", "merchant_transaction_id is not a usable id")
-    except _Unbelievable as problem:
+            raise Unbelievable("wrong_shape", "merchant_transaction_id is not a usable id")
+        if repeated := [name for name, value in body.items() if isinstance(value, Repeated)]:
+            raise Unbelievable("wrong_shape", f"{repeated[0]} comes twice, with different values")
+    except Unbelievable as problem:
         return _disbelieve(answer, problem)
-    return Session(merchant_transaction_id, body, answer.request_id)
+    return Session(merchant_transaction_id, body, _request_id(answer, body))
 
 
 def read_refusal(answer: Answer) -> Failure:
-    """The failure that a status outside 2xx stands for (proof/README.md, "Errors").
+    """The failure that a status outside 2xx stands for (proof/README.md, "Errors" and "Dialects").
 
-    An answer that is not in Proof's error shape has the error UNRECOGNISED, and as its code what is wrong with it.
+    Older names become those that mean the same today; what was said then begins the message. An answer that is in
+    neither of Proof's error shapes has the error UNRECOGNISED, and as its code what is wrong with it.
     """
+    request_id, drift = answer.request_id, tuple[Drift, ...]()
     try:
         body = _read_object(answer)
-        error, code, message = body.get("error"), body.get("code"), body.get("message")
-        if not (isinstance(error, str) and isinstance(code, str) and isinstance(message, str) and error and code):
-            raise _Unbelievable("wrong_shape", "the body is JSON, but not in Proof's error shape")
-    except _Unbelievable as problem:
+        request_id = _request_id(answer, body)
+        error, code, message = _read_error(answer, body, request_id)
+        drift = drift_of_error(body, unknown_name(error, code))
+    except Unbelievable as problem:
         error, code, message = UNRECOGNISED, problem.code, f"not an answer of Proof's: {problem}"
         if 300 <= answer.http_status <= 399:
             code, message = "redirect", "a redirect, which is never followed"
@@ -133,8 +139,9 @@ def read_refusal(answer: Answer) -> Failure:
         storable(error, MAX_SLUG),
         storable(code, MAX_SLUG),
         storable(message, MAX_MESSAGE),
-        answer.request_id,
+        request_id,
         answer.retry_after,
+        drift,
     )
 
 
@@ -161,81 +168,79 @@ def read_retry_after(header: str | None, now: datetime) -> float | None:
     return seconds if math.isfinite(seconds) and seconds >= 0 else None
 
 
-class _Unbelievable(Exception):
-    """A body that is not what it should be; `code` is the slug of it, the text is for people."""
-
-    def __init__(self, code: str, message: str) -> None:
-        super().__init__(message)
-        self.code = code
+def _confirm(answer: Answer, body: dict[str, Any]) -> Confirmed:
+    """Raises Unbelievable."""
+    return Confirmed(
+        merchant_transaction_id=body["merchant_transaction_id"],
+        partner_user_id=read_user_id(body, MAX_PARTNER_USER_ID),
+        type=read_type(read_required(body, "type", MAX_TYPE)),
+        status=read_known_status(body),
+        currency=read_required(body, "currency", MAX_CURRENCY),
+        network=read_optional(body, "network", MAX_NETWORK),
+        crypto_amount=read_amount(body, "crypto_amount"),
+        fiat_currency=read_optional(body, "fiat_currency", MAX_CURRENCY),
+        fiat_amount=read_amount(body, "fiat_amount"),
+        created_at=read_time(body, "created_at"),
+        updated_at=read_time(body, "updated_at"),
+        request_id=_request_id(answer, body),
+        drift=drift_of_transaction(body),
+    )
 
 
 _DAMAGES = {
-    "encoded": "the body is compressed, which was not asked for",
+    "encoded": "the body is compressed in a way that cannot be read, or damaged",
     "too_large": "the body is larger than any that Proof sends",
     "truncated": "the body ended before its end",
 }
 
 
-def _disbelieve(answer: Answer, problem: _Unbelievable) -> Failure:
-    return invalid_response(answer.http_status, storable(str(problem), MAX_MESSAGE), answer.request_id)
+def _disbelieve(answer: Answer, problem: Unbelievable, body: Mapping[str, Any] | None = None) -> Failure:
+    """`body` is given where it is Proof's word on the right transaction: what is odd in it is drift."""
+    drift = () if body is None else drift_of_transaction(body)
+    if body is not None and problem.drift is not None:
+        drift = (*drift, problem.drift)
+    return invalid_response(
+        answer.http_status,
+        storable(str(problem), MAX_MESSAGE),
+        answer.request_id if body is None else _request_id(answer, body),
+        code=UNKNOWN_STATUS if problem.code == UNKNOWN_STATUS else INVALID_RESPONSE,
+        drift=drift,
+    )
 
 
 def _read_object(answer: Answer) -> dict[str, Any]:
-    """The body's JSON object, its numbers read without a float. Raises _Unbelievable."""
+    """The body's JSON object. Raises Unbelievable."""
     if answer.damage is not None:
-        raise _Unbelievable(answer.damage, _DAMAGES[answer.damage])
+        raise Unbelievable(answer.damage, _DAMAGES[answer.damage])
     if not answer.body.strip():
-        raise _Unbelievable("empty", "the body is empty")
+        raise Unbelievable("empty", "the body is empty")
     try:
-        body = json.loads(answer.body, parse_float=Decimal, parse_constant=_refuse_constant)
-    except (ValueError, RecursionError, InvalidOperation) as error:
-        # ValueError: bad syntax or encoding, NaN, an integer of thousands of digits. RecursionError: deep nesting.
+        return read_object(answer.body)
+    except NotJson as error:
         kind = "HTML" if answer.body.lstrip()[:1] == b"<" else "not JSON"
-        raise _Unbelievable("not_json", f"the body is {kind} ({len(answer.body)} bytes)") from error
-    if not isinstance(body, dict):
-        raise _Unbelievable("wrong_shape", "the body is not a JSON object")
-    return body
+        raise Unbelievable("not_json", f"the body is {kind} ({len(answer.body)} bytes)") from error
+    except NotAnObject as error:
+        raise Unbelievable("wrong_shape", "the body is not a JSON object") from error
 
 
-def _refuse_constant(name: str) -> object:
-    raise ValueError(f"{name} is not JSON")
+def _request_id(answer: Answer, body: Mapping[str, Any]) -> str | None:
+    """The header's, or, in the older dialect, the body's."""
+    if answer.request_id is not None:
+        return answer.request_id
+    found = read_digits(body.get("request_id"))
+    return read_request_id(found if isinstance(found, str) else None)
 
 
-def _required(body: dict[str, Any], field: str, limit: int | None) -> str:
-    text = _optional(body, field, limit)
-    if text is None:
-        raise _Unbelievable("wrong_shape", f"{field} is missing")
-    return text
-
-
-def _optional(body: dict[str, Any], field: str, limit: int | None, cut: int | None = None) -> str | None:
-    value = body.get(field)
-    if value is None or value == "":
-        return None
-    if not isinstance(value, str):
-        raise _Unbelievable("wrong_shape", f"{field} is not a string")
-    if limit is not None and len(value) > limit:
-        raise _Unbelievable("wrong_shape", f"{field} is longer than {limit} characters")
-    return storable(value, cut or len(value))
-
-
-def _status(body: dict[str, Any]) -> Status:
-    text = _required(body, "status", None)
-    try:
-        return Status(text)
-    except ValueError:
-        raise _Unbelievable("wrong_shape", f"status is {storable(text, MAX_SLUG)!r}, which is unknown") from None
-
-
-def _amount(body: dict[str, Any], field: str) -> Decimal | None:
-    try:
-        return parse_amount(body.get(field))
-    except ValueError as error:
-        raise _Unbelievable("wrong_shape", f"{field} cannot be read: {error}") from error
-
-
-def _timestamp(body: dict[str, Any], field: str) -> datetime:
-    try:
-        return parse_timestamp(body.get(field))
-    except ValueError:
-        raise _Unbelievable("wrong_shape", f"{field} is not an ISO 8601 timestamp") from None
+def _read_error(answer: Answer, body: Mapping[str, Any], request_id: str | None) -> tuple[str, str, str]:
+    """`error`, `code` and message, named as today. Raises Unbelievable."""
+    error, code, message = body.get("error"), body.get("code"), body.get("message")
+    wrong_shape = Unbelievable("wrong_shape", "the body is JSON, but not in Proof's error shape")
+    if not (isinstance(error, str) and error and isinstance(code, str | None) and isinstance(message, str)):
+        raise wrong_shape
+    ids = {"has_request_id": request_id is not None, "has_id_in_body": bool(body.get("request_id"))}
+    if not code and not is_older_error(answer.http_status, error, **ids):
+        raise wrong_shape
+    newer_error, newer_code = name_error(answer.http_status, error, code)
+    if (newer_error, newer_code) != (error, code or error):
+        message = f"{'/'.join(filter(None, (error, code)))}: {message}"
+    return newer_error, newer_code, message

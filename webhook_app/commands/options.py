@@ -13,7 +13,7 @@ import click
 from webhook_app.config import Settings, load_settings
 from webhook_app.db.database import Database
 from webhook_app.domain.status import Status
-from webhook_app.domain.text import is_term
+from webhook_app.domain.text import is_term, storable
 from webhook_app.domain.timestamps import parse_date_or_timestamp
 from webhook_app.logs import configure_logging
 from webhook_app.models.discrepancy import DiscrepancyKind
@@ -72,6 +72,12 @@ def check_term(_context: click.Context, _parameter: click.Parameter, text: str |
     if text is not None and not is_term(text):
         raise click.BadParameter("must be 1 to 128 characters, none of them a control character.")
     return text
+
+
+def check_reason(_context: click.Context, _parameter: click.Parameter, reason: str) -> str:
+    if not reason.strip() or reason != storable(reason, 500):
+        raise click.BadParameter("must be 1 to 500 characters, none of them a control character.")
+    return reason.strip()
 
 
 def filter_options(command: Command) -> Command:

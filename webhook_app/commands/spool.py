@@ -9,23 +9,16 @@ from contextlib import closing, contextmanager
 import click
 
 from webhook_app.adapters.spool import Spool
-from webhook_app.commands.options import shell_actor, start_process
+from webhook_app.commands.options import check_reason, shell_actor, start_process
 from webhook_app.console import say
 from webhook_app.db.database import Database
-from webhook_app.domain.text import storable, visible_line
+from webhook_app.domain.text import visible_line
 from webhook_app.domain.timestamps import format_timestamp, utc_now
 from webhook_app.services import open_spool
 from webhook_app.usecases.receive.set_aside_lines import discard_set_aside, list_set_aside, retry_set_aside
 from webhook_app.usecases.refusals import Conflict
 
-
-def _check_reason(_context: click.Context, _parameter: click.Parameter, reason: str) -> str:
-    if not reason.strip() or reason != storable(reason, 500):
-        raise click.BadParameter("must be 1 to 500 characters, none of them a control character.")
-    return reason.strip()
-
-
-_REASON = click.option("--reason", required=True, callback=_check_reason, help="Why; it goes into the audit log.")
+_REASON = click.option("--reason", required=True, callback=check_reason, help="Why; it goes into the audit log.")
 
 
 @click.group()

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+
+from webhook_app.domain.drift import Drift
 
 
 @dataclass(frozen=True)
@@ -18,6 +20,8 @@ class Failure:
     """Proof's `X-Request-Id`, for its support."""
     retry_after: float | None = None
     """Seconds, from a `Retry-After` header (RFC 9110, 10.2.3)."""
+    drift: tuple[Drift, ...] = field(default=(), compare=False)
+    """What in the answer this release does not know; it is counted, and no part of what names the failure."""
 
     @property
     def name(self) -> str:
@@ -31,6 +35,8 @@ UNRECOGNISED = "unrecognised_answer"
 #: `error` and `code` where no answer, or no usable one, came. The slugs are Proof's own words for the same.
 UPSTREAM_UNAVAILABLE = "upstream_unavailable"
 INVALID_RESPONSE = "upstream_invalid_response"
+UNKNOWN_STATUS = "unknown_status"
+"""Proof's answer about the right transaction, whose status is a word that this release does not know."""
 TIMEOUT = "timeout"
 CONNECTION_FAILED = "connection_failed"
 TLS_FAILED = "tls_failed"
@@ -44,9 +50,17 @@ WORKER_DIED = "worker_died"
 LEASE_EXPIRED = "lease_expired"
 
 
-def invalid_response(http_status: int, message: str, request_id: str | None) -> Failure:
-    """A success status with a body that cannot be believed: HTML, truncated, wrong shape, another transaction's."""
-    return Failure(http_status, UPSTREAM_UNAVAILABLE, INVALID_RESPONSE, message, request_id)
+def invalid_response(
+    http_status: int,
+    message: str,
+    request_id: str | None,
+    *,
+    code: str = INVALID_RESPONSE,
+    drift: tuple[Drift, ...] = (),
+) -> Failure:
+    """A success status with a body that cannot be believed: HTML, truncated, wrong shape, another transaction's; or,
+    with the code UNKNOWN_STATUS, with a status that cannot be understood."""
+    return Failure(http_status, UPSTREAM_UNAVAILABLE, code, message, request_id, drift=drift)
 
 
 def worker_died(crashes: int) -> Failure:

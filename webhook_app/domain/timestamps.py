@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Mapping
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
+
+_SPACE_FOR_T = re.compile(r"([0-9]{4}-[0-9]{2}-[0-9]{2}) +(?=[0-9])")
+_SPACE_BEFORE_OFFSET = re.compile(r"(?<=[0-9]) +(?=Z$|[+-][0-9])")
+_LEAP_SECOND = re.compile(r"(.+T(?:[0-9]{2}:[0-9]{2}:|[0-9]{4}))60((?:[.,][0-9]+)?(?:Z|[+-].+)?)")
 
 
 def utc_now() -> datetime:
@@ -20,6 +25,22 @@ def parse_timestamp(value: object) -> datetime:
         timestamp = datetime.fromisoformat(value)
         return timestamp.replace(tzinfo=UTC) if timestamp.tzinfo is None else timestamp.astimezone(UTC)
     except OverflowError as error:  # within an offset of year 1 or 9999
+        raise ValueError("out of range") from error
+
+
+def read_timestamp(value: object) -> datetime:
+    """The same of what Proof sent, in any form that cannot be misread: letters in either case, blanks around it or
+    before the offset, a blank for the `T`; a 60th second is the next one. Raises ValueError."""
+    if not isinstance(value, str) or len(value) > 64:
+        raise ValueError("not an ISO 8601 timestamp")
+    text = _SPACE_FOR_T.sub(r"\1T", value.strip(" ").upper())
+    text = _SPACE_BEFORE_OFFSET.sub("", text)
+    leap = _LEAP_SECOND.fullmatch(text)
+    if leap is None:
+        return parse_timestamp(text)
+    try:
+        return parse_timestamp(f"{leap[1]}59{leap[2]}") + timedelta(seconds=1)
+    except OverflowError as error:
         raise ValueError("out of range") from error
 
 

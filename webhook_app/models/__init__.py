@@ -7,6 +7,7 @@ from webhook_app.models.audit import AuditEntry
 from webhook_app.models.boot import Boot
 from webhook_app.models.declarative import Base
 from webhook_app.models.discrepancy import Discrepancy
+from webhook_app.models.drift import StoredDrift
 from webhook_app.models.event import Event, Receipt
 from webhook_app.models.gate import StoredGate
 from webhook_app.models.heartbeat import Heartbeat
@@ -34,6 +35,7 @@ __all__ = [
     "Rejection",
     "Replay",
     "ReplayItem",
+    "StoredDrift",
     "StoredGate",
     "Transaction",
     "TransactionVersion",

@@ -42,6 +42,8 @@ class HttpAnswer:
     """Of NOTHING, HALF and DRIP."""
     filler_bytes: int = 0
     """Bytes of `x` that are streamed between the two halves of `body`, at its mark."""
+    is_older: bool = False
+    """It is an error in Proof's older dialect: the request id is in its body, and in no header."""
 
 
 @dataclass(frozen=True)

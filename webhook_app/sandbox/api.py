@@ -7,6 +7,7 @@ import hmac
 from webhook_app.domain.timestamps import utc_now
 from webhook_app.sandbox.answers import HttpAnswer, HttpRequest, Manner, error_answer, json_answer
 from webhook_app.sandbox.calls import Call
+from webhook_app.sandbox.dialects import Dialect, in_older_dialect
 from webhook_app.sandbox.faults import Order, answer_with
 from webhook_app.sandbox.injection import CallKind
 from webhook_app.sandbox.sessions import SessionRefused, read_session_request, session_response
@@ -40,6 +41,8 @@ class ProofApi:
             message = f"{request.method} is not allowed here"
             return error_answer(405, "method_not_allowed", "method_not_allowed", message, (("Allow", method),))
         answer, order = self._answer_call(call, request, transaction_id)
+        if answer.is_older or self._world.behaviour.dialect == Dialect.OLDER:
+            answer = in_older_dialect(answer, request_id)
         status = None if answer.manner in _SILENT else answer.status
         fault = order.name if order else None
         self._world.calls.add(Call(at, call.value, transaction_id, status, fault, request_id))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
+from webhook_app.sandbox.dialects import Dialect
 from webhook_app.sandbox.lifecycles import Ending
 
 DEFAULT_TOKEN = "sandbox-token"  # noqa: S105 - documented on the sandbox's page, protects nothing
@@ -54,6 +55,8 @@ class Behaviour:
     """`currency_not_allowed`, beside every currency that the catalogue does not have."""
     unsupported_wallets: tuple[str, ...] = ("USDC/SOL",)
     """`CURRENCY/NETWORK` pairs of the catalogue that answer `wallet_not_supported`, beside those it does not have."""
+    dialect: Dialect = Dialect.TODAY
+    """How errors are put."""
 
     def __post_init__(self) -> None:
         if not self.tokens:

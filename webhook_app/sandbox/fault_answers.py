@@ -91,6 +91,39 @@ def other_transaction(_fault: Fault, normal: Normal) -> HttpAnswer:
     return json_answer(200, {**usual, "merchant_transaction_id": other})
 
 
+def older_error(fault: Fault, normal: Normal) -> HttpAnswer:
+    """One that only Proof's older dialect has."""
+    answer = proof_error(fault, normal)
+    return replace(answer, is_older=True)
+
+
+def kyc_required(fault: Fault, normal: Normal) -> HttpAnswer:
+    """The same, with the user who has to show papers."""
+    body = json.loads(proof_error(fault, normal).body) | {"partner_user_id": EXAMPLE.partner_user_id}
+    return replace(json_answer(fault.status or 422, body), is_older=True)
+
+
+def letter_case(_fault: Fault, normal: Normal) -> HttpAnswer:
+    usual = _usual_fields(normal)
+    return json_answer(200, {**usual, "status": usual["status"].upper(), "type": usual["type"].title()})
+
+
+def space_for_t(_fault: Fault, normal: Normal) -> HttpAnswer:
+    usual = _usual_fields(normal)
+    return json_answer(200, {**usual, **{name: usual[name].replace("T", " ") for name in ("created_at", "updated_at")}})
+
+
+def bad_bytes(_fault: Fault, normal: Normal) -> HttpAnswer:
+    """Bytes that are not UTF-8 in a field that nobody reads, behind a byte-order mark."""
+    body = json.dumps({**_usual_fields(normal), "payment_method": "@"}).encode()
+    return HttpAnswer(200, b"\xef\xbb\xbf" + body.replace(b'"@"', b'"caf\xe9"'))
+
+
+def repeated_status(_fault: Fault, normal: Normal) -> HttpAnswer:
+    body = json.dumps(_usual_fields(normal)).encode()
+    return HttpAnswer(200, b'{"status": "pending", "status": "failed", ' + body[1:])
+
+
 def huge_number(_fault: Fault, normal: Normal) -> HttpAnswer:
     whole = json.dumps({**_usual_fields(normal), "fiat_amount": 0}).encode()
     return HttpAnswer(200, whole.replace(b'"fiat_amount": 0', b'"fiat_amount": ' + b"9" * 20_000))

@@ -6,12 +6,14 @@ has to expect beside it, as that page says.
 
 from __future__ import annotations
 
+import gzip
 from dataclasses import dataclass, replace
 
 from webhook_app.sandbox.answers import HttpAnswer, Manner
 from webhook_app.sandbox.fault_answers import (
     Fault,
     Normal,
+    bad_bytes,
     changed_body,
     changed_fields,
     delayed,
@@ -20,15 +22,20 @@ from webhook_app.sandbox.fault_answers import (
     html_page,
     huge_body,
     huge_number,
+    kyc_required,
+    letter_case,
     lost_answer,
     not_http,
+    older_error,
     other_transaction,
     over_the_wire,
     proof_error,
     redirect_away,
+    repeated_status,
     retry_after,
     retry_after_date,
     retry_after_nonsense,
+    space_for_t,
 )
 
 #: Name, status, `error`, `code` and meaning of each error that is sent in Proof's shape.
@@ -77,6 +84,9 @@ _GZIP = ("Content-Encoding", "gzip")
 
 _TABLE: tuple[Fault, ...] = (
     *(Fault(name, status, meaning, proof_error, error, code) for name, status, error, code, meaning in _PROOF_ERRORS),
+    Fault("offramp_disabled", 403, "older dialect: no sells for this partner", older_error, "offramp_disabled"),
+    Fault("session_already_used", 409, "older dialect: a session opened twice", older_error, "session_already_used"),
+    Fault("kyc_required", 422, "older dialect: the user has to show papers", kyc_required, "kyc_required"),
     Fault("rate_limited", 429, "Retry-After in seconds", retry_after, *_RATE_LIMIT, seconds=1),
     Fault("rate_limited_date", 429, "Retry-After as a date", retry_after_date, *_RATE_LIMIT, seconds=2),
     Fault("rate_limited_nonsense", 429, "Retry-After: soon", retry_after_nonsense, *_RATE_LIMIT),
@@ -114,6 +124,17 @@ _TABLE: tuple[Fault, ...] = (
         "numbers and lists where strings belong",
         changed_fields(status=4, fiat_amount=[100], updated_at=1775037825, widget_id=7),
     ),
+    # Successes that can be understood all the same.
+    Fault(
+        "extra_field", 200, "two fields that are not documented", changed_fields(fee_amount="1.50", fee_currency="EUR")
+    ),
+    Fault("letter_case", 200, "status and type in capitals", letter_case),
+    Fault("numeric_user_id", 200, "a number for `partner_user_id`", changed_fields(partner_user_id=4711)),
+    Fault("space_for_t", 200, "timestamps with a space for the `T`", space_for_t),
+    Fault("compressed", 200, "gzip that nobody asked for", changed_body(gzip.compress, _GZIP)),
+    Fault("bad_bytes", 200, "bytes that are not UTF-8 in a field that nobody reads, and a byte-order mark", bad_bytes),
+    # Successes that cannot.
+    Fault("repeated_status", 200, "several statuses in one object", repeated_status),
     Fault("unknown_status", 200, "a status that is not in the enum", changed_fields(status="on_hold")),
     Fault("bad_amount", 200, "an amount that is no number", changed_fields(crypto_amount="NaN", fiat_amount="-∞")),
     Fault(

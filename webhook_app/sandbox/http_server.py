@@ -168,7 +168,7 @@ class _Handler(BaseHTTPRequestHandler):
         lines = [
             f"HTTP/1.1 {answer.status} {reason}",
             f"Date: {self.date_time_string()}",
-            f"X-Request-Id: {request_id}",
+            *([] if answer.is_older else [f"X-Request-Id: {request_id}"]),
             f"Content-Type: {answer.content_type}",
             *(f"{name}: {value}" for name, value in answer.headers),
         ]

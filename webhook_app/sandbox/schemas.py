@@ -15,6 +15,7 @@ from webhook_app.domain.status import Status
 from webhook_app.domain.text import is_usable_id
 from webhook_app.domain.timestamps import parse_timestamp
 from webhook_app.sandbox.catalogue import FIAT, MARKETS
+from webhook_app.sandbox.dialects import Dialect
 from webhook_app.sandbox.faults import FAULTS, Order
 from webhook_app.sandbox.injection import CallKind
 from webhook_app.sandbox.lifecycles import Ending
@@ -158,6 +159,7 @@ class BehaviourSchema(_Schema):
     webhook_timeout = fields.Float()
     disallowed_currencies = fields.List(fields.String())
     unsupported_wallets = fields.List(fields.String())
+    dialect = fields.Enum(Dialect, by_value=True)
 
     @post_load
     def _freeze(self, changes: dict[str, Any], **_: Any) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from sqlalchemy import func, select
@@ -18,12 +18,15 @@ from webhook_app.models.reconciliation import State
 from webhook_app.models.replay import IS_WAITING
 from webhook_app.usecases.heartbeats import CLOCK
 from webhook_app.usecases.monitor.activity import DAY, HOUR, Activity, count_activity
+from webhook_app.usecases.monitor.drift import OpenDrift, find_open_drift
 from webhook_app.usecases.reconcile.advice import advise
 from webhook_app.usecases.reconcile.stored_gate import read_gate
 
 #: What Proof alone can mend: an `error` and a `code` of its own.
 WALLET_NOT_SUPPORTED = "wallet_not_supported"
 CURRENCY_NOT_ALLOWED = "currency_not_allowed"
+#: What an older dialect of Proof's calls the same; so it stands in failures of former releases.
+UNSUPPORTED_CURRENCY = "unsupported_currency"
 
 #: Of transactions that fail for one such reason, the newest are asked for their pairs of currency and network.
 MOST_LOOKED_AT = 1000
@@ -32,6 +35,9 @@ MOST_LOOKED_AT = 1000
 _MOST_KINDS = 100
 _MOST_PAIRS = 50
 _MOST_REPLAYS = 5
+
+#: What Proof says and we do not know: as much as is listed, the rest is counted.
+MOST_DRIFT = 10
 
 
 @dataclass(frozen=True)
@@ -82,9 +88,13 @@ class FailureGroup:
         return self.error == WALLET_NOT_SUPPORTED
 
     @property
+    def needs_currency(self) -> bool:
+        return self.code == CURRENCY_NOT_ALLOWED or UNSUPPORTED_CURRENCY in (self.error, self.code)
+
+    @property
     def needs_proof(self) -> bool:
         """Whether only Proof can mend it, by provisioning a wallet or by enabling a currency."""
-        return self.state == State.FAILED and (self.needs_wallet or self.code == CURRENCY_NOT_ALLOWED)
+        return self.state == State.FAILED and (self.needs_wallet or self.needs_currency)
 
 
 @dataclass(frozen=True)
@@ -118,6 +128,7 @@ class Overview:
     day: Activity
     failed: Sequence[FailureGroup] = ()
     retrying: Sequence[FailureGroup] = ()
+    drift: OpenDrift = field(default_factory=OpenDrift)
 
     @property
     def failed_count(self) -> int:
@@ -145,6 +156,7 @@ def read_overview(database: Database, now: datetime) -> Overview:
             day=count_activity(session, now, DAY),
             failed=[group for group in groups if group.state == State.FAILED],
             retrying=[group for group in groups if group.state == State.RETRYING],
+            drift=find_open_drift(session, MOST_DRIFT),
         )
 
 

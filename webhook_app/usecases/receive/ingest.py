@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
 from typing import Any
@@ -14,6 +14,7 @@ from sqlalchemy.orm import Session
 
 from webhook_app.db.database import Database
 from webhook_app.db.row_sets import insert_rows
+from webhook_app.domain.drift import Drift
 from webhook_app.models import Event, Receipt
 from webhook_app.models.event import Channel, Delivery
 
@@ -43,6 +44,8 @@ class ReportedEvent:
     warnings: tuple[str, ...]
     body: bytes
     channel: Channel = Channel.WEBHOOK
+    drift: tuple[Drift, ...] = field(default=(), compare=False)
+    """What in it this release does not know: counted when it comes, and not stored with it."""
 
 
 @dataclass(frozen=True)

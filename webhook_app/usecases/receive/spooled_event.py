@@ -26,6 +26,7 @@ class NewerFormat(Exception):
 
 def encode_event(event: ReportedEvent, request: RequestOrigin) -> str:
     fields = asdict(event) | {"body": b64encode(event.body).decode()}
+    del fields["drift"]  # which was counted when the event came
     line = {"version": VERSION, "event": fields, "request": asdict(request)}
     return json.dumps(line, default=_encode, separators=(",", ":"))
 

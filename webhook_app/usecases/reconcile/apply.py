@@ -12,12 +12,14 @@ from sqlalchemy.orm import Session
 
 from webhook_app.adapters.proof import Confirmed
 from webhook_app.db.database import Database
+from webhook_app.domain.drift import DriftSource
 from webhook_app.domain.failures import Failure
 from webhook_app.domain.gate import Gate, Limits, Observation, observe
 from webhook_app.domain.polling import Cadence
 from webhook_app.domain.status import Status, StatusChange
 from webhook_app.models import Reconciliation, Transaction
 from webhook_app.models.reconciliation import State
+from webhook_app.usecases.drift import Sighting, count_drift
 from webhook_app.usecases.reconcile.confirm import confirm_transaction
 from webhook_app.usecases.reconcile.decisions import (
     FinishedCall,
@@ -48,8 +50,15 @@ class Applied:
 def apply_calls(
     database: Database, calls: Sequence[FinishedCall], now: datetime, policy: Policy, rng: random.Random
 ) -> list[Applied]:
-    """Writes all calls whose claim still holds; the others were taken over by somebody else and are dropped."""
-    return database.run(lambda session: _apply(session, calls, now, policy, rng))
+    """Writes all calls whose claim still holds; the others were taken over by somebody else and are dropped.
+
+    What in their answers this release does not know is counted afterwards: a word that all answers have would else be
+    a row that all who apply wait for while they hold their reconciliations.
+    """
+    applied = database.run(lambda session: _apply(session, calls, now, policy, rng))
+    if sightings := _find_drift(calls, applied):
+        count_drift(database, sightings)
+    return applied
 
 
 def _apply(
@@ -70,6 +79,21 @@ def _apply(
     show_failures(session, changes, now)
     settle_events(session, settled, now)
     return [_report(change, transactions) for change in changes]
+
+
+def _find_drift(calls: Sequence[FinishedCall], applied: Sequence[Applied]) -> list[Sighting]:
+    ids = {one.merchant_transaction_id for one in applied}
+    return [
+        Sighting(
+            call.result.drift,
+            DriftSource.API,
+            call.finished_at,
+            call.claim.merchant_transaction_id,
+            call.result.request_id,
+        )
+        for call in calls
+        if call.result.drift and call.claim.merchant_transaction_id in ids
+    ]
 
 
 def _pass_gate(session: Session, calls: Sequence[FinishedCall], now: datetime, limits: Limits) -> Gate:

@@ -28,6 +28,7 @@ ITEMS = (
     Item("Deliveries", "/deliveries"),
     Item("Rejected", "/rejections"),
     Item("Spool", "/spool"),
+    Item("Drift", "/drift"),
     Item("Audit", "/audit"),
     Item("Tokens", "/tokens"),
     Item("RQ", "/rq/"),

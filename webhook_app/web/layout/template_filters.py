@@ -40,6 +40,7 @@ def register_template_filters(app: Flask) -> None:
     app.add_template_filter(format_amount, "amount")
     app.add_template_filter(badge_kind)
     app.add_template_filter(grouped)
+    app.add_template_filter(times)
 
 
 def when(timestamp: datetime | None, empty: str = "—") -> str | Markup:
@@ -82,6 +83,11 @@ def duration(seconds: float) -> str:
 def badge_kind(state: str | None) -> str:
     """`good`, `bad`, `warn`, `busy` or `neutral`."""
     return _KINDS.get(str(state), "neutral")
+
+
+def times(count: int) -> str:
+    """`once`, `1 234 times`."""
+    return "once" if count == 1 else f"{grouped(count)} times"
 
 
 def grouped(number: int | Decimal) -> str:

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
-from decimal import Decimal, InvalidOperation
-from typing import Any, ClassVar, NoReturn
+from typing import Any, ClassVar
 
 from marshmallow import EXCLUDE, Schema, ValidationError, fields
 
+from webhook_app.domain.drift import MOST_OF_ONE_MESSAGE, drift_of_form, drift_of_transaction
 from webhook_app.domain.money import parse_amount
+from webhook_app.domain.proof_json import NotAnObject, NotJson, Repeated, read_object
+from webhook_app.domain.proof_values import TYPES, read_status, read_type
 from webhook_app.domain.status import Status
 from webhook_app.domain.text import STORABLE_PATTERN, USABLE_ID, is_usable_id, storable
-from webhook_app.domain.timestamps import parse_timestamp
+from webhook_app.domain.timestamps import read_timestamp
 from webhook_app.usecases.receive.ingest import ReportedEvent
 from webhook_app.web.errors import ApiError
 
@@ -36,31 +37,42 @@ _EXAMPLE = {
 }
 
 
+_REPEATED = "Comes twice, with different values."
+
+
 class _UsableId(fields.String):
     default_error_messages = {  # noqa: RUF012 - marshmallow declares it so
-        "invalid": "Must be a string of 1 to 128 letters, digits and . _ : -"
+        "invalid": "Must be a string of 1 to 128 letters, digits and . _ : -",
+        "repeated": _REPEATED,
     }
 
     def __init__(self) -> None:
         super().__init__(required=True, metadata={"pattern": f"^{USABLE_ID.pattern}$"})
 
     def _deserialize(self, value: Any, attr: str | None, data: Mapping[str, Any] | None, **kwargs: Any) -> str:
+        if isinstance(value, Repeated):
+            raise self.make_error("repeated")
         if not isinstance(value, str) or not is_usable_id(value):
             raise self.make_error("invalid")
         return value
 
 
 class _UsableStatus(fields.String):
-    default_error_messages = {"invalid": "Must be a text of 1 to 64 characters."}  # noqa: RUF012 - as above
+    default_error_messages = {  # noqa: RUF012 - as above
+        "invalid": "Must be a text of 1 to 64 characters.",
+        "repeated": _REPEATED,
+    }
 
     def __init__(self) -> None:
         patterns = [{"pattern": STORABLE_PATTERN}, {"pattern": r"\S"}]
         super().__init__(required=True, metadata={"maxLength": MAX_STATUS, "allOf": patterns})
 
     def _deserialize(self, value: Any, attr: str | None, data: Mapping[str, Any] | None, **kwargs: Any) -> str:
+        if isinstance(value, Repeated):
+            raise self.make_error("repeated")
         if not isinstance(value, str) or not value.strip() or value != storable(value, MAX_STATUS):
             raise self.make_error("invalid")
-        return value
+        return read_status(value) or value
 
 
 class _Lenient(fields.Field[Any]):
@@ -74,6 +86,8 @@ class _Lenient(fields.Field[Any]):
         self._read = read
 
     def _deserialize(self, value: Any, attr: str | None, data: Mapping[str, Any] | None, **kwargs: Any) -> Any:
+        if isinstance(value, Repeated):
+            raise ValidationError("comes twice, with different values; ignored")
         try:
             return self._read(value)
         except ValueError as error:
@@ -89,6 +103,10 @@ def _text(limit: int) -> Callable[[Any], str]:
     return read
 
 
+def _type(value: Any) -> str:
+    return read_type(_text(32)(value))
+
+
 class WebhookEventSchema(Schema):
     """Only `merchant_transaction_id` and `status` can make it refused. Of the other fields that are known, one that
     cannot be read is a warning in the answer. Whatever else it holds is kept."""
@@ -100,14 +118,14 @@ class WebhookEventSchema(Schema):
 
     merchant_transaction_id = _UsableId()
     status = _UsableStatus()
-    type = _Lenient("type", _text(32), allow_none=True)
+    type = _Lenient("type", _type, allow_none=True)
     currency = _Lenient("currency", _text(32), allow_none=True)
     network = _Lenient("network", _text(64), allow_none=True)
     crypto_amount = _Lenient("crypto_amount", parse_amount, allow_none=True)
     fiat_currency = _Lenient("fiat_currency", _text(32), allow_none=True)
     fiat_amount = _Lenient("fiat_amount", parse_amount, allow_none=True)
-    created_at = _Lenient("created_at", parse_timestamp)
-    updated_at = _Lenient("updated_at", parse_timestamp)
+    created_at = _Lenient("created_at", read_timestamp)
+    updated_at = _Lenient("updated_at", read_timestamp)
 
 
 #: Without a usable value for each of these an event is refused.
@@ -117,11 +135,13 @@ _REQUIRED = ("merchant_transaction_id", "status")
 def parse_event(body: bytes) -> ReportedEvent:
     """The event in a webhook's body. Raises ApiError, in Proof's shape, without JSON or a usable id and status."""
     payload = _decode(body)
-    values, warnings = _load(payload)
+    values, unreadable = _load(payload)
+    warnings = _lines(unreadable)
     if values["status"] not in set(Status):
         warnings.append("status: unknown; kept as it is, Proof's API decides")
-    if values.get("type") not in (None, "buy", "sell"):
+    if values.get("type") not in (None, *TYPES):
         warnings.append("type: neither buy nor sell; kept as it is")
+    forms = (drift_of_form(name, payload[name]) for name in unreadable)
     return ReportedEvent(
         merchant_transaction_id=values["merchant_transaction_id"],
         status=values["status"],
@@ -136,36 +156,23 @@ def parse_event(body: bytes) -> ReportedEvent:
         created_at=values.get("created_at"),
         warnings=tuple(warnings[:_MAX_WARNINGS]),
         body=body,
+        drift=(*drift_of_transaction(payload), *forms)[:MOST_OF_ONE_MESSAGE],
     )
 
 
 def _decode(body: bytes) -> dict[str, Any]:
     try:
-        # Numbers become Decimal, never float: an amount sent as a number stays exact.
-        payload = json.loads(body, parse_float=_number, parse_int=_number, parse_constant=_no_constant)
-    except (ValueError, ArithmeticError, RecursionError) as error:
+        return read_object(body)
+    except NotJson as error:
         raise ApiError(400, "invalid_request", "decode_error", "The body is not JSON.") from error
-    if not isinstance(payload, dict):
-        raise ApiError(400, "invalid_request", "validation_error", "The body must be a JSON object.")
-    return payload
+    except NotAnObject as error:
+        raise ApiError(400, "invalid_request", "validation_error", "The body must be a JSON object.") from error
 
 
-def _number(text: str) -> Decimal:
-    """The exact number; infinity, which is no amount, where its exponent is beyond any decimal: that is JSON still."""
+def _load(payload: Mapping[str, Any]) -> tuple[dict[str, Any], Mapping[str, list[str]]]:
+    """The values that can be read, and why each other one cannot. Raises ApiError 400 for a required one."""
     try:
-        return Decimal(text)
-    except InvalidOperation:
-        return Decimal("Infinity")
-
-
-def _no_constant(name: str) -> NoReturn:
-    raise ValueError(f"{name} is not JSON")
-
-
-def _load(payload: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
-    """The values that can be read, and a warning for each other one. Raises ApiError 400 for a required one."""
-    try:
-        return WebhookEventSchema().load(payload), []
+        return WebhookEventSchema().load(payload), {}
     except ValidationError as error:
         messages: Any = error.messages
         fatal = {name: messages[name] for name in _REQUIRED if name in messages}
@@ -173,7 +180,7 @@ def _load(payload: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
             code = "validation_error" if all(name in payload for name in fatal) else "missing_param"
             raise ApiError(400, "invalid_request", code, "; ".join(_lines(fatal)), fatal) from error
         readable: Any = error.valid_data
-        return dict(readable), _lines(messages)
+        return dict(readable), messages
 
 
 def _lines(messages: Mapping[str, list[str]]) -> list[str]:

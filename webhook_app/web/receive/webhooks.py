@@ -7,8 +7,13 @@ import hmac
 from flask import Blueprint, Response, jsonify, request
 from werkzeug.exceptions import ClientDisconnected, RequestEntityTooLarge
 
+from webhook_app.adapters.content_coding import TooLarge, UnreadableCoding, decode_content
+from webhook_app.domain.drift import DriftSource
 from webhook_app.domain.networks import read_address
+from webhook_app.domain.text import storable
 from webhook_app.logs import get_logger
+from webhook_app.usecases.drift import Sighting
+from webhook_app.usecases.receive.ingest import ReportedEvent
 from webhook_app.usecases.receive.intake import IntakeOverloaded, IntakeUnavailable, Spooled
 from webhook_app.web.errors import ApiError, database_unavailable, overloaded
 from webhook_app.web.forwarded import get_forwarded
@@ -37,8 +42,7 @@ def receive(secret: str | None = None) -> tuple[Response, int]:
     # One more than is taken: what comes in chunks is cut at this limit, not refused.
     request.max_content_length = MAX_BODY + 1
     is_vouched = _check_sender(secret)
-    body = _read_body()
-    admit(body)
+    body = _decode_body(_read_body())
     event = parse_event(body)
     services = get_services()
     details = {"id": event.merchant_transaction_id, "status": event.status}
@@ -50,6 +54,7 @@ def receive(secret: str | None = None) -> tuple[Response, int]:
     except IntakeUnavailable as error:
         log.error("event not taken", why=str(error), **details)
         raise database_unavailable() from error
+    _note_drift(event)
     if isinstance(accepted, Spooled):
         log.warning("event spooled", **details)
         return jsonify({"spooled": True, "warnings": list(event.warnings)}), 202
@@ -98,6 +103,27 @@ def _read_body() -> bytes:
     if len(body) > MAX_BODY:
         raise _too_large()
     return body
+
+
+def _decode_body(sent: bytes) -> bytes:
+    """Without the compression that nobody asked for."""
+    admit(sent)
+    try:
+        body = decode_content(sent, request.headers.get("Content-Encoding"), MAX_BODY)
+    except TooLarge:
+        raise _too_large() from None
+    except UnreadableCoding:
+        raise ApiError(400, "invalid_request", "decode_error", "The body is compressed and cannot be read.") from None
+    admit(body)
+    return body
+
+
+def _note_drift(event: ReportedEvent) -> None:
+    if event.drift:
+        services = get_services()
+        request_id = storable(request.headers.get("X-Request-Id", ""), 128) or None
+        seen = Sighting(event.drift, DriftSource.WEBHOOK, services.clock(), event.merchant_transaction_id, request_id)
+        services.drift.note(seen)
 
 
 def _too_large() -> ApiError:

@@ -26,6 +26,7 @@ ACTIONS = {
     AuditAction.REOPEN: "reopen a discrepancy",
     AuditAction.RETRY_SPOOLED: "retry what the spool set aside",
     AuditAction.DISCARD_SPOOLED: "discard what the spool set aside",
+    AuditAction.DISMISS_DRIFT: "dismiss what Proof said",
     AuditAction.LOG_IN: "log in",
     AuditAction.CREATE_ACCOUNT: "create an account",
     AuditAction.CHANGE_ACCOUNT: "change an account",
