@@ -14,6 +14,7 @@ from webhook_app.config import ConfigurationError, Settings
 from webhook_app.db.database import Database
 from webhook_app.domain.timestamps import utc_now
 from webhook_app.usecases.access.last_use import LastUse
+from webhook_app.usecases.people_needed import PeopleNeededCount
 from webhook_app.usecases.receive.intake import Intake
 from webhook_app.usecases.receive.rejections import Rejections
 from webhook_app.usecases.reconcile.decisions import Policy
@@ -32,6 +33,7 @@ class Services:
     spool: Spool
     last_use: LastUse
     rejections: Rejections
+    people_needed: PeopleNeededCount
     clock: Clock = utc_now
 
     def close(self) -> None:
@@ -65,6 +67,7 @@ def open_services(
         spool=spool,
         last_use=LastUse(database),
         rejections=Rejections(database),
+        people_needed=PeopleNeededCount(database, clock),
         clock=clock,
     )
 
