@@ -37,9 +37,6 @@ from webhook_app.web.redeliver.pages.deliveries import delivery_pages_blueprint
 from webhook_app.web.redeliver.pages.replays import replays_blueprint
 from webhook_app.web.search import search_blueprint
 
-#: Blueprints whose POSTs carry no token of ours and are checked otherwise: see `webhook_app.web.redeliver.rq`.
-_GUARD_THEMSELVES = ("rq_dashboard",)
-
 
 def register_pages(app: Flask, settings: Settings) -> None:
     """Sessions, CSRF protection, throttle, headers and layout, then the pages."""
@@ -58,7 +55,7 @@ def register_pages(app: Flask, settings: Settings) -> None:
 
     def protect_forms() -> None:
         # A bearer token is no cookie: no other site can make a browser send it.
-        if request.endpoint is not None and not is_program_path() and request.blueprint not in _GUARD_THEMSELVES:
+        if request.endpoint is not None and not is_program_path():
             csrf.protect()
             if request.is_secure and request.method not in ("GET", "HEAD", "OPTIONS"):
                 _refuse_foreign_site()
