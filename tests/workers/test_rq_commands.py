@@ -1,5 +1,5 @@
-"""What an operator's own `rq` commands do against our Redis: they look, they replay, and what they delete is there again
-a second later."""
+"""What an operator's own `rq` commands do against our Redis: they look, they replay, and what they delete is there
+again a second later."""
 
 from __future__ import annotations
 
