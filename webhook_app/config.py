@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from webhook_app.config_values import (
     Network,
@@ -29,6 +30,7 @@ from webhook_app.config_values import (
     without_passwords,
 )
 from webhook_app.domain.gate import Limits
+from webhook_app.domain.networks import read_address
 from webhook_app.domain.polling import Cadence
 from webhook_app.domain.retry_policy import Budget
 from webhook_app.domain.text import visible_line
@@ -242,6 +244,13 @@ class Settings:
     @property
     def cadence(self) -> Cadence:
         return Cadence(self.poll_shortest, self.poll_longest)
+
+    @property
+    def is_sandbox(self) -> bool:
+        """Whether no real money moves: Proof is a sandbox by its name, or on this very host."""
+        host = urlsplit(self.proof_api_url or "").hostname or ""
+        address = read_address(host)
+        return host == "localhost" or "sandbox" in host or (address is not None and address.is_loopback)
 
     @property
     def slowest_call(self) -> float:

@@ -15,6 +15,7 @@ from webhook_app.db.database import Database
 from webhook_app.domain.timestamps import utc_now
 from webhook_app.usecases.access.last_use import LastUse
 from webhook_app.usecases.drift import DriftLog
+from webhook_app.usecases.people_needed import PeopleNeededCount
 from webhook_app.usecases.receive.intake import Intake
 from webhook_app.usecases.receive.rejections import Rejections
 from webhook_app.usecases.reconcile.decisions import Policy
@@ -34,6 +35,7 @@ class Services:
     last_use: LastUse
     rejections: Rejections
     drift: DriftLog
+    people_needed: PeopleNeededCount
     clock: Clock = utc_now
 
     def close(self) -> None:
@@ -69,6 +71,7 @@ def open_services(
         last_use=LastUse(database),
         rejections=Rejections(database),
         drift=DriftLog(database),
+        people_needed=PeopleNeededCount(database, clock),
         clock=clock,
     )
 

@@ -51,7 +51,7 @@ def reconcile_one(merchant_transaction_id: str) -> str:
             "requeued through RQ itself",
             context.services.clock(),
         )
-        log.info("replayed through RQ", id=merchant_transaction_id, replayed=replayed)
+        log.info("replayed through RQ", id=merchant_transaction_id, replay_id=replayed)
     applied = context.reconciler.reconcile_one(merchant_transaction_id)
     if applied is None:
         return "nothing to do: not due, in another worker's hands, or all calls are paused"

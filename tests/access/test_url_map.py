@@ -47,6 +47,7 @@ WHO: Mapping[str, set[str]] = {
     "people.log_in": ANYBODY,
     "people.log_out": ANYBODY,  # who is not logged in is shown the log-in
     "account.*": PEOPLE,
+    "search.*": PEOPLE,
     "overview.*": PEOPLE,
     "transaction_pages.*": PEOPLE,
     "transaction_page.*": PEOPLE,

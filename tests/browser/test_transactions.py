@@ -24,7 +24,7 @@ def test_filter_is_in_the_address_totals_arrive_and_pages_follow(
     finance_states.fill_finance_states(services, clock)
     log_in_as("fin", Role.FINANCE)
     page.goto("/")
-    page.get_by_role("link", name="Transactions", exact=True).click()
+    page.get_by_role("link", name="Payments", exact=True).click()
     expect(page.get_by_text("421 confirmed transactions")).to_be_visible()
     page.get_by_label("Status", exact=True).select_option("completed")
     page.get_by_label("Created from").fill("2026-03-10")

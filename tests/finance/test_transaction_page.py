@@ -186,6 +186,6 @@ def test_unknown_id_says_what_to_do(finance_client: FlaskClient, client: FlaskCl
     for name in ("nothing", "x" * 200, "%00", "<img src=x>", "a b", "' OR 1=1 --"):
         page = finance_client.get(f"/transactions/{name}")
         assert page.status_code == 404
-        assert "search for a part of it under Transactions" in in_words(page.text), name
+        assert "search for a part of it under Payments" in in_words(page.text), name
         assert "<img src=x" not in page.text
     assert client.get("/transactions/a", headers=BROWSER).status_code == 303

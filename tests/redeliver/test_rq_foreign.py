@@ -12,6 +12,7 @@ from redis import Redis
 from redis.exceptions import ResponseError
 
 from tests.support.failures import fail
+from tests.support.people import csrf_token, post
 from tests.support.work import rows
 from webhook_app.adapters.foreign_jobs import refuse
 from webhook_app.adapters.rq_jobs import FAST_QUEUE, RECONCILE_DUE, SLOW_QUEUE, job_id
@@ -21,7 +22,6 @@ from workers.clock import run_once
 
 pytestmark = pytest.mark.parametrize("engine", ["sqlite"], indirect=True)  # nothing here is about SQL
 
-AJAX = {"X-Requested-With": "XMLHttpRequest", "Accept": "*/*"}
 SCRIPT = "<img src=x onerror=alert(1)>"
 EVIL = json.dumps(["os.system", None, ["true \u202e\x9b" + SCRIPT], {}], ensure_ascii=False).encode()
 
@@ -102,7 +102,7 @@ def test_what_is_not_ours_is_shown_as_what_it_is(admin_client: FlaskClient, serv
     assert (told_of_one["origin"], told_of_one["exc_info"]) == ("reconcile", None)
 
 
-def test_what_rq_dashboard_writes_as_html_is_harmless(admin_client: FlaskClient, services: Services) -> None:
+def test_what_programs_may_write_as_html_is_harmless(admin_client: FlaskClient, services: Services) -> None:
     hold(services.queues.redis)
     (worker,) = admin_client.get("/rq/0/data/workers.json").json["workers"]
     assert (worker["name"], worker["queues"]) == ("odd", ["a"])
@@ -124,11 +124,12 @@ def test_requeueing_one_that_is_not_ours_is_refused(admin_client: FlaskClient, s
     services.queues.fast.pop_job_id()
     services.queues.fast.failed_job_registry.add(job, ttl=300, exc_string="…")
     for name in [*HELD, "refused"]:
-        answer = admin_client.post(f"/rq/job/{name}/requeue", headers=AJAX)
+        answer = post(admin_client, f"/rq/job/{name}/requeue", reason="x")
         assert answer.status_code == 409
-        assert "Not one of our jobs" in answer.json["message"]
-    answer = admin_client.post(f"/rq/requeue/{FAST_QUEUE}", headers=AJAX)
-    assert answer.json["message"] == f"1 jobs are queued again. {len(HELD) + 1} others are not ours and were not."
+        assert "Not one of our jobs" in answer.text
+    assert post(admin_client, f"/rq/requeue/{FAST_QUEUE}", reason="x").status_code == 303
+    told = f"1 jobs are queued again. {len(HELD) + 1} others are not ours and were not."
+    assert told in admin_client.get("/rq/").text
     assert services.queues.fast.get_job_ids() == ["ours"]
 
 
@@ -142,7 +143,7 @@ def test_foreign_failure_cannot_order_a_replay_of_what_it_names(
         "rq:job:x", mapping={"data": json.dumps(["os.system", None, ["rq-0"], {}]), "meta": meta, "origin": "retry"}
     )
     redis.zadd("rq:failed:retry", {"x": 1e12})
-    assert admin_client.post("/rq/job/x/requeue", headers=AJAX).status_code == 409
+    assert post(admin_client, "/rq/job/x/requeue", reason="x").status_code == 409
     assert [one.state for one in rows(services.database)] == ["failed"]
 
 
@@ -155,9 +156,10 @@ def test_nothing_is_done_but_by_post(admin_client: FlaskClient, services: Servic
     run_once(services)
     services.queues.redis.rpush("rq:queue:retry", "missing")
     before = {key: services.queues.redis.dump(key) for key in services.queues.redis.keys("rq:*")}
+    token = {"X-CSRFToken": csrf_token(admin_client, "/account")}
     for path in CHANGING:
         for method in ("GET", "HEAD", "OPTIONS", "PUT", "PATCH", "DELETE", "TRACE"):
-            answer = admin_client.open(path, method=method, headers=AJAX)
+            answer = admin_client.open(path, method=method, headers=token)
             assert answer.status_code == 405, (method, path)
             assert "POST" in answer.headers["Allow"]
     assert [one.state for one in rows(services.database)] == ["failed"]
@@ -166,11 +168,12 @@ def test_nothing_is_done_but_by_post(admin_client: FlaskClient, services: Servic
 
 def test_compacting_takes_out_ids_without_a_job(admin_client: FlaskClient, services: Services) -> None:
     for queue in (FAST_QUEUE, SLOW_QUEUE):
-        answer = admin_client.post(f"/rq/queue/{queue}/compact", headers=AJAX)
-        assert (answer.status_code, answer.json["status"]) == (200, "OK")
+        answer = post(admin_client, f"/rq/queue/{queue}/compact")
+        assert (answer.status_code, answer.headers["Location"]) == (303, f"/rq/0/view/jobs/{queue}/queued/50/dsc/1")
     services.queues.dispatch(["a"])
     services.queues.redis.rpush("rq:queue:retry", "missing", b"\xff")
-    assert "2 ids" in admin_client.post("/rq/queue/retry/compact", headers=AJAX).json["message"]
+    post(admin_client, "/rq/queue/retry/compact")
+    assert "2 ids without a job were taken out of the queue." in admin_client.get("/rq/").text
     assert services.queues.slow.get_job_ids() == [job_id("a")]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from urllib.parse import urlencode
 
@@ -9,6 +10,7 @@ import pytest
 
 from tests.support.waiting import wait_for
 from webhook_app.sandbox.faults import FAULTS
+from webhook_app.sandbox.pages import EACH_KIND
 
 EXAMPLE_ID = "550e8400-e29b-41d4-a716-446655440000"
 EVIL = "<script>alert('x')</script>\"'"
@@ -153,3 +155,56 @@ def test_every_field_has_a_label_and_nothing_comes_from_elsewhere(caller):
 def test_unknown_pages_are_not_found(caller):
     for path in ("/nowhere", "/transactions/unknown", "/live/transactions/unknown"):
         assert caller.send("GET", path).status == 404
+
+
+def _error(caller):
+    """The code of Proof's error to one lookup, None for none."""
+    answer = caller.send("GET", f"/widget/transactions/{EXAMPLE_ID}", headers={"Authorization": "Bearer sandbox-token"})
+    return None if answer.status == 200 else json.loads(answer.data)["code"]
+
+
+def test_faults_for_all_are_injected_shown_with_their_values_and_taken_away(caller):
+    assert "Nothing: Proof is well." in _text(caller.send("GET", "/faults"))
+    for form, code, shown in (
+        ({"name": "upstream_unavailable", "span": "seconds", "value": "60"}, "upstream_unavailable", "s more"),
+        ({"name": "invalid_token", "span": "always"}, "invalid_token", "all calls, until it is taken away"),
+        ({"name": "db_error", "span": "percent", "value": "100"}, "db_error", "all calls, until it is taken away"),
+        ({"name": "provider_error", "span": "calls", "value": "2"}, "provider_error", "the next call (lookups)"),
+    ):
+        assert _post(caller, "/faults", **form).status == 303
+        assert _error(caller) == code
+        page = _text(caller.send("GET", "/live/faults"))
+        assert form["name"] in page
+        assert shown in page
+        assert _post(caller, "/faults/clear").status == 303
+        assert _error(caller) is None
+    page = _text(caller.send("GET", "/faults"))
+    assert "401 unauthorised/invalid_token · the token is unknown or inactive" in page
+    assert "Proof is down for a minute" in page
+
+
+@pytest.mark.parametrize(
+    "form",
+    [
+        {"name": "nothing", "span": "always"},
+        {"name": "db_error", "span": "for ever"},
+        {"name": "db_error", "span": "seconds", "value": "soon"},
+        {"name": "db_error", "span": "percent", "value": "101"},
+        {"name": "db_error", "span": "calls", "value": "0"},
+        {"name": EVIL, "span": "calls", "value": EVIL},
+    ],
+)
+def test_a_fault_for_all_that_makes_no_sense_is_refused_in_words(caller, form):
+    answer = _post(caller, "/faults", **form)
+    assert answer.status == 400
+    assert "Not injected." in _text(answer)
+    assert EVIL not in _text(answer)
+    assert _error(caller) is None
+
+
+def test_a_payment_of_each_kind_is_started(sandbox, caller):
+    before = len(list(sandbox.control.transactions()))
+    assert _post(caller, "/each").status == 303
+    started = list(sandbox.control.transactions())[before:]
+    assert [one.type for one in started].count("sell") == 4
+    assert len(started) == len(EACH_KIND) == 8

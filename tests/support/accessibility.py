@@ -1,4 +1,4 @@
-"""What axe says of a page, and whether it fits the screen, at both widths that pages are looked at."""
+"""What axe says of a page, in both themes, and whether it fits the screen, at both widths that pages are looked at."""
 
 from __future__ import annotations
 
@@ -36,15 +36,20 @@ class AccessibilityCheck:
             page.wait_for_function("width => document.documentElement?.scrollWidth <= width", arg=width)
             shown = (width, _NEW_EACH_TIME.sub("", page.content()), tuple(without))
             if shown not in self._passed:
-                found = _find_violations(page, without)
-                assert found.violations_count == 0, found.generate_report()
+                page.emulate_media(color_scheme="light")
+                _assert_none(page, {"rules": {rule: {"enabled": False} for rule in without}})
+                if "color-contrast" not in without:  # colours are all that differs
+                    page.emulate_media(color_scheme="dark")
+                    _assert_none(page, {"runOnly": ["color-contrast"]})
+                    page.emulate_media(color_scheme="light")
                 self._passed.add(shown)
         page.set_viewport_size({"width": WIDE, "height": 800})
 
 
-def _find_violations(page: Page, without: Sequence[str]) -> AxeResults:
+def _assert_none(page: Page, options: dict[str, object]) -> None:
     if not page.evaluate("Boolean(window.axe)"):
         page.evaluate(AXE_SCRIPT)
-    options = {"resultTypes": ["violations"], "rules": {rule: {"enabled": False} for rule in without}}
+    options = {"resultTypes": ["violations"], **options}
     found = page.evaluate("options => axe.run(options).then(({url, violations}) => ({url, violations}))", options)
-    return AxeResults(found)
+    results = AxeResults(found)
+    assert results.violations_count == 0, results.generate_report()

@@ -118,6 +118,15 @@ def why_not_ours(name: str, fields: Mapping[str, bytes]) -> str | None:
     return None
 
 
+def transaction_of(name: str, fields: Mapping[str, bytes]) -> str | None:
+    """The `merchant_transaction_id` that a job of ours is about; None for one about all that is due."""
+    try:
+        _, arguments, _ = _check(name, fields)
+    except NotOurs:
+        return None
+    return arguments[0] if arguments else None
+
+
 def was_refused(fields: Mapping[str, bytes]) -> bool:
     """Whether this is what is left of a job that was refused."""
     return f'"{NOT_OURS}"'.encode() in fields.get("meta", b"")

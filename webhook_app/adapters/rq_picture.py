@@ -1,8 +1,8 @@
 """What RQ holds, read for people to see. Anybody may have written it: nothing of it is run, and nothing in it can break
 a page.
 
-Ids and names of queues that come from here are made of RQ's own characters: rq-dashboard writes them into its pages as
-HTML. Other texts are safe to show, not safe as HTML.
+Ids and names of queues that come from here are made of RQ's own characters, which stand in addresses. Other texts are
+safe to show, not safe as HTML.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ from webhook_app.adapters.rq_jobs import (
     job_key,
     read_fields,
     read_timestamp,
+    transaction_of,
     was_refused,
     why_not_ours,
 )
@@ -53,6 +54,8 @@ class SeenJob:
     """A job as it is shown; of one that is not ours, the description says so and why."""
 
     id: str
+    merchant_transaction_id: str | None
+    """The one that it is about; None where it is about none, or not ours."""
     origin: str
     status: str
     description: str
@@ -70,17 +73,18 @@ def see_queues(redis: Redis) -> Mapping[str, Mapping[str, int]]:
     keys = [_text(member) for member in members]
     found = [key.removeprefix("rq:queue:") for key in keys if key.startswith("rq:queue:")]
     names = sorted(name for name in found if QUEUE_NAME.fullmatch(name))
-    counts = {}
-    for name in names:
-        with redis.pipeline(transaction=False) as pipeline:
-            for registry, key in REGISTRIES.items():
-                (pipeline.llen if registry == "queued" else pipeline.zcard)(key.format(name))
-            answers = pipeline.execute(raise_on_error=False)
-        counts[name] = {
-            registry: count if isinstance(count, int) else 0
-            for registry, count in zip(REGISTRIES, answers, strict=True)
-        }
-    return counts
+    return {name: see_counts(redis, name) for name in names}
+
+
+def see_counts(redis: Redis, queue: str) -> Mapping[str, int]:
+    """How many jobs a queue has in each of `REGISTRIES`, 0 where Redis holds something else. Raises RedisError."""
+    with redis.pipeline(transaction=False) as pipeline:
+        for registry, key in REGISTRIES.items():
+            (pipeline.llen if registry == "queued" else pipeline.zcard)(key.format(queue))
+        answers = pipeline.execute(raise_on_error=False)
+    return {
+        registry: count if isinstance(count, int) else 0 for registry, count in zip(REGISTRIES, answers, strict=True)
+    }
 
 
 def count_jobs(redis: Redis, queue: str, registry: str) -> int:
@@ -117,6 +121,7 @@ def see_job(redis: Redis, name: str | bytes) -> SeenJob:
         why = why_not_ours(shown, fields)
     except NotOurs as problem:
         fields, why = {}, str(problem)
+    transaction = transaction_of(shown, fields)
     described = _text(fields.get("description", b""))
     if why is not None and not was_refused(fields):
         described = f"not one of our jobs, {why}: {describe_call(fields)}"
@@ -125,6 +130,7 @@ def see_job(redis: Redis, name: str | bytes) -> SeenJob:
         shown = re.sub("[^A-Za-z0-9_-]", "_", shown[:100]) or "_"
     return SeenJob(
         id=shown,
+        merchant_transaction_id=transaction,
         origin=_text(fields.get("origin", b""))[:100],
         status=_text(fields.get("status", b""))[:100],
         description=described[:_LONGEST],

@@ -19,6 +19,9 @@ class Attempt(Base):
         # What the overview counts, answered from an index alone.
         Index("ix_attempts_failed", "finished_at", "next_attempt_at", postgresql_where=text("error IS NOT NULL"),
               sqlite_where=text("error IS NOT NULL")),
+        # A support ticket names the request that failed.
+        Index("ix_attempts_request_id", "request_id", postgresql_where=text("error IS NOT NULL"),
+              sqlite_where=text("error IS NOT NULL")),
     )  # fmt: skip
 
     id: Mapped[int] = mapped_column(BigId, primary_key=True)

@@ -35,6 +35,13 @@ _ENDINGS = {
     Ending.MANUAL: "waits for your clicks",
 }
 
+#: Every way in which a payment goes by itself.
+EACH_KIND = tuple(
+    (transaction_type, ending)
+    for transaction_type in ("buy", "sell")
+    for ending in (Ending.COMPLETED, Ending.FAILED, Ending.CANCELLED, Ending.RETRIED)
+)
+
 _BUTTONS = {
     WidgetAction.PAY: "Pay",
     WidgetAction.FAIL: "Fail",
@@ -70,6 +77,14 @@ def open_session() -> ResponseReturnValue:
     )
     transaction = current_world().open_session(purchase, wanted["outcome"], "session")
     return _to(transaction.merchant_transaction_id)
+
+
+@pages.post("/each")
+def start_each() -> ResponseReturnValue:
+    """One payment of each kind, which move by themselves."""
+    for transaction_type, ending in EACH_KIND:
+        current_world().start_lifecycle(ending, transaction_type, "session")
+    return redirect(url_for("pages.home", _anchor="recent"), 303)
 
 
 @pages.get("/live/transactions")
@@ -156,6 +171,7 @@ def _home(form: dict[str, str], problem: str | None) -> str:
         coins=MARKETS,
         fiat=tuple(FIAT),
         endings=_ENDINGS,
+        each_kind=EACH_KIND,
         base_url=f"http://{request.host}",
         token=DEFAULT_TOKEN if DEFAULT_TOKEN in behaviour.tokens else None,
         # The path may hold the receiver's secret.

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import suppress
 from decimal import Decimal
+from enum import StrEnum
 from typing import Any
 
 from marshmallow import Schema, ValidationError, fields, post_load
@@ -140,6 +141,36 @@ class FaultsSchema(_Schema):
     calls = fields.Enum(CallKind, by_value=True, load_default=CallKind.GET)
     rate = fields.Float(validate=Range(0, 1))
     for_seconds = fields.Float(validate=Range(0, 86_400, min_inclusive=False))
+
+
+class FaultSpan(StrEnum):
+    """What the number in the form of faults counts."""
+
+    SECONDS = "seconds"
+    ALWAYS = "always"
+    CALLS = "calls"
+    PERCENT = "percent"
+
+
+#: The largest number of each; ALWAYS needs none.
+_LARGEST = {FaultSpan.SECONDS: 86_400, FaultSpan.CALLS: 10_000, FaultSpan.PERCENT: 100}
+
+
+class FaultFormSchema(_Schema):
+    """The form of a fault for all. `value` is 0 where none is needed."""
+
+    name = fields.String(required=True, validate=OneOf(FAULTS, error="there is no fault {input!r}"))
+    span = fields.Enum(FaultSpan, by_value=True, required=True)
+    value = fields.String(load_default="")
+
+    @post_load
+    def _read_value(self, data: dict[str, Any], **_: Any) -> dict[str, Any]:
+        largest = _LARGEST.get(data["span"], 0)
+        text = data["value"]
+        is_number = text.isascii() and text.isdigit() and 0 < int(text) <= largest
+        if largest and not is_number:
+            raise ValidationError(f"must be a whole number from 1 to {largest:,}", "value")
+        return {**data, "value": int(text) if largest else 0}
 
 
 class BehaviourSchema(_Schema):

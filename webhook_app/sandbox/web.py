@@ -21,6 +21,7 @@ from werkzeug.wrappers import Response as WsgiResponse
 from webhook_app.sandbox.answers import HttpAnswer, HttpRequest
 from webhook_app.sandbox.api import PREFIX, ProofApi
 from webhook_app.sandbox.control_api import WORLD, control_api
+from webhook_app.sandbox.fault_pages import fault_pages
 from webhook_app.sandbox.json_values import jsonable
 from webhook_app.sandbox.pages import pages
 from webhook_app.sandbox.schemas import first_problem
@@ -42,6 +43,7 @@ def _application() -> Flask:
     app.json = _JsonProvider(app)
     app.register_blueprint(control_api)
     app.register_blueprint(pages)
+    app.register_blueprint(fault_pages)
     app.before_request(_refuse_other_origins)
     app.after_request(_add_headers)
     app.register_error_handler(HTTPException, _http_error)

@@ -25,7 +25,7 @@ from webhook_app.web.finance.pages.totals import transaction_totals_blueprint
 from webhook_app.web.finance.pages.transaction import transaction_page_blueprint
 from webhook_app.web.finance.pages.transactions import transaction_pages_blueprint
 from webhook_app.web.layout.headers import register_page_headers
-from webhook_app.web.layout.navigation import menu
+from webhook_app.web.layout.navigation import make_menu, proof_sandbox
 from webhook_app.web.layout.template_filters import register_template_filters
 from webhook_app.web.local_path import outer_path
 from webhook_app.web.monitor.pages.drift import drift_page_blueprint
@@ -36,9 +36,7 @@ from webhook_app.web.receive.pages.rejections import rejections_blueprint
 from webhook_app.web.receive.pages.spool import spool_blueprint
 from webhook_app.web.redeliver.pages.deliveries import delivery_pages_blueprint
 from webhook_app.web.redeliver.pages.replays import replays_blueprint
-
-#: Blueprints whose POSTs carry no token of ours and are checked otherwise: see `webhook_app.web.redeliver.rq`.
-_GUARD_THEMSELVES = ("rq_dashboard",)
+from webhook_app.web.search import search_blueprint
 
 
 def register_pages(app: Flask, settings: Settings) -> None:
@@ -58,7 +56,7 @@ def register_pages(app: Flask, settings: Settings) -> None:
 
     def protect_forms() -> None:
         # A bearer token is no cookie: no other site can make a browser send it.
-        if request.endpoint is not None and not is_program_path() and request.blueprint not in _GUARD_THEMSELVES:
+        if request.endpoint is not None and not is_program_path():
             csrf.protect()
             if request.is_secure and request.method not in ("GET", "HEAD", "OPTIONS"):
                 _refuse_foreign_site()
@@ -85,6 +83,7 @@ def register_pages(app: Flask, settings: Settings) -> None:
         discrepancy_pages_blueprint,
         docs_blueprint,
         transaction_files_blueprint,
+        search_blueprint,
     ):
         app.register_blueprint(blueprint)
 
@@ -106,7 +105,8 @@ def _layout() -> dict[str, object]:
     person = person_shown()
     return {
         "person": person,
-        "menu": menu(person),
+        "menu": make_menu(person),
+        "sandbox": proof_sandbox(),
         "is_signed_on_by_proxy": is_signed_on_by_proxy(),
         "version": __version__,
         "url_with": _url_with,

@@ -33,6 +33,8 @@ from webhook_app.web.local_path import local_path
 from webhook_app.web.requests import get_services
 
 _LOOKS_ON = "_looks_on"
+#: The same, said by a script of ours that asks for its own page again.
+_LOOKS_ON_HEADER = "X-Looks-On"
 View = TypeVar("View", bound=Callable[..., Any])
 
 #: What a proxy says so that we know it is ours.
@@ -194,7 +196,8 @@ def _load_from_session(key: str) -> _LoggedIn | None:
     if found is None:
         return None
     person, open_session = found
-    if not getattr(current_app.view_functions.get(request.endpoint or ""), _LOOKS_ON, False):
+    view = current_app.view_functions.get(request.endpoint or "")
+    if not getattr(view, _LOOKS_ON, False) and not request.headers.get(_LOOKS_ON_HEADER):
         note_use(services.last_use, open_session, now, lifetime)
     return _LoggedIn(person, key, open_session)
 

@@ -112,20 +112,23 @@ def order_replay(
     return ordered
 
 
-def replay_from_rq(database: Database, merchant_transaction_id: str, actor: Actor, reason: str, now: datetime) -> bool:
-    """Replays one transaction whose failed job was requeued; False when it does not wait for that (any more).
+def replay_from_rq(
+    database: Database, merchant_transaction_id: str, actor: Actor, reason: str, now: datetime
+) -> int | None:
+    """Replays one transaction whose failed job was requeued. The replay's id; None when it does not wait for that (any
+    more).
 
     It goes into the slow lane, where the job that was requeued takes it at once.
     """
 
-    def replay(session: Session) -> bool:
+    def replay(session: Session) -> int | None:
         lives = lock(
             session,
             Reconciliation.merchant_transaction_id == merchant_transaction_id,
             Reconciliation.state.in_(REPLAYABLE),
         )
         if not lives:
-            return False
+            return None
         (life,) = lives
         replay_id = _insert_order(
             session, {"merchant_transaction_id": merchant_transaction_id}, actor, reason, now, 1, 1
@@ -135,7 +138,7 @@ def replay_from_rq(database: Database, merchant_transaction_id: str, actor: Acto
         write_replays(session, [changes.replay(life, now, alone=True)])
         details = {"replay_id": replay_id}
         record(session, actor, AuditAction.REPLAY, merchant_transaction_id, reason, details, now)
-        return True
+        return replay_id
 
     return database.run(replay)
 

@@ -12,13 +12,6 @@ STRICT = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; font-src 'self'; "
     "connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
 )
-#: For pages of others, written with inline scripts and styles and with templates that the browser compiles.
-WITH_INLINE = STRICT.replace("script-src 'self'", "script-src 'self' 'unsafe-inline' 'unsafe-eval'").replace(
-    "style-src 'self'", "style-src 'self' 'unsafe-inline'"
-)
-
-#: Blueprints whose pages are not under STRICT; `rq_dashboard` is the RQ dashboard.
-POLICIES = {"rq_dashboard": WITH_INLINE}
 
 
 def register_page_headers(app: Flask) -> None:
@@ -30,7 +23,7 @@ def _add_headers(response: Response) -> Response:
     headers = response.headers
     headers.setdefault("X-Content-Type-Options", "nosniff")
     if response.mimetype == "text/html":
-        headers.setdefault("Content-Security-Policy", POLICIES.get(request.blueprint or "", STRICT))
+        headers.setdefault("Content-Security-Policy", STRICT)
         headers.setdefault("Referrer-Policy", "same-origin")
         headers.setdefault("Cross-Origin-Opener-Policy", "same-origin")
         headers.setdefault("X-Frame-Options", "DENY")

@@ -1,9 +1,9 @@
 """`/rq/`: the RQ dashboard, for admins, with a guard before it. Requeueing there is a replay.
 
-Its pages and scripts are rq-dashboard's, its views are ours: rq-dashboard's have neither log-in nor CSRF protection,
-requeue everything by a GET, open a connection to Redis for each request, and believe whatever Redis holds. Its
-blueprint is one object for the whole process, so the guard is the application's, looks at which blueprint a request is
-for, and answers it.
+Its addresses and its JSON are rq-dashboard's, its pages and views are ours: rq-dashboard's have neither log-in nor CSRF
+protection, requeue everything by a GET, open a connection to Redis for each request, and believe whatever Redis holds.
+Its blueprint is one object for the whole process, so the guard is the application's, looks at which blueprint a request
+is for, and answers it.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import rq_dashboard
-from flask import Flask, current_app, jsonify, request
+from flask import Flask, current_app, request
 from flask.typing import ResponseReturnValue
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import RedisError
@@ -21,27 +21,15 @@ from redis.exceptions import TimeoutError as RedisTimeoutError
 from rq.exceptions import NoSuchJobError
 from werkzeug.wrappers import Response
 
-from webhook_app.adapters.queueing import MOST_SHOWN
-from webhook_app.config_values import without_passwords
 from webhook_app.domain.text import visible_line
 from webhook_app.logs import first_line, get_logger
 from webhook_app.models.role import Role
 from webhook_app.services import Services
 from webhook_app.web.errors import ApiError, error_response
-from webhook_app.web.own_site import foreign_site
 from webhook_app.web.people import refuse_others
 from webhook_app.web.redeliver.rq_answers import compact_queue, requeue_all, requeue_job
-from webhook_app.web.redeliver.rq_shown import (
-    list_jobs,
-    list_queues,
-    list_workers,
-    show_job,
-    show_jobs,
-    show_queues,
-    show_workers,
-    tell_job,
-)
-from webhook_app.web.requests import get_services
+from webhook_app.web.redeliver.rq_json import list_jobs, list_queues, list_workers, tell_job
+from webhook_app.web.redeliver.rq_pages import show_job, show_jobs, show_queues, show_workers
 
 log = get_logger()
 
@@ -62,14 +50,13 @@ _DONE: Mapping[str, Callable[..., ResponseReturnValue]] = {
     "requeue_job_view": requeue_job,
     "requeue_all": requeue_all,
     "compact_queue": compact_queue,
-    # What would be deleted, the clock would show again.
-    "delete_job_view": lambda **_: jsonify(status="DISABLED"),
-    "empty_queue": lambda **_: jsonify(status="DISABLED"),
 }
-#: What needs no Redis.
+#: What would be deleted, the clock would show again.
+_NEVER = ("delete_job_view", "empty_queue")
+#: rq-dashboard's own files; our pages need none of them.
 _FILES = ("static", "favicon")
 
-#: What a part of a path may be. rq-dashboard writes them into scripts and works with them unchecked.
+#: What a part of a path may be.
 _PARTS = {
     "instance_number": re.compile("0"),
     "queue_name": re.compile(r"[A-Za-z0-9_-]{1,64}"),
@@ -83,19 +70,13 @@ _PARTS = {
 
 def mount_rq_dashboard(app: Flask, services: Services) -> None:
     """Mounts the dashboard over the services' Redis."""
-    url = without_passwords(services.settings.redis_url or "")
-    app.config.update(
-        RQ_DASHBOARD_REDIS_URL=(url,),  # only shown: the connection is the one below
-        RQ_DASHBOARD_POLL_INTERVAL=5000,
-    )
-    app.redis_conn = services.queues.redis  # type: ignore[attr-defined]  # rq-dashboard wants it for its files, too
+    app.redis_conn = services.queues.redis  # type: ignore[attr-defined]  # rq-dashboard would open one of its own
     app.register_blueprint(rq_dashboard.blueprint, url_prefix="/rq")
     app.before_request(_answer)
     app.register_error_handler(RedisError, _from_redis_error)
     for away in (RedisConnectionError, RedisTimeoutError):
         app.register_error_handler(away, _from_redis_away)
     app.register_error_handler(NoSuchJobError, _from_missing_job)
-    app.context_processor(lambda: {"most_shown": MOST_SHOWN, "shown_redis": url})
 
 
 def _answer() -> ResponseReturnValue | None:
@@ -111,8 +92,13 @@ def _answer() -> ResponseReturnValue | None:
         return None
     _check_path(arguments)
     is_look = request.method in ("GET", "HEAD", "OPTIONS")
-    if not is_look:
-        _refuse_other_sites()
+    if endpoint in _NEVER and not is_look:
+        raise ApiError(
+            409,
+            "invalid_request",
+            "conflict",
+            "Jobs are not deleted: the list follows SQL, and what is deleted in Redis is there again a second later.",
+        )
     view = (_SHOWN if is_look else _DONE).get(endpoint)
     if view is None:
         raise ApiError(
@@ -124,29 +110,19 @@ def _answer() -> ResponseReturnValue | None:
         )
     if request.method == "OPTIONS":
         return current_app.make_default_options_response()
-    get_services().queues.redis.ping()  # a page whose script would then find nothing is worse than a sentence
     return view(**arguments)
-
-
-def _refuse_other_sites() -> None:
-    """The dashboard's own calls carry a header that no other site's page can set, and say where they are from."""
-    is_own = foreign_site() is None and request.headers.get("Origin") != "null"
-    is_own = is_own and request.headers.get("Sec-Fetch-Site", "same-origin") == "same-origin"
-    if not is_own or request.headers.get("X-Requested-With") != "XMLHttpRequest":
-        raise ApiError(
-            403,
-            "forbidden",
-            "forbidden_origin",
-            "This was not sent by the RQ dashboard's own page, so nothing was done.",
-        )
 
 
 def _check_path(arguments: Mapping[str, Any]) -> None:
     for name, value in arguments.items():
         if value is not None and not (name in _PARTS and _PARTS[name].fullmatch(str(value))):
-            raise ApiError(
-                404, "not_found", "not_found", "The RQ dashboard has no such page. Begin at its list of queues, /rq/."
-            )
+            raise _no_page()
+
+
+def _no_page() -> ApiError:
+    return ApiError(
+        404, "not_found", "not_found", "The RQ dashboard has no such page. Begin at its list of queues, /rq/."
+    )
 
 
 def _from_redis_away(error: RedisError) -> Response:

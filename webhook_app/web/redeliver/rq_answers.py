@@ -1,11 +1,11 @@
-"""What is done on the RQ dashboard, by us in rq-dashboard's place: only jobs of ours are requeued, as a replay."""
+"""What is done on the RQ dashboard, by forms with a reason, as for every replay. Only jobs of ours are requeued."""
 
 from __future__ import annotations
 
 from contextlib import suppress
 from typing import Any
 
-from flask import jsonify, url_for
+from flask import flash, redirect, url_for
 from flask.typing import ResponseReturnValue
 from redis.exceptions import RedisError
 from rq.exceptions import InvalidJobOperation, NoSuchJobError
@@ -17,61 +17,65 @@ from webhook_app.adapters.rq_jobs import SHOWS_FAILED, SLOW_QUEUE, NotOurs, OwnJ
 from webhook_app.adapters.rq_picture import REGISTRIES, remove_ids_without_job
 from webhook_app.models.event import Delivery
 from webhook_app.usecases.redeliver.deliveries import DeliveryFilter
-from webhook_app.usecases.redeliver.replay import DEFAULT_PER_SECOND, Selection, order_replay, replay_from_rq
+from webhook_app.usecases.redeliver.replay import Selection, order_replay, replay_from_rq
 from webhook_app.web.people import current_actor
+from webhook_app.web.redeliver.reasons import read_reason, reason_problem
+from webhook_app.web.redeliver.rq_pages import Refusal, path_of_jobs, render_job, render_jobs
 from webhook_app.web.requests import get_services
-
-_REASON = "requeued on the RQ dashboard"
 
 
 def requeue_job(job_id: str) -> ResponseReturnValue:
     """Replays the transaction that the job shows; a job that failed in RQ itself is queued again."""
-    services = get_services()
+    services, reason = get_services(), read_reason()
     try:
         job = OwnJob.fetch(job_id, services.queues.redis)
-    except NotOurs as problem:
-        return _refused(f"{NOT_ONE_OF_OURS}: {problem}. It was not queued.")
+    except NotOurs as foreign:
+        return render_job(job_id, Refusal(reason, f"{NOT_ONE_OF_OURS}: {foreign}. It was not queued.")), 409
+    if problem := reason_problem(reason):
+        return render_job(job_id, Refusal(reason, problem)), 400
     if not job.meta.get(SHOWS_FAILED):
-        return _requeue_in_rq(job)
+        return _requeue_in_rq(job, reason)
     merchant_transaction_id = str(job.args[0])
-    if not replay_from_rq(services.database, merchant_transaction_id, current_actor("rq"), _REASON, services.clock()):
-        return _refused("It is not failed any more: there is nothing to replay.")
+    actor = current_actor("rq")
+    replay_id = replay_from_rq(services.database, merchant_transaction_id, actor, reason, services.clock())
+    if replay_id is None:
+        return render_job(job_id, Refusal(reason, "It is not failed any more: there is nothing to replay.")), 409
     with suppress(RedisError):  # the replay is in SQL; the clock dispatches it when Redis is back
         services.queues.dispatch([merchant_transaction_id])
-    return jsonify(status="OK", message=f"{merchant_transaction_id} is replayed; it is in the audit log.")
+    return redirect(url_for("replays.show", replay_id=replay_id), 303)
 
 
 def requeue_all(queue_name: str) -> ResponseReturnValue:
     """Replays all that failed, also what the dashboard does not show; of another queue, its failed jobs."""
-    services = get_services()
+    services, reason = get_services(), read_reason()
+    if problem := reason_problem(reason):
+        return render_jobs(queue_name, "failed", refused=Refusal(reason, problem)), 400
     if queue_name != SLOW_QUEUE:
         return _requeue_all_in_rq(queue_name)
     wanted = Selection(wanted=DeliveryFilter(state=str(Delivery.FAILED)))
-    ordered = order_replay(services.database, wanted, current_actor("rq"), f"{_REASON}: all", services.clock())
+    ordered = order_replay(services.database, wanted, current_actor("rq"), reason, services.clock())
     if ordered.replay_id is None:
-        return _refused("Nothing is failed that does not wait in a replay already.")
+        problem = "Nothing is failed that does not wait in a replay already."
+        return render_jobs(queue_name, "failed", refused=Refusal(reason, problem)), 409
     services.waker.wake()
-    return jsonify(
-        status="OK",
-        count=ordered.replayed,
-        message=f"Replay {ordered.replay_id}: {ordered.replayed} deliveries are sent round again, "
-        f"{DEFAULT_PER_SECOND:.0f} a second.",
-        url=url_for("replays.show", replay_id=ordered.replay_id),
-    )
+    return redirect(url_for("replays.show", replay_id=ordered.replay_id), 303)
 
 
 def compact_queue(queue_name: str) -> ResponseReturnValue:
     """Takes ids without a job out of the queue."""
     removed = remove_ids_without_job(get_services().queues.redis, queue_name)
-    return jsonify(status="OK", message=f"{removed} ids without a job were taken out of the queue.")
+    flash(f"{removed} ids without a job were taken out of the queue.", "success")
+    return redirect(path_of_jobs(queue_name, "queued"), 303)
 
 
-def _requeue_in_rq(job: Job) -> ResponseReturnValue:
+def _requeue_in_rq(job: Job, reason: str) -> ResponseReturnValue:
     try:
         job.requeue()
     except (InvalidJobOperation, NoSuchJobError):
-        return _refused("This job is not failed any more: there is nothing to requeue.")
-    return jsonify(status="OK", message="The job is queued again.")
+        problem = "This job is not failed any more: there is nothing to requeue."
+        return render_job(job.id, Refusal(reason, problem)), 409
+    flash("The job is queued again.", "success")
+    return redirect(path_of_jobs(job.origin, "failed"), 303)
 
 
 def _requeue_all_in_rq(queue_name: str) -> ResponseReturnValue:
@@ -89,8 +93,5 @@ def _requeue_all_in_rq(queue_name: str) -> ResponseReturnValue:
     message = f"{requeued} jobs are queued again."
     if foreign:
         message += f" {foreign} others are not ours and were not."
-    return jsonify(status="OK", count=requeued, message=message)
-
-
-def _refused(why: str) -> ResponseReturnValue:
-    return jsonify(status="ERROR", message=why), 409
+    flash(message, "success")
+    return redirect(path_of_jobs(queue_name, "failed"), 303)

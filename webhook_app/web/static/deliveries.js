@@ -1,4 +1,4 @@
-// Deliveries and replays in the browser: choosing all rows, pages that follow a replay.
+// Deliveries, replays and the RQ dashboard in the browser: choosing all rows, pages that follow what happens.
 // Everything works without it too.
 "use strict";
 
@@ -18,33 +18,44 @@ for (const form of document.querySelectorAll("[data-choose]")) {
 function renew(page) {
   for (const part of document.querySelectorAll("[data-live]")) {
     const newer = page.getElementById(part.id);
-    if (newer && newer.outerHTML !== part.outerHTML && !part.contains(document.activeElement)) {
+    const isInUse = part.contains(document.activeElement) || part.querySelector("details[open]") !== null;
+    if (newer && newer.outerHTML !== part.outerHTML && !isInUse) {
       part.replaceWith(newer);
     }
   }
 }
 
+function running() {
+  return document.querySelector("[data-running]");
+}
+
+// Every `data-running` seconds; less often where the page takes long to make.
+function followLater(took) {
+  setTimeout(follow, Math.max(1000 * Number(running().dataset.running), 10 * took));
+}
+
 async function follow() {
   const began = performance.now();
   try {
-    const answer = await fetch(location.href, { headers: { Accept: "text/html" } });
-    if (answer.redirected) {
+    const headers = { Accept: "text/html", "X-Looks-On": "yes" };
+    const answer = document.hidden ? null : await fetch(location.href, { headers });
+    if (answer?.redirected) {
       location.reload(); // logged out meanwhile
       return;
     }
-    if (answer.ok) {
+    if (answer?.ok) {
       renew(new DOMParser().parseFromString(await answer.text(), "text/html"));
     }
   } catch {
     // The next one may come through.
   }
-  if (document.querySelector("[data-running]")) {
-    setTimeout(follow, Math.max(2000, 10 * (performance.now() - began)));
+  if (running()) {
+    followLater(performance.now() - began);
   } else {
     announce(document.getElementById("progress-words").textContent.trim());
   }
 }
 
-if (document.querySelector("[data-running]")) {
-  setTimeout(follow, 1000);
+if (running()) {
+  followLater(0);
 }

@@ -10,6 +10,7 @@ from webhook_app.domain.text import storable
 from webhook_app.models.audit import AuditAction
 from webhook_app.models.role import Role
 from webhook_app.usecases.audit import AuditFilter, list_entries
+from webhook_app.web.access.pages.audit_sentences import VIAS, tell
 from webhook_app.web.errors import ApiError
 from webhook_app.web.people import roles_required
 from webhook_app.web.requests import get_services
@@ -18,7 +19,7 @@ audit_blueprint = Blueprint("audit", __name__)
 
 PER_PAGE = 50
 
-#: Each action in words.
+#: Each action as the filter calls it.
 ACTIONS = {
     AuditAction.REPLAY: "replay",
     AuditAction.CANCEL_REPLAY: "cancel a replay",
@@ -42,7 +43,7 @@ def show() -> str:
     """The log, newest first, filtered by who and what."""
     wanted = AuditFilter(_actor(), _action())
     page = list_entries(get_services().database, wanted, PER_PAGE, _before())
-    return render_template("access/audit.html", page=page, wanted=wanted, actions=ACTIONS)
+    return render_template("access/audit.html", page=page, wanted=wanted, actions=ACTIONS, tell=tell, vias=VIAS)
 
 
 def _actor() -> str | None:

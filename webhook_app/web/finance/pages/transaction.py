@@ -39,6 +39,6 @@ def _find(merchant_transaction_id: str) -> TransactionStory:
     if story is None:
         raise Missing(
             "No event has named a transaction with this id. It may have been cut when it was copied: "
-            "search for a part of it under Transactions."
+            "search for a part of it under Payments."
         )
     return story

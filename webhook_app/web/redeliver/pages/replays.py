@@ -30,6 +30,7 @@ from webhook_app.web.layout.paging import read_after
 from webhook_app.web.people import current_actor, roles_required
 from webhook_app.web.redeliver.pages.deliveries import find_story, render_story
 from webhook_app.web.redeliver.pages.delivery_filter import LABELS, read_filter
+from webhook_app.web.redeliver.reasons import LONGEST_REASON, read_reason, reason_problem
 from webhook_app.web.requests import get_services
 
 replays_blueprint = Blueprint("replays", __name__)
@@ -39,7 +40,6 @@ PER_PAGE = 50
 ITEMS_PER_PAGE = 100
 #: What the form lets a person choose; Proof is spared more than that anyway.
 FASTEST = 1000
-LONGEST_REASON = 500
 
 
 @dataclass(frozen=True)
@@ -80,8 +80,8 @@ def order() -> Response | tuple[str, int]:
 def order_one(event_id: int) -> Response | tuple[str, int]:
     """One delivery, from its own page, which has been the preview."""
     story = find_story(event_id)
-    reason = request.form.get("reason", "").strip()
-    if problem := _reason_problem(reason):
+    reason = read_reason()
+    if problem := reason_problem(reason):
         return render_story(story, reason, problem), 400
     services = get_services()
     ordered = order_replay(services.database, Selection((event_id,)), current_actor(), reason, services.clock())
@@ -164,9 +164,9 @@ def _read_order() -> _Order:
     ids: tuple[int, ...] = ()
     if request.form.get("scope") == "selected":
         ids = _read_ids(request.form.getlist("ids"))
-    reason = request.form.get("reason", "").strip()
+    reason = read_reason()
     per_second, problem = _read_rate(request.form.get("per_second", ""))
-    by_field = {"reason": _reason_problem(reason), "per_second": problem}
+    by_field = {"reason": reason_problem(reason), "per_second": problem}
     return _Order(
         Selection(ids) if ids else Selection(wanted=form.wanted),
         form,
@@ -199,14 +199,6 @@ def _read_rate(text: str) -> tuple[float, str]:
     if not 1 <= rate <= FASTEST:
         return DEFAULT_PER_SECOND, f"Choose a number from 1 to {FASTEST}."
     return rate, ""
-
-
-def _reason_problem(reason: str) -> str:
-    if not reason:
-        return "Give a reason: it goes into the audit log."
-    if len(reason) > LONGEST_REASON:
-        return f"Keep the reason below {LONGEST_REASON} characters."
-    return ""
 
 
 def _render_preview(order: _Order, preview: Ordered) -> str:

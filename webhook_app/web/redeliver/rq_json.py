@@ -1,5 +1,5 @@
-"""What the RQ dashboard shows, in rq-dashboard's own pages and JSON: read by us, for rq-dashboard reads pickles, fails
-on what is no job, and writes ids and names into its pages as HTML."""
+"""rq-dashboard's own JSON, for programs that read it. It is made by us: rq-dashboard reads pickles and fails on what is
+no job."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import rq_dashboard.web
-from flask import current_app, jsonify, make_response, render_template, url_for
+from flask import jsonify, url_for
 from flask.typing import ResponseReturnValue
 from markupsafe import escape
 from redis import Redis
@@ -19,36 +19,6 @@ from webhook_app.web.requests import get_services
 _NO_STORE = {"Cache-Control": "no-store"}
 #: Links to pages of a list that are shown at a time.
 _WINDOW = 10
-
-
-def show_queues(instance_number: int) -> ResponseReturnValue:
-    return _page("queues.html", instance_number, active_tab="queues")
-
-
-def show_workers(instance_number: int) -> ResponseReturnValue:
-    return _page("workers.html", instance_number, active_tab="workers")
-
-
-def show_jobs(
-    instance_number: int, queue_name: str | None, registry_name: str, per_page: str, order: str, page: str
-) -> ResponseReturnValue:
-    """The list of a queue's jobs in one of its registries; its script asks for the jobs themselves."""
-    return _page(
-        "jobs.html",
-        instance_number,
-        active_tab="jobs",
-        queues=[{"name": name} for name in see_queues(_redis())],
-        queue={"name": queue_name or "default"},
-        registry_name=registry_name,
-        per_page=per_page,
-        order=order,
-        page=page,
-    )
-
-
-def show_job(instance_number: int, job_id: str) -> ResponseReturnValue:
-    """The page of one job. Raises NoSuchJobError."""
-    return _page("job.html", instance_number, id=see_job(_redis(), job_id).id)
 
 
 def list_queues(instance_number: int) -> ResponseReturnValue:
@@ -106,20 +76,6 @@ def list_workers(instance_number: int) -> ResponseReturnValue:  # noqa: ARG001 -
         map(_describe_worker, see_workers(_redis())), key=lambda one: (one["state"], one["queues"], one["name"])
     )
     return jsonify(workers=listed), _NO_STORE
-
-
-def _page(template: str, instance_number: int, **values: Any) -> ResponseReturnValue:
-    page = render_template(
-        f"rq_dashboard/{template}",
-        current_instance=instance_number,
-        instance_list=current_app.config["RQ_DASHBOARD_REDIS_URL"],
-        rq_url_prefix=url_for("rq_dashboard.queues_overview"),
-        rq_dashboard_version=rq_dashboard.web.rq_dashboard_version,
-        rq_version=rq_dashboard.web.rq_version,
-        enable_delete=False,
-        **values,
-    )
-    return make_response(page, _NO_STORE)
 
 
 def _describe_queue(instance_number: int, name: str, counts: Mapping[str, int]) -> dict[str, Any]:

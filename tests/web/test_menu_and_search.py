@@ -1,0 +1,141 @@
+"""What every page has: a menu that counts what waits for a person, a search for whole ids, and the badge of a
+sandbox."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import replace
+
+import pytest
+from flask import Flask
+from flask.testing import FlaskClient
+from sqlalchemy import insert, text
+
+from tests.support.clock import START, FakeClock
+from tests.support.example_rows import ATTEMPT
+from tests.support.page_text import in_words
+from tests.support.plans import Explained, explained
+from tests.support.rows import attempt, confirm, delivery_rows, make_known, note, seed, seed_all
+from webhook_app.db.database import Database
+from webhook_app.models import Attempt
+from webhook_app.models.discrepancy import DiscrepancyKind
+from webhook_app.services import Services
+from webhook_app.usecases import people_needed
+from webhook_app.usecases.people_needed import REMEMBERED, PeopleNeeded, count_people_needed
+from webhook_app.usecases.search import find_exactly
+from webhook_app.web.requests import bind_services
+
+
+def menu(client: FlaskClient, path: str = "/account") -> str:
+    page = client.get(path).text
+    return in_words(page[page.index("<header") : page.index("</header>")])
+
+
+def test_menu_counts_what_waits_for_a_person(
+    admin_client: FlaskClient, finance_client: FlaskClient, database: Database, clock: FakeClock
+) -> None:
+    assert "Discrepancies Deliveries More" in menu(admin_client)
+    seed(database, "failed-1", "failed")
+    seed(database, "retrying-1", "retrying")
+    note(database, "failed-1", DiscrepancyKind.STATUS_MISMATCH)
+    note(database, "failed-1", DiscrepancyKind.AMOUNT_MISMATCH, acknowledged_at=START)
+    note(database, "retrying-1", DiscrepancyKind.AMOUNT_MISMATCH, resolved_at=START)
+    clock.advance(REMEMBERED.total_seconds())
+    assert "Overview Payments Discrepancies 1 open Deliveries 1 failed More" in menu(admin_client)
+    shown = menu(finance_client)
+    assert "Discrepancies 1 open More" in shown
+    assert "Deliveries" not in shown
+
+
+def fill(database: Database) -> None:
+    """So many rows that an index is worth while, of which two wait for a person."""
+    deliveries = [delivery_rows(f"order-{number}", "succeeded", settled_at=START) for number in range(3000)]
+    known = seed_all(database, [*deliveries, delivery_rows("a", "failed"), delivery_rows("b", "failed")])
+    attempts = [
+        ATTEMPT | {"reconciliation_id": id, "error": "db_error", "request_id": f"request-{id}", "status": None}
+        for id in known
+    ]
+    with database.write() as session:
+        session.execute(insert(Attempt), attempts)
+        session.execute(text("ANALYZE"))
+
+
+def assert_from_indexes(plans: Sequence[Explained]) -> None:
+    assert plans != []
+    for one in plans:
+        assert (
+            re.search(r"Seq Scan on (events|attempts|reconciliations)|SCAN (events|attempts|reconc\S*)$", one.plan)
+            is None
+        ), one
+
+
+def test_counts_are_one_query_from_indexes_remembered_for_seconds(
+    services: Services, database: Database, clock: FakeClock
+) -> None:
+    fill(database)
+    with explained(database) as plans:
+        assert services.people_needed.get() == PeopleNeeded(0, 2)
+        services.people_needed.get()
+        assert len(plans) == 1
+        clock.advance(-300)  # a clock that is set back must not make it remembered for long
+        services.people_needed.get()
+        assert len(plans) == 2
+    assert_from_indexes(plans)
+
+
+def test_no_more_are_counted_than_a_page_has_to_say(
+    database: Database, admin_client: FlaskClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in range(4):
+        seed(database, f"failed-{number}", "failed")
+    monkeypatch.setattr(people_needed, "MOST_COUNTED", 3)
+    monkeypatch.setattr("webhook_app.web.layout.navigation.MOST_COUNTED", 3)
+    assert count_people_needed(database).failed_deliveries == 3
+    assert "Deliveries 2+ failed" in menu(admin_client)
+
+
+def test_transaction_user_and_request_are_found_by_their_whole_ids(
+    finance_client: FlaskClient, database: Database
+) -> None:
+    confirm(database, "order-1", partner_user_id="user-7")
+    known = make_known(database, "order-2", "retrying")
+    attempt(database, known, START, error="upstream_error", code="provider_error", request_id="req-9", status=None)
+    for typed, target in (
+        ("order-1", "/transactions/order-1"),
+        (" order-2\n", "/transactions/order-2"),
+        ("req-9", "/transactions/order-2"),
+        ("user-7", "/transactions?partner_user_id=user-7"),
+        ("order", "/transactions?q=order"),
+        ("a/b?c", "/transactions?q=a/b?c"),
+        ("\x00", "/transactions?q=%00"),
+        ("x" * 200, "/transactions?q=" + "x" * 200),
+        ("", "/transactions"),
+    ):
+        answer = finance_client.get("/search", query_string={"q": typed})
+        assert (answer.status_code, answer.headers["Location"]) == (303, target), typed
+
+
+def test_search_looks_into_indexes_alone(database: Database) -> None:
+    fill(database)
+    with explained(database) as plans:
+        assert find_exactly(database, "nobody") is None
+    assert len(plans) == 3
+    assert_from_indexes(plans)
+
+
+@pytest.mark.parametrize("engine", ["sqlite"], indirect=True)
+def test_badge_says_that_proof_is_a_sandbox(app: Flask, admin_client: FlaskClient, services: Services) -> None:
+    page = admin_client.get("/account").text
+    badge = re.search(r'<a class="sandbox" href="([^"]+)"', page)
+    assert badge is not None
+    assert badge[1] == services.settings.proof_api_url
+    for address, is_sandbox in (
+        ("https://sandbox.proof.example", True),
+        ("http://sandbox:8001", True),
+        ("http://[::1]:8001/v1", True),
+        ("https://api.proof.example", False),
+        (None, False),
+    ):
+        bind_services(app, replace(services, settings=replace(services.settings, proof_api_url=address)))
+        assert ('class="sandbox"' in admin_client.get("/account").text) is is_sandbox, address

@@ -1,0 +1,158 @@
+"""Entries of the audit log as sentences: what somebody did, with links to what it names."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from flask import url_for
+
+from webhook_app.domain.timestamps import parse_timestamp
+from webhook_app.models import AuditEntry
+from webhook_app.models.audit import AuditAction
+from webhook_app.web.layout.template_filters import exactly
+
+
+@dataclass(frozen=True)
+class Part:
+    """Some words of a sentence, and where they lead."""
+
+    words: str
+    path: str | None = None
+
+
+#: The ways in that need a word; a page needs none.
+VIAS: Mapping[str, str] = {"rq": "on the RQ dashboard", "api": "over the API", "shell": "in a shell"}
+
+_COUNTED = re.compile(r"(\d+) of (\d+) deliveries")
+
+
+def tell(entry: AuditEntry) -> list[Part]:
+    """What the actor did, without who, when and why."""
+    told = _SENTENCES.get(entry.action, _anything)(entry)
+    return [part for part in told if part.words]
+
+
+def _replay(entry: AuditEntry) -> list[Part]:
+    details = entry.details
+    counted = _COUNTED.fullmatch(entry.subject)
+    if counted is None:
+        return [Part("replayed "), _transaction(entry.subject), *_in_replay(details)]
+    replayed, matched = int(counted[1]), int(counted[2])
+    count = _count(replayed, "delivery", "deliveries") if replayed == matched else entry.subject
+    if details.get("replay_id") is None:
+        return [Part(f"ordered a replay, but nothing was to be replayed{_matching(details)}")]
+    return [Part("replayed "), Part(count, _replay_path(details)), Part(_matching(details))]
+
+
+def _cancel_replay(entry: AuditEntry) -> list[Part]:
+    kept = entry.details.get("not_released")
+    more = "" if kept is None else f"; {_count(kept, 'transaction', 'transactions')} stayed failed"
+    return [Part("cancelled "), Part(entry.subject, _replay_path(entry.details)), Part(more)]
+
+
+def _discrepancy(verb: str) -> Callable[[AuditEntry], list[Part]]:
+    def told(entry: AuditEntry) -> list[Part]:
+        found, detail = entry.details.get("discrepancy"), entry.details.get("detail")
+        path = url_for("discrepancy_pages.show", discrepancy_id=found) if isinstance(found, int) else None
+        more = Part(f": {detail}") if detail else Part("")
+        return [Part(f"{verb} "), Part("a discrepancy", path), Part(" of "), _transaction(entry.subject), more]
+
+    return told
+
+
+def _spooled(verb: str) -> Callable[[AuditEntry], list[Part]]:
+    return lambda entry: [Part(f"{verb} "), Part(entry.subject, url_for("spool.show"))]
+
+
+def _log_in(entry: AuditEntry) -> list[Part]:
+    address = entry.details.get("address")
+    return [Part(f"logged in from {address}" if address else "logged in")]
+
+
+def _create_account(entry: AuditEntry) -> list[Part]:
+    return [Part("made the account "), _person(entry.subject), Part(_role(entry.details))]
+
+
+def _change_account(entry: AuditEntry) -> list[Part]:
+    changed = entry.details.get("changed")
+    if changed == "password":
+        is_own = entry.actor == entry.subject and entry.via == "page"
+        return [Part("changed their own password")] if is_own else [Part("set a password for "), _person(entry.subject)]
+    if changed == "role":
+        return [Part("gave "), _person(entry.subject), Part(f" the role {entry.details.get('role', '?')}")]
+    return [Part(f"{changed or 'changed'} the account "), _person(entry.subject)]
+
+
+def _end_session(entry: AuditEntry) -> list[Part]:
+    return [Part(f"ended {_count(entry.details.get('sessions', 1), 'session', 'sessions')} of their own")]
+
+
+def _create_token(entry: AuditEntry) -> list[Part]:
+    ends = parse_timestamp(entry.details["expires"]) if entry.details.get("expires") else None
+    until = f", good until {exactly(ends)}" if ends else ""
+    return [Part("made the API token "), _token(entry.subject), Part(f"{_role(entry.details)}{until}")]
+
+
+def _revoke_token(entry: AuditEntry) -> list[Part]:
+    return [Part("revoked the API token "), _token(entry.subject)]
+
+
+def _anything(entry: AuditEntry) -> list[Part]:
+    return [Part(f"{entry.action.replace('_', ' ')}: {entry.subject}")]
+
+
+_SENTENCES: Mapping[str, Callable[[AuditEntry], list[Part]]] = {
+    AuditAction.REPLAY: _replay,
+    AuditAction.CANCEL_REPLAY: _cancel_replay,
+    AuditAction.ACKNOWLEDGE: _discrepancy("acknowledged"),
+    AuditAction.REOPEN: _discrepancy("reopened"),
+    AuditAction.RETRY_SPOOLED: _spooled("tried again"),
+    AuditAction.DISCARD_SPOOLED: _spooled("discarded"),
+    AuditAction.LOG_IN: _log_in,
+    AuditAction.CREATE_ACCOUNT: _create_account,
+    AuditAction.CHANGE_ACCOUNT: _change_account,
+    AuditAction.END_SESSION: _end_session,
+    AuditAction.CREATE_TOKEN: _create_token,
+    AuditAction.REVOKE_TOKEN: _revoke_token,
+}
+
+
+def _transaction(id: str) -> Part:
+    return Part(id, url_for("transaction_page.show", merchant_transaction_id=id))
+
+
+def _person(name: str) -> Part:
+    return Part(name, url_for("audit.show", actor=name))
+
+
+def _token(name: str) -> Part:
+    return Part(name, url_for("tokens.show"))
+
+
+def _replay_path(details: Mapping[str, Any]) -> str | None:
+    replay_id = details.get("replay_id")
+    return url_for("replays.show", replay_id=replay_id) if isinstance(replay_id, int) else None
+
+
+def _in_replay(details: Mapping[str, Any]) -> list[Part]:
+    path = _replay_path(details)
+    return [] if path is None else [Part(" in "), Part(f"replay {details['replay_id']}", path)]
+
+
+def _matching(details: Mapping[str, Any]) -> str:
+    """Which deliveries were meant, where a filter said so."""
+    wanted = details.get("filter")
+    if not isinstance(wanted, dict) or not wanted:
+        return ""
+    return " with " + ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in wanted.items())
+
+
+def _role(details: Mapping[str, Any]) -> str:
+    return f" with the role {details['role']}" if details.get("role") else ""
+
+
+def _count(number: int, one: str, many: str) -> str:
+    return f"{number} {one if number == 1 else many}"

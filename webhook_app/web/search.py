@@ -1,0 +1,33 @@
+"""`/search`: from any page to what was copied from somewhere. It leads on, and has no page of its own."""
+
+from __future__ import annotations
+
+from flask import Blueprint, redirect, request, url_for
+from werkzeug.wrappers import Response
+
+from webhook_app.domain.text import storable
+from webhook_app.models.role import Role
+from webhook_app.usecases.search import find_exactly
+from webhook_app.web.people import roles_required
+from webhook_app.web.requests import get_services
+
+search_blueprint = Blueprint("search", __name__)
+
+_LONGEST = 128
+
+
+@search_blueprint.get("/search")
+@roles_required(Role.FINANCE)
+def find() -> Response:
+    """To the transaction, or to the user's transactions; what is nobody's whole id is searched for in the list."""
+    text = request.args.get("q", "").strip()
+    if not text:
+        return redirect(url_for("transaction_pages.show_all"), 303)
+    is_searchable = text == storable(text, _LONGEST)
+    found = find_exactly(get_services().database, text) if is_searchable else None
+    if found is None:
+        return redirect(url_for("transaction_pages.show_all", q=text), 303)
+    if found.merchant_transaction_id is not None:
+        target = url_for("transaction_page.show", merchant_transaction_id=found.merchant_transaction_id)
+        return redirect(target, 303)
+    return redirect(url_for("transaction_pages.show_all", partner_user_id=found.partner_user_id), 303)
