@@ -52,6 +52,10 @@ class Event(Base):
         CheckConstraint("(delivery = 'succeeded') = (settled_at IS NOT NULL)", name="settled"),
         Index("ix_events_delivery_id", "delivery", "id"),
         Index("ix_events_merchant_transaction_id_updated_at", "merchant_transaction_id", "updated_at"),
+        # Which event has named a transaction first; and which transactions wait for their work to be opened.
+        Index("ix_events_merchant_transaction_id_id", "merchant_transaction_id", "id"),
+        Index("ix_events_unopened_transactions", "merchant_transaction_id", "id",
+              postgresql_where=text("NOT is_opened"), sqlite_where=text("NOT is_opened")),
         # What the overview counts, answered from an index alone.
         Index("ix_events_received_at", "received_at"),
         Index("ix_events_settled_at", "settled_at", postgresql_where=text("settled_at IS NOT NULL"),

@@ -15,6 +15,8 @@ def make_list_cursor(listing: str, described: Mapping[str, str], after: Transact
     if after is None:
         return None
     parts = [_digest(described), after.reconciliation_id, format_timestamp(after.created_at)]
+    if after.begins_at is not None:
+        parts += [after.begins_at, after.event_id]
     return str(cursor_serializer(listing).dumps(parts))
 
 
@@ -25,6 +27,8 @@ def read_list_cursor(listing: str, described: Mapping[str, str], cursor: str | N
     match load_cursor(listing, cursor):
         case [str(digest), int(id), str() | None as created_at] if digest == _digest(described):
             return TransactionKey(id, None if created_at is None else parse_timestamp(created_at))
+        case [str(digest), int(id), None, int(begins_at), int() | None as event_id] if digest == _digest(described):
+            return TransactionKey(id, None, begins_at, event_id)
     raise refuse_cursor()
 
 
