@@ -1,9 +1,9 @@
 """Keyset pagination of transactions: the next keys of a filtered list, for one page or for a walk through all of it.
 
-The list of all transactions begins, while events wait unopened, with those that an event has named first since the
-oldest unopened one came: by that event, newest first. Most of them have no reconciliation yet, the others have a recent
-one. The rest follows, by reconciliation. Which event was first never changes, so none changes sides while the list is
-read, whatever is opened meanwhile.
+While events wait unopened, the list of all transactions begins with those that were named first by one of the events
+from the oldest unopened one on: by that event, newest first. Most of them have no reconciliation yet, the others have a
+recent one. The rest follows, by reconciliation. Which event was first does not change, so none changes sides while the
+list is read, whatever is opened meanwhile.
 """
 
 from __future__ import annotations
@@ -34,6 +34,14 @@ _MOST_SKEW = timedelta(days=1)
 
 
 @dataclass(frozen=True)
+class Beginning:
+    """The events whose transactions, where they are the first of them, are the list's beginning."""
+
+    first_event_id: int
+    last_event_id: int
+
+
+@dataclass(frozen=True)
 class TransactionKey:
     """The key of one transaction in its list; no part changes while transactions do."""
 
@@ -41,8 +49,7 @@ class TransactionKey:
     """In the list's beginning, that of none: those after the beginning have lower ones."""
     created_at: datetime | None = None
     """None in the list of all transactions, which is not ordered by it."""
-    begins_at: int | None = None
-    """The lowest id of an event whose transaction is in the list's beginning; None where it has none."""
+    beginning: Beginning | None = None
     event_id: int | None = None
     """The first event of its transaction; None after the list's beginning."""
 
@@ -80,8 +87,8 @@ def find_listed(
         return _find_past(session, wanted, limit, after, is_walk=is_walk)
     after = after or find_beginning(session, wanted, surroundings)
     found: list[Listed] = []
-    if after is not None and after.event_id is not None:
-        found += _find_named(session, wanted, limit, after, surroundings, is_walk=is_walk)
+    if after is not None and after.beginning is not None and after.event_id is not None:
+        found += _find_named(session, wanted, limit, after, after.beginning, surroundings, is_walk=is_walk)
     if len(found) < limit:
         found += _find_known(session, wanted, limit - len(found), after, surroundings, is_walk=is_walk)
     return found
@@ -91,7 +98,7 @@ def find_beginning(
     session: Session, wanted: TransactionFilter, surroundings: Surroundings
 ) -> TransactionKey | None:
     """The key before all that are known now, where some of them may be unopened; else None."""
-    if not wanted.may_be_unopened(surroundings):
+    if surroundings.first_unopened is None or not wanted.may_be_unopened(surroundings):
         return None
     newest = session.execute(
         select(
@@ -99,8 +106,9 @@ def find_beginning(
             select(func.max(Event.id)).scalar_subquery(),
         )
     ).one()
-    reconciliation_id, event_id = ((id or 0) + 1 for id in newest)
-    return TransactionKey(reconciliation_id, None, surroundings.first_unopened, event_id)
+    reconciliation_id, event_id = (id or 0 for id in newest)
+    beginning = Beginning(surroundings.first_unopened, event_id)
+    return TransactionKey(reconciliation_id + 1, None, beginning, event_id + 1)
 
 
 def count_listed(session: Session, wanted: TransactionFilter, surroundings: Surroundings) -> int:
@@ -160,6 +168,7 @@ def _find_named(
     wanted: TransactionFilter,
     limit: int,
     after: TransactionKey,
+    beginning: Beginning,
     surroundings: Surroundings,
     *,
     is_walk: bool,
@@ -170,7 +179,7 @@ def _find_named(
         .select_from(Event)
         .outerjoin(Reconciliation, Reconciliation.merchant_transaction_id == Event.merchant_transaction_id)
         .where(
-            Event.id >= after.begins_at,
+            Event.id >= beginning.first_event_id,
             Event.id < after.event_id,
             Event.id == first_event_id(Event.merchant_transaction_id),
         )
@@ -198,14 +207,12 @@ def _find_known(
     """After the list's beginning, if it has one, by reconciliation."""
     id = Reconciliation.id
     query: AnySelect = narrow_known(select(id), wanted, is_walk=is_walk)
-    begins_at = None
+    beginning = after and after.beginning
     if after is not None:
         query = query.where(id < after.reconciliation_id)
-        begins_at = after.begins_at
-    if begins_at is not None:
-        # One that was known without an event has none that was first.
-        first = first_event_id(Reconciliation.merchant_transaction_id)
-        query = query.where(func.coalesce(first, 0) < begins_at)
+    if beginning is not None:
+        first = func.coalesce(first_event_id(Reconciliation.merchant_transaction_id), 0)  # may be known without an event
+        query = query.where(~first.between(beginning.first_event_id, beginning.last_event_id))
     found: Iterable[int] = merge(
         *(
             session.scalars(query.where(condition).order_by(id.desc()).limit(limit)).all()
@@ -214,4 +221,4 @@ def _find_known(
         reverse=True,
     )
     ids = [one for one, _ in zip(found, range(limit), strict=False)]
-    return [Listed(TransactionKey(one, None, begins_at), one) for one in ids]
+    return [Listed(TransactionKey(one, None, beginning), one) for one in ids]
