@@ -27,16 +27,20 @@ KNOWN = """
       FROM reconciliations r
       LEFT JOIN transactions t ON t.merchant_transaction_id = r.merchant_transaction_id
 """
-HAS_UNOPENED = """
-    EXISTS (SELECT 1 FROM events e
-             WHERE e.merchant_transaction_id = r.merchant_transaction_id AND NOT e.is_opened)
+#: Looked up for each row; and, where the rows are to be found from the events, of which there are few, as a set.
+HAS_NONE = """
+    NOT EXISTS (SELECT 1 FROM events e
+                 WHERE e.merchant_transaction_id = r.merchant_transaction_id AND NOT e.is_opened)
+"""
+HAS_SOME = """
+    r.merchant_transaction_id IN (SELECT e.merchant_transaction_id FROM events e WHERE NOT e.is_opened)
 """
 #: In three parts, so that a state that is asked for is looked up in an index: whose state is as stored, whose waits to be
 #: asked for again, and which have no reconciliation yet.
 VIEW = f"""
-    {KNOWN.format(state="r.state")} WHERE r.state = 'retrying' OR NOT {HAS_UNOPENED}
+    {KNOWN.format(state="r.state")} WHERE r.state = 'retrying' OR {HAS_NONE}
     UNION ALL
-    {KNOWN.format(state="CAST('pending' AS varchar(16))")} WHERE r.state <> 'retrying' AND {HAS_UNOPENED}
+    {KNOWN.format(state="CAST('pending' AS varchar(16))")} WHERE r.state <> 'retrying' AND {HAS_SOME}
     UNION ALL
     SELECT e.merchant_transaction_id, CAST(NULL AS varchar(128)), CAST(NULL AS varchar(32)), CAST(NULL AS varchar(16)),
            CAST(NULL AS varchar(32)), CAST(NULL AS varchar(64)), CAST(NULL AS {{amount}}), CAST(NULL AS varchar(32)),

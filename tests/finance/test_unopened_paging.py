@@ -70,7 +70,7 @@ def life(database: Database, request: pytest.FixtureRequest) -> Life:
     return life
 
 
-@pytest.mark.parametrize("wanted", WANTED, ids=str)
+@pytest.mark.parametrize("wanted", WANTED, ids=["all", "searched", "pending"])
 def test_pages_have_each_transaction_once(database: Database, life: Life, wanted: TransactionFilter) -> None:
     before = set(life.known)
     seen: list[str] = []
@@ -101,7 +101,7 @@ def test_cursor_goes_over_http(client: FlaskClient, as_finance: dict[str, str], 
     assert before <= {*seen}
 
 
-@pytest.mark.parametrize("wanted", WANTED, ids=str)
+@pytest.mark.parametrize("wanted", WANTED, ids=["all", "searched", "pending"])
 def test_file_has_each_transaction_of_its_beginning_once_and_no_other(
     database: Database, life: Life, wanted: TransactionFilter
 ) -> None:
