@@ -35,8 +35,8 @@ HAS_NONE = """
 HAS_SOME = """
     r.merchant_transaction_id IN (SELECT e.merchant_transaction_id FROM events e WHERE NOT e.is_opened)
 """
-#: In three parts, so that a state that is asked for is looked up in an index: whose state is as stored, whose waits to be
-#: asked for again, and which have no reconciliation yet.
+#: In three parts, so that a state that is asked for is looked up in an index: those whose state is as stored, those
+#: that wait to be asked for again, and those that have no reconciliation yet.
 VIEW = f"""
     {KNOWN.format(state="r.state")} WHERE r.state = 'retrying' OR {HAS_NONE}
     UNION ALL

@@ -97,7 +97,8 @@ def test_known_transaction_with_an_unopened_event_is_about_to_be_asked_for_again
     make_known(database, "b", state, next_attempt_at=next_attempt_at, reconciled_at=START, attempts=4)
     take_in(database, "b", LATER)
     found = report_transaction(database, "b")
-    assert found is not None and found.reconciliation is not None
+    assert found is not None
+    assert found.reconciliation is not None
     work = found.reconciliation
     assert (work.state, work.attempts, work.reconciled_at) == (shown, 4, START)
     assert work.next_attempt_at == (LATER if is_due_now else next_attempt_at)
@@ -210,9 +211,7 @@ def test_lists_and_counts_agree_with_the_state_that_is_shown(database: Database,
         assert summarise(database, wanted, Grouping()).count == sum(one.is_confirmed for one in matching), wanted
 
 
-def test_nothing_waits_is_not_said_while_something_is_unopened(
-    finance_client: FlaskClient, database: Database
-) -> None:
+def test_nothing_waits_is_not_said_while_something_is_unopened(finance_client: FlaskClient, database: Database) -> None:
     confirm(database, "a")
     assert "Up to date" in finance_client.get("/transactions").text
     take_in(database, "a")

@@ -4,6 +4,7 @@ transaction that was known at the beginning comes once, and none comes twice."""
 from __future__ import annotations
 
 import random
+
 import pytest
 from flask.testing import FlaskClient
 

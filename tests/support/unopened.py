@@ -28,9 +28,7 @@ def take_in_all(database: Database, rows: Sequence[dict[str, Any]]) -> Sequence[
         return session.scalars(inserted, list(rows)).all()
 
 
-def take_in(
-    database: Database, merchant_transaction_id: str, received_at: datetime = START, **changes: Any
-) -> int:
+def take_in(database: Database, merchant_transaction_id: str, received_at: datetime = START, **changes: Any) -> int:
     """The same for one, made by `unopened_row`; its id."""
     return take_in_all(database, [unopened_row(merchant_transaction_id, received_at, **changes)])[0]
 
@@ -44,5 +42,5 @@ def open_work(database: Database, *merchant_transaction_ids: str) -> None:
             .where(*of_them)
             .group_by(Event.merchant_transaction_id)
         )
-        ask_for_reconciliations(session, {name: at for name, at in asked_at})
+        ask_for_reconciliations(session, dict(asked_at.tuples().all()))
         session.execute(update(Event).where(*of_them).values(is_opened=True))

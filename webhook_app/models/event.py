@@ -97,8 +97,8 @@ class Event(Base):
     settled_at: Mapped[datetime | None]
 
 
-#: The condition on an event that its work is not opened yet, written as in the partial index: SQLAlchemy would write
-#: `is_opened = 0` for SQLite, which then does not use that index.
+#: The condition on an event that its work is not opened yet, written as in the partial indexes. For SQLite, SQLAlchemy
+#: would write `is_opened = 0`, and `NOT is_opened = 1` were this a Boolean: then SQLite does not use them.
 IS_UNOPENED: ColumnElement[Any] = literal_column("NOT events.is_opened")
 
 

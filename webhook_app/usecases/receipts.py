@@ -40,8 +40,6 @@ def list_receipts(session: Session, event: Event, count: int, most: int) -> Sequ
     rows = newest(session, select(Receipt).where(Receipt.event_id == event.id), Receipt.id, most - len(first))
     has_first = not first and len(rows) == count
     return first + [
-        ReceiptReport(
-            row.received_at, row.remote_addr, row.headers, has_first and number == 0, row.body is not None
-        )
+        ReceiptReport(row.received_at, row.remote_addr, row.headers, has_first and number == 0, row.body is not None)
         for number, row in enumerate(rows)
     ]

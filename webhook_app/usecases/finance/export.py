@@ -119,9 +119,7 @@ def _read(
     )
     found = {id: values for id, *values in session.connection().execute(query)}
     unopened: list[Any] = [None] * len(_CONFIRMED[1:]) + [State.PENDING, None, None]
-    in_order = [
-        (one, found.get(one.reconciliation_id, [one.merchant_transaction_id, *unopened])) for one in listed
-    ]
+    in_order = [(one, found.get(one.reconciliation_id, [one.merchant_transaction_id, *unopened])) for one in listed]
     if wanted.as_of is None:
         ids = [values[0] for _, values in in_order]
         kinds = _unresolved(session, ids)

@@ -6,11 +6,11 @@ from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from sqlalchemy import func, select
+from sqlalchemy import func, or_, select
 from sqlalchemy.orm import Session
 
 from webhook_app.db.database import Database
-from webhook_app.models import Event, Reconciliation, TransactionVersion
+from webhook_app.models import Event, Reconciliation, Transaction, TransactionVersion
 from webhook_app.models.reconciliation import State
 from webhook_app.usecases.finance.transaction_filter import (
     AnySelect,
@@ -20,8 +20,8 @@ from webhook_app.usecases.finance.transaction_filter import (
     narrow_known,
     narrow_unconfirmed,
 )
-from webhook_app.usecases.reconcile.report import PAUSED, Surroundings, read_surroundings, shown_in
-from webhook_app.usecases.reconcile.unopened import unopened_transactions
+from webhook_app.usecases.reconcile.report import PAUSED, Surroundings, read_surroundings, shown_in, shown_state
+from webhook_app.usecases.reconcile.unopened import unopened_transactions, waiting_transactions
 
 #: More are not counted, so that an answer costs the same during an outage: "10,000 or more".
 MOST_COUNTED = 10_000
@@ -82,21 +82,39 @@ def count_unsettled(session: Session, wanted: TransactionFilter, surroundings: S
         in_filter = in_filter.where(Reconciliation.reconciled_at.is_not(None))  # the others are counted below
     never_confirmed = select(Reconciliation.id).where(Reconciliation.reconciled_at.is_(None))
     never_confirmed = narrow_unconfirmed(never_confirmed, wanted, Reconciliation)
-    unopened = list(_unopened(wanted, surroundings))
     under_way = {PAUSED} if surroundings.is_paused else {State.PENDING, State.RETRYING}
-
-    def count_known(states: Set[str]) -> Iterator[AnySelect]:
-        shown = states if wanted.state is None else states & {wanted.state}
-        yield from (in_filter.where(condition) for condition in shown_in(shown, surroundings))
-
+    if wanted.state is not None:
+        under_way &= {wanted.state}
+    failed = {State.FAILED} if wanted.state in (None, State.FAILED) else set()
     return Freshness(
-        pending=_count(session, *count_known(under_way), *([] if wanted.asks_for_confirmed else unopened)),
-        failed=_count(session, *count_known({State.FAILED})),
+        pending=_count(session, *_under_way(in_filter, may_be, under_way, surroundings)),
+        failed=_count(session, *(in_filter.where(condition) for condition in shown_in(failed, surroundings))),
         unconfirmed=_count(
-            session, *(never_confirmed.where(condition) for condition in in_state(wanted, surroundings)), *unopened
+            session,
+            *(never_confirmed.where(condition) for condition in in_state(wanted, surroundings)),
+            *_unopened(wanted, surroundings),
         ),
         is_paused=surroundings.is_paused,
     )
+
+
+def _under_way(
+    in_filter: AnySelect, wanted: TransactionFilter, states: Set[str], surroundings: Surroundings
+) -> Iterator[AnySelect]:
+    """Queries that together have each transaction once whose state, as it is shown, is one of `states`."""
+    if not wanted.may_be_unopened(surroundings):
+        yield from (in_filter.where(condition) for condition in shown_in(states, surroundings))
+        return
+    # All that wait are in the filter, whether they have a reconciliation or not: that need not be looked up.
+    stored = [state for state in State if shown_state(state, surroundings.is_paused, False) in states]
+    yield in_filter.where(Reconciliation.state.in_(stored))
+    # Few, for where they are many nothing more is counted. One that backs off is shown as `retrying`.
+    others = select(Reconciliation.merchant_transaction_id).where(Reconciliation.state.in_({*stored, State.RETRYING}))
+    waiting = waiting_transactions().where(Event.merchant_transaction_id.not_in(others))
+    if wanted.q is not None:
+        of_user = select(Transaction.merchant_transaction_id).where(Transaction.partner_user_id == wanted.q)
+        waiting = waiting.where(or_(is_part_of(wanted.q, Event), Event.merchant_transaction_id.in_(of_user)))
+    yield narrow_unconfirmed(waiting, replace(wanted, q=None), Event)
 
 
 def describe_freshness(freshness: Freshness, wanted: TransactionFilter, write: Callable[[int], str]) -> Sequence[str]:

@@ -94,9 +94,7 @@ def find_listed(
     return found
 
 
-def find_beginning(
-    session: Session, wanted: TransactionFilter, surroundings: Surroundings
-) -> TransactionKey | None:
+def find_beginning(session: Session, wanted: TransactionFilter, surroundings: Surroundings) -> TransactionKey | None:
     """The key before all that are known now, where some of them may be unopened; else None."""
     if surroundings.first_unopened is None or not wanted.may_be_unopened(surroundings):
         return None
@@ -186,9 +184,7 @@ def _find_named(
     )
     query = narrow_known(query, wanted, Event, is_walk=is_walk)
     if wanted.state is not None:
-        query = query.where(
-            or_(Reconciliation.id.is_(None), *in_state(wanted, surroundings, is_walk=is_walk))
-        )
+        query = query.where(or_(Reconciliation.id.is_(None), *in_state(wanted, surroundings, is_walk=is_walk)))
     return [
         Listed(replace(after, event_id=event_id), id, name)
         for event_id, id, name in session.execute(query.order_by(Event.id.desc()).limit(limit))
@@ -207,11 +203,13 @@ def _find_known(
     """After the list's beginning, if it has one, by reconciliation."""
     id = Reconciliation.id
     query: AnySelect = narrow_known(select(id), wanted, is_walk=is_walk)
-    beginning = after and after.beginning
+    beginning = after.beginning if after is not None else None
     if after is not None:
         query = query.where(id < after.reconciliation_id)
     if beginning is not None:
-        first = func.coalesce(first_event_id(Reconciliation.merchant_transaction_id), 0)  # may be known without an event
+        first = func.coalesce(
+            first_event_id(Reconciliation.merchant_transaction_id), 0
+        )  # may be known without an event
         query = query.where(~first.between(beginning.first_event_id, beginning.last_event_id))
     found: Iterable[int] = merge(
         *(

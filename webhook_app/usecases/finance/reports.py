@@ -124,9 +124,7 @@ def list_transactions(
         freshness = count_unsettled(session, wanted, surroundings)
         rows = _read(session, wanted, page.items)
         items = (
-            _report(session, rows, surroundings)
-            if wanted.as_of is None
-            else _report_past(session, rows, wanted.as_of)
+            _report(session, rows, surroundings) if wanted.as_of is None else _report_past(session, rows, wanted.as_of)
         )
         return TransactionPage(items=items, next_after=page.next_after, freshness=freshness)
 

@@ -176,9 +176,7 @@ def is_part_of(q: str, table: Source | Named) -> ColumnElement[bool]:
     return func.lower(table.merchant_transaction_id).contains(q.lower(), autoescape=True)
 
 
-def has_discrepancy(
-    table: Source | Named, kind: str, *, is_walk: bool = False
-) -> ColumnElement[bool]:
+def has_discrepancy(table: Source | Named, kind: str, *, is_walk: bool = False) -> ColumnElement[bool]:
     """Whether the transaction has an unresolved discrepancy of that kind."""
     found = select(Discrepancy.merchant_transaction_id).where(Discrepancy.resolved_at.is_(None))
     if kind != ANY_DISCREPANCY:

@@ -1,5 +1,5 @@
-"""Overdue: transactions that have not become terminal, or were not confirmed at all, for longer than is normal; and those
-of which an event has waited unopened for as long."""
+"""Overdue: transactions that have not become terminal, or were not confirmed at all, for longer than is normal; and
+those of which an event has waited unopened for as long."""
 
 from __future__ import annotations
 
@@ -75,8 +75,8 @@ def _note(session: Session, ids: Sequence[str], before: datetime, now: datetime)
 
 
 def _find_confirmed(session: Session) -> Sequence[int]:
-    """What was noted as unconfirmed and is confirmed. A transaction without a reconciliation cannot be locked, so it may
-    be confirmed while that is noted."""
+    """What was noted as unconfirmed and is confirmed. A transaction without a reconciliation cannot be locked, so it
+    may be confirmed while that is noted."""
     return session.scalars(
         select(Discrepancy.id)
         .join(Reconciliation, Reconciliation.merchant_transaction_id == Discrepancy.merchant_transaction_id)

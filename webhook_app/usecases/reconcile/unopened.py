@@ -28,7 +28,7 @@ def find_waiting(session: Session, ids: Sequence[str]) -> Mapping[str, datetime]
         .where(IS_UNOPENED, Event.merchant_transaction_id.in_(ids))
         .group_by(Event.merchant_transaction_id)
     )
-    return {name: since for name, since in rows}
+    return dict(rows.tuples().all())
 
 
 def has_unopened(*, is_walk: bool = False) -> ColumnElement[bool]:
@@ -46,16 +46,15 @@ def has_no_unopened() -> ColumnElement[bool]:
     return ~select(Event.id).where(of_transaction, IS_UNOPENED).correlate(Reconciliation).exists()
 
 
+def waiting_transactions() -> Select[str]:
+    """The transactions that have unopened events, each once."""
+    return select(Event.merchant_transaction_id).where(IS_UNOPENED).distinct()
+
+
 def unopened_transactions() -> Select[str]:
-    """The transactions that only unopened events have named, each once."""
-    is_known = select(Reconciliation.id).where(
-        Reconciliation.merchant_transaction_id == Event.merchant_transaction_id
-    )
-    return (
-        select(Event.merchant_transaction_id)
-        .where(IS_UNOPENED, ~is_known.correlate(Event).exists())
-        .distinct()
-    )
+    """Those of them that nothing else has named, so that they have no reconciliation."""
+    of_event = Reconciliation.merchant_transaction_id == Event.merchant_transaction_id
+    return waiting_transactions().where(~select(Reconciliation.id).where(of_event).correlate(Event).exists())
 
 
 def first_event_id(
