@@ -2,23 +2,30 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
+from datetime import timedelta
 from decimal import Decimal
 from pathlib import Path
 
 import psycopg
 import pytest
 from click.testing import CliRunner
-from sqlalchemy import inspect, text
+from sqlalchemy import RowMapping, inspect, text
 
 from tests.support.answers import NOT_FOUND, POLICY, answer, claim, confirmed, report_and_answer
-from tests.support.clock import FakeClock
+from tests.support.clock import START, FakeClock
+from tests.support.ledger import fill_long
 from tests.support.people import SHELL
+from tests.support.plans import explained
+from tests.support.rows import make_known, note
 from tests.support.servers import PostgresServer
+from tests.support.unopened import open_work, take_in
 from tests.support.work import report
 from webhook_app.cli import cli
 from webhook_app.db.database import Database
 from webhook_app.db.finance_views import FINANCE_VIEWS, grant_statements, lock_statement
+from webhook_app.db.migrate import downgrade, upgrade
 from webhook_app.domain.retry_policy import Budget
 from webhook_app.domain.status import Status
 from webhook_app.usecases.finance.discrepancies import acknowledge, find_discrepancies
@@ -112,6 +119,58 @@ def test_views_tell_what_is_confirmed_what_was_and_what_does_not_fit(told: Datab
         }
 
 
+def shown_by_view(database: Database) -> dict[str, RowMapping]:
+    with database.read() as session:
+        rows = session.execute(text("SELECT * FROM finance_transactions")).mappings().all()
+    found = {row["merchant_transaction_id"]: row for row in rows}
+    assert len(found) == len(rows), "each transaction is there once"
+    return found
+
+
+def test_view_shows_what_waits_unopened_as_pending(told: Database) -> None:
+    make_known(told, "backs-off", "retrying")
+    before = shown_by_view(told)
+    for name in ("b", "forged", "backs-off"):
+        take_in(told, name, status="later")
+    take_in(told, "new", START + timedelta(minutes=3))
+    take_in(told, "new", START, status="completed")
+    note(told, "new", "pending_too_long")
+    after = shown_by_view(told)
+    assert {name: row["reconciliation_state"] for name, row in after.items()} == {
+        **{"a": "succeeded", "b": "pending", "forged": "pending", "new": "pending", "backs-off": "retrying"},
+    }
+    for name, row in before.items():
+        changed = {column for column in row if row[column] != after[name][column]}
+        assert changed <= {"reconciliation_state"}
+    new = after["new"]
+    told_of_new = {column: value for column, value in new.items() if value is not None}
+    assert told_of_new.pop("first_heard_at") in (START, "2026-04-01 12:00:00.000000")
+    assert told_of_new == {"merchant_transaction_id": "new", "reconciliation_state": "pending", "discrepancies": 1}
+    with told.read() as session:
+        waits = text(
+            "SELECT merchant_transaction_id FROM finance_transactions WHERE reconciliation_state = 'pending' ORDER BY 1"
+        )
+        assert session.scalars(waits).all() == ["b", "forged", "new"]
+    open_work(told, "new", "b")
+    opened = shown_by_view(told)
+    assert opened["new"] == new
+    assert opened["b"] == after["b"]
+
+
+def test_view_looks_a_state_or_an_id_up_in_an_index(told: Database) -> None:
+    fill_long(told, 3000)
+    take_in(told, "b", status="later")
+    if not told.is_sqlite:
+        with told.write() as session:
+            session.execute(text("ANALYZE"))
+    with told.read() as session, explained(told) as found:
+        for condition in ("reconciliation_state = 'failed'", "merchant_transaction_id = 'a'"):
+            session.execute(text(f"SELECT * FROM finance_transactions WHERE {condition}"))
+    for one in found:
+        for line in one.plan.splitlines():
+            assert not re.search(r"Seq Scan on reconciliations|SCAN (r|reconciliations)$", line), one.plan
+
+
 #: No right to it; a view that cannot be written by anybody; no writing in this transaction at all.
 _REFUSALS = (
     psycopg.errors.InsufficientPrivilege,
@@ -157,6 +216,22 @@ def test_role_reads_every_view_and_is_refused_everything_else(as_bi: psycopg.Con
     for statement in FORBIDDEN:
         with pytest.raises(_REFUSALS[:2]):
             as_bi.execute(statement.encode())
+
+
+@on_postgresql
+def test_grants_and_types_outlive_a_view_that_is_made_anew(as_bi: psycopg.Connection, database_url: str) -> None:
+    def columns() -> list[tuple[object, ...]]:
+        assert as_bi.execute("SELECT count(*) FROM finance_transactions").fetchone() == (3,)
+        return as_bi.execute(
+            "SELECT attname, format_type(atttypid, atttypmod) FROM pg_attribute "
+            "WHERE attrelid = 'finance_transactions'::regclass AND attnum > 0 ORDER BY attnum"
+        ).fetchall()
+
+    head = columns()
+    downgrade(database_url, "0005")
+    assert columns() == head
+    upgrade(database_url)
+    assert columns() == head
 
 
 def test_grants_are_printed_for_who_runs_them_by_hand(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,9 +6,11 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from sqlalchemy import text
 
-from benchmarks.seed import created_at, partner_user, seed_postgresql, seed_sqlite
+from benchmarks.seed import created_at, partner_user, seed_postgresql, seed_sqlite, transaction_id
 from tests.support.plans import explained
+from tests.support.unopened import take_in_all, unopened_row
 from webhook_app.db.database import Database
 from webhook_app.usecases.finance.reports import list_transactions
 from webhook_app.usecases.finance.transaction_filter import TransactionFilter
@@ -61,3 +63,40 @@ def test_every_filter_is_answered_from_an_index(seeded: Database) -> None:
                 assert table == "reconciliations" or f"SCAN {table}\n" not in f"{plan}\n", (what, plan)
         if seeded.is_sqlite and "discrepancy" not in what:
             assert "TEMP B-TREE" not in places[0], (what, places[0])
+
+
+#: With events that wait unopened: filters whose lists or counts those take part in.
+UNOPENED = ("everything", "a status", "failed to reconcile", "failed to reconcile, with a status", "a discrepancy")
+
+
+@pytest.mark.parametrize("names", ["new", "known"])
+def test_unopened_events_are_looked_up_in_an_index(seeded: Database, names: str) -> None:
+    take_in_all(
+        seeded,
+        [
+            unopened_row(transaction_id(number) if names == "known" else f"new-{number}", updated_at_key="unopened")
+            for number in range(SIZE - 500, SIZE)
+        ],
+    )
+    if not seeded.is_sqlite:  # which is never analysed in production either
+        with seeded.write() as session:
+            session.execute(text("ANALYZE"))
+    asked = {what: WANTED[what] for what in UNOPENED} | {"pending": {"state": "pending"}}
+    for what, wanted in asked.items():
+        with explained(seeded) as found:
+            page = list_transactions(seeded, TransactionFilter(**wanted), 20)
+            list_transactions(seeded, TransactionFilter(**wanted), 20, page.next_after)
+        for one in found:
+            for table in ("reconciliations", "transactions", "events"):
+                assert f"Seq Scan on {table}" not in one.plan, (what, one)
+                # On SQLite reconciliations and events are themselves in the list's order.
+                is_listed = "ORDER BY" in one.statement and table == "reconciliations"
+                assert is_listed or f"SCAN {table}\n" not in f"{one.plan}\n", (what, one)
+
+
+def test_nothing_is_asked_of_events_while_none_waits(seeded: Database) -> None:
+    with explained(seeded) as found:
+        list_transactions(seeded, TransactionFilter(state="succeeded"), 20)
+    asks = [one for one in found if "NOT events.is_opened" in one.statement]
+    assert len(asks) == 1
+    assert "ix_events_unopened" in asks[0].plan

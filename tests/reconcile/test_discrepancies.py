@@ -11,6 +11,8 @@ import pytest
 from tests.support.answers import DB_ERROR, NOT_FOUND, POLICY, answer, claim, confirmed, report_and_answer
 from tests.support.clock import FakeClock
 from tests.support.people import SHELL
+from tests.support.rows import confirm, make_known, note
+from tests.support.unopened import open_work, take_in
 from tests.support.work import report, shown
 from webhook_app.db.database import Database
 from webhook_app.domain.retry_policy import Budget
@@ -160,6 +162,58 @@ def test_what_was_never_confirmed_is_pending_too_long_as_well(database: Database
     )
     report_and_answer(database, clock, confirmed(Status.COMPLETED, clock()))
     assert find_discrepancies(database, "t") == []
+
+
+def test_event_that_waits_unopened_for_too_long_is_pending_too_long(database: Database, clock: FakeClock) -> None:
+    """Nobody opens it: no worker runs, or it stands behind many others."""
+    take_in(database, "t", clock())
+    take_in(database, "young", clock() + timedelta(seconds=2))
+    clock.advance(86_401)
+    assert note_overdue(database, clock(), DAY) == 1
+    found = only(database, "pending_too_long")
+    assert found.detail == "first known at 2026-04-01T12:00:00Z, and not confirmed by Proof since"
+    acknowledge(database, found.id, "the worker was stopped", SHELL, clock())
+    open_work(database, "t")
+    clock.advance(60)
+    assert note_overdue(database, clock(), DAY) == 1  # the other one
+    assert only(database, "pending_too_long").state == "acknowledged"
+    report_and_answer(database, clock, confirmed(Status.COMPLETED, clock()))
+    assert find_discrepancies(database, "t") == []
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_known_transaction_with_such_an_event_is_pending_too_long(
+    database: Database, clock: FakeClock, fails: bool
+) -> None:
+    if fails:
+        fail(database, clock)
+    else:
+        report_and_answer(database, clock, confirmed(Status.COMPLETED, clock()))
+    clock.advance(60)
+    take_in(database, "t", clock(), status="failed", updated_at=clock(), updated_at_key="later")
+    clock.advance(86_400)
+    assert note_overdue(database, clock(), DAY) == 0
+    clock.advance(60)
+    assert note_overdue(database, clock(), DAY) == 1
+    assert only(database, "pending_too_long").detail == "reported at 2026-04-01T12:01:00Z, and not reconciled since"
+    clock.advance(60)
+    assert note_overdue(database, clock(), DAY) == 0
+    open_work(database, "t")
+    answer(database, clock, claim(database, clock), confirmed(Status.COMPLETED, clock()))
+    assert "pending_too_long" not in [one.kind for one in find_discrepancies(database, "t")]
+
+
+def test_one_that_is_confirmed_while_it_is_noted_as_unconfirmed_is_resolved(
+    database: Database, clock: FakeClock
+) -> None:
+    confirm(database, "t")
+    note(database, "t", "pending_too_long", fingerprint="unconfirmed")
+    confirm(database, "u")
+    note(database, "u", "pending_too_long", fingerprint="processing")
+    make_known(database, "v")
+    note(database, "v", "pending_too_long", fingerprint="unconfirmed")
+    note_overdue(database, clock(), DAY)
+    assert [len(find_discrepancies(database, name)) for name in "tuv"] == [0, 1, 1]
 
 
 def test_of_several_clocks_one_looks_each_minute(database: Database, clock: FakeClock) -> None:

@@ -52,6 +52,10 @@ class Event(Base):
         CheckConstraint("(delivery = 'succeeded') = (settled_at IS NOT NULL)", name="settled"),
         Index("ix_events_delivery_id", "delivery", "id"),
         Index("ix_events_merchant_transaction_id_updated_at", "merchant_transaction_id", "updated_at"),
+        # Which event has named a transaction first; and which transactions wait for their work to be opened.
+        Index("ix_events_merchant_transaction_id_id", "merchant_transaction_id", "id"),
+        Index("ix_events_unopened_transactions", "merchant_transaction_id", "id",
+              postgresql_where=text("NOT is_opened"), sqlite_where=text("NOT is_opened")),
         # What the overview counts, answered from an index alone.
         Index("ix_events_received_at", "received_at"),
         Index("ix_events_settled_at", "settled_at", postgresql_where=text("settled_at IS NOT NULL"),
@@ -93,8 +97,8 @@ class Event(Base):
     settled_at: Mapped[datetime | None]
 
 
-#: The condition on an event that its work is not opened yet, written as in the partial index: SQLAlchemy would write
-#: `is_opened = 0` for SQLite, which then does not use that index.
+#: The condition on an event that its work is not opened yet, written as in the partial indexes. For SQLite, SQLAlchemy
+#: would write `is_opened = 0`, and `NOT is_opened = 1` were this a Boolean: then SQLite does not use them.
 IS_UNOPENED: ColumnElement[Any] = literal_column("NOT events.is_opened")
 
 

@@ -11,11 +11,11 @@ from sqlalchemy.orm import Session
 from webhook_app.adapters.table_files import Column, ColumnKind, FileFormat, write_table
 from webhook_app.db.database import Database
 from webhook_app.models import Discrepancy, Reconciliation, TransactionVersion
-from webhook_app.models.reconciliation import OPEN_STATES
-from webhook_app.usecases.finance.keyset import TransactionKey, count_keys, find_keys
+from webhook_app.models.reconciliation import State
+from webhook_app.usecases.finance.keyset import Listed, count_listed, find_beginning, find_listed
 from webhook_app.usecases.finance.transaction_filter import TransactionFilter, is_confirmed_of
-from webhook_app.usecases.reconcile.report import PAUSED
-from webhook_app.usecases.reconcile.stored_gate import read_gate
+from webhook_app.usecases.reconcile.report import Surroundings, read_surroundings, shown_state
+from webhook_app.usecases.reconcile.unopened import find_waiting
 
 #: Rows read at a time, each time in a transaction of its own: a long one would hold back SQLite's checkpoints and
 #: PostgreSQL's vacuum, and PostgreSQL would end it while a slow client takes its time.
@@ -55,30 +55,30 @@ def export_file(database: Database, wanted: TransactionFilter, file_format: File
 def export_rows(database: Database, wanted: TransactionFilter, batch: int = BATCH) -> Generator[Sequence[object]]:
     """Values in the order of `export_columns`, rows in the order of the list. None for what is not confirmed.
 
-    Each transaction comes at most once, and none that is first known while the export runs. One that changes meanwhile
-    is written as it is when the walk reaches it, if it still is in the filter then.
+    All that are known when the export begins come, each once, and none that is first known while it runs. One that
+    changes meanwhile is written as it is when the walk reaches it, if it still is in the filter then.
     """
     with database.snapshot() as session:
-        is_paused = read_gate(session).is_paused
+        after = find_beginning(session, wanted, read_surroundings(session))
         newest = session.scalar(select(func.max(Reconciliation.id))) or 0
     exported = _Exported(newest)
-    after: TransactionKey | None = None
     while True:
         with database.snapshot() as session:
-            keys = find_keys(session, wanted, batch, after, is_paused=is_paused, is_walk=True)
-            rows = _read(session, wanted, [key.reconciliation_id for key in keys], is_paused=is_paused)
-        for id, row in rows:
-            if exported.is_new(id):
+            surroundings = read_surroundings(session)
+            listed = find_listed(session, wanted, batch, after, surroundings, is_walk=True)
+            rows = _read(session, wanted, listed, surroundings)
+        for one, row in rows:
+            if exported.is_new(one):
                 yield row
-        if len(keys) < batch:
+        if len(listed) < batch:
             return
-        after = keys[-1]
+        after = listed[-1].key
 
 
 def count_rows(database: Database, wanted: TransactionFilter) -> int:
     """How many rows an export would have now."""
     with database.snapshot() as session:
-        return count_keys(session, wanted, is_paused=read_gate(session).is_paused)
+        return count_listed(session, wanted, read_surroundings(session))
 
 
 class _Exported:
@@ -89,8 +89,11 @@ class _Exported:
         self._newest = newest
         self._bits = bytearray(newest // 8 + 1)
 
-    def is_new(self, id: int) -> bool:
+    def is_new(self, one: Listed) -> bool:
         """Whether it was there at the beginning and is asked for the first time."""
+        id = one.reconciliation_id
+        if id is None or one.key.event_id is not None:
+            return True  # the walk goes by what never changes
         byte, bit = id >> 3, 1 << (id & 7)
         if id > self._newest or self._bits[byte] & bit:
             return False
@@ -99,9 +102,9 @@ class _Exported:
 
 
 def _read(
-    session: Session, wanted: TransactionFilter, ids: Sequence[int], *, is_paused: bool
-) -> Sequence[tuple[int, Sequence[object]]]:
-    """The rows of these reconciliations, in this order, each behind its id."""
+    session: Session, wanted: TransactionFilter, listed: Sequence[Listed], surroundings: Surroundings
+) -> Sequence[tuple[Listed, Sequence[object]]]:
+    """The row of each."""
     source = wanted.source
     confirmed_at = source.recorded_at if issubclass(source, TransactionVersion) else Reconciliation.reconciled_at
     columns: list[Any] = [Reconciliation.merchant_transaction_id]
@@ -112,18 +115,21 @@ def _read(
     query = (
         select(Reconciliation.id, *columns)
         .outerjoin(source, is_confirmed_of(source, wanted.as_of))
-        .where(Reconciliation.id.in_(ids))
+        .where(Reconciliation.id.in_([one.reconciliation_id for one in listed]))
     )
     found = {id: values for id, *values in session.connection().execute(query)}
-    in_order = [(id, found[id]) for id in ids if id in found]
+    unopened: list[Any] = [None] * len(_CONFIRMED[1:]) + [State.PENDING, None, None]
+    in_order = [(one, found.get(one.reconciliation_id, [one.merchant_transaction_id, *unopened])) for one in listed]
     if wanted.as_of is None:
-        kinds = _unresolved(session, [values[0] for _, values in in_order])
+        ids = [values[0] for _, values in in_order]
+        kinds = _unresolved(session, ids)
+        waiting = {} if surroundings.first_unopened is None else find_waiting(session, ids)
         for _, values in in_order:
-            state, error, code = values[-3:]
+            name, (state, error, code) = values[0], values[-3:]
             values[-3:] = (
-                PAUSED if is_paused and state in OPEN_STATES else state,
+                shown_state(State(state), surroundings.is_paused, name in waiting),
                 "/".join(filter(None, (error, code))) or None,
-                " ".join(kinds.get(values[0], ())) or None,
+                " ".join(kinds.get(name, ())) or None,
             )
     return in_order
 

@@ -2,24 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from sqlalchemy import func, select
+from sqlalchemy import func, or_, select
 from sqlalchemy.orm import Session
 
 from webhook_app.db.database import Database
-from webhook_app.models import Reconciliation, TransactionVersion
-from webhook_app.models.reconciliation import OPEN_STATES, State
+from webhook_app.models import Event, Reconciliation, Transaction, TransactionVersion
+from webhook_app.models.reconciliation import State
 from webhook_app.usecases.finance.transaction_filter import (
     AnySelect,
     TransactionFilter,
+    in_state,
     is_part_of,
     narrow_known,
-    narrow_work,
+    narrow_unconfirmed,
 )
-from webhook_app.usecases.reconcile.stored_gate import read_gate
+from webhook_app.usecases.reconcile.report import PAUSED, Surroundings, read_surroundings, shown_in, shown_state
+from webhook_app.usecases.reconcile.unopened import unopened_transactions, waiting_transactions
 
 #: More are not counted, so that an answer costs the same during an outage: "10,000 or more".
 MOST_COUNTED = 10_000
@@ -33,7 +35,8 @@ class Freshness:
     """
 
     pending: int | None
-    """Reconciliations under way: something was reported and is not confirmed yet; all open ones while calls pause."""
+    """Under way: something was reported and is not confirmed yet; while calls pause, all that are not done. One with
+    unopened events counts once."""
     failed: int | None
     """Reconciliations that gave up and wait for a person."""
     unconfirmed: int | None
@@ -54,18 +57,18 @@ MEANINGS: Mapping[str, str] = {
 
 def read_freshness(database: Database, wanted: TransactionFilter) -> Freshness:
     """Of the present, or of what was confirmed at the time that is asked for."""
-    with database.read() as session:
-        return count_freshness(session, wanted, is_paused=read_gate(session).is_paused)
+    with database.snapshot() as session:
+        return count_freshness(session, wanted, read_surroundings(session))
 
 
-def count_freshness(session: Session, wanted: TransactionFilter, *, is_paused: bool) -> Freshness:
+def count_freshness(session: Session, wanted: TransactionFilter, surroundings: Surroundings) -> Freshness:
     """The same in a transaction that is open already."""
     if wanted.as_of is not None:
         return _count_unconfirmed_then(session, wanted, wanted.as_of)
-    return count_unsettled(session, wanted, is_paused=is_paused)
+    return count_unsettled(session, wanted, surroundings)
 
 
-def count_unsettled(session: Session, wanted: TransactionFilter, *, is_paused: bool) -> Freshness:
+def count_unsettled(session: Session, wanted: TransactionFilter, surroundings: Surroundings) -> Freshness:
     """Counts up to MOST_COUNTED of each: those in the filter, and those that Proof's next word may bring into it.
 
     As of a past time nothing is counted, since that would look at every transaction: see `count_freshness`.
@@ -74,19 +77,44 @@ def count_unsettled(session: Session, wanted: TransactionFilter, *, is_paused: b
         return Freshness(None, None, None)
     # What waits may get another status, and a later `updated_at`: only an upper bound can exclude it.
     may_be = replace(wanted, status=None, updated_from=None)
-    in_filter = narrow_known(select(Reconciliation.id), may_be, is_paused=is_paused)
+    in_filter = narrow_known(select(Reconciliation.id), may_be)
     if wanted.asks_for_confirmed:
         in_filter = in_filter.where(Reconciliation.reconciled_at.is_not(None))  # the others are counted below
     never_confirmed = select(Reconciliation.id).where(Reconciliation.reconciled_at.is_(None))
-    if wanted.q is not None:
-        never_confirmed = never_confirmed.where(is_part_of(wanted.q, Reconciliation))
-    under_way = OPEN_STATES if is_paused else (State.PENDING, State.RETRYING)
+    never_confirmed = narrow_unconfirmed(never_confirmed, wanted, Reconciliation)
+    under_way = {PAUSED} if surroundings.is_paused else {State.PENDING, State.RETRYING}
+    if wanted.state is not None:
+        under_way &= {wanted.state}
+    failed = {State.FAILED} if wanted.state in (None, State.FAILED) else set()
     return Freshness(
-        pending=_count(session, in_filter.where(Reconciliation.state.in_(under_way))),
-        failed=_count(session, in_filter.where(Reconciliation.state == State.FAILED)),
-        unconfirmed=_count(session, narrow_work(never_confirmed, wanted, is_paused=is_paused)),
-        is_paused=is_paused,
+        pending=_count(session, *_under_way(in_filter, may_be, under_way, surroundings)),
+        failed=_count(session, *(in_filter.where(condition) for condition in shown_in(failed, surroundings))),
+        unconfirmed=_count(
+            session,
+            *(never_confirmed.where(condition) for condition in in_state(wanted, surroundings)),
+            *_unopened(wanted, surroundings),
+        ),
+        is_paused=surroundings.is_paused,
     )
+
+
+def _under_way(
+    in_filter: AnySelect, wanted: TransactionFilter, states: Set[str], surroundings: Surroundings
+) -> Iterator[AnySelect]:
+    """Queries that together have each transaction once whose state, as it is shown, is one of `states`."""
+    if not wanted.may_be_unopened(surroundings):
+        yield from (in_filter.where(condition) for condition in shown_in(states, surroundings))
+        return
+    # All that wait are in the filter, whether they have a reconciliation or not: that need not be looked up.
+    stored = [state for state in State if shown_state(state, surroundings.is_paused, False) in states]
+    yield in_filter.where(Reconciliation.state.in_(stored))
+    # Few, for where they are many nothing more is counted. One that backs off is shown as `retrying`.
+    others = select(Reconciliation.merchant_transaction_id).where(Reconciliation.state.in_({*stored, State.RETRYING}))
+    waiting = waiting_transactions().where(Event.merchant_transaction_id.not_in(others))
+    if wanted.q is not None:
+        of_user = select(Transaction.merchant_transaction_id).where(Transaction.partner_user_id == wanted.q)
+        waiting = waiting.where(or_(is_part_of(wanted.q, Event), Event.merchant_transaction_id.in_(of_user)))
+    yield narrow_unconfirmed(waiting, replace(wanted, q=None), Event)
 
 
 def describe_freshness(freshness: Freshness, wanted: TransactionFilter, write: Callable[[int], str]) -> Sequence[str]:
@@ -108,11 +136,26 @@ def _count_unconfirmed_then(session: Session, wanted: TransactionFilter, as_of: 
     query = select(Reconciliation.id).where(Reconciliation.created_at <= as_of, ~held.exists())
     if wanted.q is not None:
         query = query.where(is_part_of(wanted.q, Reconciliation))
-    return Freshness(None, None, _count(session, query))
+    unopened = unopened_transactions().where(Event.received_at <= as_of)
+    return Freshness(None, None, _count(session, query, narrow_unconfirmed(unopened, wanted, Event)))
 
 
-def _count(session: Session, query: AnySelect) -> int:
-    return session.scalar(select(func.count()).select_from(query.limit(MOST_COUNTED).subquery())) or 0
+def _unopened(wanted: TransactionFilter, surroundings: Surroundings) -> Iterator[AnySelect]:
+    """Those that only unopened events have named and that are, or may come to be, in the filter: of what will be
+    confirmed of them nothing is known."""
+    any_values = TransactionFilter(q=wanted.q, state=wanted.state, anomaly=wanted.anomaly)
+    if any_values.may_be_unopened(surroundings):
+        yield narrow_unconfirmed(unopened_transactions(), any_values, Event)
+
+
+def _count(session: Session, *queries: AnySelect) -> int:
+    """How many rows they have together, up to MOST_COUNTED."""
+    count = 0
+    for query in queries:
+        if count < MOST_COUNTED:
+            rows = query.limit(MOST_COUNTED - count).subquery()
+            count += session.scalar(select(func.count()).select_from(rows)) or 0
+    return count
 
 
 def _describe(freshness: Freshness, wanted: TransactionFilter, write: Callable[[int], str]) -> Iterator[str]:

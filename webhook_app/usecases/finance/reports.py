@@ -14,13 +14,19 @@ from sqlalchemy.orm import Session, defer
 
 from webhook_app.db.database import Database
 from webhook_app.db.keyset_page import Page, cut_page, newest
-from webhook_app.models import Attempt, Discrepancy, Event, HistoryEntry, Receipt, Reconciliation, Transaction
-from webhook_app.models.transaction import ConfirmedValues
+from webhook_app.models import Attempt, Discrepancy, Event, HistoryEntry, Reconciliation, Transaction
+from webhook_app.models.transaction import ConfirmedValues, TransactionVersion
 from webhook_app.usecases.finance.freshness import Freshness, count_unsettled
-from webhook_app.usecases.finance.keyset import TransactionKey, find_keys
+from webhook_app.usecases.finance.keyset import Listed, TransactionKey, find_listed
 from webhook_app.usecases.finance.transaction_filter import AnySelect, Source, TransactionFilter, is_confirmed_of
-from webhook_app.usecases.reconcile.report import ReconciliationReport, report_reconciliation
-from webhook_app.usecases.reconcile.stored_gate import read_gate
+from webhook_app.usecases.receipts import count_receipts
+from webhook_app.usecases.reconcile.report import (
+    ReconciliationReport,
+    Surroundings,
+    read_surroundings,
+    report_reconciliation,
+)
+from webhook_app.usecases.reconcile.unopened import find_waiting
 
 #: What Proof confirms, by the name of its column.
 CONFIRMED = (
@@ -79,15 +85,30 @@ class TransactionPage(Page[TransactionReport, TransactionKey]):
     """Of all transactions in the filter, not of this page alone."""
 
 
+@dataclass(frozen=True)
+class _Row:
+    """What is stored of a transaction: no reconciliation where only unopened events have named it, no values where
+    nothing is confirmed."""
+
+    merchant_transaction_id: str
+    reconciliation: Reconciliation | None = None
+    values: ConfirmedValues | None = None
+
+
 def report_transaction(database: Database, merchant_transaction_id: str) -> TransactionReport | None:
     """All that is known of one transaction; None when no event ever named it."""
-    with database.read() as session:
+    with database.snapshot() as session:
         query = _joined(Transaction).where(Reconciliation.merchant_transaction_id == merchant_transaction_id)
-        rows = session.execute(query).all()
-        if not rows:
+        row = session.execute(query).one_or_none()
+        reconciliation, transaction = row or (None, None)
+        if reconciliation is None and not find_waiting(session, [merchant_transaction_id]):
             return None
-        (report,) = _report(session, rows)
-        attempts = select(Attempt).where(Attempt.reconciliation_id == rows[0][0].id)
+        (report,) = _report(
+            session, [_Row(merchant_transaction_id, reconciliation, transaction)], read_surroundings(session)
+        )
+        if reconciliation is None:
+            return report
+        attempts = select(Attempt).where(Attempt.reconciliation_id == reconciliation.id)
         return replace(report, attempts=newest(session, attempts, Attempt.id, _MOST_ATTEMPTS))
 
 
@@ -97,60 +118,69 @@ def list_transactions(
     """Newest first, by when they were first known (of a `created` range by Proof's time), so that a page stays as it is
     while transactions change."""
     with database.snapshot() as session:
-        is_paused = read_gate(session).is_paused
-        keys = find_keys(session, wanted, limit + 1, after, is_paused=is_paused)
-        page = cut_page(keys, limit, lambda key: key)
-        freshness = count_unsettled(session, wanted, is_paused=is_paused)
-        ids = [key.reconciliation_id for key in page.items]
-        found = {
-            row[0].id: row
-            for row in session.execute(_joined(wanted.source, wanted.as_of).where(Reconciliation.id.in_(ids)))
-        }
-        rows = [found[id] for id in ids if id in found]
-        items = _report(session, rows) if wanted.as_of is None else _report_past(session, rows, wanted.as_of)
+        surroundings = read_surroundings(session)
+        listed = find_listed(session, wanted, limit + 1, after, surroundings)
+        page = cut_page(listed, limit, lambda one: one.key)
+        freshness = count_unsettled(session, wanted, surroundings)
+        rows = _read(session, wanted, page.items)
+        items = (
+            _report(session, rows, surroundings) if wanted.as_of is None else _report_past(session, rows, wanted.as_of)
+        )
         return TransactionPage(items=items, next_after=page.next_after, freshness=freshness)
+
+
+def _read(session: Session, wanted: TransactionFilter, listed: Sequence[Listed]) -> Sequence[_Row]:
+    ids = [one.reconciliation_id for one in listed]
+    query = _joined(wanted.source, wanted.as_of).where(Reconciliation.id.in_(ids))
+    found = {
+        reconciliation.id: _Row(reconciliation.merchant_transaction_id, reconciliation, values)
+        for reconciliation, values in session.execute(query)
+    }
+    return [found.get(one.reconciliation_id or 0, _Row(one.merchant_transaction_id or "")) for one in listed]
 
 
 def _joined(source: Source, as_of: datetime | None = None) -> AnySelect:
     return select(Reconciliation, source).outerjoin(source, is_confirmed_of(source, as_of))
 
 
-def _report(session: Session, rows: Sequence[Any]) -> list[TransactionReport]:
-    ids = [reconciliation.merchant_transaction_id for reconciliation, _ in rows]
-    is_paused = read_gate(session).is_paused
+def _report(session: Session, rows: Sequence[_Row], surroundings: Surroundings) -> list[TransactionReport]:
+    ids = [row.merchant_transaction_id for row in rows]
     events = _events(session, ids)
     discrepancies = _discrepancies(session, ids)
     history = _history(session, ids)
+    waiting = {} if surroundings.first_unopened is None else find_waiting(session, ids)
     return [
         TransactionReport(
-            merchant_transaction_id=(mtid := reconciliation.merchant_transaction_id),
-            **_confirmed(transaction),
-            confirmed_at=reconciliation.reconciled_at,
+            merchant_transaction_id=(mtid := row.merchant_transaction_id),
+            **_confirmed(row.values),
+            confirmed_at=row.reconciliation.reconciled_at if row.reconciliation else None,
             reported_status=_latest_status(events[mtid]),
-            reconciliation=report_reconciliation(reconciliation, is_paused=is_paused),
+            reconciliation=report_reconciliation(
+                row.reconciliation, is_paused=surroundings.is_paused, waits_since=waiting.get(mtid)
+            ),
             discrepancies=discrepancies[mtid],
             history=history[mtid],
             events=events[mtid],
         )
-        for reconciliation, transaction in rows
+        for row in rows
     ]
 
 
-def _report_past(session: Session, rows: Sequence[Any], as_of: datetime) -> list[TransactionReport]:
+def _report_past(session: Session, rows: Sequence[_Row], as_of: datetime) -> list[TransactionReport]:
     """What has a history and nothing else, so that the same time has the same answer for ever."""
-    history = _history(session, [reconciliation.merchant_transaction_id for reconciliation, _ in rows])
+    history = _history(session, [row.merchant_transaction_id for row in rows])
     return [
         TransactionReport(
-            merchant_transaction_id=(mtid := reconciliation.merchant_transaction_id),
-            **_confirmed(version),
-            confirmed_at=version and version.recorded_at,
+            merchant_transaction_id=(mtid := row.merchant_transaction_id),
+            **_confirmed(row.values),
+            confirmed_at=row.values.recorded_at if isinstance(row.values, TransactionVersion) else None,
             reported_status=None,
             reconciliation=None,
             discrepancies=(),
             history=[change for change in history[mtid] if change.recorded_at <= as_of],
             events=(),
         )
-        for reconciliation, version in rows
+        for row in rows
     ]
 
 
@@ -168,14 +198,13 @@ def _history(session: Session, ids: Sequence[str]) -> Mapping[str, list[HistoryE
 
 
 def _events(session: Session, ids: Sequence[str]) -> Mapping[str, list[EventReport]]:
-    receipts = select(func.count()).where(Receipt.event_id == Event.id).correlate(Event).scalar_subquery()
     grouped: dict[str, list[EventReport]] = defaultdict(list)
     # Anybody may send events, so how many there are of one transaction must not be how many are loaded.
     newest = _rank(Event, Event.merchant_transaction_id.in_(ids))
     rows = session.execute(
-        select(Event, receipts)
+        select(Event, count_receipts())
         .join(newest, (newest.c.id == Event.id) & (newest.c.rank <= _MOST_EVENTS))
-        .options(defer(Event.body))
+        .options(defer(Event.body), defer(Event.headers))
         .order_by(Event.id)
     )
     for event, count in rows:

@@ -20,7 +20,7 @@ from webhook_app.domain.time_zones import offsets_between
 from webhook_app.models import TransactionVersion
 from webhook_app.usecases.finance.freshness import Freshness, count_freshness
 from webhook_app.usecases.finance.transaction_filter import AnySelect, TransactionFilter, narrow_confirmed
-from webhook_app.usecases.reconcile.stored_gate import read_gate
+from webhook_app.usecases.reconcile.report import read_surroundings
 from webhook_app.usecases.refusals import Refused
 
 #: Groups that one summary may have: enough for a year by day and everything else, and no more than fits in memory.
@@ -94,7 +94,7 @@ class TooManyGroups(Refused):
 def summarise(database: Database, wanted: TransactionFilter, grouping: Grouping) -> Summary:
     """Groups in the order of their values, None last. Raises TooManyGroups."""
     with database.snapshot() as session:
-        is_paused = read_gate(session).is_paused
+        surroundings = read_surroundings(session)
         source = wanted.source
         groups = [_group(session, wanted, grouping, dimension) for dimension in grouping.by]
         confirmed_at = source.recorded_at if issubclass(source, TransactionVersion) else source.confirmed_at
@@ -105,7 +105,7 @@ def summarise(database: Database, wanted: TransactionFilter, grouping: Grouping)
             exact_sum(source.fiat_amount) if Dimension.FIAT_CURRENCY in grouping.by else null(),
             func.max(confirmed_at),
         )
-        query = narrow_confirmed(query, wanted, is_paused=is_paused)
+        query = narrow_confirmed(query, wanted, surroundings)
         found = session.execute(query.group_by(*groups).limit(MOST_GROUPS + 1)).all()
         if len(found) > MOST_GROUPS:
             raise TooManyGroups
@@ -114,7 +114,7 @@ def summarise(database: Database, wanted: TransactionFilter, grouping: Grouping)
             rows=rows,
             count=sum(row.count for row in rows),
             last_confirmed_at=max((row[-1] for row in found), default=None),
-            freshness=count_freshness(session, wanted, is_paused=is_paused),
+            freshness=count_freshness(session, wanted, surroundings),
         )
 
 

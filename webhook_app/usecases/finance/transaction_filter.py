@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, and_, false, func, or_, select
+from sqlalchemy import ColumnElement, Select, and_, func, or_, select, true
 from sqlalchemy.orm import InstrumentedAttribute
 
 from webhook_app.db.planner_hints import unindexed
 from webhook_app.domain.timestamps import format_timestamp
-from webhook_app.models import Discrepancy, Reconciliation, Transaction, TransactionVersion
-from webhook_app.models.reconciliation import OPEN_STATES, State
-from webhook_app.usecases.reconcile.report import PAUSED
+from webhook_app.models import Discrepancy, Event, Reconciliation, Transaction, TransactionVersion
+from webhook_app.models.reconciliation import State
+from webhook_app.usecases.reconcile.report import Surroundings, shown_in, shown_state
 
 #: As a filter's `anomaly`: of whatever kind.
 ANY_DISCREPANCY = "any"
@@ -23,6 +23,7 @@ ANY_DISCREPANCY = "any"
 _EXACT = ("status", "type", "currency", "network", "fiat_currency", "partner_user_id")
 
 Source = type[Transaction] | type[TransactionVersion]
+Named = type[Reconciliation] | type[Event]
 AnySelect = Select[*tuple[Any, ...]]
 
 
@@ -64,6 +65,12 @@ class TransactionFilter:
         done, or for discrepancies, of which there are few."""
         return self.asks_for_confirmed and self.anomaly is None and self.state in (None, State.SUCCEEDED)
 
+    def may_be_unopened(self, surroundings: Surroundings) -> bool:
+        """Whether a transaction that only unopened events have named may match. Nothing is confirmed of it."""
+        if surroundings.first_unopened is None or self.asks_for_confirmed or self.as_of is not None:
+            return False
+        return self.state in (None, shown_state(State.PENDING, surroundings.is_paused, True))
+
     def described(self) -> dict[str, str]:
         """What was asked for, as text."""
         return {
@@ -74,7 +81,7 @@ class TransactionFilter:
 
 
 def narrow_confirmed(
-    query: AnySelect, wanted: TransactionFilter, *, is_paused: bool, is_walk: bool = False
+    query: AnySelect, wanted: TransactionFilter, surroundings: Surroundings, *, is_walk: bool = False
 ) -> AnySelect:
     """`query`, which selects from `wanted.source`, narrowed to the confirmed transactions in the filter."""
     source = wanted.source
@@ -88,36 +95,56 @@ def narrow_confirmed(
         # Nearly all have succeeded: to begin with those, as SQLite would, is to sort them all.
         id = unindexed(source.reconciliation_id) if wanted.state == State.SUCCEEDED else source.reconciliation_id
         query = query.join(Reconciliation, Reconciliation.id == id)
-        query = query.where(in_state(wanted.state, is_paused=is_paused))
+        query = query.where(or_(*in_state(wanted, surroundings)))
     return query
 
 
-def narrow_known(query: AnySelect, wanted: TransactionFilter, *, is_paused: bool, is_walk: bool = False) -> AnySelect:
-    """`query`, which selects from reconciliations, narrowed likewise; confirmed or not, where that is not asked for."""
+def narrow_known(
+    query: AnySelect, wanted: TransactionFilter, table: Named = Reconciliation, *, is_walk: bool = False
+) -> AnySelect:
+    """`query`, which selects from reconciliations, narrowed likewise, but for the state (see `in_state`); confirmed or
+    not, where that is not asked for. Where transactions without a reconciliation may match, it may as well select from
+    events (`table`), outer joined with reconciliations."""
     source = wanted.source
-    confirmed = select(source.merchant_transaction_id).where(is_confirmed_of(source, wanted.as_of))
     if wanted.asks_for_confirmed or wanted.as_of is not None:
         # Not joined: SQLite would begin with the transactions, of which there are more.
+        confirmed = select(source.merchant_transaction_id).where(is_confirmed_of(source, wanted.as_of))
         query = query.where(confirmed.where(*confirmed_conditions(wanted)).exists())
     if wanted.q is not None:
-        of_user = select(source.reconciliation_id).where(
-            source.partner_user_id == wanted.q, *held_at(source, wanted.as_of)
-        )
-        is_users: ColumnElement[bool] = Reconciliation.id.in_(of_user)
-        if is_walk:
-            # A value of each, instead of a set that would be collected anew for each part of the list.
-            is_users = confirmed.with_only_columns(source.partner_user_id).scalar_subquery() == wanted.q
-        query = query.where(or_(is_part_of(wanted.q, Reconciliation), is_users))
-    return narrow_work(query, wanted, is_paused=is_paused, is_walk=is_walk)
+        query = query.where(or_(is_part_of(wanted.q, table), _is_users(wanted, wanted.q, is_walk=is_walk)))
+    return narrow_unconfirmed(query, replace(wanted, q=None), table, is_walk=is_walk)
 
 
-def narrow_work(query: AnySelect, wanted: TransactionFilter, *, is_paused: bool, is_walk: bool = False) -> AnySelect:
-    """`query`, which selects from reconciliations, narrowed by what is no confirmed value: state and discrepancies."""
+def narrow_unconfirmed(
+    query: AnySelect, wanted: TransactionFilter, table: Named, *, is_walk: bool = False
+) -> AnySelect:
+    """`query`, which selects from `table`, narrowed by what is known also where nothing is confirmed; but for the
+    state."""
+    if wanted.q is not None:
+        query = query.where(is_part_of(wanted.q, table))
     if wanted.anomaly is not None:
-        query = query.where(has_discrepancy(Reconciliation, wanted.anomaly, is_walk=is_walk))
-    if wanted.state is not None:
-        query = query.where(in_state(wanted.state, is_paused=is_paused, is_walk=is_walk))
+        query = query.where(has_discrepancy(table, wanted.anomaly, is_walk=is_walk))
     return query
+
+
+def in_state(
+    wanted: TransactionFilter, surroundings: Surroundings, *, is_walk: bool = False
+) -> Sequence[ColumnElement[bool]]:
+    """Conditions on a reconciliation: exactly one holds where its state, as it is shown, is the one asked for."""
+    if wanted.state is None:
+        return [true()]
+    return shown_in({wanted.state}, surroundings, is_walk=is_walk)
+
+
+def _is_users(wanted: TransactionFilter, user: str, *, is_walk: bool) -> ColumnElement[bool]:
+    """Whether the reconciliation's transaction is confirmed to be that partner user's."""
+    source = wanted.source
+    if is_walk:
+        # A value of each, instead of a set that would be collected anew for each part of the list.
+        confirmed = select(source.partner_user_id).where(is_confirmed_of(source, wanted.as_of))
+        return confirmed.scalar_subquery() == user
+    of_user = select(source.reconciliation_id).where(source.partner_user_id == user, *held_at(source, wanted.as_of))
+    return Reconciliation.id.in_(of_user)
 
 
 def is_confirmed_of(source: Source, as_of: datetime | None) -> ColumnElement[bool]:
@@ -144,22 +171,12 @@ def confirmed_conditions(wanted: TransactionFilter, *, is_walk: bool = False) ->
     yield from _between(updated_at, wanted.updated_from, wanted.updated_to)
 
 
-def is_part_of(q: str, table: Source | type[Reconciliation]) -> ColumnElement[bool]:
+def is_part_of(q: str, table: Source | Named) -> ColumnElement[bool]:
     """Whether `q` is a part of the transaction's id, whatever its case; ids are ASCII."""
     return func.lower(table.merchant_transaction_id).contains(q.lower(), autoescape=True)
 
 
-def in_state(state: str, *, is_paused: bool, is_walk: bool = False) -> ColumnElement[bool]:
-    """While all calls are paused, every open reconciliation is `paused` and none is pending, retrying or watching."""
-    if state == PAUSED:
-        column = unindexed(Reconciliation.state) if is_walk else Reconciliation.state
-        return column.in_(OPEN_STATES) if is_paused else false()
-    if is_paused and state in OPEN_STATES:
-        return false()
-    return Reconciliation.state == state
-
-
-def has_discrepancy(table: Source | type[Reconciliation], kind: str, *, is_walk: bool = False) -> ColumnElement[bool]:
+def has_discrepancy(table: Source | Named, kind: str, *, is_walk: bool = False) -> ColumnElement[bool]:
     """Whether the transaction has an unresolved discrepancy of that kind."""
     found = select(Discrepancy.merchant_transaction_id).where(Discrepancy.resolved_at.is_(None))
     if kind != ANY_DISCREPANCY:

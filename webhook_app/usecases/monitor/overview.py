@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
-from sqlalchemy import func, select
+from sqlalchemy import func, or_, select
 from sqlalchemy.orm import Session
 
 from webhook_app.db.database import Database
@@ -20,7 +20,9 @@ from webhook_app.usecases.heartbeats import CLOCK
 from webhook_app.usecases.monitor.activity import DAY, HOUR, Activity, count_activity
 from webhook_app.usecases.monitor.drift import OpenDrift, find_open_drift
 from webhook_app.usecases.reconcile.advice import advise
+from webhook_app.usecases.reconcile.report import Surroundings, shown_in
 from webhook_app.usecases.reconcile.stored_gate import read_gate
+from webhook_app.usecases.reconcile.unopened import find_first_unopened
 
 #: What Proof alone can mend: an `error` and a `code` of its own.
 WALLET_NOT_SUPPORTED = "wallet_not_supported"
@@ -149,7 +151,7 @@ def read_overview(database: Database, now: datetime) -> Overview:
             gate=read_gate(session),
             clock_beat_at=session.scalar(select(Heartbeat.beat_at).where(Heartbeat.name == CLOCK)),
             unsettled=_count_unsettled(session),
-            watching=session.scalar(select(func.count()).where(Reconciliation.state == State.WATCHING)) or 0,
+            watching=_count_watching(session),
             oldest_waiting=_find_oldest_waiting(session),
             replays=_list_running_replays(session),
             hour=count_activity(session, now, HOUR),
@@ -158,6 +160,13 @@ def read_overview(database: Database, now: datetime) -> Overview:
             retrying=[group for group in groups if group.state == State.RETRYING],
             drift=find_open_drift(session, MOST_DRIFT),
         )
+
+
+def _count_watching(session: Session) -> int:
+    """Without those of which something newer was reported that waits unopened."""
+    whatever_calls_do = Surroundings(first_unopened=find_first_unopened(session))
+    is_watching = or_(*shown_in({State.WATCHING}, whatever_calls_do))
+    return session.scalar(select(func.count()).select_from(Reconciliation).where(is_watching)) or 0
 
 
 def _count_unsettled(session: Session) -> Mapping[str, Unsettled]:

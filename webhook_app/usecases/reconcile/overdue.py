@@ -1,4 +1,5 @@
-"""Overdue: transactions that have not become terminal, or were not confirmed at all, for longer than is normal."""
+"""Overdue: transactions that have not become terminal, or were not confirmed at all, for longer than is normal; and
+those of which an event has waited unopened for as long."""
 
 from __future__ import annotations
 
@@ -6,15 +7,16 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, bindparam, literal, select, true
+from sqlalchemy import ColumnElement, bindparam, case, func, literal, select, true, update
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from webhook_app.db.database import Database
 from webhook_app.db.upsert import insert_into
 from webhook_app.domain.status import TERMINAL, Status
 from webhook_app.domain.timestamps import format_timestamp
-from webhook_app.models import Discrepancy, Heartbeat, Reconciliation, Transaction
+from webhook_app.models import Discrepancy, Event, Heartbeat, Reconciliation, Transaction
 from webhook_app.models.discrepancy import DiscrepancyKind
+from webhook_app.models.event import IS_UNOPENED
 from webhook_app.models.reconciliation import State
 from webhook_app.usecases.reconcile.discrepancies import note_discrepancy
 from webhook_app.usecases.reconcile.lifecycle.rows import lock
@@ -29,7 +31,12 @@ MOST_AT_ONCE = 500
 OVERDUE = "overdue"
 
 _UNDER_WAY = [str(status) for status in Status if status not in TERMINAL]
+#: Fingerprints beside the statuses.
 _UNCONFIRMED = "unconfirmed"
+_UNOPENED = "unopened"
+
+#: An id, what it has been for too long, and since when.
+_Overdue = tuple[str, str, datetime]
 
 
 def note_overdue(database: Database, now: datetime, after: timedelta) -> int:
@@ -41,7 +48,10 @@ def note_overdue(database: Database, now: datetime, after: timedelta) -> int:
         return 0
     before = now - after
     with database.read() as session:
-        found = [*_find_under_way(session, before), *_find_unconfirmed(session, before)]
+        confirmed = _find_confirmed(session)
+        found = _find(session, before)
+    if confirmed:
+        database.run(lambda session: _resolve(session, confirmed, now))
     if not found:
         return 0
     ids = [merchant_transaction_id for merchant_transaction_id, _, _ in found]
@@ -51,7 +61,7 @@ def note_overdue(database: Database, now: datetime, after: timedelta) -> int:
 def _note(session: Session, ids: Sequence[str], before: datetime, now: datetime) -> int:
     # A worker that confirms one of them holds its reconciliation locked. With that lock, what is read here stays true.
     lock(session, Reconciliation.merchant_transaction_id.in_(ids))
-    found = [*_find_under_way(session, before, ids), *_find_unconfirmed(session, before, ids)]
+    found = _find(session, before, ids)
     for merchant_transaction_id, status, since in found:
         note_discrepancy(
             session,
@@ -62,6 +72,28 @@ def _note(session: Session, ids: Sequence[str], before: datetime, now: datetime)
             now=now,
         )
     return len(found)
+
+
+def _find_confirmed(session: Session) -> Sequence[int]:
+    """What was noted as unconfirmed and is confirmed. A transaction without a reconciliation cannot be locked, so it
+    may be confirmed while that is noted."""
+    return session.scalars(
+        select(Discrepancy.id)
+        .join(Reconciliation, Reconciliation.merchant_transaction_id == Discrepancy.merchant_transaction_id)
+        .where(
+            Discrepancy.kind == DiscrepancyKind.PENDING_TOO_LONG,
+            Discrepancy.fingerprint == _UNCONFIRMED,
+            Discrepancy.resolved_at.is_(None),
+            Reconciliation.reconciled_at.is_not(None),
+        )
+        .limit(MOST_AT_ONCE)
+    ).all()
+
+
+def _resolve(session: Session, ids: Sequence[int], now: datetime) -> None:
+    session.execute(
+        update(Discrepancy).where(Discrepancy.id.in_(ids), Discrepancy.resolved_at.is_(None)).values(resolved_at=now)
+    )
 
 
 def _takes_turn(database: Database, now: datetime) -> bool:
@@ -85,9 +117,47 @@ def _take_turn(session: Session, now: datetime) -> bool:
     return taken.first() is not None
 
 
-def _find_under_way(
-    session: Session, before: datetime, ids: Sequence[str] | None = None
-) -> Sequence[tuple[str, str, datetime]]:
+def _find(session: Session, before: datetime, ids: Sequence[str] | None = None) -> Sequence[_Overdue]:
+    """Each transaction once, for what says most of it."""
+    found = [
+        *_find_unopened(session, before, ids),
+        *_find_unconfirmed(session, before, ids),
+        *_find_under_way(session, before, ids),
+    ]
+    return list({overdue[0]: overdue for overdue in found}.values())
+
+
+def _find_unopened(session: Session, before: datetime, ids: Sequence[str] | None) -> Sequence[_Overdue]:
+    """Those without a reconciliation are found as any others that are not confirmed; with one, where nothing else says
+    that they wait."""
+    since = func.min(Event.received_at)
+    is_known_to_wait = select(Discrepancy.id).where(
+        Discrepancy.merchant_transaction_id == Event.merchant_transaction_id,
+        Discrepancy.kind == DiscrepancyKind.PENDING_TOO_LONG,
+        Discrepancy.resolved_at.is_(None),
+    )
+    rows = session.execute(
+        select(
+            Event.merchant_transaction_id,
+            case((Reconciliation.id.is_(None), _UNCONFIRMED), else_=_UNOPENED),
+            since,
+        )
+        .select_from(Event)
+        .outerjoin(Reconciliation, Reconciliation.merchant_transaction_id == Event.merchant_transaction_id)
+        .where(
+            IS_UNOPENED,
+            Event.received_at < before,
+            true() if ids is None else Event.merchant_transaction_id.in_(ids),
+            ~is_known_to_wait.exists(),
+        )
+        .group_by(Event.merchant_transaction_id, Reconciliation.id)
+        .order_by(since)
+        .limit(MOST_AT_ONCE)
+    )
+    return [(merchant_transaction_id, what, at) for merchant_transaction_id, what, at in rows]
+
+
+def _find_under_way(session: Session, before: datetime, ids: Sequence[str] | None) -> Sequence[_Overdue]:
     rows = session.execute(
         select(Transaction.merchant_transaction_id, Transaction.status, Transaction.updated_at)
         .where(
@@ -104,9 +174,7 @@ def _find_under_way(
     return [(merchant_transaction_id, status, since) for merchant_transaction_id, status, since in rows]
 
 
-def _find_unconfirmed(
-    session: Session, before: datetime, ids: Sequence[str] | None = None
-) -> Sequence[tuple[str, str, datetime]]:
+def _find_unconfirmed(session: Session, before: datetime, ids: Sequence[str] | None) -> Sequence[_Overdue]:
     """Those that gave up have a discrepancy that says more."""
     rows = session.execute(
         select(Reconciliation.merchant_transaction_id, Reconciliation.created_at)
@@ -141,4 +209,6 @@ def _is_noted(
 def _describe(status: str, since: datetime) -> str:
     if status == _UNCONFIRMED:
         return f"first known at {format_timestamp(since)}, and not confirmed by Proof since"
+    if status == _UNOPENED:
+        return f"reported at {format_timestamp(since)}, and not reconciled since"
     return f"still {status}, as it has been since {format_timestamp(since)}"

@@ -1,13 +1,24 @@
-"""A reconciliation as it is shown: where it stands, and its last failure."""
+"""A reconciliation as it is shown: where it stands, and its last failure.
+
+The state that is shown is not only the row's: while all calls to Proof are paused, open ones are `paused`; and where an
+event waits unopened, the reconciliation is about to be opened or asked for again, so it is `pending`.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
+from sqlalchemy import ColumnElement, and_, false
+from sqlalchemy.orm import Session
+
+from webhook_app.db.planner_hints import unindexed
 from webhook_app.domain.failures import Failure
 from webhook_app.models import Reconciliation
 from webhook_app.models.reconciliation import OPEN_STATES, State
+from webhook_app.usecases.reconcile.stored_gate import read_gate
+from webhook_app.usecases.reconcile.unopened import find_first_unopened, has_no_unopened, has_unopened
 
 #: Shown for an open reconciliation while all calls to Proof are paused.
 PAUSED = "paused"
@@ -29,12 +40,72 @@ class ReconciliationReport:
     last_error: ErrorReport | None
 
 
-def report_reconciliation(row: Reconciliation, *, is_paused: bool) -> ReconciliationReport:
+@dataclass(frozen=True)
+class Surroundings:
+    """What the states that are shown depend on besides the rows of the reconciliations."""
+
+    is_paused: bool = False
+    """Whether all calls to Proof are."""
+    first_unopened: int | None = None
+    """The lowest id of an unopened event; None where there is none."""
+
+
+def read_surroundings(session: Session) -> Surroundings:
+    return Surroundings(read_gate(session).is_paused, find_first_unopened(session))
+
+
+def report_reconciliation(
+    row: Reconciliation | None, *, is_paused: bool, waits_since: datetime | None = None
+) -> ReconciliationReport:
+    """`waits_since` is when the first unopened event of its transaction was received, None where there is none. Where
+    only such events have named the transaction, there is no row: it is about to be opened."""
+    waits = waits_since is not None
+    if row is None:
+        return ReconciliationReport(shown_state(State.PENDING, is_paused, waits), 0, waits_since, None, None)
     failure = row.last_failure
+    next_attempt_at = row.next_attempt_at
+    if waits_since is not None and row.state != State.RETRYING:
+        next_attempt_at = min(next_attempt_at or waits_since, waits_since)
     return ReconciliationReport(
-        state=PAUSED if is_paused and row.state in OPEN_STATES else State(row.state),
+        state=shown_state(State(row.state), is_paused, waits),
         attempts=row.attempts,
-        next_attempt_at=row.next_attempt_at,
+        next_attempt_at=next_attempt_at,
         reconciled_at=row.reconciled_at,
         last_error=ErrorReport(**vars(failure), at=row.last_failed_at) if failure else None,
     )
+
+
+def shown_state(state: State, is_paused: bool, waits: bool) -> str:
+    """What is shown of a reconciliation in that state, whose transaction has unopened events where `waits`. One that
+    backs off goes on doing so when it is asked for again."""
+    shown = State.PENDING if waits and state is not State.RETRYING else state
+    return PAUSED if is_paused and shown in OPEN_STATES else shown
+
+
+def shown_in(
+    states: Collection[str], surroundings: Surroundings, *, is_walk: bool = False
+) -> Sequence[ColumnElement[bool]]:
+    """Conditions on a reconciliation: exactly one holds where the state that is shown is one of `states`, else none.
+
+    There is more than one only while events wait unopened; then each has an index of its own. `is_walk` is for a walk
+    along all reconciliations.
+    """
+    stored = [state for state in State if shown_state(state, surroundings.is_paused, False) in states]
+    if surroundings.first_unopened is None:
+        return _stored_in(stored, is_walk) or [false()]
+    waiting = [state for state in State if shown_state(state, surroundings.is_paused, True) in states]
+    conditions = _stored_in([state for state in stored if state in waiting], is_walk)
+    only_without = _stored_in([state for state in stored if state not in waiting], is_walk)
+    conditions += [and_(condition, has_no_unopened()) for condition in only_without]
+    only_with = [state for state in waiting if state not in stored]
+    if only_with:  # nearly all reconciliations are in these states
+        conditions.append(and_(unindexed(Reconciliation.state).in_(only_with), has_unopened(is_walk=is_walk)))
+    return conditions or [false()]
+
+
+def _stored_in(states: Sequence[State], is_walk: bool) -> list[ColumnElement[bool]]:
+    if not states:
+        return []
+    if len(states) == 1:  # in the order of the index, too
+        return [Reconciliation.state == states[0]]
+    return [(unindexed(Reconciliation.state) if is_walk else Reconciliation.state).in_(states)]

@@ -7,21 +7,25 @@ from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, func, select
-from sqlalchemy.orm import defer
+from sqlalchemy import ColumnElement, Select, select
+from sqlalchemy.orm import Session, defer
 
 from webhook_app.db.database import Database
 from webhook_app.db.keyset_page import Page, newest, read_page
 from webhook_app.db.types import MAX_ID
 from webhook_app.domain.timestamps import format_timestamp
-from webhook_app.models import Attempt, Event, Receipt, Reconciliation, Replay, ReplayItem
+from webhook_app.models import Attempt, Event, Reconciliation, Replay, ReplayItem
+from webhook_app.usecases.receipts import ReceiptReport, count_receipts, list_receipts
 from webhook_app.usecases.reconcile.report import ErrorReport, ReconciliationReport, report_reconciliation
 from webhook_app.usecases.reconcile.stored_gate import read_gate
+from webhook_app.usecases.reconcile.unopened import find_waiting
 
 #: Of one delivery's story, the newest of each kind; SQL has them all.
 _MOST_RECEIPTS = 200
 _MOST_ATTEMPTS = 200
 _MOST_REPLAYS = 50
+
+SAME_TRANSACTION = Reconciliation.merchant_transaction_id == Event.merchant_transaction_id
 
 
 @dataclass(frozen=True)
@@ -69,7 +73,7 @@ class DeliveryStory:
 
     delivery: DeliveryReport
     body: bytes
-    receipts: Sequence[Receipt]
+    receipts: Sequence[ReceiptReport]
     receipt_count: int
     reconciliation: ReconciliationReport
     attempts: Sequence[Attempt]
@@ -88,47 +92,52 @@ def find_delivery_story(database: Database, event_id: int) -> DeliveryStory | No
     """The whole story of one delivery; None when there is no such event."""
     if event_id > MAX_ID:
         return None
-    with database.read() as session:
+    with database.snapshot() as session:
         row = session.execute(
-            select(Event, Reconciliation)
+            select(Event, Reconciliation, count_receipts())
             .select_from(Event)
-            .join(Reconciliation, _SAME_TRANSACTION)
+            .outerjoin(Reconciliation, SAME_TRANSACTION)
             .where(Event.id == event_id)
         ).one_or_none()
         if row is None:
             return None
-        event, reconciliation = row
+        event, reconciliation, receipt_count = row
+        waiting = find_waiting(session, [event.merchant_transaction_id])
+        work = report_reconciliation(
+            reconciliation,
+            is_paused=read_gate(session).is_paused,
+            waits_since=waiting.get(event.merchant_transaction_id),
+        )
         return DeliveryStory(
             delivery=_report(event, reconciliation),
             body=event.body,
-            receipts=newest(session, select(Receipt).where(Receipt.event_id == event.id), Receipt.id, _MOST_RECEIPTS),
-            receipt_count=session.scalar(select(func.count()).where(Receipt.event_id == event.id)) or 0,
-            reconciliation=report_reconciliation(reconciliation, is_paused=read_gate(session).is_paused),
-            attempts=newest(
-                session,
-                select(Attempt).where(Attempt.reconciliation_id == reconciliation.id),
-                Attempt.id,
-                _MOST_ATTEMPTS,
-            ),
-            replays=newest(
-                session,
-                select(Replay)
-                .join(ReplayItem, ReplayItem.replay_id == Replay.id)
-                .where(ReplayItem.reconciliation_id == reconciliation.id),
-                Replay.id,
-                _MOST_REPLAYS,
-            ),
+            receipts=list_receipts(session, event, receipt_count, _MOST_RECEIPTS),
+            receipt_count=receipt_count,
+            reconciliation=work,
+            attempts=_attempts(session, reconciliation) if reconciliation else [],
+            replays=_replays(session, reconciliation) if reconciliation else [],
         )
 
 
+def _attempts(session: Session, reconciliation: Reconciliation) -> Sequence[Attempt]:
+    made = select(Attempt).where(Attempt.reconciliation_id == reconciliation.id)
+    return newest(session, made, Attempt.id, _MOST_ATTEMPTS)
+
+
+def _replays(session: Session, reconciliation: Reconciliation) -> Sequence[Replay]:
+    of_it = ReplayItem.reconciliation_id == reconciliation.id
+    ordered = select(Replay).join(ReplayItem, ReplayItem.replay_id == Replay.id).where(of_it)
+    return newest(session, ordered, Replay.id, _MOST_REPLAYS)
+
+
 def delivery_query(wanted: DeliveryFilter) -> Select[Event, Reconciliation]:
-    """The deliveries that match, with their reconciliations and without their bodies."""
-    query = select(Event, Reconciliation).select_from(Event).join(Reconciliation, _SAME_TRANSACTION)
-    return query.where(*conditions(wanted)).options(defer(Event.body))
+    """The deliveries that match, with their reconciliations, None where those are not opened yet; without bodies."""
+    query = select(Event, Reconciliation).select_from(Event).outerjoin(Reconciliation, SAME_TRANSACTION)
+    return query.where(*conditions(wanted)).options(defer(Event.body), defer(Event.headers))
 
 
 def conditions(wanted: DeliveryFilter) -> Iterable[ColumnElement[bool]]:
-    """On `Event` joined with its `Reconciliation`."""
+    """On `Event` outer joined with its `Reconciliation`."""
     for column, value in (
         (Event.delivery, wanted.state),
         (Reconciliation.last_error, wanted.error),
@@ -143,11 +152,9 @@ def conditions(wanted: DeliveryFilter) -> Iterable[ColumnElement[bool]]:
         yield Event.received_at < wanted.received_to
 
 
-_SAME_TRANSACTION = Reconciliation.merchant_transaction_id == Event.merchant_transaction_id
-
-
-def _report(event: Event, reconciliation: Reconciliation) -> DeliveryReport:
-    work = report_reconciliation(reconciliation, is_paused=False)
+def _report(event: Event, reconciliation: Reconciliation | None) -> DeliveryReport:
+    waits_since = None if event.is_opened else event.received_at
+    work = report_reconciliation(reconciliation, is_paused=False, waits_since=waits_since)
     return DeliveryReport(
         id=event.id,
         merchant_transaction_id=event.merchant_transaction_id,

@@ -18,13 +18,13 @@ from webhook_app.db.database import Database
 from webhook_app.domain.text import storable
 from webhook_app.models import Event, Reconciliation, Replay, ReplayItem
 from webhook_app.models.audit import AuditAction
-from webhook_app.models.event import Delivery
+from webhook_app.models.event import IS_UNOPENED, Delivery
 from webhook_app.models.reconciliation import State
 from webhook_app.models.replay import IS_WAITING
 from webhook_app.usecases.audit import Actor, record
 from webhook_app.usecases.reconcile.lifecycle import changes
 from webhook_app.usecases.reconcile.lifecycle.rows import lock
-from webhook_app.usecases.redeliver.deliveries import DeliveryFilter, conditions
+from webhook_app.usecases.redeliver.deliveries import SAME_TRANSACTION, DeliveryFilter, conditions
 from webhook_app.usecases.redeliver.replay_release import REPLAYABLE, release, write_replays
 from webhook_app.usecases.refusals import Conflict, Missing, Refused
 
@@ -195,17 +195,26 @@ _WAITING = (
 )
 
 
+#: That of the delivery's reconciliation. An event that waits unopened is about to have it opened or asked for again,
+#: which changes nothing of one that backs off.
+_STATE = case(
+    (Reconciliation.id.is_(None), State.PENDING.value),
+    (IS_UNOPENED & (Reconciliation.state != State.RETRYING), State.PENDING.value),
+    else_=Reconciliation.state,
+)
+
+
 def _matching(selection: Selection) -> Select[Any]:
     return (
         select(
             Event.id,
             Event.delivery,
-            Reconciliation.state,
+            _STATE.label("state"),
             Reconciliation.id.label("reconciliation_id"),
             _WAITING.c.replay_id.label("waits_in"),
         )
         .select_from(Event)
-        .join(Reconciliation, Reconciliation.merchant_transaction_id == Event.merchant_transaction_id)
+        .outerjoin(Reconciliation, SAME_TRANSACTION)
         .outerjoin(_WAITING, _WAITING.c.reconciliation_id == Reconciliation.id)
         .where(*_selected(selection))
     )

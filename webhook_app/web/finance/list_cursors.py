@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Mapping
 
 from webhook_app.domain.timestamps import format_timestamp, parse_timestamp
-from webhook_app.usecases.finance.keyset import TransactionKey
+from webhook_app.usecases.finance.keyset import Beginning, TransactionKey
 from webhook_app.web.cursors import cursor_serializer, load_cursor, refuse_cursor
 
 
@@ -15,6 +15,8 @@ def make_list_cursor(listing: str, described: Mapping[str, str], after: Transact
     if after is None:
         return None
     parts = [_digest(described), after.reconciliation_id, format_timestamp(after.created_at)]
+    if after.beginning is not None:
+        parts += [after.beginning.first_event_id, after.beginning.last_event_id, after.event_id]
     return str(cursor_serializer(listing).dumps(parts))
 
 
@@ -25,6 +27,10 @@ def read_list_cursor(listing: str, described: Mapping[str, str], cursor: str | N
     match load_cursor(listing, cursor):
         case [str(digest), int(id), str() | None as created_at] if digest == _digest(described):
             return TransactionKey(id, None if created_at is None else parse_timestamp(created_at))
+        case [str(digest), int(id), None, int(first), int(last), int() | None as event_id] if digest == _digest(
+            described
+        ):
+            return TransactionKey(id, None, Beginning(first, last), event_id)
     raise refuse_cursor()
 
 

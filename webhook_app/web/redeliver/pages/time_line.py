@@ -7,31 +7,30 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from webhook_app.models import Attempt, Receipt, Replay
+from webhook_app.models import Attempt, Replay
+from webhook_app.usecases.receipts import ReceiptReport
 from webhook_app.usecases.redeliver.deliveries import DeliveryStory
 
 
 @dataclass(frozen=True)
 class TimeLineEntry:
-    """One entry of the time line; exactly one of the last four is set, `settled` for the end of a good story."""
+    """One entry of the time line; exactly one of the others is set, `settled` for the end of a good story."""
 
     at: datetime
-    receipt: Receipt | None = None
-    is_first: bool = False
+    receipt: ReceiptReport | None = None
     attempt: Attempt | None = None
     replay: Replay | None = None
     settled: bool = False
 
 
 def make_time_line(story: DeliveryStory) -> Sequence[TimeLineEntry]:
-    """Oldest first. Of one timestamp, a receipt comes before a replay, and that before an attempt."""
+    """Oldest first. Of one timestamp, receipts come before replays, those before attempts, each in their own order."""
     return sorted(_entries(story), key=lambda entry: (entry.at, _rank(entry)))
 
 
 def _entries(story: DeliveryStory) -> Iterator[TimeLineEntry]:
-    all_are_shown = len(story.receipts) == story.receipt_count
-    for number, receipt in enumerate(story.receipts):
-        yield TimeLineEntry(receipt.received_at, receipt=receipt, is_first=all_are_shown and number == 0)
+    for receipt in story.receipts:
+        yield TimeLineEntry(receipt.received_at, receipt=receipt)
     for replay in story.replays:
         yield TimeLineEntry(replay.created_at, replay=replay)
     for attempt in story.attempts:
@@ -40,14 +39,9 @@ def _entries(story: DeliveryStory) -> Iterator[TimeLineEntry]:
         yield TimeLineEntry(story.delivery.settled_at, settled=True)
 
 
-def _rank(entry: TimeLineEntry) -> tuple[int, int]:
-    if entry.receipt is not None:
-        return 0, entry.receipt.id
-    if entry.replay is not None:
-        return 1, entry.replay.id
-    if entry.attempt is not None:
-        return 2, entry.attempt.id
-    return 3, 0
+def _rank(entry: TimeLineEntry) -> int:
+    kinds = (entry.receipt, entry.replay, entry.attempt)
+    return next((number for number, kind in enumerate(kinds) if kind is not None), len(kinds))
 
 
 def pretty_body(body: bytes) -> tuple[str, bool]:
