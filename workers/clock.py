@@ -23,6 +23,7 @@ from webhook_app.usecases.reconcile.clock_jump import follow_clock
 from webhook_app.usecases.reconcile.inbox import open_events
 from webhook_app.usecases.reconcile.overdue import note_overdue
 from webhook_app.usecases.reconcile.reconciler import Reconciler
+from webhook_app.usecases.reconcile.settle import follow_up
 from webhook_app.usecases.reconcile.sweep import find_failed, find_retrying, find_work, recover_lost_claims
 from webhook_app.usecases.redeliver.replay_release import release_replays
 
@@ -33,6 +34,8 @@ INTERVAL = 1.0
 
 #: Events whose work a sweep opens at most, so that it lasts a second or two; workers open what comes in meanwhile.
 _MOST_OPENED = 5000
+#: Portions of events that follow their reconciliations in one sweep.
+_MOST_PORTIONS = 4
 
 #: While Redis is away the clock does the work itself, as much of it as fits between two heartbeats.
 _OWN_THREADS = 8
@@ -74,6 +77,7 @@ def run_once(services: Services) -> None:
         log.warning("worker died, taken back", id=merchant_transaction_id)
     beat(services.database, CLOCK, now)
     open_events(services.database, _MOST_OPENED, now)
+    follow_up(services.database, _MOST_PORTIONS)
     release_replays(services.database, now)
     overdue = note_overdue(services.database, now, timedelta(seconds=services.settings.pending_alert_after))
     if overdue:

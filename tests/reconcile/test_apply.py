@@ -20,6 +20,7 @@ from webhook_app.domain.retry_policy import Budget
 from webhook_app.domain.status import Status
 from webhook_app.models import Event
 from webhook_app.usecases.reconcile.reconciler import Reconciler
+from webhook_app.usecases.reconcile.settle import PORTION, follow_up
 from webhook_app.usecases.reconcile.stored_gate import lock_gate, store_gate
 from webhook_app.usecases.reconcile.sweep import find_work, recover_lost_claims
 
@@ -184,6 +185,7 @@ def test_more_events_than_a_statement_has_room_for_are_settled(database: Databas
     held = claim(database, clock)
     (applied,) = answer(database, clock, held, confirmed(Status.COMPLETED, clock()))
     assert applied.state == "succeeded"
+    assert follow_up(database, 20) == 66_002 - PORTION
     with database.read() as session:
         assert session.scalars(select(Event.delivery).distinct()).all() == ["succeeded"]
 

@@ -44,9 +44,9 @@ FAILED_CALL = MadeAttempt(START, START, "why", failure=UNAVAILABLE)
 #: Each transition that is decided in Python, with all that it may lead to.
 DECIDED: dict[Transition, list[Callable[[Life], Change]]] = {
     transitions.CONFIRMED: [
-        lambda life: changes.confirm(life, MadeAttempt(START, START, "why"), State.SUCCEEDED, None, START),
-        lambda life: changes.confirm(life, MadeAttempt(START, START, "why"), State.WATCHING, LATER, START),
-        lambda life: changes.confirm(life, MadeAttempt(START, START, "why"), State.PENDING, LATER, START),
+        lambda life: changes.confirm(life, MadeAttempt(START, START, "why"), State.SUCCEEDED, None, START, 3),
+        lambda life: changes.confirm(life, MadeAttempt(START, START, "why"), State.WATCHING, LATER, START, 3),
+        lambda life: changes.confirm(life, MadeAttempt(START, START, "why"), State.PENDING, LATER, START, 3),
     ],
     transitions.RETRIED: [lambda life: changes.retry(life, FAILED_CALL, Charge(1, 0, START), LATER)],
     transitions.DEFERRED: [lambda life: changes.defer(life, FAILED_CALL, LATER)],
@@ -69,6 +69,7 @@ def stands(state: State, *, is_claimed: bool) -> Life:
         merchant_transaction_id="t",
         state=state,
         generation=3,
+        settled_generation=2,
         next_attempt_at=None if state is State.FAILED else START,
         reconciled_at=START,
         claim_token="held" if is_claimed else None,
@@ -119,12 +120,12 @@ def test_change_leads_where_the_table_says_and_is_refused_elsewhere(transition: 
 def test_change_touches_nothing_that_is_not_its_own() -> None:
     before = stands(State.RETRYING, is_claimed=True)
     taken_back = changes.take_back(before, FAILED_CALL, 2, LATER).after
-    same = ("id", "merchant_transaction_id", "generation", "reconciled_at", "attempts", "charge")
+    same = ("id", "merchant_transaction_id", "generation", "settled_generation", "reconciled_at", "attempts", "charge")
     assert all(getattr(taken_back, name) == getattr(before, name) for name in same)
     given_up = changes.give_up(before, FAILED_CALL, Charge(5, 1, START)).after
     assert (given_up.attempts, given_up.crashes, given_up.generation) == (8, 0, 3)
     assert (given_up.last_failure, given_up.next_attempt_at) == (UNAVAILABLE, None)
-    confirmed_ = changes.confirm(before, MadeAttempt(START, START, "why"), State.WATCHING, LATER, LATER).after
+    confirmed_ = changes.confirm(before, MadeAttempt(START, START, "why"), State.WATCHING, LATER, LATER, 3).after
     assert (confirmed_.last_failure, confirmed_.last_failed_at, confirmed_.charge) == (
         None,
         None,

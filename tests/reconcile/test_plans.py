@@ -21,7 +21,7 @@ from webhook_app.usecases.reconcile.lifecycle.rows import (
     lock,
     write_changes,
 )
-from webhook_app.usecases.reconcile.settle import Settled, move_events, settle_events
+from webhook_app.usecases.reconcile.settle import move_events, settle_events
 from webhook_app.usecases.reconcile.sweep import find_work
 
 ROWS = 5000
@@ -57,14 +57,16 @@ def test_batches_look_up_what_they_write(database: Database, clock: FakeClock) -
     fill(database)
     ids = list(range(60, 70))
     with database.write() as session, explained(database) as found:
-        settle_events(session, [Settled(f"t{number}", 1, is_latest=True) for number in ids], clock())
+        settle_events(session, [f"t{number}" for number in ids])
         move_events(session, {f"t{number}": Delivery.FAILED for number in range(70, 80)})
         ask_for_reconciliations(session, {f"t{number}": clock() for number in range(70, 80)})
         begin_claims(session, ids, "token", clock())
         end_claims(session, [(one, "token") for one in ids[:5]])
         attempt = MadeAttempt(START, START, "")
         lives = lock(session, Reconciliation.id.in_(ids[5:]))
-        write_changes(session, [changes.confirm(one, attempt, changes.State.SUCCEEDED, None, START) for one in lives])
+        write_changes(
+            session, [changes.confirm(one, attempt, changes.State.SUCCEEDED, None, START, 1) for one in lives]
+        )
     assert len(found) >= 8
     for one in found:
         for line in one.plan.splitlines():

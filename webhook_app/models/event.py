@@ -120,5 +120,9 @@ class Receipt(Base):
     body: Mapped[bytes | None] = mapped_column(LargeBinary)
     """Only where it differs from the event's, and only so many of one event."""
     channel: Mapped[str] = mapped_column(String(16), server_default=Channel.WEBHOOK.value)
+    reported: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
+    """What it reports, where that differs from what the event and its copies before have reported."""
     is_opened: Mapped[bool] = mapped_column(server_default=true())
     """Whether it was looked at for work that it may ask for."""
+    opened_generation: Mapped[int | None]
+    """The generation under which it asked for the reconciliation; None where it asked for nothing."""

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from datetime import datetime
 from enum import StrEnum
+from typing import Any
 
-from sqlalchemy import CheckConstraint, Index, String, text
+from sqlalchemy import CheckConstraint, ColumnElement, Index, String, false, literal_column, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from webhook_app.db.types import BigId
@@ -42,6 +43,8 @@ class Reconciliation(Base):
         Index("ix_reconciliations_created_at", "created_at", "id"),
         Index("ix_reconciliations_unconfirmed", "id", postgresql_where=text("reconciled_at IS NULL"),
               sqlite_where=text("reconciled_at IS NULL")),
+        Index("ix_reconciliations_behind", "id", postgresql_where=text("has_events_behind"),
+              sqlite_where=text("has_events_behind")),
         # What the overview counts, answered from the index alone.
         Index("ix_reconciliations_failures", "last_error", "last_code", "state", "last_http_status", "last_failed_at",
               postgresql_where=text("last_error IS NOT NULL"), sqlite_where=text("last_error IS NOT NULL")),
@@ -54,6 +57,10 @@ class Reconciliation(Base):
     state: Mapped[str] = mapped_column(String(16))
     generation: Mapped[int]
     """Counts the requests for this work; one that comes during a fetch shows here, and the fetch is repeated."""
+    settled_generation: Mapped[int] = mapped_column(default=0, server_default="0")
+    """Proof's answer has settled the events whose work was opened under this generation or an earlier one."""
+    has_events_behind: Mapped[bool] = mapped_column(default=False, server_default=false())
+    """Whether some of its events do not show yet how it stands: very many follow in portions."""
     created_at: Mapped[datetime]
     next_attempt_at: Mapped[datetime | None]
     """Of a succeeded one: a late check, for a failed payment may be tried again."""
@@ -83,3 +90,8 @@ class Reconciliation(Base):
     last_failure = failure_from_columns("last_")
     """Of the last call, if it failed."""
     last_failed_at: Mapped[datetime | None]
+
+
+#: The condition on a reconciliation that it has events behind, written as in the partial index: SQLAlchemy would write
+#: `has_events_behind = 1` for SQLite, which then does not use that index.
+HAS_EVENTS_BEHIND: ColumnElement[Any] = literal_column("reconciliations.has_events_behind")

@@ -30,7 +30,7 @@ from webhook_app.usecases.reconcile.decisions import (
 from webhook_app.usecases.reconcile.discrepancies import compare_with_events
 from webhook_app.usecases.reconcile.lifecycle.changes import Change, Life
 from webhook_app.usecases.reconcile.lifecycle.rows import lock, write_changes
-from webhook_app.usecases.reconcile.settle import Settled, settle_events, show_failures
+from webhook_app.usecases.reconcile.settle import settle_events, show_failures
 from webhook_app.usecases.reconcile.stored_gate import lock_gate, read_gate, store_gate
 
 
@@ -74,10 +74,10 @@ def _apply(
             changes.append(decide_after_failure(life, call, call.result, gate, now, policy, rng))
         else:
             changes.append(_confirm(session, life, call, call.result, transactions, now, policy.cadence))
-            settled.append(_settled(life, call))
+            settled.append(life.merchant_transaction_id)
     write_changes(session, changes)
     show_failures(session, changes, now)
-    settle_events(session, settled, now)
+    settle_events(session, settled)
     return [_report(change, transactions) for change in changes]
 
 
@@ -144,11 +144,6 @@ def _confirm(
     newest_reported_at = compare_with_events(session, transaction, call.claim.generation, now)
     held = StatusChange(Status(transaction.status), transaction.updated_at)
     return decide_after_confirmation(life, call, confirmed, held, newest_reported_at, now, cadence)
-
-
-def _settled(life: Life, call: FinishedCall) -> Settled:
-    generation = call.claim.generation
-    return Settled(life.merchant_transaction_id, generation, is_latest=life.generation == generation)
 
 
 def _report(change: Change, transactions: Mapping[str, Transaction]) -> Applied:

@@ -78,7 +78,7 @@ def decide_after_confirmation(
     attempt = MadeAttempt(
         call.started_at, call.finished_at, decision, status=confirmed.status, request_id=confirmed.request_id
     )
-    return confirm(life, attempt, state, next_attempt_at, now)
+    return confirm(life, attempt, state, next_attempt_at, now, call.claim.generation)
 
 
 def decide_after_failure(

@@ -2,77 +2,44 @@
 
 The caller holds the reconciliation of these events locked. An event that already has the value is not rewritten, nor is
 one whose work is not opened: that is `pending`, and may be locked by whoever opens it.
+
+One transaction moves so many events at most. Where there are more, which only a flood brings about, their
+reconciliations are marked, and the others follow in portions, so that no lock is held for long.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Boolean, ColumnElement, FromClause, and_, case, func, select, update
+from sqlalchemy import FromClause, Select, func, select, update
 from sqlalchemy.orm import Session
 
+from webhook_app.db.database import Database
 from webhook_app.db.planner_hints import unindexed
 from webhook_app.db.row_sets import row_set
-from webhook_app.models import Event
+from webhook_app.models import Event, Reconciliation
 from webhook_app.models.event import Delivery
-from webhook_app.models.reconciliation import State
+from webhook_app.models.reconciliation import HAS_EVENTS_BEHIND, State
 from webhook_app.usecases.reconcile.discrepancies import note_failure
 from webhook_app.usecases.reconcile.lifecycle.changes import Change
+from webhook_app.usecases.reconcile.lifecycle.rows import note_events_behind
+
+#: Events that one transaction moves at most.
+PORTION = 5000
 
 _TABLE: Any = Event.__table__
+_WORK: Any = Reconciliation.__table__
 _UNSETTLED = tuple(delivery for delivery in Delivery if delivery is not Delivery.SUCCEEDED)
+#: What an event becomes that Proof's answer has not settled.
+_SHOWN = {State.PENDING: Delivery.PENDING, State.RETRYING: Delivery.RETRYING, State.FAILED: Delivery.FAILED}
 
 
-@dataclass(frozen=True)
-class Settled:
-    """Whose events Proof's answer settles, and up to which one."""
-
-    merchant_transaction_id: str
-    generation: int
-    """That of the claim under which Proof was asked: later ones came when it may have answered already."""
-    is_latest: bool
-    """Whether it was not asked for since."""
-
-
-def settle_events(session: Session, settled: Sequence[Settled], now: datetime) -> None:
-    """Proof's answer is newer than these events: they have succeeded."""
-    if not settled:
-        return
-    given = _settled_rows(session, settled)
-    session.execute(
-        update(_TABLE)
-        .where(
-            _TABLE.c.merchant_transaction_id == given.c.merchant_transaction_id,
-            unindexed(_TABLE.c.delivery) != Delivery.SUCCEEDED,
-            _is_settled(given),
-        )
-        .values(delivery=Delivery.SUCCEEDED, settled_at=now)
-    )
-
-
-def _settled_rows(session: Session, settled: Sequence[Settled]) -> FromClause:
-    columns = {
-        "merchant_transaction_id": _TABLE.c.merchant_transaction_id.type,
-        "generation": _TABLE.c.opened_generation.type,
-        "is_latest": Boolean(),
-    }
-    rows = [(one.merchant_transaction_id, one.generation, one.is_latest) for one in settled]
-    return row_set(session, "settled", columns, rows)
-
-
-def _is_settled(given: FromClause) -> ColumnElement[bool]:
-    """An event that a former release has opened names no generation. It was opened with its row, before the last time
-    that its reconciliation was asked for, or then."""
-    return and_(
-        _TABLE.c.is_opened,
-        case(
-            (_TABLE.c.opened_generation.is_(None), given.c.is_latest),
-            else_=_TABLE.c.opened_generation <= given.c.generation,
-        ),
-    )
+def settle_events(session: Session, names: Sequence[str]) -> None:
+    """Proof's answer is newer than events of these transactions: those have succeeded when it was applied."""
+    if names and _settle(session, names, PORTION) == PORTION:
+        note_events_behind(session, names, are_behind=True)
 
 
 def show_failures(session: Session, changes: Sequence[Change], now: datetime) -> None:
@@ -106,20 +73,82 @@ def move_events(session: Session, moves: Mapping[str, Delivery], *, moved: Seque
     """
     if not moves:
         return
-    given = _moves(session, moves)
-    session.execute(
-        update(_TABLE)
-        .where(
-            _TABLE.c.merchant_transaction_id == given.c.merchant_transaction_id,
-            unindexed(_TABLE.c.delivery).in_(moved),
-            _TABLE.c.is_opened,
-            _TABLE.c.delivery != given.c.delivery,
-        )
-        .values(delivery=given.c.delivery)
-    )
+    if _move(session, moves, moved, PORTION) == PORTION:
+        note_events_behind(session, list(moves), are_behind=True)
     failed = {name: delivery for name, delivery in moves.items() if delivery is Delivery.FAILED}
     if failed:
         _unsettle_newest(session, _moves(session, failed))
+
+
+def follow_up(database: Database, portions: int) -> int:
+    """Lets events that are behind show how their reconciliation stands, up to that many portions of them; returns how
+    many events."""
+    moved = 0
+    for _ in range(portions):
+        with database.read() as session:  # mostly there are none, and no lock is needed for that
+            if session.scalar(select(Reconciliation.id).where(HAS_EVENTS_BEHIND).limit(1)) is None:
+                break
+        moved += database.run(_follow_up)
+    return moved
+
+
+def _follow_up(session: Session) -> int:
+    row = session.execute(
+        select(Reconciliation.merchant_transaction_id, Reconciliation.state)
+        .where(HAS_EVENTS_BEHIND)
+        .order_by(Reconciliation.id)
+        .limit(1)
+        .with_for_update(skip_locked=True)
+    ).one_or_none()
+    if row is None:
+        return 0  # in other hands
+    name = row.merchant_transaction_id
+    moved = _settle(session, [name], PORTION)
+    if moved < PORTION and row.state in _SHOWN:
+        moved += _move(session, {name: _SHOWN[row.state]}, _UNSETTLED, PORTION - moved)
+    if moved < PORTION:
+        note_events_behind(session, [name], are_behind=False)
+    return moved
+
+
+def _settle(session: Session, names: Sequence[str], most: int) -> int:
+    """How many. An event that a former release has opened names no generation: it was opened with its row, before the
+    last time that its reconciliation was asked for, or then. What gave up settles nothing: it must be seen."""
+    settled = (
+        select(_TABLE.c.id, _WORK.c.reconciled_at)
+        .join(_WORK, _WORK.c.merchant_transaction_id == _TABLE.c.merchant_transaction_id)
+        .where(
+            _WORK.c.merchant_transaction_id.in_(names),
+            unindexed(_WORK.c.state) != State.FAILED,
+            unindexed(_TABLE.c.delivery) != Delivery.SUCCEEDED,
+            _TABLE.c.is_opened,
+            func.coalesce(_TABLE.c.opened_generation, _WORK.c.generation) <= _WORK.c.settled_generation,
+        )
+    )
+    return _write(session, settled, most, {"delivery": Delivery.SUCCEEDED}, settled_at="reconciled_at")
+
+
+def _move(session: Session, moves: Mapping[str, Delivery], moved: Sequence[Delivery], most: int) -> int:
+    """How many."""
+    given = _moves(session, moves)
+    chosen = select(_TABLE.c.id, given.c.delivery).where(
+        _TABLE.c.merchant_transaction_id == given.c.merchant_transaction_id,
+        unindexed(_TABLE.c.delivery).in_(moved),
+        _TABLE.c.is_opened,
+        _TABLE.c.delivery != given.c.delivery,
+    )
+    return _write(session, chosen, most, {}, delivery="delivery")
+
+
+def _write(session: Session, chosen: Select[Any], most: int, values: Mapping[str, Any], **columns: str) -> int:
+    """Writes into the chosen events, `most` at most, constants and columns of theirs; how many it were."""
+    rows = chosen.limit(most).subquery("chosen")
+    result: Any = session.execute(
+        update(_TABLE)
+        .where(_TABLE.c.id == rows.c.id)
+        .values({**values, **{name: rows.c[column] for name, column in columns.items()}})
+    )
+    return int(result.rowcount)
 
 
 def _unsettle_newest(session: Session, failed: FromClause) -> None:

@@ -43,6 +43,7 @@ class Life:
     merchant_transaction_id: str
     state: State
     generation: int
+    settled_generation: int
     next_attempt_at: datetime | None
     reconciled_at: datetime | None
     claim_token: str | None
@@ -79,9 +80,15 @@ class Change:
 
 
 def confirm(
-    life: Life, attempt: MadeAttempt, state: State, next_attempt_at: datetime | None, reconciled_at: datetime
+    life: Life,
+    attempt: MadeAttempt,
+    state: State,
+    next_attempt_at: datetime | None,
+    reconciled_at: datetime,
+    generation: int,
 ) -> Change:
-    """Proof has confirmed the transaction, so there is no last failure and the retry budget is full."""
+    """Proof has confirmed the transaction, so there is no last failure and the retry budget is full. `generation` is
+    that of the claim under which Proof was asked: it settles what was opened before."""
     return _change(
         CONFIRMED,
         life,
@@ -89,6 +96,7 @@ def confirm(
         state=state,
         next_attempt_at=next_attempt_at,
         reconciled_at=reconciled_at,
+        settled_generation=generation,
         attempts=life.attempts + 1,
         crashes=0,
         charge=_full(life),

@@ -28,8 +28,8 @@ _ATTEMPTS: Any = Attempt.__table__
 
 #: What a change may write. `id`, `merchant_transaction_id` and `created_at` never change.
 _WRITTEN = (
-    *("state", "generation", "next_attempt_at", "reconciled_at", "claim_token", "lease_until", "crashes", "attempts"),
-    *("spent_attempts", "single_retries", "first_failed_at", "paused_seconds_then"),
+    *("state", "generation", "settled_generation", "next_attempt_at", "reconciled_at", "claim_token", "lease_until"),
+    *("crashes", "attempts", "spent_attempts", "single_retries", "first_failed_at", "paused_seconds_then"),
     *failure_columns(None, "last_"),
     "last_failed_at",
 )
@@ -39,6 +39,7 @@ _LIFE = (
     Reconciliation.merchant_transaction_id,
     Reconciliation.state,
     Reconciliation.generation,
+    Reconciliation.settled_generation,
     Reconciliation.next_attempt_at,
     Reconciliation.reconciled_at,
     Reconciliation.claim_token,
@@ -183,6 +184,14 @@ def write_changes(session: Session, changes: Sequence[Change]) -> None:
     _insert_attempts(session, [change for change in changes if change.attempt is not None])
 
 
+def note_events_behind(session: Session, names: Sequence[str], *, are_behind: bool) -> None:
+    """Notes of these transactions, which the caller holds locked, whether events of theirs are behind."""
+    named = _TABLE.c.merchant_transaction_id.in_(names)
+    session.execute(
+        update(_TABLE).where(named, _TABLE.c.has_events_behind != are_behind).values(has_events_behind=are_behind)
+    )
+
+
 def move_plans(session: Session, jump: timedelta) -> None:
     """The wall clock was set: whatever is planned or leased keeps its distance from now. What is done has no plan."""
     has_plan = _TABLE.c.next_attempt_at.is_not(None)
@@ -223,6 +232,7 @@ def _to_life(row: Any) -> Life:
         merchant_transaction_id=row.merchant_transaction_id,
         state=State(row.state),
         generation=row.generation,
+        settled_generation=row.settled_generation,
         next_attempt_at=row.next_attempt_at,
         reconciled_at=row.reconciled_at,
         claim_token=row.claim_token,
