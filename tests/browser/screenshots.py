@@ -96,6 +96,8 @@ ADMIN_PAGES = [
     ("rejections", "/rejections", None),
     ("spool", "/spool", None),
     ("spool-refused", "/spool", "Try selected again"),
+    ("drift", "/drift", None),
+    ("drift-dismissed", "/drift?state=dismissed", None),
     ("rq-queues", "/rq/", None),
     ("rq-failed", "/rq/0/view/jobs/retry/failed/8/asc/1", None),
     ("rq-job", "/rq/0/view/job/reconcile-order-2026-04-01-0003", None),
@@ -113,7 +115,7 @@ def test_pictures_of_the_admins_pages(
     log_in_as: Callable[[str, Role], None],
 ) -> None:
     log_in_as("grace.hopper", Role.ADMIN)
-    for name in ("deliveries", "replays", "rejections", "spool"):
+    for name in ("deliveries", "replays", "rejections", "spool", "drift"):
         _take(page, f"{name}-empty", f"/{name}")
     known = fill_admin_states(services, reconciler, sandbox, clock)
     for name, path, button in ADMIN_PAGES:

@@ -12,6 +12,7 @@ from sqlalchemy import select
 
 from tests.support.admin_states import fill_admin_states
 from tests.support.clock import FakeClock
+from tests.support.drift import see, sighting
 from tests.support.failures import fail
 from tests.support.live_server import LiveServer
 from tests.support.sandbox import Sandbox
@@ -258,6 +259,24 @@ def test_other_site_and_a_plain_link_requeue_nothing(
     assert services.queues.slow.count == 0
 
 
+def test_what_proof_says_and_we_do_not_know_is_found_and_dismissed(
+    page: Page, log_in_as: LogIn, services: Services, clock: FakeClock
+) -> None:
+    see(services.database, sighting("refunded", clock(), id="order-1"))
+    log_in_as("ada", Role.ADMIN)
+    page.goto("/")
+    expect(page.get_by_role("heading", name="Proof says something we do not know", exact=True)).to_be_visible()
+    page.get_by_role("link", name="Look at each, and dismiss it").click()
+    expect(page.get_by_role("heading", name="Status “refunded”")).to_be_visible()
+    page.get_by_text("Dismiss status “refunded” …").click()
+    page.get_by_role("button", name="Dismiss").click()
+    expect(page.get_by_label("Note")).to_be_focused()  # the browser asks for what is required
+    page.get_by_label("Note").fill("Proof: like cancelled")
+    page.get_by_role("button", name="Dismiss").click()
+    expect(page.get_by_text("Dismissed: status “refunded”.")).to_be_visible()
+    expect(page.get_by_text("Nothing is open.")).to_be_visible()
+
+
 def test_our_pages_have_no_accessibility_violation(
     page: Page,
     log_in_as: LogIn,
@@ -268,7 +287,7 @@ def test_our_pages_have_no_accessibility_violation(
     assert_accessible: Callable[[], None],
 ) -> None:
     log_in_as("ada", Role.ADMIN)
-    for path in ("/deliveries", "/replays", "/rejections", "/spool"):
+    for path in ("/deliveries", "/replays", "/rejections", "/spool", "/drift"):
         page.goto(path)
         assert_accessible()
     known = fill_admin_states(services, reconciler, sandbox, clock)
@@ -280,10 +299,11 @@ def test_our_pages_have_no_accessibility_violation(
         "/replays",
         f"/replays/{known['running_replay']}",
         f"/replays/{known['settled_replay']}",
+        "/drift?state=dismissed",
     ):
         page.goto(path)
         assert_accessible()
-    for path in ("/rejections", "/spool"):
+    for path in ("/drift", "/rejections", "/spool"):
         page.goto(path)
         for summary in page.locator("summary").all():
             summary.click()

@@ -6,6 +6,7 @@ from dataclasses import replace
 from datetime import timedelta
 
 from tests.support.clock import FakeClock
+from tests.support.drift import see_every_kind
 from tests.support.events import DOCUMENTED_ID
 from tests.support.failures import ingest
 from tests.support.sandbox import Sandbox
@@ -61,6 +62,7 @@ def fill_admin_states(services: Services, reconciler: Reconciler, sandbox: Sandb
     run_once(services)
     refuse(services)
     spool(services)
+    see_every_kind(services.database, services.clock())
     return known
 
 

@@ -8,6 +8,7 @@ from datetime import timedelta
 
 from sqlalchemy import insert
 
+from tests.support.drift import see_every_kind
 from tests.support.example_rows import ATTEMPT
 from tests.support.rows import CURRENCY, WALLET, delivery_rows, make_well, pause, seed, seed_all
 from webhook_app.models import Attempt, Replay, ReplayItem
@@ -118,6 +119,11 @@ def _outage(services: Services) -> None:
     pause(services.database, "upstream", **times, **_OUTAGE)
 
 
+def _drift(services: Services) -> None:
+    _well(services)
+    see_every_kind(services.database, services.clock())
+
+
 def _empty(services: Services) -> None:
     """Nothing was ever started but web."""
 
@@ -127,5 +133,6 @@ OVERVIEW_STATES: Mapping[str, Callable[[Services], None]] = {
     "paused-by-401": _paused_by_401,
     "outage": _outage,
     "many-failures": _many_failures,
+    "drift": _drift,
     "empty": _empty,
 }

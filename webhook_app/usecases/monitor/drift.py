@@ -77,10 +77,16 @@ class DriftReport:
 
 @dataclass(frozen=True)
 class OpenDrift:
-    """What nobody has looked at since it was last seen: the newest, and how many there are of all."""
+    """What nobody has looked at since it was last seen: what makes transactions wait, then the newest; and how many
+    there are of all."""
 
     newest: Sequence[DriftReport] = ()
     count: int = 0
+
+    @property
+    def makes_wait(self) -> bool:
+        """Whether transactions wait because of some of it."""
+        return any(one.makes_wait for one in self.newest)
 
 
 #: Of each kind, its name and that of several.
@@ -124,7 +130,7 @@ def list_drift(database: Database, wanted: DriftFilter, limit: int, after: int |
 
 
 def find_open_drift(session: Session, most: int) -> OpenDrift:
-    """What makes transactions wait first, then what was seen last."""
+    """At most `most` of it, and the count of all."""
     is_open = _is_in(DriftState.OPEN)
     count = session.scalar(select(func.count()).select_from(StoredDrift).where(is_open)) or 0
     if not count:

@@ -10,7 +10,7 @@ from webhook_app.domain.failures import Failure
 from webhook_app.domain.gate import Gate
 from webhook_app.domain.retry_policy import Blame, rule_for
 from webhook_app.models.event import Delivery
-from webhook_app.usecases.monitor.drift import DriftReport
+from webhook_app.usecases.monitor.drift import OpenDrift
 from webhook_app.usecases.monitor.overview import Overview
 from webhook_app.web.layout.template_filters import grouped, times
 from webhook_app.web.monitor.overview.parts import Level, Part
@@ -79,8 +79,8 @@ def _findings(overview: Overview, parts: Sequence[Part], *, is_admin: bool) -> I
             f"{_deliveries(failed)} failed and {waits} for {'you' if is_admin else 'an admin'}.",
             (f"{grouped(failed)} failed"),
         )
-    if waiting := [one for one in overview.drift.newest if one.makes_wait]:
-        yield Level.WARN, _unknown(waiting), "Drift"
+    if overview.drift.makes_wait:
+        yield Level.WARN, _unknown(overview.drift), "Drift"
     for part in parts:
         if part.level is Level.WARN:
             yield Level.WARN, part.finding, f"{part.name} {part.state}"
@@ -92,14 +92,14 @@ def _remarks(overview: Overview) -> Iterator[str]:
     if retrying:
         is_are = "is" if retrying == 1 else "are"
         yield f"{_deliveries(retrying)} {is_are} retried by {'itself' if retrying == 1 else 'themselves'}."
-    if others := [one for one in overview.drift.newest if not one.makes_wait]:
-        yield _unknown(others)
+    if overview.drift.newest and not overview.drift.makes_wait:
+        yield _unknown(overview.drift)
 
 
-def _unknown(found: Sequence[DriftReport]) -> str:
-    """What Proof says and we do not know, as one sentence."""
-    first = f"{found[0].said} ({times(found[0].count)})"
-    return f"Proof says something we do not know: {first}{f' and {len(found) - 1} more' if found[1:] else ''}."
+def _unknown(drift: OpenDrift) -> str:
+    first = f"{drift.newest[0].said} ({times(drift.newest[0].count)})"
+    more = f" and {grouped(drift.count - 1)} more" if drift.count > 1 else ""
+    return f"Proof says something we do not know: {first}{more}."
 
 
 def _pause(gate: Gate) -> Pause | None:
