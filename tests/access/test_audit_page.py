@@ -76,7 +76,7 @@ def test_what_was_done_to_accounts_and_tokens(admin_client: FlaskClient, databas
         "root made the account fin with the role finance in a shell",
         "root gave fin the role admin in a shell",
         "root disabled the account fin in a shell",
-        "root made the API token ledger with the role finance, good until 2026-04-02 12:00:00 UTC in a shell",
+        "root made the API token ledger with the role finance, good until 2 Apr 2026 12:00:00 in a shell",
         "root revoked the API token ledger in a shell",
         "admin changed their own password",
         "root set a password for fin in a shell",

@@ -97,6 +97,16 @@ def test_sum_over_several_currencies_is_none(database: Database) -> None:
     assert (row.currency, row.crypto_amount, row.fiat_amount) == ("USDT", Decimal(1), None)
 
 
+@pytest.mark.parametrize("name", [*ZONES, "America/New_York"])
+def test_day_is_cut_and_not_rounded(database: Database, name: str) -> None:
+    zone = read_zone(name)
+    last = [datetime(2026, 3, 31, 23, 59, 59, micro, zone) for micro in (0, 499_999, 999_500, 999_600, 999_999)]
+    first = [datetime(2026, 4, 1, tzinfo=zone), datetime(2026, 4, 1, 0, 0, 0, 1, zone)]
+    fill(database, *({"created_at": one.astimezone(UTC)} for one in (*last, *first)))
+    counted = summarise(database, TransactionFilter(), Grouping((Dimension.DAY,), zone)).rows
+    assert [(row.day, row.count) for row in counted] == [("2026-03-31", 5), ("2026-04-01", 2)]
+
+
 def test_day_is_that_of_creation_or_of_the_present_status(database: Database) -> None:
     fill(database, {"created_at": START, "updated_at": START + timedelta(days=40)})
     days = {

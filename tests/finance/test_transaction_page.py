@@ -40,7 +40,8 @@ def test_everything_of_a_reconciled_transaction(
         "Last confirmed 5 minutes ago",
         "Reported: completed by webhook",
         "Proof confirmed: completed",
-        "First confirmed values Partner user",
+        "First confirmed: completed, 100.00 EUR → 99.50 USDT",
+        "Buy · 100.00 EUR → 99.50 USDT · completed",
         "Reported amount differs open Reported fiat_amount 99.00, but Proof confirms 100.00",
         "Ask Proof's support why they differ",
         "Discrepancy: Reported amount differs",
@@ -49,6 +50,16 @@ def test_everything_of_a_reconciled_transaction(
     assert "Do not book it" not in words
     assert "may be out of date" not in words
     assert 'aria-label="Copy the request id"' in page
+
+
+def test_what_is_only_reported_is_labelled_and_a_sell_goes_the_other_way(
+    finance_client: FlaskClient, services: Services
+) -> None:
+    ingest(services, "unheard-of", type="sell", status="pending", crypto_amount="1234.5678")
+    page = in_words(finance_client.get("/transactions/unheard-of").text)
+    assert "Sell · 1 234.5678 USDT → 100.00 EUR · not confirmed" in page
+    assert "As it was reported, not confirmed Reported status pending Type sell Crypto amount 1 234.5678 USDT" in page
+    assert "As Proof confirmed it" not in page
 
 
 def test_each_confirmed_change_says_what_became_what(

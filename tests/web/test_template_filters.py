@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from decimal import Decimal
 
 import pytest
 from flask import Flask
 
 from tests.support.clock import START
-from webhook_app.web.layout.template_filters import ago, badge_kind, duration, exactly, grouped, when
+from webhook_app.web.layout.amounts import most_decimals, write_amount
+from webhook_app.web.layout.template_filters import ago, badge_kind, duration, exactly, grouped, readable, when
 from webhook_app.web.local_path import local_path
 
 
@@ -20,8 +22,9 @@ from webhook_app.web.local_path import local_path
         (59, "59 seconds ago"),
         (61, "1 minute ago"),
         (3 * 3600, "3 hours ago"),
-        (50 * 3600, "2 days ago"),
-        (70 * 86_400, "2026-01-21"),
+        (24 * 3600, "1 day ago"),
+        (50 * 3600, "30 Mar 2026 10:00"),
+        (70 * 86_400, "21 Jan 2026 12:00"),
         (-90, "in 1 minute"),
     ],
 )
@@ -35,6 +38,36 @@ def test_moment_carries_its_exact_time(app: Flask) -> None:
     assert shown == ('<time datetime="2026-04-01T11:57:00Z" title="2026-04-01 11:57:00 UTC">3 minutes ago</time>')
     assert when(None) == "—"
     assert exactly(START + timedelta(milliseconds=7)) == "2026-04-01 12:00:00.007 UTC"
+
+
+def test_sentence_has_no_raw_timestamp() -> None:
+    told = readable("reported <b> of 2026-10-30T13:28:05Z and 2026-13-45T00:00:00Z")
+    assert told == (
+        'reported &lt;b&gt; of <time datetime="2026-10-30T13:28:05Z" title="2026-10-30 13:28:05 UTC">'
+        "30 Oct 2026 13:28:05</time> and 2026-13-45T00:00:00Z"
+    )
+
+
+@pytest.mark.parametrize(
+    ("amount", "decimals", "written"),
+    [
+        ("1234567.50", 0, "1\u202f234\u202f567.50"),
+        ("-1234.5", 0, "-1\u202f234.5"),
+        ("0", 0, "0"),
+        ("0E-8", 0, "0.00000000"),
+        ("0.123456789012345678", 0, '<span class="cut" title="0.123456789012345678">0.12345678…</span>'),
+        ("99.50", 4, '99.50<span class="room" aria-hidden="true">\u2007\u2007</span>'),
+        ("99", 2, '99<span class="room" aria-hidden="true">\u2008\u2007\u2007</span>'),
+    ],
+)
+def test_amounts_are_grouped_and_exact_or_cut_visibly(amount: str, decimals: int, written: str) -> None:
+    assert write_amount(Decimal(amount), decimals) == written
+
+
+def test_room_is_kept_for_the_longest_amount_of_a_column() -> None:
+    assert most_decimals([Decimal("1.5"), None, Decimal("0.250")]) == 3
+    assert most_decimals([Decimal("0.123456789012345678")]) == 8
+    assert most_decimals([None]) == 0
 
 
 def test_durations_counts_and_badges() -> None:

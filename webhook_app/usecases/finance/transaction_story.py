@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 
 from webhook_app.db.database import Database
 from webhook_app.db.keyset_page import newest
-from webhook_app.models import AuditEntry, TransactionVersion
+from webhook_app.models import AuditEntry, Event, TransactionVersion
 from webhook_app.models.audit import AuditAction
 from webhook_app.usecases.finance.discrepancies import (
     DiscrepancyFilter,
@@ -47,6 +47,8 @@ class TransactionStory:
     resolved: Sequence[DiscrepancyReport]
     acts: Sequence[AuditEntry]
     """People's acknowledgements of its discrepancies, and where they took one back."""
+    reported: Event | None
+    """The latest event, where nothing is confirmed: what it says is all that is known."""
 
 
 def find_transaction_story(database: Database, merchant_transaction_id: str) -> TransactionStory | None:
@@ -70,7 +72,14 @@ def find_transaction_story(database: Database, merchant_transaction_id: str) -> 
                 AuditEntry.id,
                 _MOST,
             ),
+            reported=_latest_event(session, merchant_transaction_id) if report.confirmed_at is None else None,
         )
+
+
+def _latest_event(session: Session, merchant_transaction_id: str) -> Event | None:
+    return session.scalar(
+        select(Event).where(Event.merchant_transaction_id == merchant_transaction_id).order_by(Event.id.desc()).limit(1)
+    )
 
 
 def _discrepancies(

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime
 from decimal import Decimal
 
 from flask import Flask
 from markupsafe import Markup
 
-from webhook_app.domain.money import format_amount
-from webhook_app.domain.timestamps import format_timestamp
+from webhook_app.domain.timestamps import format_timestamp, parse_timestamp
+from webhook_app.web.layout.amounts import most_decimals, write_amount, write_exactly
 from webhook_app.web.requests import get_services
 
 _UNITS = ((86_400, "day"), (3_600, "hour"), (60, "minute"), (1, "second"))
+
+_MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
+#: As `format_timestamp` writes it, within a sentence.
+_ISO = re.compile(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d{1,6})?Z)")
 
 #: The kind of badge for each state and status; anything else is `neutral`.
 _KINDS = {
@@ -37,7 +42,11 @@ def register_template_filters(app: Flask) -> None:
     app.add_template_filter(when)
     app.add_template_filter(exactly)
     app.add_template_filter(duration)
-    app.add_template_filter(format_amount, "amount")
+    app.add_template_filter(dated)
+    app.add_template_filter(readable)
+    app.add_template_filter(write_amount, "amount")
+    app.add_template_filter(write_exactly, "exact_amount")
+    app.add_template_filter(most_decimals)
     app.add_template_filter(badge_kind)
     app.add_template_filter(grouped)
     app.add_template_filter(times)
@@ -61,11 +70,42 @@ def exactly(timestamp: datetime | None) -> str:
     return f"{timestamp:%Y-%m-%d %H:%M:%S}{fraction} UTC"
 
 
+def dated(timestamp: datetime | None, empty: str = "—") -> str | Markup:
+    """`30 Oct 2026 13:28:05`, with the exact time on hover and for programs; `empty` for None."""
+    if timestamp is None:
+        return empty
+    return Markup('<time datetime="{}" title="{}">{}</time>').format(
+        format_timestamp(timestamp), exactly(timestamp), f"{date(timestamp)}{timestamp.astimezone(UTC):%H:%M:%S}"
+    )
+
+
+def date(timestamp: datetime) -> str:
+    """`30 Oct 2026 `, whatever the locale: what follows is a time of day."""
+    timestamp = timestamp.astimezone(UTC)
+    return f"{timestamp.day} {_MONTHS[timestamp.month - 1]} {timestamp.year} "
+
+
+def readable(text: str) -> Markup:
+    """A sentence whose ISO timestamps are written as `dated` writes them."""
+    parts = _ISO.split(text)
+    written = Markup("")
+    for number, part in enumerate(parts):
+        written += _read_and_date(part) if number % 2 else part
+    return written
+
+
+def _read_and_date(text: str) -> str | Markup:
+    try:
+        return dated(parse_timestamp(text))
+    except ValueError:  # no such day
+        return text
+
+
 def ago(timestamp: datetime, now: datetime) -> str:
-    """`just now`, `3 minutes ago`, `in 2 hours`; a date for what is more than 60 days off."""
+    """`just now`, `3 minutes ago`, `in 2 hours`; `30 Oct 2026 13:28` for what is more than a day off."""
     seconds = (now - timestamp).total_seconds()
-    if abs(seconds) > 60 * 86_400:
-        return f"{timestamp.astimezone(UTC):%Y-%m-%d}"
+    if abs(seconds) > 86_400:
+        return f"{date(timestamp)}{timestamp.astimezone(UTC):%H:%M}"
     if abs(seconds) < 1:
         return "just now"
     return f"{duration(seconds)} ago" if seconds > 0 else f"in {duration(-seconds)}"

@@ -9,10 +9,9 @@ from typing import Any
 
 from flask import url_for
 
-from webhook_app.domain.timestamps import parse_timestamp
+from webhook_app.domain.timestamps import format_timestamp, parse_timestamp
 from webhook_app.models import AuditEntry
 from webhook_app.models.audit import AuditAction
-from webhook_app.web.layout.template_filters import exactly
 
 
 @dataclass(frozen=True)
@@ -92,7 +91,7 @@ def _end_session(entry: AuditEntry) -> list[Part]:
 
 def _create_token(entry: AuditEntry) -> list[Part]:
     ends = parse_timestamp(entry.details["expires"]) if entry.details.get("expires") else None
-    until = f", good until {exactly(ends)}" if ends else ""
+    until = f", good until {format_timestamp(ends)}" if ends else ""
     return [Part("made the API token "), _token(entry.subject), Part(f"{_role(entry.details)}{until}")]
 
 
@@ -109,6 +108,10 @@ _SENTENCES: Mapping[str, Callable[[AuditEntry], list[Part]]] = {
     AuditAction.CANCEL_REPLAY: _cancel_replay,
     AuditAction.ACKNOWLEDGE: _discrepancy("acknowledged"),
     AuditAction.REOPEN: _discrepancy("reopened"),
+    AuditAction.DISMISS_DRIFT: lambda entry: [
+        Part("dismissed the drift "),
+        Part(f"“{entry.subject}”", url_for("drift_page.show")),
+    ],
     AuditAction.RETRY_SPOOLED: _spooled("tried again"),
     AuditAction.DISCARD_SPOOLED: _spooled("discarded"),
     AuditAction.LOG_IN: _log_in,
