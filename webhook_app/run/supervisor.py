@@ -6,7 +6,6 @@ import contextlib
 import os
 import select
 import signal
-import subprocess
 import tempfile
 import threading
 import time
@@ -16,7 +15,8 @@ from types import FrameType, TracebackType
 from typing import Any, Self
 
 from webhook_app.logs import get_logger
-from webhook_app.run.guardian import Guardian
+from webhook_app.run.forking import Process
+from webhook_app.run.guardian import Guardian, Program
 
 FIRST_WAIT = 1.0
 LONGEST_WAIT = 30.0
@@ -40,7 +40,7 @@ class Child:
     """
 
     name: str
-    argv: tuple[str, ...]
+    program: Program
     env: Mapping[str, str]
     stage: int = 0
     is_ready: Callable[[], bool] | None = None
@@ -65,7 +65,7 @@ class StartFailed(Exception):
 @dataclass
 class _Slot:
     child: Child
-    process: subprocess.Popen[bytes] | None = None
+    process: Process | None = None
     started_at: float = 0.0
     restart_at: float | None = None
     failures: int = 0
@@ -178,10 +178,10 @@ class Supervisor:
         due = [slot.restart_at - self._now() for slot in self._slots if slot.restart_at is not None]
         self._wait(max(0.0, min([longest, *due])))
 
-    def call(self, argv: Sequence[str], env: Mapping[str, str]) -> CommandResult | None:
+    def call(self, program: Program, env: Mapping[str, str]) -> CommandResult | None:
         """Runs a command to its end, looking after the children meanwhile; None when asked to stop before it ended."""
         with tempfile.TemporaryFile() as stdout, tempfile.TemporaryFile() as stderr:
-            process = self._guardian.spawn(argv, env, stdout, stderr)
+            process = self._guardian.spawn(program, env, stdout, stderr)
             try:
                 while process.poll() is None and not self.stop_asked:
                     self.run_once(0.1)
@@ -194,7 +194,7 @@ class Supervisor:
             stdout.seek(0)
             stderr.seek(0)
             return CommandResult(
-                process.returncode, stdout.read().decode("utf-8", "replace"), stderr.read().decode("utf-8", "replace")
+                process.wait(), stdout.read().decode("utf-8", "replace"), stderr.read().decode("utf-8", "replace")
             )
 
     def stop(self) -> None:
@@ -240,7 +240,7 @@ class Supervisor:
             child.repair()
 
     def _spawn(self, slot: _Slot) -> None:
-        slot.process = self._guardian.spawn(slot.child.argv, slot.child.env)
+        slot.process = self._guardian.spawn(slot.child.program, slot.child.env)
         slot.started_at = self._now()
         slot.restart_at = None
 
@@ -250,11 +250,11 @@ class Supervisor:
             slot.proven = slot.proven or (slot.ready and slot.child.is_ready is not None)
         return slot.ready
 
-    def _bury(self, process: subprocess.Popen[bytes]) -> None:
+    def _bury(self, process: Process) -> None:
         self._guardian.bury(process.pid)
         process.wait()
 
-    def _wait_for(self, processes: Sequence[subprocess.Popen[bytes]], longest: float) -> None:
+    def _wait_for(self, processes: Sequence[Process], longest: float) -> None:
         deadline = time.monotonic() + longest
         while any(process.poll() is None for process in processes) and not self._kill_asked:
             left = deadline - time.monotonic()
