@@ -41,7 +41,7 @@ class Guardian:
     def pid(self) -> int:
         return self._process.pid
 
-    def spawn(
+    def start(
         self,
         program: Program,
         env: Mapping[str, str],
@@ -51,8 +51,18 @@ class Guardian:
         """Starts the program as the leader of a new session that the guardian knows."""
         if isinstance(program, OwnCommand):
             return fork(program, env, self._pipe, stdout, stderr)
+        return self.spawn(program, env, stdout, stderr)
+
+    def spawn(
+        self,
+        argv: Sequence[str],
+        env: Mapping[str, str],
+        stdout: IO[bytes] | None = None,
+        stderr: IO[bytes] | None = None,
+    ) -> subprocess.Popen[bytes]:
+        """The same of a command line."""
         return subprocess.Popen(  # noqa: S603 - the commands are our own
-            ["/bin/sh", "-c", _NAME_ONESELF, "sh", *program],
+            ["/bin/sh", "-c", _NAME_ONESELF, "sh", *argv],
             env=dict(env),
             stdin=self._pipe,
             stdout=stdout,

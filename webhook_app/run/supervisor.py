@@ -21,6 +21,9 @@ from webhook_app.run.guardian import Guardian, Program
 FIRST_WAIT = 1.0
 LONGEST_WAIT = 30.0
 RESTLESS_SECONDS = 5.0
+# What happens to a child comes as a signal; that the terminal was closed has to be looked for.
+TERMINAL_LOOK = 1.0
+LONGEST_SLEEP = 60.0
 # Two signals closer together than this are one wish: `timeout` and make pass the same one on twice.
 ONE_WISH_SECONDS = 0.5
 
@@ -164,7 +167,7 @@ class Supervisor:
         """Looks after the children until asked to stop: from here on no child is given up."""
         self._settled = True
         while not self.stop_asked:
-            self.run_once(1.0)
+            self.run_once(TERMINAL_LOOK if self._has_terminal else LONGEST_SLEEP)
 
     def run_once(self, longest: float) -> None:
         """Looks after each child once, then waits `longest` s at most: for a signal, a death, a restart that is due."""
@@ -181,7 +184,7 @@ class Supervisor:
     def call(self, program: Program, env: Mapping[str, str]) -> CommandResult | None:
         """Runs a command to its end, looking after the children meanwhile; None when asked to stop before it ended."""
         with tempfile.TemporaryFile() as stdout, tempfile.TemporaryFile() as stderr:
-            process = self._guardian.spawn(program, env, stdout, stderr)
+            process = self._guardian.start(program, env, stdout, stderr)
             try:
                 while process.poll() is None and not self.stop_asked:
                     self.run_once(0.1)
@@ -220,9 +223,9 @@ class Supervisor:
                 self._spawn(slot)
             return
         code = slot.process.poll()
+        if now - slot.started_at >= self._lived_after:
+            slot.failures, slot.proven = 0, True
         if code is None:
-            if now - slot.started_at >= self._lived_after:
-                slot.failures, slot.proven = 0, True
             return
         self._bury(slot.process)
         slot.process = None
@@ -240,7 +243,7 @@ class Supervisor:
             child.repair()
 
     def _spawn(self, slot: _Slot) -> None:
-        slot.process = self._guardian.spawn(slot.child.program, slot.child.env)
+        slot.process = self._guardian.start(slot.child.program, slot.child.env)
         slot.started_at = self._now()
         slot.restart_at = None
 
