@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from sqlalchemy import bindparam, exists, or_, select, text
+from sqlalchemy import bindparam, exists, or_, select
 
 from webhook_app.db.database import Database
 from webhook_app.models import Event, Reconciliation, Replay
+from webhook_app.models.event import IS_UNOPENED
 
 _NOW = bindparam("now", type_=Reconciliation.__table__.c.next_attempt_at.type)
 
@@ -16,7 +17,7 @@ _SOMETHING = select(
     or_(
         exists().where(Reconciliation.next_attempt_at <= _NOW, Reconciliation.claim_token.is_(None)),
         exists().where(Reconciliation.lease_until < _NOW),
-        exists(select(Event.id).where(text("NOT is_opened"))),  # written as in its index, or SQLite does not take it
+        exists(select(Event.id).where(IS_UNOPENED)),
         exists(select(Replay.id).where(Replay.finished_at.is_(None))),
     )
 )
