@@ -25,19 +25,19 @@ _PIPE_CLOSED = 141
 
 #: Each command's module in `webhook_app.commands`, in which it has its own name.
 _MODULES = {
-    "clock": "processes",
+    "clock": "clock",
     "db": "db",
     "doctor": "doctor",
     "drift": "drift",
     "export": "export",
     "replay": "replay",
-    "run": "processes",
+    "run": "run",
     "sandbox": "sandbox",
     "spool": "spool",
     "tokens": "tokens",
     "users": "users",
     "web": "web",
-    "worker": "processes",
+    "worker": "worker",
 }
 
 

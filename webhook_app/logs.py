@@ -49,9 +49,10 @@ def configure_logging(log_format: str, level: str, process: str, stream: TextIO 
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level.upper())
-    # These two tell of each job and each connection, which our own lines do better.
+    # These tell of each job, each connection and each plug-in; of the first two our own lines do it better.
     logging.getLogger("rq").setLevel(logging.WARNING)
     logging.getLogger("urllib3").setLevel(logging.ERROR)
+    logging.getLogger("alembic.runtime.plugins").setLevel(logging.WARNING)
 
 
 def get_logger() -> structlog.stdlib.BoundLogger:

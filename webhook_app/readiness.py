@@ -14,7 +14,7 @@ from webhook_app.models import Heartbeat
 from webhook_app.services import Services
 from webhook_app.usecases.heartbeats import CLOCK
 
-#: The clock beats every second; after this it is held to be dead.
+#: The clock beats every few seconds; after this it is held to be dead.
 CLOCK_IS_LATE = timedelta(seconds=15)
 
 #: What a check says that found nothing wrong.

@@ -1,4 +1,5 @@
-"""The clock: every second it reads from SQL what is due, stuck or failed, and makes RQ agree with it.
+"""The clock: every second it reads from SQL what is due or stuck, and has it done; every few seconds it makes what RQ
+shows agree with SQL.
 
 It stands in for `rq cron`, which loses its place when Redis is lost and tells time by the wall clock alone.
 """
@@ -9,7 +10,7 @@ import threading
 import time
 import uuid
 from contextlib import suppress
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 
 from redis.exceptions import RedisError, ResponseError
@@ -22,6 +23,7 @@ from webhook_app.usecases.heartbeats import CLOCK, beat
 from webhook_app.usecases.reconcile.clock_jump import follow_clock
 from webhook_app.usecases.reconcile.inbox import open_events
 from webhook_app.usecases.reconcile.overdue import note_overdue
+from webhook_app.usecases.reconcile.quiet import is_quiet
 from webhook_app.usecases.reconcile.reconciler import Reconciler
 from webhook_app.usecases.reconcile.settle import follow_up
 from webhook_app.usecases.reconcile.sweep import find_failed, find_retrying, find_work, recover_lost_claims
@@ -31,6 +33,10 @@ log = get_logger()
 
 #: Seconds between two sweeps.
 INTERVAL = 1.0
+#: Seconds between two whole sweeps, which do also what no work waits for.
+WHOLE_INTERVAL = 5.0
+#: A wall clock that moved by more than this, against the machine's uptime, is looked into at once.
+_MOVED = timedelta(seconds=1)
 
 #: Events whose work a sweep opens at most, so that it lasts a second or two; workers open what comes in meanwhile.
 _MOST_OPENED = 5000
@@ -46,11 +52,19 @@ _OWN_SLOW_ATTEMPTS = 4
 def run_clock(services: Services, reconciler: Reconciler, stop: threading.Event) -> None:
     """Sweeps until `stop` is set. A lost database is waited for; while Redis is lost, the clock works without it."""
     boot_id = _read_boot_id()
+    booted_at: datetime | None = None
+    whole_at = 0.0
     trouble: str | None = None
     while not stop.is_set():
+        is_whole = trouble is not None or time.monotonic() >= whole_at
         try:
-            _follow_clock(services, boot_id)
-            run_once(services)
+            seen_at = services.clock() - _uptime()
+            if is_whole or booted_at is None or abs(seen_at - booted_at) > _MOVED:
+                _follow_clock(services, boot_id)
+                booted_at = seen_at
+            run_once(services, is_whole=is_whole)
+            if is_whole:
+                whole_at = time.monotonic() + WHOLE_INTERVAL
             if trouble:
                 log.info("the clock is back at work")
             trouble = None
@@ -70,25 +84,31 @@ def run_clock(services: Services, reconciler: Reconciler, stop: threading.Event)
         stop.wait(INTERVAL)
 
 
-def run_once(services: Services) -> None:
-    """One sweep. SQL first: what only SQL needs is done even while Redis is away."""
+def run_once(services: Services, *, is_whole: bool = True) -> None:
+    """One sweep. SQL first: what only SQL needs is done even while Redis is away. A sweep that is not whole leaves out
+    what no work waits for: the heartbeat, looking for what is overdue, and what RQ shows."""
     now = services.clock()
+    if not is_whole and is_quiet(services.database, now):
+        return
     for merchant_transaction_id in recover_lost_claims(services.database, now):
         log.warning("worker died, taken back", id=merchant_transaction_id)
-    beat(services.database, CLOCK, now)
+    if is_whole:
+        beat(services.database, CLOCK, now)
     open_events(services.database, _MOST_OPENED, now)
     follow_up(services.database, _MOST_PORTIONS)
     release_replays(services.database, now)
-    overdue = note_overdue(services.database, now, timedelta(seconds=services.settings.pending_alert_after))
-    if overdue:
-        log.warning("pending for too long", new=overdue)
+    if is_whole:
+        overdue = note_overdue(services.database, now, timedelta(seconds=services.settings.pending_alert_after))
+        if overdue:
+            log.warning("pending for too long", new=overdue)
     work = find_work(services.database, now, MOST_DISPATCHED)
     if work.fast_is_due:
         services.queues.wake()
     if work.slow_due:
         services.queues.dispatch(work.slow_due)
-    services.queues.show_waiting(find_retrying(services.database, now, MOST_SHOWN))
-    services.queues.show_failed(find_failed(services.database, MOST_SHOWN))
+    if is_whole:
+        services.queues.show_waiting(find_retrying(services.database, now, MOST_SHOWN))
+        services.queues.show_failed(find_failed(services.database, MOST_SHOWN))
 
 
 def work_without_redis(services: Services, reconciler: Reconciler, stop: threading.Event) -> None:

@@ -17,7 +17,8 @@ from typing import IO
 import psutil
 
 from tests.support.waiting import wait_for
-from webhook_app.run.guardian import Guardian, kill_sessions
+from webhook_app.run.guardian import Guardian
+from webhook_app.run.sessions import kill_sessions
 
 #: Seconds between a death and the restart.
 _RESTART_WAIT = 0.2

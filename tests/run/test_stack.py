@@ -81,12 +81,12 @@ def test_everything_starts_in_order_and_stops_in_the_opposite_order(
         assert is_gone(redis)
     words = [entry[0] for entry in entries(data_dir)]
     assert words[:2] == ["db upgrade", "sandbox"]
-    assert sorted(words[2:5]) == ["clock", "web", "worker"]
-    assert words[5] == "tokens create make-run --role admin"
-    assert words[6] == "users create admin --role admin --generate --if-missing"
-    assert words[7] == "web stopped"
-    assert sorted(words[8:10]) == ["clock stopped", "worker stopped"]
-    assert words[10:] == ["sandbox stopped"]
+    assert sorted(words[2:6]) == ["clock", "web", "worker --lane fast", "worker --lane slow"]
+    assert words[6] == "tokens create make-run --role admin"
+    assert words[7] == "users create admin --role admin --generate --if-missing"
+    assert words[8] == "web stopped"
+    assert sorted(words[9:12]) == ["clock stopped", "worker stopped", "worker stopped"]
+    assert words[12:] == ["sandbox stopped"]
     assert "Traceback" not in run.stderr
 
 
@@ -206,7 +206,7 @@ def test_kill_9_of_the_run_leaves_no_orphan_and_the_next_run_starts_at_once(
 ) -> None:
     with up(env, tmp_path) as run:
         pids = [child.pid for child in psutil.Process(run.process.pid).children(recursive=True)]
-        assert len(pids) == 6
+        assert len(pids) == 7
         run.send(signal.SIGKILL)
         run.ended()
         wait_for(lambda: all(is_gone(pid) for pid in pids))
@@ -216,11 +216,11 @@ def test_kill_9_of_the_run_leaves_no_orphan_and_the_next_run_starts_at_once(
 
 def test_dead_child_comes_back(env: dict[str, str], data_dir: Path, tmp_path: Path) -> None:
     with up(env, tmp_path) as run:
-        (worker,) = [entry[1] for entry in entries(data_dir) if entry[0] == "worker"]
+        (worker,) = [entry[1] for entry in entries(data_dir) if entry[0] == "worker --lane fast"]
         os.kill(worker, signal.SIGKILL)
-        wait_for(lambda: [entry[0] for entry in entries(data_dir)].count("worker") == 2)
+        wait_for(lambda: [entry[0] for entry in entries(data_dir)].count("worker --lane fast") == 2)
         line: dict[str, Any] = next(json.loads(text) for text in run.stderr.splitlines() if "child ended" in text)
-    assert (line["child"], line["ended"], line["process"]) == ("worker", "signal SIGKILL", "run")
+    assert (line["child"], line["ended"], line["process"]) == ("worker-fast", "signal SIGKILL", "run")
 
 
 def test_data_folder_that_is_a_file_is_reported(env: dict[str, str], tmp_path: Path) -> None:

@@ -105,6 +105,22 @@ def test_dead_child_is_restarted_after_growing_waits_that_a_long_life_resets() -
         kill_and_wait(1)
 
 
+def test_long_life_counts_also_where_nobody_looked_meanwhile() -> None:
+    """The supervisor sleeps while its children live."""
+    clock = Clock()
+    with Supervisor([Child("worker", python(SLEEP), os.environ)], lived_after=30, monotonic=clock) as supervisor:
+        assert supervisor.start()
+        for lived in (1, 31):
+            pid = supervisor.pid_of("worker")
+            assert pid is not None
+            clock.now += lived
+            os.kill(pid, signal.SIGKILL)
+            wait_for(lambda: supervisor.run_once(0) or supervisor.pid_of("worker") is None)
+            clock.now += 1.01
+            supervisor.run_once(0)
+            assert supervisor.pid_of("worker") not in (None, pid), "after a second, as at the first death"
+
+
 def test_waits_double_up_to_half_a_minute() -> None:
     assert [restart_wait(n) for n in (1, 2, 3, 4, 5, 6, 7, 5000)] == [1, 2, 4, 8, 16, 30, 30, 30]
 

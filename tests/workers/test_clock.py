@@ -16,6 +16,7 @@ from sqlalchemy import insert, update
 from structlog.testing import capture_logs
 
 from tests.support.clock import FakeClock
+from tests.support.plans import explained
 from tests.support.sandbox import Sandbox
 from tests.support.servers import RedisServer
 from tests.support.waiting import wait_for
@@ -98,6 +99,24 @@ def test_clock_notes_that_it_is_alive(services: Services) -> None:
     run_once(services)
     with services.database.read() as session:
         assert session.get_one(Heartbeat, "clock").beat_at == services.clock()
+
+
+def test_short_sweep_finds_what_is_due_at_once(services: Services, clock: FakeClock) -> None:
+    run_once(services, is_whole=False)
+    assert (services.queues.fast.count, services.queues.slow.count) == (0, 0)
+    report(services.database, "f", clock())
+    report(services.database, "s", clock())
+    change(services, "s", state=State.RETRYING, next_attempt_at=clock())
+    run_once(services, is_whole=False)
+    assert (services.queues.fast.count, services.queues.slow.get_job_ids()) == (1, ["reconcile-s"])
+
+
+def test_quiet_second_costs_one_statement_and_nothing_of_redis(services: Services) -> None:
+    dead = connect_redis("redis://127.0.0.1:1/0", timeout=0.2)
+    with explained(services.database) as found:
+        run_once(replace(services, queues=Queues(dead)), is_whole=False)
+    dead.close()
+    assert len(found) == 1
 
 
 def test_dead_workers_claim_is_dispatched_to_the_slow_lane(services: Services, clock: FakeClock) -> None:

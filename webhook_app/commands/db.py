@@ -5,7 +5,8 @@ from __future__ import annotations
 import click
 from sqlalchemy.exc import ProgrammingError
 
-from webhook_app.commands.options import open_database, start_process
+from webhook_app.commands.options import open_database
+from webhook_app.commands.start import start_process
 from webhook_app.console import say
 from webhook_app.db.finance_views import grant_statements, lock_statement
 from webhook_app.db.migrate import upgrade

@@ -7,7 +7,7 @@ import sys
 
 import click
 
-from webhook_app.commands.options import start_process
+from webhook_app.commands.start import start_process
 from webhook_app.console import say
 from webhook_app.run.diagnosis import diagnose
 

@@ -1,4 +1,4 @@
-"""What commands share: how one starts and who runs it, values checked as over HTTP, the filter of transactions."""
+"""What commands share: the database and who runs one, values checked as over HTTP, the filter of transactions."""
 
 from __future__ import annotations
 
@@ -10,15 +10,13 @@ from typing import Any, TypeVar
 
 import click
 
-from webhook_app.config import Settings, load_settings
+from webhook_app.commands.start import start_process
 from webhook_app.db.database import Database
 from webhook_app.domain.status import Status
 from webhook_app.domain.text import is_term, storable
 from webhook_app.domain.timestamps import parse_date_or_timestamp
-from webhook_app.logs import configure_logging
 from webhook_app.models.discrepancy import DiscrepancyKind
 from webhook_app.models.reconciliation import State
-from webhook_app.run.own_files import keep_private
 from webhook_app.usecases.audit import Actor
 from webhook_app.usecases.finance.cross_field_validation import find_contradictions
 from webhook_app.usecases.finance.transaction_filter import ANY_DISCREPANCY, TransactionFilter
@@ -35,21 +33,6 @@ class Timestamp(click.ParamType[datetime]):
             return parse_date_or_timestamp(value)
         except ValueError:
             self.fail(f"{value!r} is no date or ISO 8601 timestamp, such as 2026-04-01T10:00:00Z.", param, ctx)
-
-
-def start_process(name: str) -> Settings:
-    """The settings from the environment; log lines are set up and carry `name`. Raises ConfigurationError."""
-    settings = load_settings(os.environ)
-    configure_logging(settings.log_format, settings.log_level, name)
-    return settings
-
-
-def start_service(name: str) -> Settings:
-    """The same for a process of the service: what it makes in the data folder, and what is there, is for its owner
-    alone."""
-    settings = start_process(name)
-    keep_private(settings.data_dir)
-    return settings
 
 
 def open_database(name: str) -> Database:

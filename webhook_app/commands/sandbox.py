@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from webhook_app.commands.options import start_service
+from webhook_app.commands.start import start_service
 from webhook_app.sandbox.server import SandboxSettings, serve
 
 

@@ -9,7 +9,8 @@ from contextlib import closing, contextmanager
 import click
 
 from webhook_app.adapters.spool import Spool
-from webhook_app.commands.options import check_reason, shell_actor, start_process
+from webhook_app.commands.options import check_reason, shell_actor
+from webhook_app.commands.start import start_process
 from webhook_app.console import say
 from webhook_app.db.database import Database
 from webhook_app.domain.text import visible_line

@@ -1,30 +1,29 @@
 """The guardian: a tiny process that kills whatever its supervisor leaves behind, even after a `kill -9`.
 
-Each child is the leader of a session of its own, and its own children (granian's workers, RQ's work-horses) stay in
-that session whatever process group they choose. The supervisor alone holds the writing end of a pipe to the guardian.
+Each child is the leader of a session of its own. The supervisor alone holds the writing end of a pipe to the guardian.
 When the supervisor dies, the guardian reads the end of the file and kills every session that was named to it. A child
 names itself before it becomes its program, so there is no moment at which it runs and the guardian does not know it. A
 child that is itself a supervisor has a guardian of its own, and so on down.
 
 One process does not rely on it: a server process watches its parent (web_server.py), because `webhook-app web` may run
 without a supervisor of ours above it.
-
-This file is also what the guardian process runs: it needs the standard library and psutil alone.
 """
 
 from __future__ import annotations
 
 import contextlib
 import os
-import signal
 import subprocess
 import sys
-import time
 from collections.abc import Iterable, Mapping, Sequence
-from pathlib import Path
 from typing import IO
 
-import psutil
+from webhook_app.run import sessions
+from webhook_app.run.forking import OwnCommand, Process, fork
+from webhook_app.run.sessions import kill_sessions
+
+#: A command line, or a command of ours for a copy of this process.
+Program = Sequence[str] | OwnCommand
 
 # POSIX sh: the shell names its process to the guardian, then becomes the program, keeping its process id. Where the
 # guardian was just killed, the program starts all the same: `ensure_alive` names it to the next one.
@@ -42,6 +41,18 @@ class Guardian:
     def pid(self) -> int:
         return self._process.pid
 
+    def start(
+        self,
+        program: Program,
+        env: Mapping[str, str],
+        stdout: IO[bytes] | None = None,
+        stderr: IO[bytes] | None = None,
+    ) -> Process:
+        """Starts the program as the leader of a new session that the guardian knows."""
+        if isinstance(program, OwnCommand):
+            return fork(program, env, self._pipe, stdout, stderr)
+        return self.spawn(program, env, stdout, stderr)
+
     def spawn(
         self,
         argv: Sequence[str],
@@ -49,7 +60,7 @@ class Guardian:
         stdout: IO[bytes] | None = None,
         stderr: IO[bytes] | None = None,
     ) -> subprocess.Popen[bytes]:
-        """Starts `argv` as the leader of a new session that the guardian knows."""
+        """The same of a command line."""
         return subprocess.Popen(  # noqa: S603 - the commands are our own
             ["/bin/sh", "-c", _NAME_ONESELF, "sh", *argv],
             env=dict(env),
@@ -81,8 +92,8 @@ class Guardian:
 
     def _start(self) -> tuple[subprocess.Popen[bytes], int]:
         reading, writing = os.pipe()
-        process = subprocess.Popen(  # noqa: S603 - this very file
-            [sys.executable, "-I", str(Path(__file__).resolve())],
+        process = subprocess.Popen(  # noqa: S603 - a file of ours
+            [sys.executable, "-I", sessions.__file__],
             stdin=reading,
             pass_fds=self._held_files,
             start_new_session=True,
@@ -93,46 +104,3 @@ class Guardian:
     def _write(self, line: str) -> None:
         with contextlib.suppress(BrokenPipeError):  # the next ensure_alive starts another and names them all to it
             os.write(self._pipe, f"{line}\n".encode())
-
-
-def kill_sessions(sessions: Iterable[int], patience: float = 5.0) -> None:
-    """SIGKILL to every process in these sessions, again until none is alive, `patience` seconds at most."""
-    wanted = frozenset(sessions)
-    deadline = time.monotonic() + patience
-    while members := _members(wanted):
-        for pid in members:
-            with contextlib.suppress(ProcessLookupError, PermissionError):
-                os.kill(pid, signal.SIGKILL)
-        if time.monotonic() > deadline:
-            return
-        time.sleep(0.01)
-
-
-def _members(sessions: frozenset[int]) -> list[int]:
-    found = []
-    for pid in psutil.pids() if sessions else ():
-        try:
-            if os.getsid(pid) in sessions and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE:
-                found.append(pid)
-        except (ProcessLookupError, PermissionError, psutil.Error):
-            continue
-    return found
-
-
-def guard(lines: Iterable[str]) -> None:
-    """Follows which sessions are alive, and kills them all when `lines` ends."""
-    sessions: set[int] = set()
-    for line in lines:
-        number = int(line)
-        if number > 0:
-            sessions.add(number)
-        else:
-            sessions.discard(-number)
-    kill_sessions(sessions)
-
-
-if __name__ == "__main__":
-    # It ends when its supervisor does, and for no other reason that can be refused.
-    for refused in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(refused, signal.SIG_IGN)
-    guard(sys.stdin)

@@ -8,10 +8,7 @@ from webhook_app.run.supervisor import Child, StartFailed, Supervisor, ignore_st
 
 
 def run_children(children: Sequence[Child], *, grace_seconds: float) -> int:
-    """Keeps the children alive until SIGTERM, SIGINT or SIGHUP, then stops them; returns the exit code.
-
-    `grace_seconds` is below the stack's own, so that a supervisor under a supervisor is done in time.
-    """
+    """Keeps the children alive until SIGTERM, SIGINT or SIGHUP, then stops them; returns the exit code."""
     ignore_stop_signals()
     with Supervisor(children, grace_seconds=grace_seconds) as supervisor:
         try:

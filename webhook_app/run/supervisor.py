@@ -6,7 +6,6 @@ import contextlib
 import os
 import select
 import signal
-import subprocess
 import tempfile
 import threading
 import time
@@ -16,11 +15,15 @@ from types import FrameType, TracebackType
 from typing import Any, Self
 
 from webhook_app.logs import get_logger
-from webhook_app.run.guardian import Guardian
+from webhook_app.run.forking import Process
+from webhook_app.run.guardian import Guardian, Program
 
 FIRST_WAIT = 1.0
 LONGEST_WAIT = 30.0
 RESTLESS_SECONDS = 5.0
+# What happens to a child comes as a signal; that the terminal was closed has to be looked for.
+TERMINAL_LOOK = 1.0
+LONGEST_SLEEP = 60.0
 # Two signals closer together than this are one wish: `timeout` and make pass the same one on twice.
 ONE_WISH_SECONDS = 0.5
 
@@ -40,7 +43,7 @@ class Child:
     """
 
     name: str
-    argv: tuple[str, ...]
+    program: Program
     env: Mapping[str, str]
     stage: int = 0
     is_ready: Callable[[], bool] | None = None
@@ -65,7 +68,7 @@ class StartFailed(Exception):
 @dataclass
 class _Slot:
     child: Child
-    process: subprocess.Popen[bytes] | None = None
+    process: Process | None = None
     started_at: float = 0.0
     restart_at: float | None = None
     failures: int = 0
@@ -164,7 +167,7 @@ class Supervisor:
         """Looks after the children until asked to stop: from here on no child is given up."""
         self._settled = True
         while not self.stop_asked:
-            self.run_once(1.0)
+            self.run_once(TERMINAL_LOOK if self._has_terminal else LONGEST_SLEEP)
 
     def run_once(self, longest: float) -> None:
         """Looks after each child once, then waits `longest` s at most: for a signal, a death, a restart that is due."""
@@ -178,10 +181,10 @@ class Supervisor:
         due = [slot.restart_at - self._now() for slot in self._slots if slot.restart_at is not None]
         self._wait(max(0.0, min([longest, *due])))
 
-    def call(self, argv: Sequence[str], env: Mapping[str, str]) -> CommandResult | None:
+    def call(self, program: Program, env: Mapping[str, str]) -> CommandResult | None:
         """Runs a command to its end, looking after the children meanwhile; None when asked to stop before it ended."""
         with tempfile.TemporaryFile() as stdout, tempfile.TemporaryFile() as stderr:
-            process = self._guardian.spawn(argv, env, stdout, stderr)
+            process = self._guardian.start(program, env, stdout, stderr)
             try:
                 while process.poll() is None and not self.stop_asked:
                     self.run_once(0.1)
@@ -194,7 +197,7 @@ class Supervisor:
             stdout.seek(0)
             stderr.seek(0)
             return CommandResult(
-                process.returncode, stdout.read().decode("utf-8", "replace"), stderr.read().decode("utf-8", "replace")
+                process.wait(), stdout.read().decode("utf-8", "replace"), stderr.read().decode("utf-8", "replace")
             )
 
     def stop(self) -> None:
@@ -220,9 +223,9 @@ class Supervisor:
                 self._spawn(slot)
             return
         code = slot.process.poll()
+        if now - slot.started_at >= self._lived_after:
+            slot.failures, slot.proven = 0, True
         if code is None:
-            if now - slot.started_at >= self._lived_after:
-                slot.failures, slot.proven = 0, True
             return
         self._bury(slot.process)
         slot.process = None
@@ -240,7 +243,7 @@ class Supervisor:
             child.repair()
 
     def _spawn(self, slot: _Slot) -> None:
-        slot.process = self._guardian.spawn(slot.child.argv, slot.child.env)
+        slot.process = self._guardian.start(slot.child.program, slot.child.env)
         slot.started_at = self._now()
         slot.restart_at = None
 
@@ -250,11 +253,11 @@ class Supervisor:
             slot.proven = slot.proven or (slot.ready and slot.child.is_ready is not None)
         return slot.ready
 
-    def _bury(self, process: subprocess.Popen[bytes]) -> None:
+    def _bury(self, process: Process) -> None:
         self._guardian.bury(process.pid)
         process.wait()
 
-    def _wait_for(self, processes: Sequence[subprocess.Popen[bytes]], longest: float) -> None:
+    def _wait_for(self, processes: Sequence[Process], longest: float) -> None:
         deadline = time.monotonic() + longest
         while any(process.poll() is None for process in processes) and not self._kill_asked:
             left = deadline - time.monotonic()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import signal
 import threading
@@ -17,6 +18,7 @@ from granian.log import LogLevels
 from webhook_app.app import create_app
 from webhook_app.config import Settings, load_settings
 from webhook_app.logs import configure_logging, get_logger
+from webhook_app.run.forking import can_fork, share_memory
 from webhook_app.server.application import DATABASE_CONNECTIONS, ServedApplication
 from webhook_app.server.sockets import OTHER_FILES, allow_connections
 from webhook_app.server.watchdog import Beat, Reporter, Watchdog
@@ -32,8 +34,11 @@ Loader = Callable[[Reporter], ServedApplication]
 
 
 def serve_web(settings: Settings, load: Loader) -> None:
-    """Serves until SIGTERM or SIGINT; a server process that dies or hangs is replaced. Each one calls `load`, which is
-    `load_served_application` or a test's own."""
+    """Serves until SIGTERM or SIGINT; a server process that dies or hangs is replaced.
+
+    Each one calls `load`. Where they are forked they share what this process has loaded: `load` may hand out an
+    application that is made already, and of which nothing was used. Elsewhere it is pickled: a function of a module.
+    """
     connections = allow_connections(settings.http_max_connections)
     if connections < settings.http_max_connections:
         log.warning(
@@ -42,6 +47,9 @@ def serve_web(settings: Settings, load: Loader) -> None:
             wanted=settings.http_max_connections,
             files_needed=settings.http_max_connections + OTHER_FILES,
         )
+    if can_fork():
+        multiprocessing.set_start_method("fork", force=True)  # granian takes it; its own choice depends on the version
+        share_memory()
     watchdog = Watchdog(settings.web_silence_limit)
     watchdog.start()
     Granian(

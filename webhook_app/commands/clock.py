@@ -1,0 +1,23 @@
+"""`webhook-app clock`."""
+
+from __future__ import annotations
+
+import signal
+import threading
+
+import click
+
+from webhook_app.commands.start import start_service
+from webhook_app.services import open_reconciler, open_services
+from workers.clock import run_clock
+
+
+@click.command()
+def clock() -> None:
+    """Sweep SQL every second for what is due, stuck or failed. Any number may run."""
+    settings = start_service("clock")
+    stop = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+    services = open_services(settings, pool_size=2)
+    run_clock(services, open_reconciler(services, threads=8), stop)

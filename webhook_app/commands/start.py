@@ -1,0 +1,24 @@
+"""How a process of the service starts."""
+
+from __future__ import annotations
+
+import os
+
+from webhook_app.config import Settings, load_settings
+from webhook_app.logs import configure_logging
+from webhook_app.run.own_files import keep_private
+
+
+def start_process(name: str) -> Settings:
+    """The settings from the environment; log lines are set up and carry `name`. Raises ConfigurationError."""
+    settings = load_settings(os.environ)
+    configure_logging(settings.log_format, settings.log_level, name)
+    return settings
+
+
+def start_service(name: str) -> Settings:
+    """The same for a process of the service: what it makes in the data folder, and what is there, is for its owner
+    alone."""
+    settings = start_process(name)
+    keep_private(settings.data_dir)
+    return settings

@@ -1,0 +1,29 @@
+"""Whether there is nothing for the clock to do, asked in one statement: most seconds of a night are like that."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from sqlalchemy import bindparam, exists, or_, select
+
+from webhook_app.db.database import Database
+from webhook_app.models import Event, Reconciliation, Replay
+from webhook_app.models.event import IS_UNOPENED
+
+_NOW = bindparam("now", type_=Reconciliation.__table__.c.next_attempt_at.type)
+
+#: Each part is the first entry of an index.
+_SOMETHING = select(
+    or_(
+        exists().where(Reconciliation.next_attempt_at <= _NOW, Reconciliation.claim_token.is_(None)),
+        exists().where(Reconciliation.lease_until < _NOW),
+        exists(select(Event.id).where(IS_UNOPENED)),
+        exists(select(Replay.id).where(Replay.finished_at.is_(None))),
+    )
+)
+
+
+def is_quiet(database: Database, now: datetime) -> bool:
+    """True where nothing is due, no lease has run out, no event waits to be opened and no replay runs."""
+    with database.read() as session:
+        return not session.scalar(_SOMETHING, {"now": now})
