@@ -1,5 +1,5 @@
-"""`python -m benchmarks`: measures, prints tables, and ends with 1 where something required is missed. `--only PART` measures
-one part; `--small` only shows that everything works, and requires nothing."""
+"""`python -m benchmarks`: measures, prints tables, and ends with 1 where something required is missed. `--only PART`
+measures one part; `--small` only shows that everything works, and requires nothing."""
 
 from __future__ import annotations
 
@@ -12,7 +12,20 @@ from pathlib import Path
 
 from benchmarks.bench import Bench
 from benchmarks.machine import describe_machine
-from benchmarks.parts import ingest
+from benchmarks.parts import (
+    drain,
+    exports,
+    history,
+    ingest,
+    latency,
+    memory,
+    mixed,
+    reads,
+    reconcile,
+    steady,
+    stored,
+)
+from benchmarks.profiling import PROFILES, profile
 from benchmarks.report import Report, Void
 from benchmarks.scale import FULL, SMALL
 from benchmarks.servers.databases import ENGINES, Databases
@@ -20,6 +33,16 @@ from webhook_app.logs import configure_logging
 
 PARTS: Mapping[str, Callable[[Bench], None]] = {
     "ingest": ingest.measure,
+    "steady": steady.measure,
+    "stored": stored.measure,
+    "reconcile": reconcile.measure,
+    "drain": drain.measure,
+    "mixed": mixed.measure,
+    "latency": latency.measure,
+    "memory": memory.measure,
+    "reads": reads.measure,
+    "history": history.measure,
+    "exports": exports.measure,
 }
 
 
@@ -36,8 +59,11 @@ def main() -> int:
         scale = SMALL if arguments.small else FULL
         bench = Bench(folder, scale, tuple(arguments.engines or ENGINES), report, databases)
         try:
-            for part in arguments.parts or PARTS:
-                _measure(bench, part)
+            if arguments.profile:
+                profile(bench, arguments.profile)
+            else:
+                for part in arguments.parts or PARTS:
+                    _measure(bench, part)
         finally:
             databases.stop()
     is_reached = report.conclude()
@@ -48,7 +74,7 @@ def _measure(bench: Bench, part: str) -> None:
     began = time.monotonic()
     try:
         PARTS[part](bench)
-    except Void as error:
+    except (Void, RuntimeError) as error:
         bench.report.fail(part, str(error))
     bench.report.say(f"\n{part}: {time.monotonic() - began:.0f} s")
 
@@ -56,6 +82,7 @@ def _measure(bench: Bench, part: str) -> None:
 def _read_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("--only", choices=PARTS, action="append", dest="parts", help="this part; may be repeated")
+    parser.add_argument("--profile", choices=PROFILES, help="no figures, but where our time goes under such a load")
     parser.add_argument("--small", action="store_true", help="so little that it promises nothing")
     parser.add_argument("--engine", choices=ENGINES, action="append", dest="engines", help="this one alone")
     parser.add_argument("--folder", help="where the databases are for the while; about 6 GB")

@@ -68,4 +68,6 @@ class Bench:
         """How fast load generator and stand-in are by themselves: no figure of a server may come near it."""
         with self.proof(0) as url:
             rates = [post_events(f"{url}/webhooks/proof", 0, connections, 1).rate for connections in (16, 64)]
-        self.report.say(f"Load generator against a server that does nothing: {rates[0]:,.0f}/s at 16, {rates[1]:,.0f}/s at 64")
+        self.report.say(
+            f"Load generator against a server that does nothing: {rates[0]:,.0f}/s at 16, {rates[1]:,.0f}/s at 64"
+        )

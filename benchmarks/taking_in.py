@@ -1,16 +1,21 @@
-"""Webhooks against one contender: load, CPU, memory, and whether each 2xx is a row in SQL."""
+"""Webhooks against contenders, in turn: load, CPU, memory, and whether each 2xx is a row in SQL."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections import defaultdict
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from math import nan
 
 from benchmarks.bench import Bench
+from benchmarks.figures import median, ratio
 from benchmarks.load.load import Load, post_events
 from benchmarks.report import Void
-from benchmarks.servers.contender import Target
+from benchmarks.servers.contender import Contender, Target
 from benchmarks.servers.processes import cpu_seconds, pss_bytes
+
+COLUMNS = ("p50 ms", "p95", "p99", "most", "CPU s/1,000", "database, Redis", "PSS MB", "refused", "broken")
 
 #: Seconds that an event may lie in the spool before it is in SQL.
 _PATIENCE = 60
@@ -26,21 +31,38 @@ class Turn:
     pss: float
 
 
-def measure_turn(target: Target, send: Callable[[], Load]) -> Turn:
-    """`send` posts webhooks with new ids. Raises Void where SQL holds another number than was answered with 2xx."""
-    before = _stored_by_now(target)
-    cpu = cpu_seconds(target.pids), cpu_seconds(target.around)
-    load = send()
-    server, around = cpu_seconds(target.pids) - cpu[0], cpu_seconds(target.around) - cpu[1]
-    pss = pss_bytes(target.pids) / 2**20
-    check_stored(target, before, load)
-    thousands = max(load.accepted, 1) / 1000
-    return Turn(load, server / thousands, around / thousands, pss)
+#: The turns of each contender under each load: so many connections, or so many webhooks a second.
+Turns = dict[tuple[str, float], list[Turn]]
 
 
-def warm_up(bench: Bench, target: Target, connections: int = 16) -> None:
-    """Load that does not count."""
-    post_events(target.url, bench.new_run(), connections, bench.scale.warm_up)
+def take_turns(
+    bench: Bench,
+    contenders: Sequence[Contender],
+    loads: Sequence[float],
+    send: Callable[[Bench, Target, float], Load],
+    after_round: Callable[[], None] = lambda: None,
+) -> Turns:
+    """Each contender in turn, started anew, under each of the loads, which `send` posts; so often as the scale says."""
+    turns: Turns = defaultdict(list)
+    for _ in range(bench.scale.rounds):
+        for contender in contenders:
+            with contender.open(bench) as target:
+                post_events(target.url, bench.new_run(), 16, bench.scale.warm_up)
+                for load in loads:
+                    turns[contender.name, load].append(_measure(target, lambda: send(bench, target, load)))  # noqa: B023
+        after_round()
+    return turns
+
+
+def rows_of(turns: Turns, load: float) -> list[list[str | float]]:
+    """A row for each contender under this load: name, events a second, then COLUMNS; medians of the rounds."""
+    return [[name, *_medians(measured)] for (name, at), measured in turns.items() if at == load]
+
+
+def compare(turns: Turns, name: str, other: str, load: float) -> float:
+    """How many times as fast, as the median of the rounds; NaN where one was not measured."""
+    one, two = ([turn.load.rate for turn in turns.get((which, load), [])] for which in (name, other))
+    return ratio(one, two) if one and len(one) == len(two) else nan
 
 
 def check_stored(target: Target, before: int, load: Load) -> None:
@@ -55,10 +77,37 @@ def check_stored(target: Target, before: int, load: Load) -> None:
         raise Void(f"{load.accepted} answers with 2xx of {load.sent} webhooks sent, but {stored} new rows in SQL")
 
 
-def _stored_by_now(target: Target) -> int:
-    """How many are stored once what a former load left under way has come to its end."""
+def stored_by_now(target: Target) -> int:
+    """How many events are stored once what a former load left under way has come to its end."""
     stored = -1
     while (now := target.stored()) != stored:
         stored = now
         time.sleep(0.3)
     return stored
+
+
+def _measure(target: Target, send: Callable[[], Load]) -> Turn:
+    before = stored_by_now(target)
+    cpu = cpu_seconds(target.pids), cpu_seconds(target.around)
+    load = send()
+    server, around = cpu_seconds(target.pids) - cpu[0], cpu_seconds(target.around) - cpu[1]
+    pss = pss_bytes(target.pids) / 2**20
+    check_stored(target, before, load)
+    thousands = load.accepted / 1000
+    return Turn(load, server / thousands, around / thousands, pss)
+
+
+def _medians(turns: Sequence[Turn]) -> list[float]:
+    loads = [turn.load for turn in turns]
+    figures = [
+        [load.rate for load in loads],
+        [load.p50 for load in loads],
+        [load.p95 for load in loads],
+        [load.p99 for load in loads],
+        [load.most for load in loads],
+        [turn.server_cpu for turn in turns],
+        [turn.around_cpu for turn in turns],
+        [turn.pss for turn in turns],
+    ]
+    counts = [sum(load.refused for load in loads), sum(load.broken for load in loads)]
+    return [*(median(values) for values in figures), *counts]

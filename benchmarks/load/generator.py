@@ -1,7 +1,7 @@
 """A load generator of our own: at a constant rate, or, where wrk is missing, as fast as answers come.
 
-`python -m benchmarks.load.generator URL --run 1 --connections 64 --seconds 5 (--closed | --rate 500)`. It prints one line
-of JSON (`load.Load`). Plain sockets on one event loop: a request costs it about 50 µs.
+`python -m benchmarks.load.generator URL --run 1 --connections 64 --seconds 5 (--closed | --rate 500)`. It prints one
+line of JSON (`load.Load`). Plain sockets on one event loop: a request costs it about 50 µs.
 """
 
 from __future__ import annotations
@@ -154,9 +154,7 @@ class _Generator:
         self._opening += 1
         try:
             loop = asyncio.get_running_loop()
-            _, connection = await loop.create_connection(
-                lambda: _Connection(self.tally, self._on_free), *self._address
-            )
+            _, connection = await loop.create_connection(lambda: _Connection(self.tally, self._on_free), *self._address)
         except OSError:
             self.tally.broken += 1
             return

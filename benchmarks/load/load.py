@@ -57,9 +57,7 @@ def post_steadily(url: str, run: int, rate: float, seconds: float) -> Load:
     return _generate("--rate", str(rate), url=url, run=run, connections=MOST_CONNECTIONS, seconds=seconds)
 
 
-def get_pages(
-    url: str, paths: Sequence[str], headers: Mapping[str, str], connections: int, seconds: float
-) -> Load:
+def get_pages(url: str, paths: Sequence[str], headers: Mapping[str, str], connections: int, seconds: float) -> Load:
     """These paths in turn, each asked for as soon as its connection's last answer has come."""
     with tempfile.NamedTemporaryFile("w", suffix=".paths") as file:
         file.write("\n".join(paths))

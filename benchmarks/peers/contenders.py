@@ -1,4 +1,5 @@
-"""The peers that take webhooks in, as contenders: each with a database and a Redis of its own, in as many processes as ours."""
+"""The peers that take webhooks in, as contenders: each with a database and a Redis of its own, in as many processes as
+ours."""
 
 from __future__ import annotations
 
@@ -51,10 +52,19 @@ def textbook(engine: str = "postgresql", processes: int = 2) -> Contender:
     def command(port: int) -> Sequence[str]:
         workers = ("--workers", str(processes), "--worker-class", "gthread", "--threads", str(_THREADS))
         app = "benchmarks.peers.textbook.app:create_app()"
-        return (installation.python(), "-m", "gunicorn", *workers, "--bind", f"127.0.0.1:{port}", app)
+        return (
+            installation.python(),
+            "-m",
+            "gunicorn",
+            *workers,
+            "--no-control-socket",
+            "--bind",
+            f"127.0.0.1:{port}",
+            app,
+        )
 
     def variables(place: Place, _: int) -> Mapping[str, str]:
-        return place.variables | {"DATABASE_URL": place.database_url}
+        return {**place.variables, "DATABASE_URL": place.database_url}
 
     return _contender(TEXTBOOK, engine, command, variables)
 

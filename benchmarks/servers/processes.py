@@ -40,13 +40,21 @@ class Processes:
 
     def start(self, name: str, argv: Sequence[str], variables: Mapping[str, str]) -> subprocess.Popen[bytes]:
         """`variables` are added to this environment without the service's own; output goes to `<name>.log`."""
-        environment = {key: value for key, value in os.environ.items() if key not in _OURS} | dict(variables)
+        environment = _environment(variables)
         with (self._folder / f"{name}.log").open("wb") as log:
             process = subprocess.Popen(
                 argv, env=environment, cwd=REPOSITORY, stdout=log, stderr=log, start_new_session=True
             )
         self._started.append(process)
         return process
+
+    def run(self, argv: Sequence[str], variables: Mapping[str, str]) -> None:
+        """To its end. Raises RuntimeError, with what it said, where it fails."""
+        done = subprocess.run(
+            argv, env=_environment(variables), cwd=REPOSITORY, capture_output=True, text=True, check=False
+        )
+        if done.returncode != 0:
+            raise RuntimeError(f"{argv} failed: {(done.stdout + done.stderr)[-3000:]}")
 
     def wait_until(self, is_ready: Callable[[], bool], what: str, seconds: float = 60) -> None:
         """Raises RuntimeError, with the last words of who ended, where it does not become true in time."""
@@ -60,6 +68,10 @@ class Processes:
     def last_words(self) -> str:
         """The end of each log."""
         return "\n".join(f"{path.name}: …{path.read_text()[-1500:]}" for path in sorted(self._folder.glob("*.log")))
+
+
+def _environment(variables: Mapping[str, str]) -> dict[str, str]:
+    return {key: value for key, value in os.environ.items() if key not in _OURS} | dict(variables)
 
 
 def stop(process: subprocess.Popen[bytes]) -> None:
@@ -78,30 +90,36 @@ def stop(process: subprocess.Popen[bytes]) -> None:
 
 
 def cpu_seconds(pids: Iterable[int]) -> float:
-    """User and system time of these processes and all below them, those included that have ended and were waited for."""
-    return sum(sum(process.cpu_times()[:4]) for process in _living(pids))
+    """User and system time of these processes and all below them, also of those that have ended and were waited for."""
+    return sum(_of_each(pids, lambda process: sum(process.cpu_times()[:4])))
 
 
-def pss_bytes(pids: Iterable[int]) -> int:
+def pss_bytes(pids: Iterable[int]) -> float:
     """Resident memory of these processes and all below them, shared pages divided among who shares them. Where the
     system does not tell that (macOS), the unique ones alone."""
-    total = 0
-    for process in _living(pids):
+
+    def read(process: psutil.Process) -> float:
         memory = process.memory_full_info()
-        total += getattr(memory, "pss", memory.uss)
-    return total
+        return float(getattr(memory, "pss", memory.uss))
+
+    return sum(_of_each(pids, read))
+
+
+def resident_bytes(pids: Iterable[int]) -> float:
+    """The same with shared pages counted in full, which costs little to ask."""
+    return sum(_of_each(pids, lambda process: float(process.memory_info().rss)))
 
 
 def count_processes(pids: Iterable[int]) -> int:
     """These, and all below them."""
-    return len(list(_living(pids)))
+    return len(list(_of_each(pids, lambda process: process.pid)))
 
 
-def _living(pids: Iterable[int]) -> Iterator[psutil.Process]:
+def _of_each(pids: Iterable[int], read: Callable[[psutil.Process], float]) -> Iterator[float]:
+    """What `read` says of each of the processes and all below them; nothing of one that ends meanwhile."""
     for process in _tree(pids):
         with contextlib.suppress(psutil.NoSuchProcess, psutil.ZombieProcess):
-            with process.oneshot():
-                yield process
+            yield read(process)
 
 
 def _tree(pids: Iterable[int]) -> list[psutil.Process]:

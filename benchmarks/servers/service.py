@@ -1,4 +1,5 @@
-"""The service as it is deployed: web, worker and clock, each a process of its own, beside one database and one Redis."""
+"""The service as it is deployed: web, worker and clock, each a process of its own, beside one database and one
+Redis."""
 
 from __future__ import annotations
 

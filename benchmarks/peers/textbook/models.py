@@ -35,7 +35,7 @@ class Event(Base):
 
 
 def make_engine() -> Engine:
-    """On SQLite with a write-ahead log and a time to wait for the lock, as its own manual advises; a commit is durable."""
+    """On SQLite with a write-ahead log and time to wait for the lock, as its manual advises; a commit is durable."""
     url = os.environ["DATABASE_URL"]
     if not url.startswith("sqlite"):
         return create_engine(url, pool_size=16)
