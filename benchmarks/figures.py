@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 
 def percentile(values: Sequence[float], share: float) -> float:
-    """The smallest value that at least this share (0 to 1) of the values does not exceed (nearest rank); NaN of none."""
+    """The smallest value that at least this share (0 to 1) of them does not exceed (nearest rank); NaN of none."""
     if not values:
         return math.nan
     ordered = sorted(values)

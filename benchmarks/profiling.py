@@ -7,7 +7,7 @@ import re
 import subprocess
 import threading
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -66,7 +66,7 @@ PROFILES: Mapping[str, Callable[[Bench], None]] = {"ingest": _ingest, "reconcile
 
 
 @contextmanager
-def _sampled(bench: Bench, title: str, pids: list[int], seconds: float) -> Iterator[None]:
+def _sampled(bench: Bench, title: str, pids: Sequence[int], seconds: float) -> Iterator[None]:
     """Samples these processes and those below them while the block runs, each by itself, and prints what they did."""
     program = Path(installation.python()).with_name("py-spy")
     folder = bench.new_folder("profile")

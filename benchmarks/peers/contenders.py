@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from urllib.parse import urlsplit
 
 from sqlalchemy import make_url
 
@@ -42,7 +43,7 @@ def open_place(bench: Bench, engine: str) -> Iterator[Place]:
         create_table(database_url)
         bench.databases.settle()
         with bench.redis() as redis:
-            variables = {"REDIS_URL": redis.url, "REDIS_SOCKET": str(make_url(redis.url).database)}
+            variables = {"REDIS_URL": redis.url, "REDIS_SOCKET": urlsplit(redis.url).path}
             yield Place(database_url, {**variables, **_database_variables(database_url)}, redis.pid)
     finally:
         bench.databases.drop(database_url)
