@@ -4,6 +4,7 @@ measures one part; `--small` only shows that everything works, and requires noth
 from __future__ import annotations
 
 import argparse
+import signal
 import sys
 import tempfile
 import time
@@ -48,6 +49,8 @@ PARTS: Mapping[str, Callable[[Bench], None]] = {
 
 def main() -> int:
     arguments = _read_arguments()
+    for number in (signal.SIGTERM, signal.SIGHUP):  # what was started is stopped then too
+        signal.signal(number, lambda received, _: sys.exit(128 + received))
     configure_logging("console", "error", "bench")
     report = Report()
     for line in describe_machine():

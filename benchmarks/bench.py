@@ -60,7 +60,9 @@ class Bench:
         process = subprocess.Popen(argv, stdout=subprocess.PIPE, cwd=REPOSITORY)
         try:
             assert process.stdout is not None
-            yield f"http://127.0.0.1:{int(process.stdout.readline())}"
+            with process.stdout as said:
+                port = int(said.readline())
+            yield f"http://127.0.0.1:{port}"
         finally:
             stop(process)
 

@@ -47,7 +47,8 @@ def take_turns(
     for _ in range(bench.scale.rounds):
         for contender in contenders:
             with contender.open(bench) as target:
-                post_events(target.url, bench.new_run(), 16, bench.scale.warm_up)
+                if bench.scale.warm_up:
+                    post_events(target.url, bench.new_run(), 16, bench.scale.warm_up)
                 for load in loads:
                     turns[contender.name, load].append(_measure(target, lambda: send(bench, target, load)))  # noqa: B023
         after_round()

@@ -14,6 +14,7 @@ import sys
 import time
 from collections import deque
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -26,16 +27,16 @@ PATIENCE = 10.0
 _IDLE = 1.0
 
 
+@dataclass
 class _Tally:
-    """What was sent and answered."""
+    """What was sent and answered; latencies are milliseconds."""
 
-    def __init__(self) -> None:
-        self.sent = 0
-        self.accepted = 0
-        self.refused = 0
-        self.broken = 0
-        self.latencies: list[float] = []
-        self.last_answer = 0.0
+    sent: int = 0
+    accepted: int = 0
+    refused: int = 0
+    broken: int = 0
+    latencies: list[float] = field(default_factory=list)
+    last_answer: float = 0.0
 
 
 class _Connection(asyncio.Protocol):
@@ -236,7 +237,7 @@ def _getting(arguments: argparse.Namespace, host: str) -> Callable[[int], bytes]
 
 
 def _read_arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.load.generator", description=__doc__)
+    parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("url")
     parser.add_argument("--run", type=int, default=0, help="tells apart the ids of the loads of one database")
     parser.add_argument("--connections", type=int, required=True)
