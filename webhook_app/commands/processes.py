@@ -16,7 +16,7 @@ from webhook_app.run.lanes import run_children
 from webhook_app.run.stack import own_command, run_stack
 from webhook_app.run.supervisor import Child
 from webhook_app.services import open_reconciler, open_services
-from webhook_app.usecases.reconcile.claim import Lane
+from webhook_app.usecases.reconcile.work_classes import Lane
 from workers.clock import run_clock
 from workers.start import run_lane
 
