@@ -239,6 +239,7 @@ class Settings:
             self.pause_after_failures,
             self.probe_first,
             self.probe_cap,
+            self.slowest_call,
         )
 
     @property
@@ -254,8 +255,8 @@ class Settings:
 
     @property
     def slowest_call(self) -> float:
-        """Seconds that a call to Proof takes at most: with each token once, when one after the other is refused."""
-        return (self.proof_connect_timeout + self.proof_read_timeout) * max(len(self.proof_client_tokens), 1)
+        """Seconds that a call to Proof takes at most, also when one token after the other is refused."""
+        return self.proof_connect_timeout + self.proof_read_timeout
 
 
 def _declared() -> dict[str, Variable]:

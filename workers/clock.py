@@ -101,7 +101,7 @@ def run_once(services: Services, *, is_whole: bool = True) -> None:
         overdue = note_overdue(services.database, now, timedelta(seconds=services.settings.pending_alert_after))
         if overdue:
             log.warning("pending for too long", new=overdue)
-    work = find_work(services.database, now, MOST_DISPATCHED)
+    work = find_work(services.database, now, MOST_DISPATCHED, services.settings.limits)
     if work.fast_is_due:
         services.queues.wake()
     if work.slow_due:
@@ -114,7 +114,7 @@ def run_once(services: Services, *, is_whole: bool = True) -> None:
 def work_without_redis(services: Services, reconciler: Reconciler, stop: threading.Event) -> None:
     """Reconciles what is due straight from SQL, for a few seconds at most."""
     open_events(services.database, _MOST_OPENED, services.clock())
-    work = find_work(services.database, services.clock(), _OWN_SLOW_ATTEMPTS)
+    work = find_work(services.database, services.clock(), _OWN_SLOW_ATTEMPTS, services.settings.limits)
     if work.fast_is_due:
         reconciler.reconcile_due(
             threads=_OWN_THREADS, max_seconds=_OWN_SECONDS, stopping=stop.is_set, grace=_OWN_SECONDS

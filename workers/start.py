@@ -16,7 +16,7 @@ import workers.jobs  # noqa: F401 - loaded here, so that not each child of the s
 from webhook_app.adapters.queueing import connect_redis
 from webhook_app.adapters.rq_jobs import FAST_QUEUE, SLOW_QUEUE
 from webhook_app.logs import get_logger
-from webhook_app.usecases.reconcile.claim import Lane
+from webhook_app.usecases.reconcile.work_classes import Lane
 from workers.lane_worker import FastWorker, OwnQueue, SlowWorker
 
 log = get_logger()

@@ -11,7 +11,7 @@ from alembic import op
 from webhook_app.db.schema_changes import replace_check
 
 revision = "0020"
-down_revision = "0016"
+down_revision = "0018"
 branch_labels = None
 depends_on = None
 

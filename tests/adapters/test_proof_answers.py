@@ -219,16 +219,16 @@ WRONG_SHAPES: dict[str, Callable[[dict[str, Any]], Any]] = {
 
 
 @pytest.mark.parametrize("change", WRONG_SHAPES.values(), ids=WRONG_SHAPES.keys())
-def test_wrong_shape_is_an_invalid_response(
+def test_wrong_shape_is_charged_to_the_transaction_only_where_proof_speaks_of_it(
     answering: Answering, transaction: dict[str, Any], change: Callable[[dict[str, Any]], Any]
 ) -> None:
-    failure = answering(200, change(transaction), {"X-Request-Id": "req-1"})
+    """An answer of which only a field cannot be used shows that Proof works."""
+    body = change(transaction)
+    failure = answering(200, body, {"X-Request-Id": "req-1"})
     assert isinstance(failure, Failure)
-    assert (failure.http_status, failure.error, failure.code) == (
-        200,
-        "upstream_unavailable",
-        "upstream_invalid_response",
-    )
+    is_about_it = isinstance(body, dict) and body.get("merchant_transaction_id") == EXAMPLE
+    code = "unusable_transaction" if is_about_it else "upstream_invalid_response"
+    assert (failure.http_status, failure.error, failure.code) == (200, "upstream_unavailable", code)
     assert failure.request_id == "req-1"
     assert_storable(failure)
 

@@ -57,13 +57,13 @@ def _wrap_fetch() -> None:
 
     original = ProofClient.get_transaction
 
-    def get_transaction(self: ProofClient, merchant_transaction_id: str) -> Any:
+    def get_transaction(self: ProofClient, merchant_transaction_id: str, **options: Any) -> Any:
         if merchant_transaction_id.startswith(KILLERS):
             with (_FOLDER / "deaths").open("a") as file:
                 file.write(f"{merchant_transaction_id}\n")
             os.kill(os.getpid(), signal.SIGKILL if merchant_transaction_id.endswith("kill") else signal.SIGSEGV)
             time.sleep(10)
-        return original(self, merchant_transaction_id)
+        return original(self, merchant_transaction_id, **options)
 
     ProofClient.get_transaction = get_transaction  # type: ignore[method-assign]  # to die in there is what this launcher is for
 

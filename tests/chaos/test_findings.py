@@ -33,7 +33,8 @@ from webhook_app.models.reconciliation import State
 from webhook_app.run.web_server import load_served_application
 from webhook_app.server.watchdog import Watchdog
 from webhook_app.services import open_services
-from webhook_app.usecases.reconcile.claim import OVERDUE, claim_due
+from webhook_app.usecases.reconcile.claim import claim_due
+from webhook_app.usecases.reconcile.work_classes import OVERDUE
 
 NOBODY_LISTENS = "postgresql://u:p@127.0.0.1:1/d"
 URL = "/webhooks/proof"

@@ -1,4 +1,4 @@
-"""The gate before Proof: how many calls may start, when all pause, how they go on by themselves."""
+"""The gate before Proof: how many calls of each class may start, and when probes go out while all pause."""
 
 from __future__ import annotations
 
@@ -10,201 +10,233 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from webhook_app.domain.failures import Failure
-from webhook_app.domain.gate import Gate, Limits, Observation, admit, observe
+from webhook_app.domain.gate import (
+    MOST_SKEW,
+    PACE_RECOVERY_SECONDS,
+    SLOWEST_PACE,
+    Gate,
+    Limits,
+    admit,
+    is_newcomer_due,
+    is_round_due,
+    note_newcomer,
+    note_round,
+    pause,
+    probe_now,
+    resume,
+    slow_down,
+)
 from webhook_app.domain.retry_policy import Blame
+from webhook_app.domain.shares import SHARES, Counts, WorkClass
 
 NOON = datetime(2026, 4, 1, 12, tzinfo=UTC)
-LIMITS = Limits(calls_per_second=10, concurrency=4, pause_after=3, first_probe_seconds=5, longest_probe_seconds=60)
-OPEN = Gate(tokens=10, refilled_at=NOON)
-
-UPSTREAM = Failure(502, "upstream_error", "provider_error", "m")
-CONFIGURATION = Failure(401, "unauthorised", "invalid_token", "m")
-TRANSACTION = Failure(404, "not_found", "not_found", "m")
-NEVER_SENT = Failure(None, "invalid_request", "unsendable_id", "m")
+LIMITS = Limits(calls_per_second=10, concurrency=100, first_probe_seconds=5, longest_probe_seconds=60)
+FIRST, RETRY, POLL, HANGING, STRANGER = WorkClass
+FULL = Gate(tokens=10, refilled_at=NOON, reserves={FIRST: 4, RETRY: 2, POLL: 2, HANGING: 1, STRANGER: 1})
+EMPTY = Gate(tokens=0, refilled_at=NOON)
+REFUSED = Failure(401, "unauthorised", "invalid_token", "m")
 
 
 def at(seconds: float) -> datetime:
     return NOON + timedelta(seconds=seconds)
 
 
-def answer(failure: Failure | None, merchant_transaction_id: str = "a", started: float = 0) -> Observation:
-    return Observation(merchant_transaction_id, at(started), failure)
+def admitted(
+    gate: Gate, wanted: Counts, now: datetime, limits: Limits = LIMITS, in_flight: Counts | None = None
+) -> int:
+    return sum(admit(gate, wanted, in_flight or {}, now, limits)[0].values())
 
 
-def paused(by: Failure = CONFIGURATION) -> Gate:
-    """Since noon."""
-    ids = [f"id-{number}" for number in range(LIMITS.pause_after)]
-    gate = observe(OPEN, [answer(by, merchant_transaction_id) for merchant_transaction_id in ids], NOON, LIMITS)
-    assert gate.is_paused
-    return gate
+def paused(failure: Failure = REFUSED) -> Gate:
+    return pause(FULL, Blame.CONFIGURATION, failure, NOON, NOON, LIMITS)
 
 
 # Rate and concurrency
 
 
 def test_no_more_calls_start_than_are_wanted() -> None:
-    admitted, gate = admit(OPEN, 2, 0, NOON, LIMITS)
-    assert (admitted, gate.tokens) == (2, 8)
+    counts, gate = admit(FULL, {FIRST: 2}, {}, NOON, LIMITS)
+    assert (counts[FIRST], gate.tokens, gate.reserves[FIRST]) == (2, 8, 2)
 
 
-@pytest.mark.parametrize(("in_flight", "admitted"), [(0, 4), (3, 1), (4, 0), (9, 0)])
-def test_calls_under_way_at_once_are_limited(in_flight: int, admitted: int) -> None:
-    assert admit(OPEN, 100, in_flight, NOON, LIMITS)[0] == admitted
+def test_each_class_has_its_share_at_once_however_much_the_others_want() -> None:
+    everybody = dict.fromkeys(WorkClass, 1000)
+    assert admit(FULL, everybody, {}, NOON, LIMITS)[0] == {FIRST: 4, RETRY: 2, POLL: 2, HANGING: 1, STRANGER: 1}
 
 
-def test_calls_per_second_are_limited_and_refill_with_time() -> None:
-    limits = replace(LIMITS, concurrency=100)
-    admitted, gate = admit(OPEN, 100, 0, NOON, limits)
-    assert admitted == 10
-    assert admit(gate, 100, 0, NOON, limits)[0] == 0
-    assert admit(gate, 100, 0, at(0.5), limits)[0] == 5
-    assert admit(gate, 100, 0, at(3600), limits)[0] == 10
+@pytest.mark.parametrize("work_class", WorkClass)
+def test_class_that_is_alone_gets_the_whole_rate(work_class: WorkClass) -> None:
+    _, gate = admit(FULL, {work_class: 1000}, {}, NOON, LIMITS)
+    total = 0
+    for tenth in range(1, 101):
+        counts, gate = admit(gate, {work_class: 1000}, {}, at(tenth / 10), LIMITS)
+        total += counts[work_class]
+    assert total >= 99
 
 
-def test_less_than_one_call_a_second_is_possible() -> None:
+@pytest.mark.parametrize("greedy", WorkClass)
+def test_arrivals_below_a_share_are_admitted_within_a_second_beside_a_flood(greedy: WorkClass) -> None:
+    for modest in set(WorkClass) - {greedy}:
+        gate, waiting = FULL, 0.0
+        for tenth in range(1, 300):
+            waiting += SHARES[modest].rate * LIMITS.calls_per_second / 10 * 0.99
+            counts, gate = admit(gate, {greedy: 1000, modest: int(waiting)}, {}, at(tenth / 10), LIMITS)
+            waiting -= counts[modest]
+            assert waiting < 2, (modest, tenth)
+
+
+@pytest.mark.parametrize(("in_flight", "count"), [(0, 3), (2, 1), (3, 0), (9, 0)])
+def test_calls_under_way_at_once_are_limited(in_flight: int, count: int) -> None:
+    assert admitted(FULL, {FIRST: 100}, NOON, replace(LIMITS, concurrency=3), {FIRST: in_flight}) == count
+
+
+def test_less_than_one_call_a_second_is_possible_for_each_class() -> None:
     limits = replace(LIMITS, calls_per_second=0.5)
-    gate = Gate(tokens=0, refilled_at=NOON)
-    assert [admit(gate, 5, 0, at(seconds), limits)[0] for seconds in (0, 1, 2, 100)] == [0, 0, 1, 1]
+    for work_class in WorkClass:
+        gate, total = EMPTY, 0
+        for second in range(400):
+            counts, gate = admit(gate, {work_class: 5}, {}, at(second), limits)
+            total += counts[work_class]
+        assert 150 <= total <= 200, work_class
 
 
 def test_clock_set_back_neither_stops_nor_floods() -> None:
-    admitted, gate = admit(replace(OPEN, tokens=0), 100, 0, at(-3600), LIMITS)
-    assert admitted == 0
-    assert admit(gate, 100, 0, at(-3599), LIMITS)[0] == 4
+    count, gate = admit(EMPTY, {FIRST: 100}, {}, at(-3600), LIMITS)
+    assert (count[FIRST], gate.refilled_at) == (0, at(-3600))
+    assert admitted(gate, {FIRST: 100}, at(-3599)) == 4
+
+
+def test_clock_that_is_a_little_behind_turns_nothing_back() -> None:
+    """Two workers of which one is 3 s behind take turns: together they get no more than the rate allows."""
+    gate, total = EMPTY, 0
+    for tenth in range(200):
+        for skew in (0.0, -3.0):
+            counts, gate = admit(gate, {FIRST: 100}, {}, at(tenth / 10 + skew), LIMITS)
+            total += counts[FIRST]
+    assert 190 <= total <= 200
+    assert gate.refilled_at == at(19.9)
+
+
+def test_time_further_ahead_than_clocks_differ_is_not_kept() -> None:
+    ahead = replace(EMPTY, refilled_at=NOON + MOST_SKEW + timedelta(seconds=1))
+    assert admit(ahead, {}, {}, NOON, LIMITS)[1].refilled_at == NOON
 
 
 @given(
-    st.lists(st.tuples(st.floats(0, 5), st.integers(0, 50)), min_size=1, max_size=30),
+    st.lists(st.tuples(st.floats(0, 5), st.sampled_from(WorkClass), st.integers(0, 50)), min_size=1, max_size=30),
     st.floats(0.1, 50),
 )
 @settings(database=None)
-def test_rate_holds_over_any_stretch(asks: list[tuple[float, int]], rate: float) -> None:
+def test_rate_holds_over_any_stretch(asks: list[tuple[float, WorkClass, int]], rate: float) -> None:
     limits = replace(LIMITS, calls_per_second=rate, concurrency=1000)
-    gate = Gate(tokens=0, refilled_at=NOON)
-    seconds, total = 0.0, 0
-    for gap, wanted in asks:
+    gate, seconds, total = EMPTY, 0.0, 0
+    for gap, work_class, wanted in asks:
         seconds += gap
-        admitted, gate = admit(gate, wanted, 0, at(seconds), limits)
-        assert 0 <= admitted <= wanted
-        total += admitted
-        assert gate.tokens >= 0
+        counts, gate = admit(gate, {work_class: wanted}, {}, at(seconds), limits)
+        assert 0 <= sum(counts.values()) <= wanted
+        total += sum(counts.values())
+        assert gate.tokens >= -1e-6
     assert total <= seconds * rate + 1e-3
 
 
-# What pauses
+def test_gate_as_the_release_before_left_it_admits_what_it_may() -> None:
+    """It takes tokens and leaves the reserves alone, so together these may be more than there is."""
+    assert admitted(replace(FULL, tokens=1), dict.fromkeys(WorkClass, 9), NOON) == 1
+    assert admitted(replace(FULL, reserves={}), {STRANGER: 99}, NOON) == 10
 
 
-@pytest.mark.parametrize("failure", [CONFIGURATION, Failure(403, "forbidden", "forbidden_origin", "m")])
-def test_fault_of_our_configuration_pauses_at_once(failure: Failure) -> None:
-    gate = observe(OPEN, [answer(failure)], NOON, LIMITS)
-    assert (gate.is_paused, gate.blame, gate.failure) == (True, Blame.CONFIGURATION, failure)
-    assert gate.next_probe_at == at(5)
+# 429
 
 
-def test_upstream_pauses_when_different_transactions_fail_in_a_row() -> None:
-    gate = observe(OPEN, [answer(UPSTREAM, "a")], NOON, LIMITS)
-    gate = observe(gate, [answer(UPSTREAM, "b")], at(1), LIMITS)
-    assert not gate.is_paused
-    gate = observe(gate, [answer(UPSTREAM, "c")], at(2), LIMITS)
-    assert (gate.blame, gate.failure, gate.paused_at, gate.next_probe_at) == (Blame.PROOF, UPSTREAM, at(2), at(7))
+def test_429_halves_the_rate_once_for_all_calls_that_were_under_way() -> None:
+    gate = slow_down(FULL, NOON)
+    assert gate.pace_at(NOON) == 0.5
+    assert slow_down(gate, at(0.5)) == gate
+    assert slow_down(gate, at(1)).pace_at(at(1)) == pytest.approx((0.5 + 1 / PACE_RECOVERY_SECONDS) / 2)
 
 
-def test_one_transaction_that_keeps_failing_pauses_nothing() -> None:
-    gate = OPEN
-    for seconds in range(50):
-        gate = observe(gate, [answer(UPSTREAM, "a")], at(seconds), LIMITS)
-    assert not gate.is_paused
+def test_rate_recovers_gradually_and_never_falls_to_nothing() -> None:
+    gate = FULL
+    for second in range(0, 60, 2):
+        gate = slow_down(gate, at(second))
+        assert gate.pace_at(at(second)) >= SLOWEST_PACE
+    paces = [gate.pace_at(at(58 + seconds)) for seconds in range(70)]
+    assert paces == sorted(paces)
+    assert paces[-1] == 1.0
+    assert paces[30] == pytest.approx(paces[0] + 0.5)
 
 
-@pytest.mark.parametrize("sane", [None, TRANSACTION])
-def test_sane_answer_in_between_starts_the_count_again(sane: Failure | None) -> None:
-    gate = observe(OPEN, [answer(UPSTREAM, "a"), answer(UPSTREAM, "b")], NOON, LIMITS)
-    gate = observe(gate, [answer(sane, "z")], NOON, LIMITS)
-    gate = observe(gate, [answer(UPSTREAM, "c"), answer(UPSTREAM, "d")], NOON, LIMITS)
-    assert not gate.is_paused
+def test_lowered_rate_is_shared_as_the_whole_is() -> None:
+    gate = slow_down(EMPTY, NOON)
+    everybody = dict.fromkeys(WorkClass, 1000)
+    counts, _ = admit(gate, everybody, {}, at(2), LIMITS)
+    assert counts[FIRST] == 2
+    assert sum(counts.values()) <= 7
 
 
-@pytest.mark.parametrize("position", [0, 2, 5])
-def test_sane_answer_in_the_same_batch_shows_that_proof_works(position: int) -> None:
-    batch = [answer(UPSTREAM, f"id-{number}") for number in range(5)]
-    batch.insert(position, answer(None, "z"))
-    gate = observe(OPEN, batch, NOON, LIMITS)
-    assert not gate.is_paused
-    assert gate.failing_ids == ()
+# Probes
 
 
-@pytest.mark.parametrize("batch", [[CONFIGURATION, None], [None, CONFIGURATION]])
-def test_refused_token_pauses_beside_a_sane_answer_too(batch: list[Failure | None]) -> None:
-    assert observe(OPEN, [answer(failure) for failure in batch], NOON, LIMITS).is_paused
+def test_while_paused_nothing_is_admitted() -> None:
+    assert admitted(paused(), {FIRST: 5}, at(1000)) == 0
 
 
-def test_call_that_was_never_made_tells_nothing_of_proof() -> None:
-    gate = observe(OPEN, [answer(UPSTREAM, "a"), answer(UPSTREAM, "b")], NOON, LIMITS)
-    assert observe(gate, [answer(NEVER_SENT, "..")], NOON, LIMITS) == gate
-    assert observe(paused(), [answer(NEVER_SENT, "..", started=9)], at(9), LIMITS) == paused()
-
-
-def test_retry_after_puts_the_first_probe_off_within_its_cap() -> None:
-    for retry_after, seconds in ((None, 5), (0.0, 5), (2.0, 5), (30.0, 30), (1e9, 60)):
-        gate = observe(OPEN, [answer(replace(CONFIGURATION, retry_after=retry_after))], NOON, LIMITS)
-        assert gate.next_probe_at == at(seconds)
-
-
-# While paused
-
-
-def test_nothing_starts_before_the_probe_is_due_and_then_one_call_alone() -> None:
-    gate = paused()
-    assert admit(gate, 100, 0, at(4.9), LIMITS) == (0, gate)
-    admitted, probing = admit(gate, 100, 0, at(5), LIMITS)
-    assert admitted == 1
-    assert admit(probing, 100, 1, at(5), LIMITS) == (0, probing)
-
-
-def test_probe_is_not_spent_when_no_call_is_wanted() -> None:
-    gate = paused()
-    assert admit(gate, 0, 0, at(100), LIMITS) == (0, gate)
-
-
-def test_gap_between_probes_doubles_up_to_its_cap_also_when_a_prober_dies() -> None:
+def test_round_is_due_after_its_gap_which_doubles_up_to_its_cap() -> None:
     gate, now, gaps = paused(), NOON, []
     for _ in range(7):
         assert gate.next_probe_at is not None
+        assert not is_round_due(gate, gate.next_probe_at - timedelta(seconds=0.1), LIMITS)
         gaps.append((gate.next_probe_at - now).total_seconds())
         now = gate.next_probe_at
-        admitted, gate = admit(gate, 1, 0, now, LIMITS)
-        assert admitted == 1
+        assert is_round_due(gate, now, LIMITS)
+        gate = note_round(gate, now, LIMITS)
     assert gaps == [5, 10, 20, 40, 60, 60, 60]
 
 
-def test_failed_probe_keeps_the_pause_and_shows_the_latest_failure() -> None:
-    _, probing = admit(paused(CONFIGURATION), 1, 0, at(5), LIMITS)
-    gate = observe(probing, [answer(UPSTREAM, started=5)], at(6), LIMITS)
-    assert gate == replace(probing, blame=Blame.PROOF, failure=UPSTREAM)
-
-
-@pytest.mark.parametrize("sane", [None, TRANSACTION])
-@pytest.mark.parametrize("by", [CONFIGURATION, UPSTREAM])
-def test_sane_answer_to_the_probe_resumes_all_calls(sane: Failure | None, by: Failure) -> None:
-    _, probing = admit(paused(by), 1, 0, at(5), LIMITS)
-    gate = observe(probing, [answer(sane, started=5)], at(6), LIMITS)
-    assert (gate.is_paused, gate.blame, gate.failure, gate.next_probe_at) == (False, None, None, None)
-    assert (gate.probes, gate.failing_ids, gate.paused_seconds) == (0, (), 6)
-    assert admit(gate, 100, 0, at(6), LIMITS)[0] == 4
-
-
-def test_answer_to_a_call_from_before_the_pause_does_not_end_it() -> None:
+def test_newcomer_is_due_at_once_and_then_once_a_second() -> None:
     gate = paused()
-    assert observe(gate, [answer(None, started=-1)], at(1), LIMITS) == gate
+    assert is_newcomer_due(gate, NOON)
+    gate = note_newcomer(gate, NOON)
+    assert [is_newcomer_due(gate, at(seconds)) for seconds in (0, 0.9, 1)] == [False, False, True]
+    assert not is_newcomer_due(FULL, NOON)
+    assert not is_round_due(FULL, NOON, LIMITS)
 
 
-def test_time_of_all_pauses_is_summed() -> None:
+def test_probe_time_that_is_further_ahead_than_any_gap_is_reached() -> None:
+    """A clock that was set back must not keep everything paused until it is there again."""
+    gate = replace(paused(), next_probe_at=at(3600), next_newcomer_at=at(3600))
+    assert is_round_due(gate, NOON, LIMITS)
+    assert is_newcomer_due(gate, NOON)
+
+
+def test_clock_that_is_behind_plans_no_earlier_probe() -> None:
+    gate = note_round(paused(), at(5), LIMITS)
+    assert gate.next_probe_at == at(15)
+    assert note_round(gate, at(12), LIMITS).next_probe_at == at(35)
+
+
+def test_person_has_a_probe_sent_at_once() -> None:
+    gate = probe_now(note_round(paused(), at(5), LIMITS), at(6))
+    assert is_round_due(gate, at(6), LIMITS)
+    assert probe_now(FULL, NOON) == FULL
+
+
+def test_retry_after_puts_the_first_round_off_within_its_cap() -> None:
+    for retry_after, seconds in ((None, 5), (0.0, 5), (2.0, 5), (30.0, 30), (1e9, 60)):
+        assert paused(replace(REFUSED, retry_after=retry_after)).next_probe_at == at(seconds)
+
+
+def test_time_of_all_pauses_is_summed_and_pauses_are_counted() -> None:
     gate = paused()
-    assert gate.paused_seconds_until(at(10)) == 10
-    gate = observe(gate, [answer(None, started=10)], at(10), LIMITS)
+    assert (gate.epoch, gate.paused_seconds_until(at(10))) == (1, 10)
+    gate = resume(gate, at(10))
+    assert (gate.is_paused, gate.blame, gate.failure, gate.next_probe_at, gate.resumed_at) == (
+        *(False, None, None, None),
+        at(10),
+    )
     assert gate.paused_seconds_until(at(50)) == 10
-    gate = observe(gate, [answer(CONFIGURATION, started=50)], at(50), LIMITS)
-    assert gate.paused_seconds_until(at(57)) == 17
-    assert gate.paused_seconds_until(at(40)) == 10  # a clock set back takes nothing away
-    gate = observe(gate, [answer(None, started=60)], at(60), LIMITS)
-    assert gate.paused_seconds == 20
+    gate = pause(gate, Blame.PROOF, None, at(50), at(50), LIMITS)
+    assert (gate.epoch, gate.paused_seconds_until(at(57))) == (2, 17)
+    assert gate.paused_seconds_until(at(40)) == 10, "a clock set back takes nothing away"
+    assert resume(gate, at(60)).paused_seconds == 20
+    assert resume(FULL, NOON) == FULL

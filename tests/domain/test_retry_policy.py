@@ -10,7 +10,8 @@ from webhook_app.domain.failures import Failure, invalid_response, worker_died
 from webhook_app.domain.retry_policy import MOST_CRASHES, TABLE, Action, Blame, Budget, Rule, Spent, decide, rule_for
 
 RETRY, ONCE, PERMANENT, PAUSE = Action.RETRY, Action.RETRY_ONCE, Action.PERMANENT, Action.PAUSE
-T, U, C = Blame.TRANSACTION, Blame.PROOF, Blame.CONFIGURATION
+SLOW = Action.SLOW_DOWN
+T, U, C, N = Blame.TRANSACTION, Blame.PROOF, Blame.CONFIGURATION, Blame.NOBODY
 
 Case = tuple[int | None, str, str, Action, Blame]
 
@@ -27,7 +28,8 @@ DOCUMENTED: list[Case] = [
     (401, "unauthorised", "invalid_token", PAUSE, C),
     (401, "unauthorised", "new_code", PAUSE, C),
     (403, "forbidden", "forbidden_origin", PAUSE, C),
-    (403, "forbidden", "new_code", PAUSE, C),
+    (403, "forbidden", "invalid_token", PAUSE, C),
+    (403, "forbidden", "missing_token", PAUSE, C),
     (404, "not_found", "not_found", PERMANENT, T),
     (404, "not_found", "new_code", PERMANENT, T),
     (500, "internal_error", "db_error", ONCE, U),
@@ -61,7 +63,7 @@ UNLISTED: list[Case] = [
     *((status, "unrecognised_answer", "redirect", RETRY, U) for status in (301, 302, 303, 304, 307, 308)),
     *(
         (status, error, "x", RETRY, U)
-        for status in (408, 425, 429, 503, 504)
+        for status in (408, 425, 503, 504)
         for error in ("new_error", "unrecognised_answer")
     ),
     *((status, "new_error", "x", PERMANENT, T) for status in (402, 405, 409, 410, 413, 415, 418, 422, 431, 451)),
@@ -77,7 +79,17 @@ UNLISTED: list[Case] = [
     (400, "not_found", "not_found", PERMANENT, T),
     (401, "new_error", "x", PAUSE, C),
     (401, "unrecognised_answer", "not_json", PAUSE, C),
-    (403, "new_error", "x", PAUSE, C),
+    (403, "new_error", "x", RETRY, T),
+    (403, "forbidden", "new_code", RETRY, T),
+    (403, "forbidden_origin", "x", PAUSE, C),
+    (403, "offramp_disabled", "x", PERMANENT, T),
+    (422, "kyc_required", "x", PERMANENT, T),
+    (200, "upstream_unavailable", "unusable_transaction", RETRY, T),
+    (203, "upstream_unavailable", "unusable_transaction", RETRY, T),
+    (200, "upstream_unavailable", "unknown_status", RETRY, T),
+    (429, "new_error", "x", SLOW, N),
+    (429, "unrecognised_answer", "x", SLOW, N),
+    (429, "rate_limit_exceeded", "x", SLOW, N),
     (403, "unrecognised_answer", "not_json", RETRY, U),
     (404, "new_error", "x", PERMANENT, T),
     (404, "unauthorised", "invalid_token", PERMANENT, T),
@@ -90,7 +102,7 @@ UNLISTED: list[Case] = [
     (502, "internal_error", "db_error", RETRY, U),
     (503, "internal_error", "db_error", RETRY, U),
     (503, "unauthorised", "invalid_token", RETRY, U),
-    (429, "invalid_request", "validation_error", RETRY, U),
+    (429, "invalid_request", "validation_error", SLOW, N),
 ]
 
 
@@ -135,7 +147,8 @@ def test_unbelievable_success_is_the_table_row_for_it() -> None:
     [
         ((400, "invalid_request", "currency_not_allowed"), (400, "invalid_request", "currency_not_allowed")),
         ((400, "invalid_request", "x"), (400, "invalid_request", None)),
-        ((403, "forbidden", "x"), (403, "forbidden", None)),
+        ((403, "forbidden", "forbidden_origin"), (403, "forbidden", "forbidden_origin")),
+        ((403, "forbidden", "x"), (403, None, None)),
         ((403, "unrecognised_answer", "x"), (403, "unrecognised_answer", None)),
         ((403, "x", "x"), (403, None, None)),
         ((429, "unrecognised_answer", "x"), (429, None, None)),

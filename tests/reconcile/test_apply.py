@@ -420,7 +420,7 @@ def test_answer_that_cannot_be_written_harms_no_other(
     monkeypatch.setattr(
         reconciler.proof,
         "get_transaction",
-        lambda id: replace(confirmed(Status.COMPLETED, clock(), id=id), type=long if id == "poison" else "buy"),
+        lambda id, **_: replace(confirmed(Status.COMPLETED, clock(), id=id), type=long if id == "poison" else "buy"),
     )
     with capture_logs() as logs:
         run_fast(reconciler)

@@ -23,7 +23,7 @@ from webhook_app.domain.status import Status
 from webhook_app.models import Attempt, Reconciliation
 from webhook_app.models.reconciliation import State
 from webhook_app.usecases.reconcile.apply import apply_calls
-from webhook_app.usecases.reconcile.claim import OVERDUE, claim_due, hand_back
+from webhook_app.usecases.reconcile.claim import claim_due, hand_back
 from webhook_app.usecases.reconcile.decisions import FinishedCall
 from webhook_app.usecases.reconcile.lifecycle import changes, transitions
 from webhook_app.usecases.reconcile.lifecycle.changes import Change, Charge, Life, MadeAttempt
@@ -36,6 +36,7 @@ from webhook_app.usecases.reconcile.lifecycle.rows import (
 )
 from webhook_app.usecases.reconcile.lifecycle.transitions import TRANSITIONS, ClaimRule, Transition, TransitionRefused
 from webhook_app.usecases.reconcile.sweep import recover_lost_claims
+from webhook_app.usecases.reconcile.work_classes import OVERDUE
 
 ROOT = Path(__file__).parents[2]
 LATER = START + timedelta(minutes=5)
@@ -49,7 +50,7 @@ DECIDED: dict[Transition, list[Callable[[Life], Change]]] = {
         lambda life: changes.confirm(life, MadeAttempt(START, START, "why"), State.PENDING, LATER, START, 3),
     ],
     transitions.RETRIED: [lambda life: changes.retry(life, FAILED_CALL, Charge(1, 0, START), LATER)],
-    transitions.DEFERRED: [lambda life: changes.defer(life, FAILED_CALL, LATER)],
+    transitions.DEFERRED: [lambda life: changes.defer(life, FAILED_CALL, LATER, 1)],
     transitions.STARTED_OVER: [lambda life: changes.start_over(life, FAILED_CALL, LATER)],
     transitions.GIVEN_UP: [lambda life: changes.give_up(life, FAILED_CALL, Charge(1, 0, START))],
     transitions.TAKEN_BACK: [
@@ -72,6 +73,7 @@ def stands(state: State, *, is_claimed: bool) -> Life:
         settled_generation=2,
         next_attempt_at=None if state is State.FAILED else START,
         reconciled_at=START,
+        asked_by="event",
         claim_token="held" if is_claimed else None,
         lease_until=LATER if is_claimed else None,
         crashes=1,
@@ -138,7 +140,7 @@ def test_claims_begin_and_end_where_the_table_says(database: Database) -> None:
     lease = {"claim_token": "other", "lease_until": LATER}
     held = [put(database, state, f"held {state}", **lease) for state in transitions.CLAIMABLE]
     with database.write() as session:
-        begun = begin_claims(session, [*free.values(), *held], "mine", LATER)
+        begun = begin_claims(session, dict.fromkeys([*free.values(), *held], LATER), "mine", LATER)
     claimed = {state for state in State if transitions.CLAIMED.may_follow(state)}
     assert {one.id for one in begun} == {free[state] for state in claimed}
     assert {State(one.state) for one in rows(database) if one.claim_token == "mine"} == claimed
@@ -232,12 +234,12 @@ def statements_of_a_life(database: Database, clock: FakeClock, names: list[str])
         report(database, name, clock())
     taken = {}
     with counted_statements(database) as statements:
-        claims = claim_due(database, len(names), clock(), LEASE, policy.limits)
+        claims = claim_due(database, 1000, clock(), LEASE, policy.limits)
     taken["claimed"] = len(statements)
     with counted_statements(database) as statements:
         hand_back(database, claims)
     taken["handed back"] = len(statements)
-    claims = claim_due(database, len(names), clock(), LEASE, policy.limits)
+    claims = claim_due(database, 1000, clock(), LEASE, policy.limits)
     with counted_statements(database) as statements, database.write() as session:
         ask_for_reconciliations(session, dict.fromkeys(names, clock()))
     taken["reopened"] = len(statements)
@@ -246,7 +248,7 @@ def statements_of_a_life(database: Database, clock: FakeClock, names: list[str])
         assert len(recover_lost_claims(database, clock())) == len(names)
     taken["taken back"] = len(statements)
     clock.advance(OVERDUE.total_seconds())
-    claims = claim_due(database, len(names), clock(), LEASE, policy.limits)
+    claims = claim_due(database, 1000, clock(), LEASE, policy.limits)
     calls = [FinishedCall(claim, clock(), clock(), UNAVAILABLE) for claim in claims]
     with counted_statements(database) as statements:
         assert len(apply_calls(database, calls, clock(), policy, random.Random(1))) == len(names)

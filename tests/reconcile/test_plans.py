@@ -60,7 +60,7 @@ def test_batches_look_up_what_they_write(database: Database, clock: FakeClock) -
         settle_events(session, [f"t{number}" for number in ids])
         move_events(session, {f"t{number}": Delivery.FAILED for number in range(70, 80)})
         ask_for_reconciliations(session, {f"t{number}": clock() for number in range(70, 80)})
-        begin_claims(session, ids, "token", clock())
+        begin_claims(session, dict.fromkeys(ids, clock()), "token", clock())
         end_claims(session, [(one, "token") for one in ids[:5]])
         attempt = MadeAttempt(START, START, "")
         lives = lock(session, Reconciliation.id.in_(ids[5:]))

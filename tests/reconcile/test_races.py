@@ -8,7 +8,7 @@ from datetime import timedelta
 
 import pytest
 
-from tests.support.answers import UNAVAILABLE, answer, claim, confirmed
+from tests.support.answers import POLICY, UNAVAILABLE, answer, claim, confirmed
 from tests.support.clock import FakeClock
 from tests.support.interleave import after_statement, finish_or_block
 from tests.support.work import events, report, row
@@ -50,32 +50,32 @@ def test_event_that_comes_while_an_answer_is_applied_is_asked_for_again(database
 
 
 @pytest.mark.parametrize("engine", ["postgresql"], indirect=True)  # SQLite has one writer at a time
-def test_failure_that_another_worker_tells_the_gate_meanwhile_is_counted_too(
-    database: Database, clock: FakeClock
-) -> None:
+def test_pause_that_another_worker_begins_meanwhile_is_begun_once(database: Database, clock: FakeClock) -> None:
+    policy = replace(POLICY, limits=replace(POLICY.limits, pause_after=1))
     for name in ("t", "u"):
         report(database, name, clock())
     mine, theirs = claim(database, clock, "t"), claim(database, clock, "u")
-    with after_statement(database, "FROM upstream", lambda: answer(database, clock, theirs, UNAVAILABLE)):
-        answer(database, clock, mine, UNAVAILABLE)
+    with after_statement(database, "FROM upstream", lambda: answer(database, clock, theirs, UNAVAILABLE, policy)):
+        answer(database, clock, mine, UNAVAILABLE, policy)
     with database.read() as session:
-        assert sorted(read_gate(session).failing_ids) == ["t", "u"]
+        assert read_gate(session).epoch == 1
+    assert [row(database, name).spent_attempts for name in ("t", "u")] == [0, 0]
 
 
 @pytest.mark.parametrize("engine", ["postgresql"], indirect=True)
 def test_worker_waits_for_another_that_holds_the_gate(database: Database) -> None:
-    def tell(failing_id: str) -> None:
+    def tell() -> None:
         with database.write() as session:
             gate = lock_gate(session)
-            store_gate(session, replace(gate, failing_ids=(*gate.failing_ids, failing_id)))
+            store_gate(session, replace(gate, epoch=gate.epoch + 1))
 
     with database.write() as session:
         gate = lock_gate(session)
-        other = finish_or_block(database, lambda: tell("u"))
-        store_gate(session, replace(gate, failing_ids=("t",)))
+        other = finish_or_block(database, tell)
+        store_gate(session, replace(gate, epoch=7))
     other.join()
     with database.read() as session:
-        assert read_gate(session).failing_ids == ("t", "u")
+        assert read_gate(session).epoch == 8
 
 
 @pytest.mark.parametrize("engine", ["postgresql"], indirect=True)
@@ -83,9 +83,9 @@ def test_locked_gate_is_the_present_one_whatever_the_session_has_loaded_before(d
     with database.write() as session:
         loaded = session.get_one(StoredGate, 1)
         with database.write() as other:
-            store_gate(other, replace(lock_gate(other), failing_ids=("t",)))
-        assert lock_gate(session).failing_ids == ("t",)
-        assert loaded.failing_ids == []
+            store_gate(other, replace(lock_gate(other), epoch=7))
+        assert lock_gate(session).epoch == 7
+        assert loaded.epoch == 0
 
 
 @pytest.mark.parametrize("engine", ["postgresql"], indirect=True)

@@ -204,7 +204,7 @@ def test_answers_that_cannot_be_believed_are_retried(
         "truncated_json": "upstream_invalid_response",
         "wrong_shape": "upstream_invalid_response",
         "html_200": "upstream_invalid_response",
-        "unknown_status": "upstream_invalid_response",
+        "unknown_status": "unusable_transaction",
         "deep_json": "upstream_invalid_response",
         "huge_number": "upstream_invalid_response",
         "close": "connection_failed",

@@ -154,20 +154,31 @@ def test_while_paused_there_is_no_work_before_the_probe(database: Database, cloc
     assert find_work(database, clock(), 10).fast_is_due
 
 
-def test_while_paused_the_probe_goes_to_whichever_was_due_longest(database: Database, clock: FakeClock) -> None:
-    """A poison that stays due in one lane must not have all the probes."""
-    report(database, "poison", clock())
+def test_while_paused_the_fast_lane_probes_retries_too(database: Database, clock: FakeClock) -> None:
+    """A slow lane that does not take them must not keep everything paused."""
     report(database, "t", clock())
-    change(database, "t", state=State.RETRYING, next_attempt_at=clock())
-    clock.advance(1)
-    change(database, "poison", next_attempt_at=clock())
     pause(database, clock)
     clock.advance(5)
-    work = find_work(database, clock(), 10)
-    assert (work.fast_is_due, work.slow_due) == (False, ("t",))
-    change(database, "t", next_attempt_at=clock())
+    change(database, "t", state=State.RETRYING, next_attempt_at=clock())
     work = find_work(database, clock(), 10)
     assert (work.fast_is_due, work.slow_due) == (True, ())
+    assert [one.merchant_transaction_id for one in claim_due(database, 8, clock(), LEASE, WIDE)] == ["t"]
+
+
+def test_while_paused_what_may_kill_its_worker_is_probed_alone_and_last(database: Database, clock: FakeClock) -> None:
+    report(database, "killer", clock())
+    report(database, "t", clock())
+    pause(database, clock)
+    clock.advance(5)
+    change(database, "killer", state=State.RETRYING, crashes=2)
+    work = find_work(database, clock(), 10)
+    assert (work.fast_is_due, work.slow_due) == (True, ())
+    change(database, "t", next_attempt_at=clock() + timedelta(hours=1))
+    assert claim_due(database, 8, clock(), LEASE, WIDE) == []
+    work = find_work(database, clock(), 10)
+    assert (work.fast_is_due, work.slow_due) == (False, ("killer",))
+    assert claim_one(database, "killer", clock(), LEASE, WIDE) is not None
+    assert find_work(database, clock(), 10).slow_due == ()
 
 
 # Lists

@@ -16,11 +16,11 @@ from webhook_app.models.reconciliation import OPEN_STATES
 from webhook_app.usecases.finance.reports import TransactionReport, report_transaction
 from webhook_app.usecases.receive.ingest import Accepted, ReportedEvent, RequestOrigin, ingest_event
 from webhook_app.usecases.reconcile.apply import Applied
-from webhook_app.usecases.reconcile.claim import Lane, is_due
 from webhook_app.usecases.reconcile.inbox import open_events
 from webhook_app.usecases.reconcile.reconciler import Reconciler
 from webhook_app.usecases.reconcile.stored_gate import read_gate
 from webhook_app.usecases.reconcile.sweep import find_work, recover_lost_claims
+from webhook_app.usecases.reconcile.work_classes import Lane, is_due
 
 
 def report(database: Database, merchant_transaction_id: str, now: datetime, **reported: Any) -> Accepted:

@@ -12,7 +12,7 @@ import pytest
 
 from webhook_app.config import Settings
 from webhook_app.services import Services
-from webhook_app.usecases.reconcile.claim import Lane
+from webhook_app.usecases.reconcile.work_classes import Lane
 from workers.context import _open_context
 from workers.start import QUEUES, make_worker
 

@@ -38,8 +38,8 @@ from webhook_app.domain.failures import Failure
 from webhook_app.domain.waiting import Waiting
 from webhook_app.run.diagnosis import diagnose
 from webhook_app.services import Services
-from webhook_app.usecases.reconcile.claim import Lane
 from webhook_app.usecases.reconcile.reconciler import Reconciler
+from webhook_app.usecases.reconcile.work_classes import Lane
 from workers.clock import run_clock, run_once
 from workers.start import QUEUES, make_worker
 

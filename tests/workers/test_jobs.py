@@ -23,7 +23,7 @@ from webhook_app.domain.status import Status
 from webhook_app.domain.timestamps import utc_now
 from webhook_app.sandbox.faults import Order
 from webhook_app.services import Services
-from webhook_app.usecases.reconcile.claim import Lane
+from webhook_app.usecases.reconcile.work_classes import Lane
 from workers.clock import run_once
 from workers.start import QUEUES
 

@@ -1,4 +1,5 @@
-"""urllib3 connections on which an answer is bounded as a whole: in time, and in bytes whatever its framing claims."""
+"""urllib3 connections on which a call is bounded as a whole: in time, from the search for the host's address to the
+last byte, and in bytes whatever the answer's framing claims."""
 
 from __future__ import annotations
 
@@ -7,10 +8,16 @@ import io
 import socket
 import ssl
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
 
 import urllib3
 from urllib3.connection import HTTPConnection, HTTPSConnection
+from urllib3.exceptions import ConnectTimeoutError, NameResolutionError, NewConnectionError
+
+from webhook_app.adapters.name_resolution import Address, resolve
 
 if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
@@ -18,6 +25,23 @@ if TYPE_CHECKING:
 #: Bytes of one answer, status line, headers and chunk sizes included. A chunk that claims a negative length makes
 #: http.client read to the end of the stream, so a cap on the decoded body alone would not hold.
 MAX_WIRE_BYTES = 16 * 1024 * 1024
+
+#: A time-out of 0 would mean: do not wait, and do not fail either.
+_LEAST_SECONDS = 0.001
+
+
+#: When the call of this thread ends at the latest, by the monotonic clock.
+_ENDS_AT: ContextVar[float] = ContextVar("_ENDS_AT", default=float("inf"))
+
+
+@contextmanager
+def call_until(ends_at: float) -> Iterator[None]:
+    """Whatever is called on these connections within the block is over by then (by `time.monotonic`)."""
+    token = _ENDS_AT.set(ends_at)
+    try:
+        yield
+    finally:
+        _ENDS_AT.reset(token)
 
 
 class StaleConnection(ConnectionError):
@@ -46,7 +70,7 @@ class _BoundedReader(io.RawIOBase):
     def __init__(self, stream: io.RawIOBase, sock: socket.socket) -> None:
         self._stream = stream
         self._sock = sock
-        self._deadline = time.monotonic() + (sock.gettimeout() or 0.0)
+        self._deadline = min(time.monotonic() + (sock.gettimeout() or 0.0), _ENDS_AT.get())
         self._bytes_left = MAX_WIRE_BYTES
 
     def readable(self) -> bool:
@@ -82,6 +106,43 @@ class _Connection(HTTPConnection):
     def connect(self) -> None:
         super().connect()
         self._has_answered = False
+
+    def _new_conn(self) -> socket.socket:
+        """A connection within the connect time-out, the search for the address included; what is left of it bounds the
+        TLS handshake and the sending. Each address gets its part of the time, for the first may be silent."""
+        assert isinstance(self.timeout, int | float), "each call has a time-out"
+        ends_at = min(time.monotonic() + self.timeout, _ENDS_AT.get())
+        try:
+            addresses = resolve(self._dns_host, self.port, ends_at - time.monotonic())
+        except socket.gaierror as error:
+            raise NameResolutionError(self.host, self, error) from error
+        except TimeoutError as error:
+            raise ConnectTimeoutError(self, f"the address of {self.host} was not found in time") from error
+        except (OSError, UnicodeError) as error:
+            raise NewConnectionError(self, f"no address of {self.host}: {error}") from error
+        for number, address in enumerate(addresses):
+            seconds = (ends_at - time.monotonic()) / (len(addresses) - number)
+            try:
+                return self._connect_to(address, seconds, ends_at)
+            except OSError as error:
+                failure = error
+        if isinstance(failure, TimeoutError):
+            raise ConnectTimeoutError(self, f"{self.host} did not take the connection in time") from failure
+        raise NewConnectionError(self, f"no connection: {failure}") from failure
+
+    def _connect_to(self, address: Address, seconds: float, ends_at: float) -> socket.socket:
+        family, kind, protocol, where = address
+        sock = socket.socket(family, kind, protocol)
+        try:
+            for option in self.socket_options or ():
+                sock.setsockopt(*option)
+            sock.settimeout(max(seconds, _LEAST_SECONDS))
+            sock.connect(where)
+            sock.settimeout(max(ends_at - time.monotonic(), _LEAST_SECONDS))
+        except BaseException:
+            sock.close()
+            raise
+        return sock
 
     def getresponse(self) -> Any:  # urllib3's answer, which is not a subclass of http.client's
         try:

@@ -17,7 +17,7 @@ from urllib3.exceptions import HTTPError, ReadTimeoutError
 from urllib3.exceptions import SSLError as TLSError
 
 from webhook_app import __version__
-from webhook_app.adapters.bounded_http import StaleConnection, open_pool
+from webhook_app.adapters.bounded_http import StaleConnection, call_until, open_pool
 from webhook_app.adapters.content_coding import CutOff, TooLarge, UnreadableCoding, decode_content
 from webhook_app.adapters.proof_answers import (
     MAX_MESSAGE,
@@ -47,9 +47,9 @@ __all__ = ["Confirmed", "ProofClient", "Session"]
 class ProofClient:
     """Calls Proof; safe to share between threads, not across a fork. Time-outs in seconds.
 
-    A call takes at most `connect_timeout` to connect (for each address of the host) and to send, and `read_timeout` for
-    the whole answer; as often again as it has to try another token. `tokens` are newest first (proof/README.md, "To
-    rotate the token"): one that Proof refuses with 401 is followed at once by the next, and the one that worked is
+    A call takes at most `connect_timeout` to find the host's address, to connect and to send, and `read_timeout` for
+    the whole answer; both together also where it has to try another token. `tokens` are newest first (proof/README.md,
+    "To rotate the token"): one that Proof refuses with 401 is followed at once by the next, and the one that worked is
     remembered. `pool_size` is the number of connections that are kept alive, not a limit on calls. Raises ValueError
     for a base URL or token that cannot be sent.
     """
@@ -81,8 +81,9 @@ class ProofClient:
     def __repr__(self) -> str:
         return f"ProofClient({self._origin}{self._prefix})"
 
-    def get_transaction(self, merchant_transaction_id: str) -> Confirmed | Failure:
-        """What Proof's API confirms of one transaction; the authority on its status. Never raises.
+    def get_transaction(self, merchant_transaction_id: str, *, patience: float | None = None) -> Confirmed | Failure:
+        """What Proof's API confirms of one transaction; the authority on its status. Never raises. Takes `patience`
+        seconds at most, and never longer than any call may.
 
         The empty id, `.` and `..` cannot be asked for: RFC 3986, 5.2.4 and 6.2.2 let every hop drop such a segment,
         percent-encoded or not, so the question would reach another resource. They fail without a call.
@@ -91,7 +92,7 @@ class ProofClient:
             return Failure(None, INVALID_REQUEST, UNSENDABLE_ID, "no URL can carry this id; Proof was not asked")
         # A lone surrogate, which UTF-8 cannot carry, becomes `?` and so an id that Proof does not know.
         segment = quote(merchant_transaction_id, safe="", errors="replace")
-        answer = self._call("GET", f"/widget/transactions/{segment}", None)
+        answer = self._call("GET", f"/widget/transactions/{segment}", None, patience)
         result = answer if isinstance(answer, Failure) else read_transaction(answer, merchant_transaction_id)
         if isinstance(result, Failure):
             return self._redact(result)
@@ -109,11 +110,16 @@ class ProofClient:
         """Closes the idle connections; calls under way end, later ones fail."""
         self._pool.close()
 
-    def _call(self, method: str, path: str, body: bytes | None) -> Answer | Failure:
-        """The first answer that does not refuse the token, or the last 401."""
+    def _call(self, method: str, path: str, body: bytes | None, patience: float | None = None) -> Answer | Failure:
+        """The first answer that does not refuse the token, or the last 401 that there was time for."""
+        longest = self._connect_timeout + self._read_timeout
+        ends_at = time.monotonic() + (longest if patience is None else min(patience, longest))
         answer: Answer | Failure | None = None
         for token in self._tokens.in_order():
-            answer = self._send(method, path, body, token)
+            if answer is not None and time.monotonic() >= ends_at:
+                break
+            with call_until(ends_at):
+                answer = self._send(method, path, body, token)
             if isinstance(answer, Failure):
                 return answer
             if answer.http_status != 401:

@@ -22,7 +22,14 @@ from webhook_app.adapters.proof_fields import (
 )
 from webhook_app.domain.dialects import is_older_error, name_error, unknown_name
 from webhook_app.domain.drift import Drift, drift_of_error, drift_of_transaction
-from webhook_app.domain.failures import INVALID_RESPONSE, UNKNOWN_STATUS, UNRECOGNISED, Failure, invalid_response
+from webhook_app.domain.failures import (
+    INVALID_RESPONSE,
+    UNKNOWN_STATUS,
+    UNRECOGNISED,
+    UNUSABLE,
+    Failure,
+    invalid_response,
+)
 from webhook_app.domain.proof_json import NotAnObject, NotJson, Repeated, read_object
 from webhook_app.domain.proof_values import read_digits, read_type
 from webhook_app.domain.status import Status
@@ -203,9 +210,15 @@ def _disbelieve(answer: Answer, problem: Unbelievable, body: Mapping[str, Any] |
         answer.http_status,
         storable(str(problem), MAX_MESSAGE),
         answer.request_id if body is None else _request_id(answer, body),
-        code=UNKNOWN_STATUS if problem.code == UNKNOWN_STATUS else INVALID_RESPONSE,
+        code=_code(problem, is_about_it=body is not None),
         drift=drift,
     )
+
+
+def _code(problem: Unbelievable, *, is_about_it: bool) -> str:
+    if problem.code == UNKNOWN_STATUS:
+        return UNKNOWN_STATUS
+    return UNUSABLE if is_about_it else INVALID_RESPONSE
 
 
 def _read_object(answer: Answer) -> dict[str, Any]:

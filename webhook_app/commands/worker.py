@@ -13,7 +13,7 @@ from webhook_app.run.forking import own_command
 from webhook_app.run.lanes import run_children
 from webhook_app.run.supervisor import Child
 from webhook_app.services import open_reconciler, open_services
-from webhook_app.usecases.reconcile.claim import Lane
+from webhook_app.usecases.reconcile.work_classes import Lane
 from workers.start import run_lane
 
 

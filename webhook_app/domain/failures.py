@@ -37,6 +37,8 @@ UPSTREAM_UNAVAILABLE = "upstream_unavailable"
 INVALID_RESPONSE = "upstream_invalid_response"
 UNKNOWN_STATUS = "unknown_status"
 """Proof's answer about the right transaction, whose status is a word that this release does not know."""
+UNUSABLE = "unusable_transaction"
+"""Proof's answer about the right transaction, in which another field cannot be used."""
 TIMEOUT = "timeout"
 CONNECTION_FAILED = "connection_failed"
 TLS_FAILED = "tls_failed"
@@ -58,8 +60,8 @@ def invalid_response(
     code: str = INVALID_RESPONSE,
     drift: tuple[Drift, ...] = (),
 ) -> Failure:
-    """A success status with a body that cannot be believed: HTML, truncated, wrong shape, another transaction's; or,
-    with the code UNKNOWN_STATUS, with a status that cannot be understood."""
+    """A success status with a body that cannot be believed: HTML, truncated, wrong shape, another transaction's. With
+    the code UNKNOWN_STATUS or UNUSABLE it is Proof's word on the right transaction, so Proof works."""
     return Failure(http_status, UPSTREAM_UNAVAILABLE, code, message, request_id, drift=drift)
 
 

@@ -1,4 +1,5 @@
-"""The one table that decides what follows a failed call (proof/README.md, "Errors", and what it leaves out).
+"""The one table that decides what follows a failed call, and whom it is charged to (proof/README.md, "Errors", and what
+it leaves out).
 
 Precedence: the row that names most wins — status, error and code; then status and error; then the status alone; then
 its class (4xx, 5xx); then any status; last, no answer at all. Within Proof's own rows a wrong status or slug is an
@@ -9,6 +10,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import lru_cache
 
 from webhook_app.domain.failures import (
     CONNECTION_FAILED,
@@ -17,8 +19,10 @@ from webhook_app.domain.failures import (
     LEASE_EXPIRED,
     TIMEOUT,
     TLS_FAILED,
+    UNKNOWN_STATUS,
     UNRECOGNISED,
     UNSENDABLE_ID,
+    UNUSABLE,
     UPSTREAM_UNAVAILABLE,
     WORKER_DIED,
     Failure,
@@ -34,17 +38,22 @@ class Action(StrEnum):
     """Again at once, in the slow lane, where it harms no other; until `MOST_CRASHES` workers died in a row."""
     PERMANENT = "permanent"
     """Never as it is: a person has to look."""
+    SLOW_DOWN = "slow_down"
+    """Again, after a wait and at a lower rate for all; not charged, within `MOST_UNCOUNTED`."""
     PAUSE = "pause"
-    """Our configuration is wrong for every transaction: stop all calls, burn no attempt, probe."""
+    """Where others are refused too, our configuration is wrong: stop all calls, burn no attempt, probe. Where others
+    are answered it is this transaction's own fault: again with backoff, until the budget is spent."""
 
 
 class Blame(StrEnum):
-    """Whose fault a failure is, which decides whether it counts towards pausing all calls."""
+    """Whose fault a failure is, which decides whether it speaks for pausing all calls."""
 
     TRANSACTION = "transaction"
     PROOF = "upstream"
     """Stored by its former name, so that an older version can run beside this one."""
     CONFIGURATION = "configuration"
+    NOBODY = "nobody"
+    """We call too fast. The gate, which stores a blame, never stores this one."""
 
 
 @dataclass(frozen=True)
@@ -62,17 +71,27 @@ class Rule:
     """What a person does once it has given up, where `advice` does not say it."""
 
 
-_T, _P, _C = Blame.TRANSACTION, Blame.PROOF, Blame.CONFIGURATION
-_RETRY, _ONCE, _PERMANENT, _PAUSE = Action.RETRY, Action.RETRY_ONCE, Action.PERMANENT, Action.PAUSE
+_T, _P, _C, _N = Blame.TRANSACTION, Blame.PROOF, Blame.CONFIGURATION, Blame.NOBODY
+_RETRY, _ONCE, _PERMANENT = Action.RETRY, Action.RETRY_ONCE, Action.PERMANENT
+_PAUSE, _SLOW = Action.PAUSE, Action.SLOW_DOWN
 
 #: Workers that may die in a row while they work on one reconciliation, before that is held to be the cause.
 MOST_CRASHES = 5
+#: With which so many have died in a row, it is only tried alone.
+MOST_SHARED_CRASHES = 2
+#: Failures in a row that are charged to nobody while calls go on; the next ones are the transaction's.
+MOST_UNCOUNTED = 10
 
 _BASE_URL = "Check PROOF_API_URL: something other than Proof answered."
 _PROVISION = "Ask Proof to provision an active wallet for this currency and network, then replay."
 _ENABLE = "Ask Proof to enable this currency for you, then replay."
 #: What a person does about most of what is retried.
 WAIT = "Nothing to do: it is retried by itself. If it persists, give Proof's support the request id."
+_OWN = "Proof forbids this transaction: give its support the request id."
+_CREDENTIALS = "Check or rotate PROOF_CLIENT_TOKEN: Proof does not accept it."
+_ADDRESS = "Ask Proof to put this server's address on its allowlist."
+_UNUSABLE = "Proof answered about this transaction, but we cannot use the answer: give its support the request id."
+_NEW_WORD = "Proof's status is a word that this release does not know: see the overview. Upgrade, then replay."
 _ALONE = "A worker died while it worked on this: it is tried alone, by itself."
 _KILLER = "Workers died while they worked on this: look at the workers' log, then replay it."
 
@@ -81,8 +100,10 @@ TABLE: tuple[Rule, ...] = (
     Rule(400, "invalid_request", "currency_not_allowed", _PERMANENT, _T, _ENABLE),
     Rule(400, "invalid_request", None, _PERMANENT, _T, "Proof refuses the request as it is: check the identifier."),
     Rule(400, "wallet_not_supported", None, _PERMANENT, _T, _PROVISION),
-    Rule(401, "unauthorised", None, _PAUSE, _C, "Check or rotate PROOF_CLIENT_TOKEN: Proof does not accept it."),
-    Rule(403, "forbidden", None, _PAUSE, _C, "Ask Proof to put this server's address on its allowlist."),
+    Rule(401, "unauthorised", None, _PAUSE, _C, _CREDENTIALS),
+    Rule(403, "forbidden", "forbidden_origin", _PAUSE, _C, _ADDRESS),
+    Rule(403, "forbidden", "invalid_token", _PAUSE, _C, _CREDENTIALS),
+    Rule(403, "forbidden", "missing_token", _PAUSE, _C, _CREDENTIALS),
     Rule(404, "not_found", None, _PERMANENT, _T, "Proof does not know this id, or it is not yours: verify it."),
     Rule(500, "internal_error", None, _ONCE, _P, "A fault in Proof's proxy: contact Proof's support if it persists."),
     Rule(500, "publish_failed", None, _RETRY, _P, WAIT),
@@ -90,12 +111,17 @@ TABLE: tuple[Rule, ...] = (
     Rule(502, "upstream_unavailable", None, _RETRY, _P, WAIT),
     # What it does not: a proxy in between, limits, an outage, an unbelievable success.
     Rule(200, UPSTREAM_UNAVAILABLE, INVALID_RESPONSE, _RETRY, _P, "Proof's answer made no sense. " + WAIT),
+    Rule("2xx", UPSTREAM_UNAVAILABLE, UNUSABLE, _RETRY, _T, _UNUSABLE),
+    Rule("2xx", UPSTREAM_UNAVAILABLE, UNKNOWN_STATUS, _RETRY, _T, _NEW_WORD),
     Rule(401, None, None, _PAUSE, _C, "Something asks for credentials we do not have. " + _BASE_URL),
     Rule(403, UNRECOGNISED, None, _RETRY, _P, "A firewall or proxy refused the call. " + _BASE_URL),
-    Rule(403, None, None, _PAUSE, _C, "Proof forbids the call: check token and allowlist with Proof."),
+    Rule(403, "forbidden_origin", None, _PAUSE, _C, _ADDRESS),
+    Rule(403, "offramp_disabled", None, _PERMANENT, _T, "Ask Proof to enable selling for you, then replay."),
+    Rule(403, None, None, _RETRY, _T, _OWN),
     Rule(408, None, None, _RETRY, _P, WAIT),
     Rule(425, None, None, _RETRY, _P, WAIT),
-    Rule(429, None, None, _RETRY, _P, "We call too fast: lower PROOF_MAX_CALLS_PER_SECOND if it persists."),
+    Rule(422, "kyc_required", None, _PERMANENT, _T, "The user must pass Proof's identity check first, then replay."),
+    Rule(429, None, None, _SLOW, _N, "We call too fast: lower PROOF_MAX_CALLS_PER_SECOND if it persists."),
     Rule(503, None, None, _RETRY, _P, WAIT),
     Rule(504, None, None, _RETRY, _P, WAIT),
     Rule("2xx", None, None, _RETRY, _P, "Proof's answer made no sense. " + WAIT),
@@ -150,11 +176,11 @@ class Decision:
 
 def rule_for(failure: Failure) -> Rule:
     """The row of `TABLE` that decides; every failure has one."""
-    return max((rule for rule in TABLE if _matches(rule, failure)), key=_weight)
+    return _rule_for(failure.http_status, failure.error, failure.code)
 
 
 def decide(failure: Failure, spent: Spent, budget: Budget) -> Decision:
-    """Whether to try again. A pause is a retry that costs nothing, so here it is a retry like any other."""
+    """Whether to try again, once it is charged. What is not charged needs no decision: it is tried again."""
     rule = rule_for(failure)
     if rule.action is Action.PERMANENT:
         return Decision(rule, True, "not retried: it would fail the same way again")
@@ -171,13 +197,18 @@ def decide(failure: Failure, spent: Spent, budget: Budget) -> Decision:
     return Decision(rule, False, "retried with backoff")
 
 
-def _matches(rule: Rule, failure: Failure) -> bool:
+@lru_cache(maxsize=1024)
+def _rule_for(http_status: int | None, error: str, code: str) -> Rule:
+    return max((rule for rule in TABLE if _matches(rule, http_status, error, code)), key=_weight)
+
+
+def _matches(rule: Rule, http_status: int | None, error: str, code: str) -> bool:
     if isinstance(rule.http_status, str):
-        if failure.http_status is None or rule.http_status not in ("any", f"{failure.http_status // 100}xx"):
+        if http_status is None or rule.http_status not in ("any", f"{http_status // 100}xx"):
             return False
-    elif rule.http_status != failure.http_status:
+    elif rule.http_status != http_status:
         return False
-    return rule.error in (None, failure.error) and rule.code in (None, failure.code)
+    return rule.error in (None, error) and rule.code in (None, code)
 
 
 def _weight(rule: Rule) -> tuple[int, int, int]:

@@ -29,6 +29,7 @@ class Base(DeclarativeBase):
         list[str]: JSON(),
         dict[str, Any]: JSON(),
         dict[str, str]: JSON(),
+        dict[str, float]: JSON(),
     }
 
 

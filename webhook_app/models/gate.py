@@ -21,10 +21,18 @@ class StoredGate(Base):
     tokens: Mapped[float]
     refilled_at: Mapped[datetime]
     failing_ids: Mapped[list[str]]
+    """Of the release before."""
+    reserves: Mapped[dict[str, float] | None]
+    pace: Mapped[float] = mapped_column(server_default="1")
+    paced_at: Mapped[datetime | None]
+    epoch: Mapped[int] = mapped_column(server_default="0")
     blame: Mapped[str | None] = mapped_column(String(16))
     paused_at: Mapped[datetime | None]
+    outage_since: Mapped[datetime | None]
     next_probe_at: Mapped[datetime | None]
+    next_newcomer_at: Mapped[datetime | None]
     probes: Mapped[int]
+    resumed_at: Mapped[datetime | None]
     paused_seconds: Mapped[float]
     http_status: Mapped[int | None]
     error: Mapped[str | None] = mapped_column(String(64))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Mapping
 from datetime import datetime
 from enum import StrEnum
 from typing import Any
@@ -10,6 +12,8 @@ from sqlalchemy import CheckConstraint, ColumnElement, Index, String, false, lit
 from sqlalchemy.orm import Mapped, mapped_column
 
 from webhook_app.db.types import BigId
+from webhook_app.domain.failures import TIMEOUT
+from webhook_app.domain.shares import WorkClass
 from webhook_app.models.declarative import Base, one_of
 from webhook_app.models.failure import failure_from_columns
 
@@ -28,6 +32,46 @@ class State(StrEnum):
 OPEN_STATES = (State.PENDING, State.RETRYING, State.WATCHING)
 
 
+class AskedBy(StrEnum):
+    """Who asked for the work, as far as it decides its class."""
+
+    EVENT = "event"
+    """An event that is vouched for: by a secret or an address list, or because Proof has confirmed its transaction."""
+    STRANGER = "stranger"
+    """Events alone that nobody vouches for."""
+    PERSON = "person"
+    """A replay."""
+
+
+_AGAIN = "asked_by <> 'stranger' AND (state = 'retrying' OR (state = 'pending' AND asked_by = 'person'))"
+
+#: The class of what has a next attempt, as SQL. Each has an index of its own, which PostgreSQL and SQLite use only for
+#: a query with the very same condition. `usecases/reconcile/work_classes.py` says the same of one row.
+CLASS_CONDITIONS: Mapping[WorkClass, str] = {
+    WorkClass.FIRST_LOOK: "state = 'pending' AND asked_by NOT IN ('person', 'stranger')",
+    WorkClass.RETRY: f"{_AGAIN} AND (last_code IS NULL OR last_code <> '{TIMEOUT}')",
+    WorkClass.POLL: "asked_by <> 'stranger' AND state IN ('succeeded', 'watching')",
+    WorkClass.HANGING: f"{_AGAIN} AND last_code = '{TIMEOUT}'",
+    WorkClass.STRANGER: "asked_by = 'stranger'",
+}
+
+
+def class_condition(work_class: WorkClass, dialect: str) -> str:
+    """The condition in the words of that database. SQLite, which has no statistics, would rather take an index over
+    `state` alone than the class's own; a unary plus disqualifies that (sqlite.org/optoverview.html)."""
+    condition = CLASS_CONDITIONS[work_class]
+    return re.sub(r"\bstate\b", "+state", condition) if dialect == "sqlite" else condition
+
+
+def _class_index(work_class: WorkClass) -> Index:
+    return Index(
+        f"ix_reconciliations_due_{work_class}",
+        "next_attempt_at",
+        postgresql_where=text(f"next_attempt_at IS NOT NULL AND {class_condition(work_class, 'postgresql')}"),
+        sqlite_where=text(f"next_attempt_at IS NOT NULL AND {class_condition(work_class, 'sqlite')}"),
+    )
+
+
 class Reconciliation(Base):
     __tablename__ = "reconciliations"
     __table_args__ = (
@@ -37,6 +81,7 @@ class Reconciliation(Base):
         CheckConstraint("(claim_token IS NULL) = (lease_until IS NULL)", name="claim_has_lease"),
         Index("ix_reconciliations_due", "next_attempt_at", postgresql_where=text("next_attempt_at IS NOT NULL"),
               sqlite_where=text("next_attempt_at IS NOT NULL")),
+        *(_class_index(work_class) for work_class in WorkClass),
         Index("ix_reconciliations_leased", "lease_until", postgresql_where=text("lease_until IS NOT NULL"),
               sqlite_where=text("lease_until IS NOT NULL")),
         Index("ix_reconciliations_state", "state", "id"),
@@ -66,9 +111,12 @@ class Reconciliation(Base):
     """Of a succeeded one: a late check, for a failed payment may be tried again."""
     reconciled_at: Mapped[datetime | None]
     """When Proof last confirmed the transaction."""
+    asked_by: Mapped[str] = mapped_column(String(16), server_default=AskedBy.EVENT.value)
 
     claim_token: Mapped[str | None] = mapped_column(String(32))
     lease_until: Mapped[datetime | None]
+    slot_until: Mapped[datetime | None]
+    """When the call of the present claim is over at the latest, so that it counts as under way no longer."""
     crashes: Mapped[int] = mapped_column(default=0)
     """Leases in a row that ran out: the worker died while it worked on it."""
 
@@ -78,6 +126,8 @@ class Reconciliation(Base):
     """Failed ones that count against the present retry budget."""
     single_retries: Mapped[int] = mapped_column(default=0)
     """Those of them that Proof wants retried only once."""
+    uncounted: Mapped[int] = mapped_column(default=0, server_default="0")
+    """Failed ones that were charged to nobody while calls went on."""
     first_failed_at: Mapped[datetime | None]
     paused_seconds_then: Mapped[float] = mapped_column(default=0.0)
     """The gate's total at `first_failed_at`: a pause since then does not age the budget."""

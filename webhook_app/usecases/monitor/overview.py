@@ -20,6 +20,7 @@ from webhook_app.usecases.heartbeats import CLOCK
 from webhook_app.usecases.monitor.activity import DAY, HOUR, Activity, count_activity
 from webhook_app.usecases.monitor.drift import OpenDrift, find_open_drift
 from webhook_app.usecases.reconcile.advice import advise
+from webhook_app.usecases.reconcile.observe import count_failing
 from webhook_app.usecases.reconcile.report import Surroundings, shown_in
 from webhook_app.usecases.reconcile.stored_gate import read_gate
 from webhook_app.usecases.reconcile.unopened import find_first_unopened
@@ -119,6 +120,8 @@ class RunningReplay:
 class Overview:
     now: datetime
     gate: Gate
+    failing: int
+    """Transactions that failed by Proof's fault since its last usable answer."""
     clock_beat_at: datetime | None
     unsettled: Mapping[str, Unsettled]
     """By delivery state: pending, retrying, failed."""
@@ -148,7 +151,8 @@ def read_overview(database: Database, now: datetime) -> Overview:
         groups = _group_failures(session)
         return Overview(
             now=now,
-            gate=read_gate(session),
+            gate=(gate := read_gate(session)),
+            failing=count_failing(session, gate, now),
             clock_beat_at=session.scalar(select(Heartbeat.beat_at).where(Heartbeat.name == CLOCK)),
             unsettled=_count_unsettled(session),
             watching=_count_watching(session),

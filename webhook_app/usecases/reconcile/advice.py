@@ -19,7 +19,11 @@ _FOLLOWS = {
     Action.RETRY_ONCE: "It is retried once, no more.",
     Action.RETRY_ALONE: "It is tried again alone, where it harms no other.",
     Action.PERMANENT: "It is not retried: it would fail the same way again.",
-    Action.PAUSE: "All calls to Proof pause until a probe succeeds; no attempt is charged.",
+    Action.SLOW_DOWN: "It is tried again at a lower rate; no attempt is charged for a while.",
+    Action.PAUSE: (
+        "Where others are refused too, all calls to Proof pause until a probe is answered, and no attempt is charged; "
+        "where others are answered, it is retried with backoff until its budget is spent."
+    ),
 }
 
 

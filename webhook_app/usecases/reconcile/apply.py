@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from sqlalchemy import select
@@ -14,7 +14,7 @@ from webhook_app.adapters.proof import Confirmed
 from webhook_app.db.database import Database
 from webhook_app.domain.drift import DriftSource
 from webhook_app.domain.failures import Failure
-from webhook_app.domain.gate import Gate, Limits, Observation, observe
+from webhook_app.domain.outage import Outlook
 from webhook_app.domain.polling import Cadence
 from webhook_app.domain.status import Status, StatusChange
 from webhook_app.models import Reconciliation, Transaction
@@ -30,8 +30,9 @@ from webhook_app.usecases.reconcile.decisions import (
 from webhook_app.usecases.reconcile.discrepancies import compare_with_events
 from webhook_app.usecases.reconcile.lifecycle.changes import Change, Life
 from webhook_app.usecases.reconcile.lifecycle.rows import lock, write_changes
+from webhook_app.usecases.reconcile.observe import observe_calls
 from webhook_app.usecases.reconcile.settle import settle_events, show_failures
-from webhook_app.usecases.reconcile.stored_gate import lock_gate, read_gate, store_gate
+from webhook_app.usecases.reconcile.stored_gate import read_gate
 
 
 @dataclass(frozen=True)
@@ -50,28 +51,35 @@ class Applied:
 def apply_calls(
     database: Database, calls: Sequence[FinishedCall], now: datetime, policy: Policy, rng: random.Random
 ) -> list[Applied]:
-    """Writes all calls whose claim still holds; the others were taken over by somebody else and are dropped.
+    """Tells the gate how Proof answered, then writes all calls whose claim still holds; the others were taken over by
+    somebody else and are dropped.
 
     What in their answers this release does not know is counted afterwards: a word that all answers have would else be
     a row that all who apply wait for while they hold their reconciliations.
     """
-    applied = database.run(lambda session: _apply(session, calls, now, policy, rng))
+    outlook = observe_calls(database, calls, now, policy.limits)
+    applied = database.run(lambda session: _apply(session, calls, outlook, now, policy, rng))
     if sightings := _find_drift(calls, applied):
         count_drift(database, sightings)
     return applied
 
 
 def _apply(
-    session: Session, calls: Sequence[FinishedCall], now: datetime, policy: Policy, rng: random.Random
+    session: Session,
+    calls: Sequence[FinishedCall],
+    outlook: Outlook,
+    now: datetime,
+    policy: Policy,
+    rng: random.Random,
 ) -> list[Applied]:
-    gate = _pass_gate(session, calls, now, policy.limits)
+    outlook = replace(outlook, gate=read_gate(session))
     held = _lock_held(session, calls)
     transactions = _load_transactions(session, [life.merchant_transaction_id for life, _ in held])
     changes = []
     settled = []
     for life, call in held:
         if isinstance(call.result, Failure):
-            changes.append(decide_after_failure(life, call, call.result, gate, now, policy, rng))
+            changes.append(decide_after_failure(life, call, call.result, outlook, now, policy, rng))
         else:
             changes.append(_confirm(session, life, call, call.result, transactions, now, policy.cadence))
             settled.append(life.merchant_transaction_id)
@@ -94,24 +102,6 @@ def _find_drift(calls: Sequence[FinishedCall], applied: Sequence[Applied]) -> li
         for call in calls
         if call.result.drift and call.claim.merchant_transaction_id in ids
     ]
-
-
-def _pass_gate(session: Session, calls: Sequence[FinishedCall], now: datetime, limits: Limits) -> Gate:
-    """Tells the gate how Proof answered; it is locked only when that changes something."""
-    answers = [
-        Observation(
-            call.claim.merchant_transaction_id,
-            call.started_at,
-            call.result if isinstance(call.result, Failure) else None,
-        )
-        for call in calls
-    ]
-    gate = read_gate(session)
-    if observe(gate, answers, now, limits) == gate:
-        return gate
-    gate = observe(lock_gate(session), answers, now, limits)
-    store_gate(session, gate)
-    return gate
 
 
 def _lock_held(session: Session, calls: Sequence[FinishedCall]) -> list[tuple[Life, FinishedCall]]:

@@ -3,33 +3,22 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
-from enum import StrEnum
 
-from sqlalchemy import ColumnElement, and_, func, or_, select
+from sqlalchemy import ColumnElement, and_, exists, or_, select
 from sqlalchemy.orm import Session
 
 from webhook_app.db.database import Database
-from webhook_app.domain.gate import Limits, admit
+from webhook_app.domain.gate import SHORT_CALL_SECONDS, Gate, Limits, admit, is_round_due, note_round
+from webhook_app.domain.shares import Counts, WorkClass, divide_slots, most_slots
 from webhook_app.models import Reconciliation
-from webhook_app.models.reconciliation import State
 from webhook_app.usecases.reconcile.lifecycle.rows import begin_claims, end_claims
+from webhook_app.usecases.reconcile.probes import choose_probes
 from webhook_app.usecases.reconcile.stored_gate import lock_gate, store_gate
-
-#: A retry that has been due for so long goes with the fast lane: the slow lane does one at a time, and neither one that
-#: hangs nor the many that were a killed worker's must hold up the others.
-OVERDUE = timedelta(seconds=2)
-#: A reconciliation with which so many workers died in a row is only tried alone.
-MOST_SHARED_CRASHES = 2
-
-
-class Lane(StrEnum):
-    FAST = "fast"
-    """Many at once: what has not failed, and retries that are overdue in the slow lane."""
-    SLOW = "slow"
-    """One by one: what failed before, or took its worker down with it."""
+from webhook_app.usecases.reconcile.work_classes import Lane, class_of, in_class, is_due, is_waiting, may_be_shared
 
 
 @dataclass(frozen=True)
@@ -42,33 +31,47 @@ class Claim:
     generation: int
     """The events whose work was opened under this generation or an earlier one were there before the fetch, so that
     its answer settles them."""
+    epoch: int = 0
+    """The gate's when it was claimed."""
+    work_class: WorkClass = WorkClass.FIRST_LOOK
+    was_charged: bool = False
+    """Whether failures had been charged to it."""
+    patience: float | None = None
+    """Seconds that its call may take; None: as long as any."""
 
 
-def is_due(now: datetime, lane: Lane) -> ColumnElement[bool]:
-    """The condition on a reconciliation that waits for nothing but a worker of that lane."""
-    retrying = Reconciliation.state == State.RETRYING
-    overdue = and_(Reconciliation.next_attempt_at <= now - OVERDUE, Reconciliation.crashes < MOST_SHARED_CRASHES)
-    return and_(
-        Reconciliation.next_attempt_at <= now,
-        Reconciliation.claim_token.is_(None),
-        retrying if lane is Lane.SLOW else or_(~retrying, overdue),
-    )
+@dataclass(frozen=True)
+class Room:
+    """The threads of one worker, and its own calls under way by class."""
+
+    threads: int
+    in_use: Counts
+    is_hurried: bool = False
+    """Whether only calls may begin that are over soon, for the worker is about to end its run."""
 
 
-def claim_due(database: Database, limit: int, now: datetime, lease: timedelta, limits: Limits) -> list[Claim]:
-    """Up to `limit` due reconciliations of the fast lane, longest due first; fewer when the gate admits fewer."""
-    return _claim(database, is_due(now, Lane.FAST), limit, now, lease, limits)
+def claim_due(database: Database, room: Room | int, now: datetime, lease: timedelta, limits: Limits) -> list[Claim]:
+    """Due reconciliations of the fast lane for the free threads of `room`, of each class as many as its share allows,
+    longest due first; while all calls are paused, the probes that are due."""
+    room = room if isinstance(room, Room) else Room(room, {})
+    if room.threads <= sum(room.in_use.values()):
+        return []
+    with database.read() as session:  # most sweeps find nothing, and need no lock for that
+        if not session.scalar(select(exists().where(is_waiting(now), may_be_shared()))):
+            return []
+    return database.run(lambda session: _claim_shared(session, room, now, lease, limits))
 
 
 def claim_one(
     database: Database, merchant_transaction_id: str, now: datetime, lease: timedelta, limits: Limits
 ) -> Claim | None:
-    """This one, if it is due in the slow lane and the gate admits a call now."""
-    wanted = and_(
-        is_due(now, Lane.SLOW),
-        Reconciliation.merchant_transaction_id == merchant_transaction_id,
-    )
-    return next(iter(_claim(database, wanted, 1, now, lease, limits)), None)
+    """This one, if it is due in the slow lane and the gate admits a call now. While all calls are paused that is the
+    round of probes, for one that may not be called beside others."""
+    wanted = and_(is_due(now, Lane.SLOW), Reconciliation.merchant_transaction_id == merchant_transaction_id)
+    with database.read() as session:
+        if session.scalar(select(Reconciliation.id).where(wanted)) is None:
+            return None
+    return next(iter(database.run(lambda session: _claim_alone(session, wanted, now, lease, limits))), None)
 
 
 def hand_back(database: Database, claims: Sequence[Claim]) -> None:
@@ -79,36 +82,120 @@ def hand_back(database: Database, claims: Sequence[Claim]) -> None:
     database.run(lambda session: end_claims(session, held))
 
 
-def _claim(
-    database: Database, wanted: ColumnElement[bool], limit: int, now: datetime, lease: timedelta, limits: Limits
-) -> list[Claim]:
-    if limit < 1:
-        return []
-    with database.read() as session:  # most sweeps find nothing, and need no lock for that
-        if session.scalar(select(Reconciliation.id).where(wanted).limit(1)) is None:
+def _claim_shared(session: Session, room: Room, now: datetime, lease: timedelta, limits: Limits) -> list[Claim]:
+    gate = lock_gate(session)
+    if gate.is_paused:
+        chosen, probed = choose_probes(session, gate, now, limits)
+        if not chosen:
             return []
-    return database.run(lambda session: _claim_admitted(session, wanted, limit, now, lease, limits))
+        store_gate(session, probed)
+        return _begin(session, probed, dict.fromkeys(chosen, None), now, lease, limits)
+    in_flight = _count_in_flight(session, now)
+    found = {
+        work_class: _find_due(session, work_class, count, now)
+        for work_class, count in _most_wanted(room, in_flight, limits).items()
+        if count and not (room.is_hurried and work_class is WorkClass.HANGING)
+    }
+    wanted = divide_slots({work_class: len(ids) for work_class, ids in found.items()}, room.in_use, room.threads)
+    admitted, opened = admit(gate, wanted, in_flight, now, limits)
+    patience: dict[int, float | None] = {}
+    for work_class, ids in found.items():
+        under_way = in_flight.get(work_class, 0)
+        patient = 0 if room.is_hurried else _most_patient(work_class, limits) - under_way
+        for number, one in enumerate(ids[: admitted[work_class]]):
+            is_patient = work_class is WorkClass.HANGING or number < patient
+            patience[one] = None if is_patient else SHORT_CALL_SECONDS
+    if not patience:
+        return []
+    store_gate(session, opened)
+    return _begin(session, opened, patience, now, lease, limits)
 
 
-def _claim_admitted(
-    session: Session, wanted: ColumnElement[bool], limit: int, now: datetime, lease: timedelta, limits: Limits
+def _claim_alone(
+    session: Session, wanted: ColumnElement[bool], now: datetime, lease: timedelta, limits: Limits
 ) -> list[Claim]:
     gate = lock_gate(session)
-    in_flight = session.scalar(select(func.count()).select_from(Reconciliation).where(Reconciliation.lease_until > now))
-    admitted, opened = admit(gate, limit, in_flight or 0, now, limits)
-    if admitted == 0:
-        return []
-    token = secrets.token_hex(16)
-    ids = session.scalars(
+    row = session.execute(
+        select(Reconciliation.id, Reconciliation.state, Reconciliation.asked_by, Reconciliation.last_code)
+        .where(wanted, ~may_be_shared() if gate.is_paused else wanted)
+        .with_for_update(skip_locked=True)
+    ).one_or_none()
+    if row is None:
+        return []  # somebody got there first, or has to be
+    if gate.is_paused:
+        if not is_round_due(gate, now, limits):
+            return []
+        opened = note_round(gate, now, limits)
+    else:
+        work_class = class_of(row.state, row.asked_by, row.last_code)
+        admitted, opened = admit(gate, {work_class: 1}, _count_in_flight(session, now), now, limits)
+        if not admitted[work_class]:
+            return []
+    store_gate(session, opened)
+    return _begin(session, opened, {row.id: None}, now, lease, limits)
+
+
+def _most_wanted(room: Room, in_flight: Counts, limits: Limits) -> dict[WorkClass, int]:
+    """What each class could be admitted if no other wanted anything."""
+    most = {}
+    for work_class in WorkClass:
+        wanted = divide_slots({work_class: room.threads}, room.in_use, room.threads)
+        most[work_class] = divide_slots(wanted, in_flight, limits.concurrency)[work_class]
+    return most
+
+
+def _most_patient(work_class: WorkClass, limits: Limits) -> int:
+    """Calls of one class that may take as long as any. The others give their places back soon, so that calls that hang
+    never hold all of them."""
+    return (most_slots(work_class, limits.concurrency) + 1) // 2
+
+
+def _find_due(session: Session, work_class: WorkClass, limit: int, now: datetime) -> Sequence[int]:
+    """Locked, without those that somebody else has locked."""
+    return session.scalars(
         select(Reconciliation.id)
-        .where(wanted)
+        .where(in_class(work_class), is_due(now, Lane.FAST))
         .order_by(Reconciliation.next_attempt_at)
-        .limit(admitted)
+        .limit(limit)
         .with_for_update(skip_locked=True)
     ).all()
-    if not ids:
-        return []  # somebody got there first
-    rows = begin_claims(session, ids, token, now + lease)
-    unused = 0 if gate.is_paused else admitted - len(rows)
-    store_gate(session, replace(opened, tokens=opened.tokens + unused))
-    return [Claim(row.id, row.merchant_transaction_id, token, row.generation) for row in rows]
+
+
+def _count_in_flight(session: Session, now: datetime) -> Counts:
+    """Calls that may be under way, of all workers, dead ones too."""
+    rows = session.execute(
+        select(Reconciliation.state, Reconciliation.asked_by, Reconciliation.last_code).where(
+            Reconciliation.lease_until > now,
+            or_(Reconciliation.slot_until.is_(None), Reconciliation.slot_until > now),
+        )
+    )
+    return Counter(class_of(state, asked_by, last_code) for state, asked_by, last_code in rows)
+
+
+def _begin(
+    session: Session,
+    gate: Gate,
+    patience: Mapping[int, float | None],
+    now: datetime,
+    lease: timedelta,
+    limits: Limits,
+) -> list[Claim]:
+    token = secrets.token_hex(16)
+    slots = {
+        one: now + timedelta(seconds=limits.call_seconds if seconds is None else seconds)
+        for one, seconds in patience.items()
+    }
+    rows = begin_claims(session, slots, token, now + lease)
+    return [
+        Claim(
+            row.id,
+            row.merchant_transaction_id,
+            token,
+            row.generation,
+            gate.epoch,
+            class_of(row.state, row.asked_by, row.last_code),
+            row.spent_attempts > 0,
+            patience[row.id],
+        )
+        for row in rows
+    ]

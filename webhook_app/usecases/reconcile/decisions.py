@@ -10,8 +10,9 @@ from webhook_app.adapters.proof import Confirmed
 from webhook_app.domain.backoff import backoff_seconds
 from webhook_app.domain.failures import Failure, worker_died
 from webhook_app.domain.gate import Gate, Limits
+from webhook_app.domain.outage import Outlook
 from webhook_app.domain.polling import Cadence, next_check_at
-from webhook_app.domain.retry_policy import Action, Blame, Budget, Rule, Spent, decide, rule_for
+from webhook_app.domain.retry_policy import MOST_UNCOUNTED, Action, Blame, Budget, Rule, Spent, decide, rule_for
 from webhook_app.domain.status import FINAL, TERMINAL, StatusChange
 from webhook_app.models.reconciliation import State
 from webhook_app.usecases.reconcile.claim import Claim
@@ -82,13 +83,27 @@ def decide_after_confirmation(
 
 
 def decide_after_failure(
-    life: Life, call: FinishedCall, failure: Failure, gate: Gate, now: datetime, policy: Policy, rng: random.Random
+    life: Life,
+    call: FinishedCall,
+    failure: Failure,
+    outlook: Outlook,
+    now: datetime,
+    policy: Policy,
+    rng: random.Random,
 ) -> Change:
-    """After a call that failed: what the retry policy says, unless all calls are paused for that reason."""
+    """After a call that failed: what the retry policy says, unless nobody is to be charged for it."""
     rule = rule_for(failure)
-    if gate.is_paused and rule.blame in (Blame.PROOF, Blame.CONFIGURATION):
+    gate = outlook.gate
+    if rule.blame is not Blame.TRANSACTION and (gate.is_paused or call.claim.epoch != gate.epoch):
         # The gate decides when the next call goes out. Behind all others that are due, so that probes take turns.
-        return defer(life, _failed_attempt(call, failure, f"all calls are paused ({gate.blame})"), now)
+        why = f"all calls are paused ({gate.blame})" if gate.is_paused else "all calls were paused meanwhile"
+        return defer(life, _failed_attempt(call, failure, why), now, life.charge.uncounted)
+    unclear = rule.blame is Blame.CONFIGURATION and not outlook.is_own_fault(life.id)
+    if (unclear or rule.blame is Blame.NOBODY) and life.charge.uncounted < MOST_UNCOUNTED:
+        why = "not charged: " + ("Proof may refuse us as a whole" if unclear else "we call too fast")
+        uncounted = life.charge.uncounted + 1
+        wait = backoff_seconds(uncounted, policy.budget, failure.retry_after, rng)
+        return defer(life, _failed_attempt(call, failure, why), now + timedelta(seconds=wait), uncounted)
     charge = _charge(life.charge, rule, gate, now)
     decision = decide(failure, _spent(charge, gate, now), policy.budget)
     if decision.gives_up and life.generation != call.claim.generation:

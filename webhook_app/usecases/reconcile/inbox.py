@@ -75,7 +75,8 @@ def _open_batch(session: Session, ids: Sequence[int], now: datetime) -> int:
     for event in events:
         at = min(event.received_at, now)
         asked_at[event.merchant_transaction_id] = min(at, asked_at.get(event.merchant_transaction_id, at))
-    generations = ask_for_reconciliations(session, asked_at, skip_locked=True)
+    vouched = {event.merchant_transaction_id for event in events if event.is_vouched}
+    generations = ask_for_reconciliations(session, asked_at, asked_at.keys() - vouched, skip_locked=True)
     rows = [
         (event.id, generations[event.merchant_transaction_id])
         for event in events
@@ -96,7 +97,7 @@ def _lock_events(session: Session, ids: Sequence[int]) -> Sequence[Any]:
     if session.get_bind().dialect.name == "postgresql":
         session.execute(select(func.set_config("lock_timeout", f"{_LOCK_TIMEOUT}ms", True)))
     return session.execute(
-        select(_TABLE.c.id, _TABLE.c.merchant_transaction_id, _TABLE.c.received_at)
+        select(_TABLE.c.id, _TABLE.c.merchant_transaction_id, _TABLE.c.received_at, _TABLE.c.is_vouched)
         .where(_TABLE.c.id.in_(ids), IS_UNOPENED)
         .order_by(_TABLE.c.id)
         .with_for_update(skip_locked=True, key_share=True)

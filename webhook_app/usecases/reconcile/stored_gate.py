@@ -11,6 +11,7 @@ from sqlalchemy.orm import Session
 from webhook_app.db.timestamps import shifted
 from webhook_app.domain.gate import Gate
 from webhook_app.domain.retry_policy import Blame
+from webhook_app.domain.shares import WorkClass
 from webhook_app.models import StoredGate
 from webhook_app.models.failure import failure_columns
 
@@ -18,12 +19,18 @@ from webhook_app.models.failure import failure_columns
 _GATE = select(
     StoredGate.tokens,
     StoredGate.refilled_at,
-    StoredGate.failing_ids,
+    StoredGate.reserves,
+    StoredGate.pace,
+    StoredGate.paced_at,
+    StoredGate.epoch,
     StoredGate.blame,
     StoredGate.failure,
     StoredGate.paused_at,
+    StoredGate.outage_since,
     StoredGate.next_probe_at,
+    StoredGate.next_newcomer_at,
     StoredGate.probes,
+    StoredGate.resumed_at,
     StoredGate.paused_seconds,
 ).where(StoredGate.id == 1)
 
@@ -46,11 +53,17 @@ def store_gate(session: Session, gate: Gate) -> None:
         .values(
             tokens=gate.tokens,
             refilled_at=gate.refilled_at,
-            failing_ids=list(gate.failing_ids),
+            reserves={str(work_class): amount for work_class, amount in gate.reserves.items()},
+            pace=gate.pace,
+            paced_at=gate.paced_at,
+            epoch=gate.epoch,
             blame=gate.blame,
             paused_at=gate.paused_at,
+            outage_since=gate.outage_since,
             next_probe_at=gate.next_probe_at,
+            next_newcomer_at=gate.next_newcomer_at,
             probes=gate.probes,
+            resumed_at=gate.resumed_at,
             paused_seconds=gate.paused_seconds,
             **failure_columns(gate.failure),
         )
@@ -60,7 +73,10 @@ def store_gate(session: Session, gate: Gate) -> None:
 
 def move_gate(session: Session, jump: timedelta) -> None:
     """The wall clock was set: what the gate has planned keeps its distance from now."""
-    planned = (StoredGate.next_probe_at, StoredGate.paused_at, StoredGate.refilled_at)
+    planned = (
+        *(StoredGate.next_probe_at, StoredGate.next_newcomer_at, StoredGate.paused_at, StoredGate.outage_since),
+        *(StoredGate.refilled_at, StoredGate.paced_at, StoredGate.resumed_at),
+    )
     session.execute(
         update(StoredGate)
         .values({column: shifted(session, column, jump) for column in planned})
@@ -72,11 +88,17 @@ def _to_gate(row: Any) -> Gate:
     return Gate(
         tokens=row.tokens,
         refilled_at=row.refilled_at,
-        failing_ids=tuple(row.failing_ids),
+        reserves={one: float((row.reserves or {}).get(one, 0.0)) for one in WorkClass},
+        pace=row.pace,
+        paced_at=row.paced_at,
+        epoch=row.epoch,
         blame=Blame(row.blame) if row.blame else None,
         failure=row.failure,
         paused_at=row.paused_at,
+        outage_since=row.outage_since,
         next_probe_at=row.next_probe_at,
+        next_newcomer_at=row.next_newcomer_at,
         probes=row.probes,
+        resumed_at=row.resumed_at,
         paused_seconds=row.paused_seconds,
     )

@@ -5,20 +5,24 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import ColumnElement, Select, exists, or_, select
+from sqlalchemy import ColumnElement, Select, exists, select
 from sqlalchemy.orm import Session
 
 from webhook_app.db.database import Database
 from webhook_app.domain.failures import Failure
+from webhook_app.domain.gate import Gate, Limits, is_round_due
 from webhook_app.domain.waiting import Waiting
 from webhook_app.models import Reconciliation
 from webhook_app.models.reconciliation import State
-from webhook_app.usecases.reconcile.claim import Lane, is_due
 from webhook_app.usecases.reconcile.decisions import decide_after_death
 from webhook_app.usecases.reconcile.inbox import has_unopened
 from webhook_app.usecases.reconcile.lifecycle.rows import lock, write_changes
+from webhook_app.usecases.reconcile.probes import has_probe
 from webhook_app.usecases.reconcile.settle import show_failures
 from webhook_app.usecases.reconcile.stored_gate import read_gate
+from webhook_app.usecases.reconcile.work_classes import Lane, is_due
+
+_USUAL_LIMITS = Limits()
 
 
 @dataclass(frozen=True)
@@ -46,22 +50,14 @@ def _take_back(session: Session, lost: ColumnElement[bool], now: datetime) -> li
     return [change.after.merchant_transaction_id for change in changes]
 
 
-def find_work(database: Database, now: datetime, limit: int) -> Work:
-    """Whether the fast lane has something due or to open, and up to `limit` ids for the slow lane."""
+def find_work(database: Database, now: datetime, limit: int, limits: Limits = _USUAL_LIMITS) -> Work:
+    """Whether the fast lane has something to do or to open, and up to `limit` ids for the slow lane."""
     with database.read() as session:
         gate = read_gate(session)
-        if gate.is_paused and gate.next_probe_at and now < gate.next_probe_at:
-            return Work(False, ())
         if gate.is_paused:
-            return _find_probe(session, now)
+            return _find_probe(session, gate, now, limits)
         fast_is_due = has_unopened(session) or bool(session.scalar(select(exists().where(is_due(now, Lane.FAST)))))
-        slow_due = session.scalars(
-            select(Reconciliation.merchant_transaction_id)
-            .where(is_due(now, Lane.SLOW))
-            .order_by(Reconciliation.next_attempt_at)
-            .limit(limit)
-        ).all()
-        return Work(fast_is_due, tuple(slow_due))
+        return Work(fast_is_due, _find_slow(session, is_due(now, Lane.SLOW), limit))
 
 
 def find_retrying(database: Database, now: datetime, limit: int) -> list[Waiting]:
@@ -86,19 +82,26 @@ def find_failed(database: Database, limit: int) -> list[Waiting]:
     )
 
 
-def _find_probe(session: Session, now: datetime) -> Work:
-    """The lane whose work has been due longest, so that the lanes take turns too."""
-    first = session.scalars(
-        select(Reconciliation)
-        .where(or_(is_due(now, Lane.FAST), is_due(now, Lane.SLOW)))
-        .order_by(Reconciliation.next_attempt_at)
-        .limit(1)
-    ).first()
-    if first is None:
-        return Work(has_unopened(session), ())
-    if first.state == State.RETRYING:
-        return Work(False, (first.merchant_transaction_id,))
-    return Work(True, ())
+def _find_probe(session: Session, gate: Gate, now: datetime, limits: Limits) -> Work:
+    """Whoever is there may probe whatever is due; but what may have killed its workers is left to the slow lane, and
+    only where nothing else is due."""
+    if has_unopened(session) or has_probe(session, gate, now, limits):
+        return Work(True, ())
+    if not is_round_due(gate, now, limits):
+        return Work(False, ())
+    return Work(False, _find_slow(session, is_due(now, Lane.SLOW), 1))
+
+
+def _find_slow(session: Session, condition: ColumnElement[bool], limit: int) -> tuple[str, ...]:
+    """Longest due first."""
+    return tuple(
+        session.scalars(
+            select(Reconciliation.merchant_transaction_id)
+            .where(condition)
+            .order_by(Reconciliation.next_attempt_at)
+            .limit(limit)
+        )
+    )
 
 
 def _waiting(database: Database, query: Select[Reconciliation]) -> list[Waiting]:

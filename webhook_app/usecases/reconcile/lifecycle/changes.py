@@ -10,7 +10,7 @@ from datetime import datetime
 from typing import Any
 
 from webhook_app.domain.failures import Failure
-from webhook_app.models.reconciliation import State
+from webhook_app.models.reconciliation import AskedBy, State
 from webhook_app.usecases.reconcile.lifecycle.transitions import (
     CONFIRMED,
     DEFERRED,
@@ -33,6 +33,7 @@ class Charge:
     single_retries: int = 0
     first_failed_at: datetime | None = None
     paused_seconds_then: float = 0.0
+    uncounted: int = 0
 
 
 @dataclass(frozen=True)
@@ -46,6 +47,7 @@ class Life:
     settled_generation: int
     next_attempt_at: datetime | None
     reconciled_at: datetime | None
+    asked_by: str
     claim_token: str | None
     lease_until: datetime | None
     crashes: int
@@ -87,8 +89,8 @@ def confirm(
     reconciled_at: datetime,
     generation: int,
 ) -> Change:
-    """Proof has confirmed the transaction, so there is no last failure and the retry budget is full. `generation` is
-    that of the claim under which Proof was asked: it settles what was opened before."""
+    """Proof has confirmed the transaction, so it is known, there is no last failure and the retry budget is full.
+    `generation` is that of the claim under which Proof was asked: it settles what was opened before."""
     return _change(
         CONFIRMED,
         life,
@@ -97,6 +99,7 @@ def confirm(
         next_attempt_at=next_attempt_at,
         reconciled_at=reconciled_at,
         settled_generation=generation,
+        asked_by=AskedBy.EVENT.value,
         attempts=life.attempts + 1,
         crashes=0,
         charge=_full(life),
@@ -110,9 +113,10 @@ def retry(life: Life, attempt: MadeAttempt, charge: Charge, next_attempt_at: dat
     return _fail(RETRIED, life, attempt, state=State.RETRYING, next_attempt_at=next_attempt_at, charge=charge)
 
 
-def defer(life: Life, attempt: MadeAttempt, next_attempt_at: datetime) -> Change:
-    """The call failed while all calls are paused: the state stays."""
-    return _fail(DEFERRED, life, attempt, next_attempt_at=next_attempt_at)
+def defer(life: Life, attempt: MadeAttempt, next_attempt_at: datetime, uncounted: int) -> Change:
+    """The call failed and nobody is charged: the state stays. `uncounted` are such failures while calls went on."""
+    charge = replace(life.charge, uncounted=uncounted)
+    return _fail(DEFERRED, life, attempt, next_attempt_at=next_attempt_at, charge=charge)
 
 
 def start_over(life: Life, attempt: MadeAttempt, next_attempt_at: datetime) -> Change:
@@ -148,6 +152,7 @@ def replay(life: Life, now: datetime, *, alone: bool) -> Change:
         state=State.RETRYING if alone else State.PENDING,
         next_attempt_at=now,
         generation=life.generation + 1,
+        asked_by=AskedBy.PERSON.value,
         crashes=0,
         charge=_full(life),
     )

@@ -6,7 +6,7 @@ that no two transactions wait for each other.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -19,7 +19,7 @@ from webhook_app.db.timestamps import shifted
 from webhook_app.db.upsert import insert_into
 from webhook_app.models import Attempt, Reconciliation
 from webhook_app.models.failure import failure_columns
-from webhook_app.models.reconciliation import State
+from webhook_app.models.reconciliation import AskedBy, State
 from webhook_app.usecases.reconcile.lifecycle.changes import Change, Charge, Life
 from webhook_app.usecases.reconcile.lifecycle.transitions import CLAIMED, HANDED_BACK, TransitionRefused
 
@@ -28,8 +28,9 @@ _ATTEMPTS: Any = Attempt.__table__
 
 #: What a change may write. `id`, `merchant_transaction_id` and `created_at` never change.
 _WRITTEN = (
-    *("state", "generation", "settled_generation", "next_attempt_at", "reconciled_at", "claim_token", "lease_until"),
-    *("crashes", "attempts", "spent_attempts", "single_retries", "first_failed_at", "paused_seconds_then"),
+    *("state", "generation", "settled_generation", "next_attempt_at", "reconciled_at", "asked_by", "claim_token"),
+    *("lease_until", "crashes", "attempts", "spent_attempts", "single_retries", "first_failed_at"),
+    *("paused_seconds_then", "uncounted"),
     *failure_columns(None, "last_"),
     "last_failed_at",
 )
@@ -42,6 +43,7 @@ _LIFE = (
     Reconciliation.settled_generation,
     Reconciliation.next_attempt_at,
     Reconciliation.reconciled_at,
+    Reconciliation.asked_by,
     Reconciliation.claim_token,
     Reconciliation.lease_until,
     Reconciliation.crashes,
@@ -50,17 +52,25 @@ _LIFE = (
     Reconciliation.single_retries,
     Reconciliation.first_failed_at,
     Reconciliation.paused_seconds_then,
+    Reconciliation.uncounted,
     Reconciliation.last_failure,
     Reconciliation.last_failed_at,
 )
+#: What a claim has to know.
+_CLAIMED = (*("id", "merchant_transaction_id", "generation", "state", "asked_by", "last_code", "spent_attempts"),)
 _ATTEMPT = tuple(column.key for column in _ATTEMPTS.c if column.key != "id")
 
 
 def ask_for_reconciliations(
-    session: Session, asked_at: Mapping[str, datetime], *, skip_locked: bool = False
+    session: Session,
+    asked_at: Mapping[str, datetime],
+    unvouched: Collection[str] = (),
+    *,
+    skip_locked: bool = False,
 ) -> Mapping[str, int]:
     """Opens the reconciliation of each transaction, or asks for it again. No event is needed. `asked_at` gives, by
-    `merchant_transaction_id`, when it was asked for, which is when it is due.
+    `merchant_transaction_id`, when it was asked for, which is when it is due. For those in `unvouched` nobody vouches
+    but those who ask: unless it is known otherwise, it is a stranger.
 
     Returns the generation of each that was asked for: all, or, where `skip_locked`, those that nobody else has locked.
     One that is being fetched right now sees the new generation when the answer is applied, and is fetched again.
@@ -75,8 +85,12 @@ def ask_for_reconciliations(
     wanted = row_set(
         session,
         "wanted",
-        {"merchant_transaction_id": _TABLE.c.merchant_transaction_id.type, "at": _TABLE.c.created_at.type},
-        list(asked_at.items()),
+        {
+            "merchant_transaction_id": _TABLE.c.merchant_transaction_id.type,
+            "at": _TABLE.c.created_at.type,
+            "asked_by": _TABLE.c.asked_by.type,
+        },
+        [(name, at, (AskedBy.STRANGER if name in unvouched else AskedBy.EVENT).value) for name, at in asked_at.items()],
     ).c
     opened = {
         "merchant_transaction_id": wanted.merchant_transaction_id,
@@ -84,6 +98,8 @@ def ask_for_reconciliations(
         "generation": literal(1),
         "created_at": wanted.at,
         "next_attempt_at": wanted.at,
+        "asked_by": wanted.asked_by,
+        "uncounted": literal(0),
         **{name: literal(0) for name in ("crashes", "attempts", "spent_attempts", "single_retries")},
         "paused_seconds_then": literal(0.0),
     }
@@ -106,6 +122,12 @@ def ask_for_reconciliations(
                 "next_attempt_at": case(
                     (backs_off, _TABLE.c.next_attempt_at), else_=statement.excluded.next_attempt_at
                 ),
+                "asked_by": case(
+                    (_TABLE.c.reconciled_at.is_not(None), AskedBy.EVENT.value),
+                    (statement.excluded.asked_by == AskedBy.STRANGER.value, _TABLE.c.asked_by),
+                    else_=statement.excluded.asked_by,
+                ),
+                "uncounted": case((backs_off, _TABLE.c.uncounted), else_=0),
                 "spent_attempts": case((backs_off, _TABLE.c.spent_attempts), else_=0),
                 "single_retries": case((backs_off, _TABLE.c.single_retries), else_=0),
                 "first_failed_at": case((backs_off, _TABLE.c.first_failed_at), else_=None),
@@ -116,13 +138,22 @@ def ask_for_reconciliations(
     return {row.merchant_transaction_id: row.generation for row in asked}
 
 
-def begin_claims(session: Session, ids: Sequence[int], token: str, lease_until: datetime) -> Sequence[Any]:
-    """Claims those of `ids` that may be; the caller holds them locked. Their ids, transactions and generations."""
+def begin_claims(
+    session: Session, slot_until: Mapping[int, datetime], token: str, lease_until: datetime
+) -> Sequence[Any]:
+    """Claims those that may be, each given by its id with the time when its call is over at the latest; the caller
+    holds them locked. Of each what a claim has to know."""
+    columns = {"id": _TABLE.c.id.type, "slot_until": _TABLE.c.slot_until.type}
+    given = row_set(session, "given", columns, list(slot_until.items()))
     return session.execute(
         update(_TABLE)
-        .where(_TABLE.c.id.in_(ids), _TABLE.c.claim_token.is_(None), unindexed(_TABLE.c.state).in_(CLAIMED.leads_to))
-        .values(claim_token=token, lease_until=lease_until)
-        .returning(_TABLE.c.id, _TABLE.c.merchant_transaction_id, _TABLE.c.generation)
+        .where(
+            _TABLE.c.id == given.c.id,
+            _TABLE.c.claim_token.is_(None),
+            unindexed(_TABLE.c.state).in_(CLAIMED.leads_to),
+        )
+        .values(claim_token=token, lease_until=lease_until, slot_until=given.c.slot_until)
+        .returning(*(_TABLE.c[name] for name in _CLAIMED))
     ).all()
 
 
@@ -196,7 +227,7 @@ def move_plans(session: Session, jump: timedelta) -> None:
     """The wall clock was set: whatever is planned or leased keeps its distance from now. What is done has no plan."""
     has_plan = _TABLE.c.next_attempt_at.is_not(None)
     _lock_in_order(session, has_plan)
-    planned = (_TABLE.c.next_attempt_at, _TABLE.c.lease_until, _TABLE.c.first_failed_at)
+    planned = (_TABLE.c.next_attempt_at, _TABLE.c.lease_until, _TABLE.c.slot_until, _TABLE.c.first_failed_at)
     session.execute(
         update(_TABLE).where(has_plan).values({column: shifted(session, column, jump) for column in planned})
     )
@@ -235,11 +266,14 @@ def _to_life(row: Any) -> Life:
         settled_generation=row.settled_generation,
         next_attempt_at=row.next_attempt_at,
         reconciled_at=row.reconciled_at,
+        asked_by=row.asked_by,
         claim_token=row.claim_token,
         lease_until=row.lease_until,
         crashes=row.crashes,
         attempts=row.attempts,
-        charge=Charge(row.spent_attempts, row.single_retries, row.first_failed_at, row.paused_seconds_then),
+        charge=Charge(
+            row.spent_attempts, row.single_retries, row.first_failed_at, row.paused_seconds_then, row.uncounted
+        ),
         last_failure=row.last_failure,
         last_failed_at=row.last_failed_at,
     )

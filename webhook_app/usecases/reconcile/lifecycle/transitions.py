@@ -98,7 +98,8 @@ RETRIED = Transition(
 )
 DEFERRED = Transition(
     "deferred",
-    "The call failed while all calls are paused: nothing is charged, and it goes behind all others that are due.",
+    "The call failed and nothing is charged: all calls are paused, and it goes behind all others that are due; or "
+    "Proof answered 429, or may refuse us as a whole, and it waits for a while.",
     _SAME_STATE,
     ClaimRule.ENDS,
 )

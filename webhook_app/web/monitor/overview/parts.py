@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from enum import StrEnum
 
 from redis.exceptions import RedisError
@@ -47,7 +48,7 @@ class Part:
 def check_parts(services: Services, overview: Overview) -> Sequence[Part]:
     """All of them, when SQL has just answered."""
     return [
-        _proof(overview.gate),
+        _proof(overview.gate, overview.failing, overview.now),
         _web(),
         _sql(services),
         _redis(redis := run_check("redis", services)),
@@ -74,13 +75,15 @@ def check_parts_without_sql(services: Services) -> Sequence[Part]:
     ]
 
 
-def _proof(gate: Gate) -> Part:
+def _proof(gate: Gate, failing: int, now: datetime) -> Part:
     if gate.is_paused:
         whose = "our configuration" if gate.blame is Blame.CONFIGURATION else "an outage"
         return Part("Proof", Level.BAD, "paused", f"{gate.failure.name}: {whose}" if gate.failure else whose)
-    if gate.failing_ids:
-        count = len(gate.failing_ids)
-        failed = "the last transaction failed" if count == 1 else f"the last {count} transactions failed"
+    if (pace := gate.pace_at(now)) < 1:
+        slowed = f"Proof answers 429: calls go out at {pace:.0%} of their rate"
+        return Part("Proof", Level.WARN, "slowed", slowed, f"{slowed}.")
+    if failing:
+        failed = "the last transaction failed" if failing == 1 else f"the last {failing} transactions failed"
         failed = f"{failed} by Proof's fault"
         return Part("Proof", Level.WARN, "shaky", failed, f"Proof: {failed}.")
     return Part("Proof", Level.GOOD, "up", "calls go out")

@@ -11,8 +11,8 @@ from alembic import op
 
 from webhook_app.db.schema_changes import create_index, drop_index
 
-revision = "0022"
-down_revision = "0021"
+revision = "0023"
+down_revision = "0022"
 branch_labels = None
 depends_on = None
 

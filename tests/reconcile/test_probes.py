@@ -1,0 +1,227 @@
+"""Probes: while all calls are paused they go to different classes, first to what has never failed, and whoever is there
+sends them."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import datetime, timedelta
+
+import pytest
+
+from tests.reconcile.test_work_classes import OF_CLASS, put
+from tests.support.answers import LEASE, NOT_FOUND, POLICY, UNAVAILABLE, answer, confirmed
+from tests.support.clock import START, FakeClock
+from tests.support.work import report, row
+from webhook_app.adapters.proof import Confirmed
+from webhook_app.db.database import Database
+from webhook_app.domain.failures import Failure
+from webhook_app.domain.gate import PROBES_AT_ONCE, Gate, pause
+from webhook_app.domain.retry_policy import Blame
+from webhook_app.domain.shares import WorkClass
+from webhook_app.domain.status import Status
+from webhook_app.usecases.reconcile.apply import apply_calls
+from webhook_app.usecases.reconcile.claim import Claim, claim_due, claim_one
+from webhook_app.usecases.reconcile.decisions import FinishedCall
+from webhook_app.usecases.reconcile.stored_gate import lock_gate, read_gate, store_gate
+from webhook_app.usecases.reconcile.sweep import find_work
+
+FIRST, RETRY, POLL, HANGING, STRANGER = WorkClass
+REFUSED = Failure(403, "forbidden", "forbidden_origin", "m", "r-403")
+LIMITS = POLICY.limits
+
+
+def shut(database: Database, now: datetime, failure: Failure = UNAVAILABLE) -> None:
+    with database.write() as session:
+        store_gate(session, pause(lock_gate(session), Blame.PROOF, failure, now, now, LIMITS))
+
+
+def gate_of(database: Database) -> Gate:
+    with database.read() as session:
+        return read_gate(session)
+
+
+def claim(database: Database, clock: FakeClock) -> list[Claim]:
+    return claim_due(database, 8, clock(), LEASE, LIMITS)
+
+
+def end(database: Database, clock: FakeClock, claims: Sequence[Claim], result: Confirmed | Failure) -> None:
+    calls = [FinishedCall(one, clock(), clock(), result) for one in claims]
+    apply_calls(database, calls, clock(), POLICY, random.Random(1))
+
+
+def test_round_goes_to_several_classes_at_once_which_take_turns(database: Database, clock: FakeClock) -> None:
+    for work_class in WorkClass:
+        put(database, f"{work_class}-", 4, **OF_CLASS[work_class])
+    shut(database, clock())
+    seen = []
+    for gap in (5, 10, 20, 40, 60):
+        clock.advance(gap)
+        probes = claim(database, clock)
+        assert claim(database, clock) == [], "until the next round"
+        classes = [one.work_class for one in probes]
+        assert len(set(classes)) == len(classes) == PROBES_AT_ONCE
+        seen += classes
+        end(database, clock, probes, UNAVAILABLE)
+    assert set(seen) == set(WorkClass)
+
+
+def test_what_has_never_failed_is_probed_before_what_has(database: Database, clock: FakeClock) -> None:
+    put(database, "poison", 30, due=3600, state="pending", last_error="upstream_error", last_code="provider_error")
+    put(database, "healthy", 1)
+    shut(database, clock())
+    clock.advance(5)
+    assert "healthy0" in [one.merchant_transaction_id for one in claim(database, clock)]
+
+
+def test_of_retries_the_one_that_failed_least_is_probed(database: Database, clock: FakeClock) -> None:
+    put(database, "poison", 30, due=3600, state="retrying", spent_attempts=9)
+    put(database, "healthy", 1, due=1, state="retrying", spent_attempts=1)
+    shut(database, clock())
+    clock.advance(5)
+    assert [one.merchant_transaction_id for one in claim(database, clock)] == ["healthy0"]
+
+
+def test_what_has_just_come_is_probed_at_once_and_ends_a_pause_that_poison_made(
+    database: Database, clock: FakeClock
+) -> None:
+    put(database, "poison", 30, state="pending")
+    shut(database, clock())
+    clock.advance(1)
+    assert not find_work(database, clock(), 10).fast_is_due
+    report(database, "t", clock())
+    assert find_work(database, clock(), 10).fast_is_due
+    (probe,) = claim(database, clock)
+    assert probe.merchant_transaction_id == "t"
+    end(database, clock, [probe], confirmed(Status.COMPLETED, clock()))
+    assert not gate_of(database).is_paused
+    assert len(claim(database, clock)) > 1
+
+
+def test_what_comes_while_proof_is_down_is_called_once_a_second_at_most(database: Database, clock: FakeClock) -> None:
+    shut(database, clock())
+    calls = 0
+    for second in range(1, 5):
+        for number in range(20):
+            clock.advance(0.05)
+            report(database, f"t{second}-{number}", clock())
+            probes = claim(database, clock)
+            calls += len(probes)
+            end(database, clock, probes, UNAVAILABLE)
+    assert 3 <= calls <= 5
+    assert {row(database, f"t{second}-0").spent_attempts for second in range(1, 5)} == {0}
+
+
+def test_slow_lane_uses_no_probe_up_that_others_need(database: Database, clock: FakeClock) -> None:
+    put(database, "poison", 1, state="retrying")
+    shut(database, clock())
+    clock.advance(5)
+    assert claim_one(database, "poison0", clock(), LEASE, LIMITS) is None
+    assert len(claim(database, clock)) == 1
+
+
+def test_probe_that_found_nothing_is_not_used_up(database: Database, clock: FakeClock) -> None:
+    shut(database, clock())
+    clock.advance(5)
+    assert claim(database, clock) == []
+    put(database, "t", 1)
+    assert len(claim(database, clock)) == 1
+
+
+@pytest.mark.parametrize("result", [confirmed(Status.COMPLETED, START, id="t0"), NOT_FOUND])
+def test_first_of_a_round_that_is_answered_ends_the_pause(
+    database: Database, clock: FakeClock, result: Confirmed | Failure
+) -> None:
+    put(database, "t", 1)
+    put(database, "poll", 1, state="watching")
+    shut(database, clock())
+    clock.advance(5)
+    probes = {one.merchant_transaction_id: one for one in claim(database, clock)}
+    answer(database, clock, probes["poll0"], UNAVAILABLE)
+    assert gate_of(database).is_paused
+    answer(database, clock, probes["t0"], result)
+    assert not gate_of(database).is_paused
+
+
+# A refusal of our configuration, or of one transaction
+
+
+def test_single_one_that_is_refused_pauses_and_is_charged_once_another_was_answered(
+    database: Database, clock: FakeClock
+) -> None:
+    report(database, "t", clock())
+    for _ in range(5):
+        for probe in claim(database, clock):
+            answer(database, clock, probe, REFUSED)
+        clock.advance(60)
+    assert (gate_of(database).blame, row(database, "t").spent_attempts) == (Blame.CONFIGURATION, 0)
+    spent = []
+    for number in range(30):
+        report(database, f"healthy{number}", clock())
+        for probe in claim(database, clock):
+            healthy = probe.merchant_transaction_id.startswith("healthy")
+            result = confirmed(Status.COMPLETED, clock(), id=probe.merchant_transaction_id) if healthy else REFUSED
+            answer(database, clock, probe, result)
+        for probe in claim(database, clock):
+            answer(database, clock, probe, REFUSED)
+        assert row(database, f"healthy{number}").state == "succeeded", "at once"
+        spent.append(row(database, "t").spent_attempts)
+        clock.advance(600)
+    assert row(database, "t").state == "failed"
+    assert spent == sorted(spent)
+
+
+def test_two_that_are_refused_pause_and_neither_is_charged(database: Database, clock: FakeClock) -> None:
+    for name in ("t", "u"):
+        report(database, name, clock())
+    for held in claim(database, clock):
+        answer(database, clock, held, REFUSED)
+    assert gate_of(database).is_paused
+    assert [row(database, name).spent_attempts for name in ("t", "u")] == [0, 0]
+
+
+def test_refusal_that_is_unclear_is_charged_to_nobody_for_a_while_only(database: Database, clock: FakeClock) -> None:
+    """Another one is about to be asked, which never happens."""
+    report(database, "t", clock())
+    put(database, "other", 1, claim_token="dead", lease_until=START + timedelta(days=9))
+    spent = []
+    for _ in range(14):
+        for held in claim(database, clock):
+            answer(database, clock, held, REFUSED)
+        spent.append(row(database, "t").spent_attempts)
+        clock.advance(600)
+    assert not gate_of(database).is_paused
+    assert spent == [0] * 10 + [1, 2, 3, 4]
+
+
+def test_429_charges_nobody_within_a_bound_and_waits_as_it_is_told(database: Database, clock: FakeClock) -> None:
+    limited = Failure(429, "rate_limit_exceeded", "x", "m", "r-429", retry_after=120.0)
+    report(database, "t", clock())
+    (held,) = claim(database, clock)
+    answer(database, clock, held, limited)
+    assert row(database, "t").next_attempt_at == clock() + timedelta(seconds=120)
+    assert (row(database, "t").state, row(database, "t").spent_attempts) == ("pending", 0)
+    assert gate_of(database).pace_at(clock()) == 0.5
+    for _ in range(9):
+        clock.advance(600)
+        for held in claim(database, clock):
+            answer(database, clock, held, replace(limited, retry_after=None))
+    assert row(database, "t").spent_attempts == 0
+    clock.advance(600)
+    for held in claim(database, clock):
+        answer(database, clock, held, limited)
+    assert (row(database, "t").spent_attempts, row(database, "t").state) == (1, "retrying")
+
+
+def test_call_of_before_a_pause_that_fails_after_it_is_not_charged(database: Database, clock: FakeClock) -> None:
+    report(database, "slow", clock())
+    (slow,) = claim(database, clock)
+    shut(database, clock())
+    clock.advance(5)
+    report(database, "t", clock())
+    (probe,) = claim(database, clock)
+    answer(database, clock, probe, confirmed(Status.COMPLETED, clock()))
+    answer(database, clock, slow, UNAVAILABLE)
+    assert (row(database, "slow").state, row(database, "slow").spent_attempts) == ("pending", 0)
+    assert not gate_of(database).is_paused

@@ -1,0 +1,216 @@
+"""Work classes: who belongs to which, each found by its own index, and none takes another's share."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from datetime import timedelta
+
+import pytest
+from sqlalchemy import insert, select, text, update
+
+from tests.support.answers import NOT_FOUND, answer, confirmed
+from tests.support.clock import START, FakeClock
+from tests.support.example_rows import RECONCILIATION
+from tests.support.plans import explained
+from tests.support.work import report, row
+from webhook_app.db.database import Database
+from webhook_app.domain.gate import SHORT_CALL_SECONDS, Limits
+from webhook_app.domain.shares import WorkClass
+from webhook_app.domain.status import Status
+from webhook_app.models import Reconciliation
+from webhook_app.models.reconciliation import AskedBy, State
+from webhook_app.usecases.audit import Actor
+from webhook_app.usecases.reconcile.claim import Claim, Room, claim_due
+from webhook_app.usecases.reconcile.lifecycle.rows import ask_for_reconciliations
+from webhook_app.usecases.reconcile.work_classes import class_of, in_class
+from webhook_app.usecases.redeliver.replay import replay_from_rq
+
+LEASE = timedelta(seconds=28)
+WIDE = Limits(calls_per_second=100_000, concurrency=1000)
+FIRST, RETRY, POLL, HANGING, STRANGER = WorkClass
+
+#: A row of each class, due.
+OF_CLASS: dict[WorkClass, dict[str, object]] = {
+    FIRST: {"state": State.PENDING},
+    RETRY: {"state": State.RETRYING},
+    POLL: {"state": State.WATCHING},
+    HANGING: {"state": State.RETRYING, "last_code": "timeout"},
+    STRANGER: {"state": State.PENDING, "asked_by": AskedBy.STRANGER},
+}
+
+
+def put(database: Database, prefix: str, count: int, *, due: float = 60.0, **values: object) -> None:
+    rows = [
+        RECONCILIATION
+        | {"merchant_transaction_id": f"{prefix}{number}", "next_attempt_at": START - timedelta(seconds=due)}
+        | {"asked_by": AskedBy.EVENT, "last_code": None}
+        | values
+        for number in range(count)
+    ]
+    with database.write() as session:
+        session.execute(insert(Reconciliation), rows)
+
+
+def ask(database: Database, *ids: str, unvouched: Sequence[str] = ()) -> None:
+    with database.write() as session:
+        ask_for_reconciliations(session, dict.fromkeys(ids, START), unvouched)
+
+
+def by_class(claims: Sequence[Claim]) -> Counter[WorkClass]:
+    return Counter(claim.work_class for claim in claims)
+
+
+# Who belongs to which
+
+
+def test_sql_and_python_agree_on_the_class_of_every_row(database: Database) -> None:
+    cases = [
+        (state, asked_by, last_code)
+        for state in (State.PENDING, State.RETRYING, State.WATCHING, State.SUCCEEDED)
+        for asked_by in (*AskedBy, "later_release")
+        for last_code in (None, "timeout", "provider_error", "")
+    ]
+    for number, (state, asked_by, last_code) in enumerate(cases):
+        put(database, f"{number}-", 1, state=state, asked_by=asked_by, last_code=last_code)
+    for work_class in WorkClass:
+        with database.read() as session:
+            found = session.execute(
+                select(Reconciliation.state, Reconciliation.asked_by, Reconciliation.last_code).where(
+                    in_class(work_class)
+                )
+            ).all()
+        assert {tuple(one) for one in found} == {case for case in cases if class_of(*case) is work_class}
+
+
+def test_id_that_nobody_vouches_for_is_a_stranger_until_it_is_known(database: Database, clock: FakeClock) -> None:
+    ask(database, "t", unvouched=["t"])
+    assert row(database, "t").asked_by == AskedBy.STRANGER
+    ask(database, "t", unvouched=["t"])
+    assert row(database, "t").asked_by == AskedBy.STRANGER
+    (held,) = claim_due(database, 8, clock(), LEASE, WIDE)
+    assert held.work_class is STRANGER
+    answer(database, clock, held, confirmed(Status.PENDING, clock()))
+    assert row(database, "t").asked_by == AskedBy.EVENT, "Proof has confirmed it"
+    ask(database, "t", unvouched=["t"])
+    assert row(database, "t").asked_by == AskedBy.EVENT
+
+
+def test_stranger_of_which_a_vouched_event_comes_is_known(database: Database, clock: FakeClock) -> None:
+    ask(database, "t", unvouched=["t"])
+    report(database, "t", clock())
+    assert row(database, "t").asked_by == AskedBy.EVENT
+    ask(database, "t", unvouched=["t"])
+    assert row(database, "t").asked_by == AskedBy.EVENT
+
+
+def test_replay_is_no_first_look(database: Database, clock: FakeClock) -> None:
+    report(database, "t", clock())
+    (held,) = claim_due(database, 8, clock(), LEASE, WIDE)
+    answer(database, clock, held, NOT_FOUND)
+    assert replay_from_rq(database, "t", Actor("anna", "rq"), "again", clock())
+    with database.write() as session:
+        session.execute(update(Reconciliation).values(state=State.PENDING))
+    (held,) = claim_due(database, 8, clock(), LEASE, WIDE)
+    assert (held.work_class, row(database, "t").asked_by) == (RETRY, AskedBy.PERSON)
+    answer(database, clock, held, confirmed(Status.COMPLETED, clock()))
+    assert row(database, "t").asked_by == AskedBy.EVENT
+
+
+# Shares
+
+
+@pytest.mark.parametrize("greedy", WorkClass)
+def test_no_class_takes_anothers_share_of_calls_a_second(
+    database: Database, clock: FakeClock, greedy: WorkClass
+) -> None:
+    limits = Limits(calls_per_second=20, concurrency=1000)
+    put(database, "greedy", 100, due=3600, **OF_CLASS[greedy])
+    claim_due(database, 1000, clock(), LEASE, limits)
+    for work_class in WorkClass:
+        put(database, f"{work_class}-", 2, due=4, **OF_CLASS[work_class])
+    claimed = by_class(claim_due(database, 1000, clock(), LEASE, limits))
+    assert claimed == {work_class: 2 for work_class in WorkClass if work_class is not greedy}
+
+
+def test_class_that_is_alone_gets_all_that_comes(database: Database, clock: FakeClock) -> None:
+    limits = Limits(calls_per_second=20, concurrency=1000)
+    put(database, "poll", 200, state=State.WATCHING)
+    claimed = len(claim_due(database, 1000, clock(), LEASE, limits))
+    for _ in range(20):
+        clock.advance(0.1)
+        claimed += len(claim_due(database, 1000, clock(), LEASE, limits))
+    assert 40 <= claimed <= 60
+
+
+@pytest.mark.parametrize("greedy", [HANGING, RETRY, POLL, STRANGER])
+def test_calls_that_hang_leave_places_to_first_looks(database: Database, clock: FakeClock, greedy: WorkClass) -> None:
+    """In the gate, for all workers together, and in the threads of each."""
+    limits = Limits(calls_per_second=100_000, concurrency=32, call_seconds=13)
+    put(database, "hangs", 100, due=3600, **OF_CLASS[greedy])
+    hanging = claim_due(database, 100, clock(), LEASE, limits)
+    assert len(hanging) < 32
+    put(database, "healthy", 8)
+    assert by_class(claim_due(database, 100, clock(), LEASE, limits))[FIRST] == 8
+
+
+def test_threads_of_a_worker_are_shared_like_the_gate(database: Database, clock: FakeClock) -> None:
+    put(database, "hangs", 100, due=3600, **OF_CLASS[HANGING])
+    hanging = claim_due(database, 8, clock(), LEASE, WIDE)
+    put(database, "healthy", 3)
+    claimed = claim_due(database, Room(8, {HANGING: len(hanging)}), clock(), LEASE, WIDE)
+    assert by_class(claimed)[FIRST] >= 2
+
+
+def test_calls_that_hang_at_first_sight_give_their_places_back_soon(database: Database, clock: FakeClock) -> None:
+    limits = Limits(calls_per_second=100_000, concurrency=32, call_seconds=13)
+    put(database, "hangs", 40)
+    first = claim_due(database, 100, clock(), LEASE, limits)
+    assert len(first) == 20
+    assert Counter(claim.patience for claim in first) == {None: 10, SHORT_CALL_SECONDS: 10}
+    clock.advance(SHORT_CALL_SECONDS)
+    assert Counter(claim.patience for claim in claim_due(database, 100, clock(), LEASE, limits)) == {
+        SHORT_CALL_SECONDS: 10
+    }
+
+
+def test_place_of_a_dead_workers_call_is_free_when_the_call_is_over(database: Database, clock: FakeClock) -> None:
+    limits = Limits(calls_per_second=100_000, concurrency=4, call_seconds=13)
+    put(database, "t", 12)
+    claimed = claim_due(database, 8, clock(), LEASE, limits)
+    assert len(claimed) == 4
+    clock.advance(12.9)
+    assert len(claim_due(database, 8, clock(), LEASE, limits)) == 2, "of those that were not to take long"
+    clock.advance(2)
+    assert len(claim_due(database, 8, clock(), LEASE, limits)) == 4
+    assert row(database, "t0").claim_token is not None, "its lease is longer"
+
+
+def test_worker_that_is_about_to_end_its_run_begins_nothing_that_takes_long(
+    database: Database, clock: FakeClock
+) -> None:
+    put(database, "hung", 3, **OF_CLASS[HANGING])
+    put(database, "t", 3)
+    claimed = claim_due(database, Room(8, {}, is_hurried=True), clock(), LEASE, WIDE)
+    assert {(claim.work_class, claim.patience) for claim in claimed} == {(FIRST, SHORT_CALL_SECONDS)}
+
+
+# Indexes
+
+
+def test_claims_find_each_class_in_its_own_index(database: Database, clock: FakeClock) -> None:
+    for work_class in WorkClass:
+        put(database, f"{work_class}-", 1500, **OF_CLASS[work_class])
+    if not database.is_sqlite:
+        with database.write() as session:
+            session.execute(text("ANALYZE"))
+    with explained(database) as found:
+        claimed = claim_due(database, 100, clock(), LEASE, Limits(calls_per_second=100, concurrency=100))
+    assert by_class(claimed).keys() == set(WorkClass)
+    plans = "\n".join(one.plan for one in found)
+    for work_class in WorkClass:
+        assert f"ix_reconciliations_due_{work_class}" in plans
+    for one in found:
+        if "ORDER BY" in one.statement:
+            assert not any(scan in one.plan for scan in ("Seq Scan on reconciliations", "SCAN reconciliations")), one
+            assert not any(sort in one.plan for sort in ("TEMP B-TREE", "Sort")), one

@@ -1,0 +1,127 @@
+"""Probes: which transactions are called while all calls are paused, so that the pause ends as soon as Proof works.
+
+A round goes to several classes at once, in turn, and first to what has never failed. Beside the rounds, what has just
+come and never failed is called at once: where poison has paused all calls, that ends the pause.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+
+from sqlalchemy import ColumnElement, exists, or_, select
+from sqlalchemy.orm import Session
+
+from webhook_app.domain.gate import (
+    PROBES_AT_ONCE,
+    Gate,
+    Limits,
+    is_newcomer_due,
+    is_round_due,
+    note_newcomer,
+    note_round,
+)
+from webhook_app.domain.shares import WorkClass
+from webhook_app.models import Reconciliation
+from webhook_app.models.reconciliation import State
+from webhook_app.usecases.reconcile.work_classes import in_class, is_waiting, may_be_shared
+
+#: What has waited for longer is no newcomer.
+_NEW_FOR = timedelta(seconds=10)
+#: Classes in which something may be that has never failed.
+_UNTRIED = (WorkClass.FIRST_LOOK, WorkClass.POLL, WorkClass.STRANGER)
+#: Of what has been due longest so many are looked at for the one that has failed least.
+_MOST_LOOKED_AT = 200
+
+
+def choose_probes(session: Session, gate: Gate, now: datetime, limits: Limits) -> tuple[list[int], Gate]:
+    """The ids of the reconciliations that are to be called now, locked, and the gate after that; none where no probe is
+    due or nothing is there to be probed. The gate is paused and locked."""
+    chosen: list[int] = []
+    if is_newcomer_due(gate, now):
+        chosen += _find_newcomer(session, gate, now)
+        gate = note_newcomer(gate, now) if chosen else gate
+    if is_round_due(gate, now, limits):
+        of_round = _choose_round(session, gate.probes, chosen, now)
+        gate = note_round(gate, now, limits) if of_round else gate
+        chosen += of_round
+    return chosen, gate
+
+
+def has_probe(session: Session, gate: Gate, now: datetime, limits: Limits) -> bool:
+    """Whether `choose_probes` would find something; nothing is locked."""
+    if is_round_due(gate, now, limits) and session.scalar(select(exists().where(is_waiting(now), may_be_shared()))):
+        return True
+    return is_newcomer_due(gate, now) and bool(
+        session.scalar(select(exists().where(or_(*(_is_newcomer(one, gate, now) for one in _NEWCOMERS)))))
+    )
+
+
+#: In this order.
+_NEWCOMERS = (WorkClass.FIRST_LOOK, WorkClass.STRANGER)
+
+
+def _is_newcomer(work_class: WorkClass, gate: Gate, now: datetime) -> ColumnElement[bool]:
+    since = max(gate.outage_since or gate.paused_at or now, now - _NEW_FOR)
+    return (
+        in_class(work_class)
+        & is_waiting(now)
+        & (Reconciliation.next_attempt_at > since)
+        & (Reconciliation.state == State.PENDING)
+        & Reconciliation.last_error.is_(None)
+    )
+
+
+def _find_newcomer(session: Session, gate: Gate, now: datetime) -> Sequence[int]:
+    """The newest one: among many that have just come and fail, it has not been seen yet."""
+    for work_class in _NEWCOMERS:
+        found = _first(session, _is_newcomer(work_class, gate, now), newest=True)
+        if found:
+            return found
+    return []
+
+
+def _choose_round(session: Session, number: int, taken: Sequence[int], now: datetime) -> list[int]:
+    """One each of different classes, which take turns; first those of which something has never failed, but not they
+    alone."""
+    turn = number % len(WorkClass)
+    classes = [*WorkClass][turn:] + [*WorkClass][:turn]
+    chosen: dict[WorkClass, int] = {}
+    for work_class in classes:
+        if work_class in _UNTRIED and len(chosen) < PROBES_AT_ONCE - 1:
+            never_failed = in_class(work_class) & Reconciliation.last_error.is_(None)
+            for one in _first(session, never_failed & is_waiting(now) & Reconciliation.id.not_in(taken)):
+                chosen[work_class] = one
+    for work_class in classes:
+        if work_class not in chosen and len(chosen) < PROBES_AT_ONCE:
+            for one in _least_failed(session, work_class, taken, now):
+                chosen[work_class] = one
+    return list(chosen.values())
+
+
+def _first(session: Session, condition: ColumnElement[bool], *, newest: bool = False) -> Sequence[int]:
+    due_at = Reconciliation.next_attempt_at
+    return session.scalars(
+        select(Reconciliation.id)
+        .where(condition, may_be_shared())
+        .order_by(due_at.desc() if newest else due_at)
+        .limit(1)
+        .with_for_update(skip_locked=True)
+    ).all()
+
+
+def _least_failed(session: Session, work_class: WorkClass, taken: Sequence[int], now: datetime) -> Sequence[int]:
+    """Of those that have been due longest, the one with the fewest failures."""
+    longest = (
+        select(Reconciliation.id)
+        .where(in_class(work_class), is_waiting(now), may_be_shared(), Reconciliation.id.not_in(taken))
+        .order_by(Reconciliation.next_attempt_at)
+        .limit(_MOST_LOOKED_AT)
+    )
+    return session.scalars(
+        select(Reconciliation.id)
+        .where(Reconciliation.id.in_(longest.scalar_subquery()), is_waiting(now))
+        .order_by(Reconciliation.spent_attempts, Reconciliation.next_attempt_at)
+        .limit(1)
+        .with_for_update(skip_locked=True)
+    ).all()
