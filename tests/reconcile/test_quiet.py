@@ -51,9 +51,10 @@ def test_nothing_at_all_is_quiet(database: Database) -> None:
         (None, {"state": "failed"}, True),
         (START, {"state": "pending", "claim_token": "a", "lease_until": START + SECOND}, True),
         (START, {"state": "pending", "claim_token": "a", "lease_until": START - SECOND}, False),
+        (None, {"state": "failed", "has_events_behind": True}, False),
     ],
 )
-def test_due_work_and_dead_workers_are_not(
+def test_due_work_dead_workers_and_events_behind_are_not(
     database: Database, next_attempt_at: datetime | None, values: dict[str, object], quiet: bool
 ) -> None:
     add(database, Reconciliation, **reconciliation(next_attempt_at, **values))
