@@ -10,8 +10,8 @@ from alembic import op
 
 from webhook_app.db.schema_changes import create_index, drop_index
 
-revision = "0016"
-down_revision = "0014"
+revision = "0022"
+down_revision = "0021"
 branch_labels = None
 depends_on = None
 
