@@ -20,7 +20,7 @@ from tests.support.people import SHELL
 from tests.support.plans import explained
 from tests.support.rows import make_known, note
 from tests.support.servers import PostgresServer
-from tests.support.unopened import open_work, take_in
+from tests.support.unopened import add_unopened, open_work
 from tests.support.work import report
 from webhook_app.cli import cli
 from webhook_app.db.database import Database
@@ -131,9 +131,9 @@ def test_view_shows_what_waits_unopened_as_pending(told: Database) -> None:
     make_known(told, "backs-off", "retrying")
     before = shown_by_view(told)
     for name in ("b", "forged", "backs-off"):
-        take_in(told, name, status="later")
-    take_in(told, "new", START + timedelta(minutes=3))
-    take_in(told, "new", START, status="completed")
+        add_unopened(told, name, status="later")
+    add_unopened(told, "new", START + timedelta(minutes=3))
+    add_unopened(told, "new", START, status="completed")
     note(told, "new", "pending_too_long")
     after = shown_by_view(told)
     assert {name: row["reconciliation_state"] for name, row in after.items()} == {
@@ -159,7 +159,7 @@ def test_view_shows_what_waits_unopened_as_pending(told: Database) -> None:
 
 def test_view_looks_a_state_or_an_id_up_in_an_index(told: Database) -> None:
     fill_long(told, 3000)
-    take_in(told, "b", status="later")
+    add_unopened(told, "b", status="later")
     if not told.is_sqlite:
         with told.write() as session:
             session.execute(text("ANALYZE"))

@@ -10,7 +10,7 @@ from sqlalchemy import text
 
 from benchmarks.seed import created_at, partner_user, seed_postgresql, seed_sqlite, transaction_id
 from tests.support.plans import explained
-from tests.support.unopened import take_in_all, unopened_row
+from tests.support.unopened import add_all_unopened, unopened_row
 from webhook_app.db.database import Database
 from webhook_app.usecases.finance.reports import list_transactions
 from webhook_app.usecases.finance.transaction_filter import TransactionFilter
@@ -71,7 +71,7 @@ UNOPENED = ("everything", "a status", "failed to reconcile", "failed to reconcil
 
 @pytest.mark.parametrize("names", ["new", "known"])
 def test_unopened_events_are_looked_up_in_an_index(seeded: Database, names: str) -> None:
-    take_in_all(
+    add_all_unopened(
         seeded,
         [
             unopened_row(transaction_id(number) if names == "known" else f"new-{number}", updated_at_key="unopened")

@@ -16,7 +16,7 @@ from flask.testing import FlaskClient
 
 from tests.support.clock import START, FakeClock
 from tests.support.rows import confirm, make_known, note, pause
-from tests.support.unopened import open_work, take_in
+from tests.support.unopened import add_unopened, open_work
 from webhook_app.cli import cli
 from webhook_app.db.database import Database
 from webhook_app.models import Receipt
@@ -44,8 +44,8 @@ def shown_state(database: Database, name: str) -> str | None:
 
 
 def test_transaction_that_only_unopened_events_have_named_is_shown(finance: FlaskClient, database: Database) -> None:
-    first = take_in(database, "a", status="processing", updated_at=START, updated_at_key="1")
-    second = take_in(database, "a", LATER, status="completed", updated_at=LATER, updated_at_key="2")
+    first = add_unopened(database, "a", status="processing", updated_at=START, updated_at_key="1")
+    second = add_unopened(database, "a", LATER, status="completed", updated_at=LATER, updated_at_key="2")
     told = finance.get(f"{URL}/a").json
     assert told["status"] is None
     assert told["reported_status"] == "completed"
@@ -70,8 +70,8 @@ def test_transaction_that_only_unopened_events_have_named_is_shown(finance: Flas
 
 
 def test_receipts_count_the_one_in_the_row_and_those_of_their_own(finance: FlaskClient, database: Database) -> None:
-    new = take_in(database, "a")
-    old = take_in(database, "a", status="completed", headers=None, remote_addr=None)
+    new = add_unopened(database, "a")
+    old = add_unopened(database, "a", status="completed", headers=None, remote_addr=None)
     with database.write() as session:
         for event_id in (new, new, old, old):
             session.add(Receipt(event_id=event_id, received_at=LATER, headers={}))
@@ -95,7 +95,7 @@ def test_known_transaction_with_an_unopened_event_is_about_to_be_asked_for_again
     next_attempt_at = None if state == "failed" else START + timedelta(hours=1)
     confirm(database, "a", state)
     make_known(database, "b", state, next_attempt_at=next_attempt_at, reconciled_at=START, attempts=4)
-    take_in(database, "b", LATER)
+    add_unopened(database, "b", LATER)
     found = report_transaction(database, "b")
     assert found is not None
     assert found.reconciliation is not None
@@ -108,8 +108,8 @@ def test_known_transaction_with_an_unopened_event_is_about_to_be_asked_for_again
 def test_all_calls_paused_is_shown_of_unopened_ones_too(database: Database) -> None:
     for state in State:
         make_known(database, state, state)
-        take_in(database, state)
-    take_in(database, "new")
+        add_unopened(database, state)
+    add_unopened(database, "new")
     pause(database, "upstream", START)
     names = [*State, "new"]
     assert {shown_state(database, name) for name in names} == {PAUSED}
@@ -141,11 +141,11 @@ def fill(database: Database) -> list[Expected]:
                 (confirm if is_confirmed else make_known)(database, name, state)
                 shown = "pending" if waits and state != State.RETRYING else state
                 for status in ("pending", "completed")[: 2 * number]:
-                    take_in(database, name, status=status)
+                    add_unopened(database, name, status=status)
                 expected.append(Expected(name, shown, is_confirmed, state == State.WATCHING, False))
     for name in ("new-1", "new-2", "new-3"):
-        take_in(database, name)
-        take_in(database, name, LATER, status="completed")
+        add_unopened(database, name)
+        add_unopened(database, name, LATER, status="completed")
         expected.append(Expected(name, "pending", False, name == "new-2", True))
     for one in expected:
         if one.has_discrepancy:
@@ -214,7 +214,7 @@ def test_lists_and_counts_agree_with_the_state_that_is_shown(database: Database,
 def test_nothing_waits_is_not_said_while_something_is_unopened(finance_client: FlaskClient, database: Database) -> None:
     confirm(database, "a")
     assert "Up to date" in finance_client.get("/transactions").text
-    take_in(database, "a")
+    add_unopened(database, "a")
     page = finance_client.get("/transactions").text
     assert "Up to date" not in page
     assert "1 is being reconciled" in page
@@ -223,7 +223,7 @@ def test_nothing_waits_is_not_said_while_something_is_unopened(finance_client: F
 
 
 def test_one_that_is_unopened_has_a_page_and_is_searched_for(finance_client: FlaskClient, database: Database) -> None:
-    take_in(database, "order-7", status="completed")
+    add_unopened(database, "order-7", status="completed")
     page = finance_client.get("/transactions/order-7").text
     assert "Proof has not confirmed this transaction." in page
     assert "Reported: completed" in page
@@ -232,9 +232,9 @@ def test_one_that_is_unopened_has_a_page_and_is_searched_for(finance_client: Fla
 
 def test_past_is_told_without_what_came_later(database: Database, clock: FakeClock) -> None:
     confirm(database, "a")
-    take_in(database, "b", START)
-    take_in(database, "b", LATER, status="completed")
-    take_in(database, "c", LATER)
+    add_unopened(database, "b", START)
+    add_unopened(database, "b", LATER, status="completed")
+    add_unopened(database, "c", LATER)
     then = TransactionFilter(as_of=START + timedelta(minutes=1))
     assert ids(database, then) == ["a"]
     assert read_freshness(database, then).unconfirmed == 1
@@ -244,8 +244,8 @@ def test_past_is_told_without_what_came_later(database: Database, clock: FakeClo
 @pytest.mark.parametrize("file_format", ["csv", "ndjson", "xlsx"])
 def test_files_have_them(finance_client: FlaskClient, database: Database, file_format: str) -> None:
     confirm(database, "a")
-    take_in(database, "a")
-    take_in(database, "b")
+    add_unopened(database, "a")
+    add_unopened(database, "b")
     note(database, "b", "pending_too_long")
     answer = finance_client.get(f"/transactions.{file_format}")
     assert (answer.status_code, answer.headers["X-Pending"], answer.headers["X-Unconfirmed"]) == (200, "2", "1")
@@ -264,7 +264,7 @@ def test_files_have_them(finance_client: FlaskClient, database: Database, file_f
 def test_shell_exports_them_and_says_that_they_wait(
     database: Database, database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    take_in(database, "b")
+    add_unopened(database, "b")
     monkeypatch.setenv("DATABASE_URL", database_url)
     target = tmp_path / "all.csv"
     result = CliRunner().invoke(cli, ["export", "--format", "csv", "--output", str(target)])

@@ -9,7 +9,7 @@ import pytest
 from flask.testing import FlaskClient
 
 from tests.support.rows import make_known
-from tests.support.unopened import open_work, take_in
+from tests.support.unopened import add_unopened, open_work
 from webhook_app.db.database import Database
 from webhook_app.usecases.finance.export import export_rows
 from webhook_app.usecases.finance.reports import list_transactions
@@ -36,7 +36,7 @@ class Life:
             else:
                 name = f"id-{len(self.known)}"
                 self.known.append(name)
-            take_in(self._database, name, updated_at_key=str(self._random.random()))
+            add_unopened(self._database, name, updated_at_key=str(self._random.random()))
             self._unopened.add(name)
 
     def watch(self, count: int) -> None:

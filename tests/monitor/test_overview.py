@@ -10,7 +10,7 @@ from sqlalchemy import insert
 from tests.support.clock import START
 from tests.support.example_rows import EVENT
 from tests.support.rows import CURRENCY, WALLET, attempt, pause, seed
-from tests.support.unopened import take_in
+from tests.support.unopened import add_unopened
 from webhook_app.db.database import Database
 from webhook_app.domain.failures import WORKER_DIED
 from webhook_app.models import Event, Heartbeat, Replay, ReplayItem
@@ -210,8 +210,8 @@ def test_big_counts(database: Database) -> None:
 def test_events_that_wait_unopened_are_counted_as_pending(database: Database) -> None:
     seed(database, "moving", "succeeded", state="watching", received_at=START, settled_at=START)
     seed(database, "asked", "succeeded", state="watching", received_at=START, settled_at=START)
-    waits = take_in(database, "new", START - timedelta(minutes=9))
-    take_in(database, "asked", status="completed")
+    waits = add_unopened(database, "new", START - timedelta(minutes=9))
+    add_unopened(database, "asked", status="completed")
     overview = read_overview(database, START)
     pending = overview.unsettled["pending"]
     assert (pending.count, pending.oldest_at) == (2, START - timedelta(minutes=9))

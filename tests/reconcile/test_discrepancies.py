@@ -12,7 +12,7 @@ from tests.support.answers import DB_ERROR, NOT_FOUND, POLICY, answer, claim, co
 from tests.support.clock import FakeClock
 from tests.support.people import SHELL
 from tests.support.rows import confirm, make_known, note
-from tests.support.unopened import open_work, take_in
+from tests.support.unopened import add_unopened, open_work
 from tests.support.work import report, shown
 from webhook_app.db.database import Database
 from webhook_app.domain.retry_policy import Budget
@@ -166,8 +166,8 @@ def test_what_was_never_confirmed_is_pending_too_long_as_well(database: Database
 
 def test_event_that_waits_unopened_for_too_long_is_pending_too_long(database: Database, clock: FakeClock) -> None:
     """Nobody opens it: no worker runs, or it stands behind many others."""
-    take_in(database, "t", clock())
-    take_in(database, "young", clock() + timedelta(seconds=2))
+    add_unopened(database, "t", clock())
+    add_unopened(database, "young", clock() + timedelta(seconds=2))
     clock.advance(86_401)
     assert note_overdue(database, clock(), DAY) == 1
     found = only(database, "pending_too_long")
@@ -190,7 +190,7 @@ def test_known_transaction_with_such_an_event_is_pending_too_long(
     else:
         report_and_answer(database, clock, confirmed(Status.COMPLETED, clock()))
     clock.advance(60)
-    take_in(database, "t", clock(), status="failed", updated_at=clock(), updated_at_key="later")
+    add_unopened(database, "t", clock(), status="failed", updated_at=clock(), updated_at_key="later")
     clock.advance(86_400)
     assert note_overdue(database, clock(), DAY) == 0
     clock.advance(60)

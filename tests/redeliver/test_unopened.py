@@ -10,7 +10,7 @@ from sqlalchemy import select
 from tests.support.clock import START, FakeClock
 from tests.support.page_text import in_words
 from tests.support.rows import WALLET, seed
-from tests.support.unopened import open_work, take_in
+from tests.support.unopened import add_unopened, open_work
 from webhook_app.db.database import Database
 from webhook_app.models import Receipt, ReplayItem
 from webhook_app.models.role import Role
@@ -25,7 +25,7 @@ LATER = START + timedelta(minutes=3)
 
 def test_it_is_in_the_list_without_a_reconciliation(client: FlaskClient, database: Database, clock: FakeClock) -> None:
     seed(database, "known", "failed", failure=WALLET)
-    event_id = take_in(database, "new", LATER)
+    event_id = add_unopened(database, "new", LATER)
     headers = {"Authorization": f"Bearer {create_token(database, 'ops', Role.ADMIN, clock())}"}
     told = client.get("/api/v1/deliveries", headers=headers).json["items"]
     assert [(one["merchant_transaction_id"], one["state"]) for one in told] == [("new", "pending"), ("known", "failed")]
@@ -42,16 +42,16 @@ def test_it_is_in_the_list_without_a_reconciliation(client: FlaskClient, databas
 
 
 def test_pages_of_deliveries_have_it_and_stay_while_it_is_opened(database: Database) -> None:
-    ids = [take_in(database, f"t-{number}") for number in range(5)]
+    ids = [add_unopened(database, f"t-{number}") for number in range(5)]
     first = list_deliveries(database, DeliveryFilter(state="pending"), 2)
     open_work(database, "t-0", "t-3", "t-4")
-    take_in(database, "t-9")
+    add_unopened(database, "t-9")
     second = list_deliveries(database, DeliveryFilter(state="pending"), 9, first.next_after)
     assert [one.id for one in (*first.items, *second.items)] == ids[::-1]
 
 
 def test_page_tells_its_story_with_the_receipt_in_its_row(admin_client: FlaskClient, database: Database) -> None:
-    event_id = take_in(database, "new")
+    event_id = add_unopened(database, "new")
     with database.write() as session:
         for body in (None, b"[]"):
             session.add(
@@ -69,7 +69,7 @@ def test_page_tells_its_story_with_the_receipt_in_its_row(admin_client: FlaskCli
 
 
 def test_receipts_of_a_former_release_stand_in_their_own_rows(database: Database) -> None:
-    event_id = take_in(database, "old", headers=None, remote_addr=None)
+    event_id = add_unopened(database, "old", headers=None, remote_addr=None)
     with database.write() as session:
         for minutes in (0, 1):
             at = START + timedelta(minutes=minutes)
@@ -84,7 +84,7 @@ def test_receipts_of_a_former_release_stand_in_their_own_rows(database: Database
 
 
 def test_of_many_receipts_the_first_and_the_newest_are_shown(database: Database) -> None:
-    event_id = take_in(database, "new")
+    event_id = add_unopened(database, "new")
     with database.write() as session:
         session.add_all(
             Receipt(event_id=event_id, received_at=LATER, headers={}, remote_addr=f"::{number}")
@@ -100,7 +100,7 @@ def test_of_many_receipts_the_first_and_the_newest_are_shown(database: Database)
 def test_story_tells_the_state_that_is_shown_of_its_transaction(database: Database) -> None:
     seed(database, "known", "failed", failure=WALLET)
     (delivery,) = list_deliveries(database, DeliveryFilter(), 9).items
-    take_in(database, "known", LATER, status="completed")
+    add_unopened(database, "known", LATER, status="completed")
     story = find_delivery_story(database, delivery.id)
     assert story is not None
     assert (story.reconciliation.state, story.reconciliation.next_attempt_at) == ("pending", LATER)
@@ -108,11 +108,11 @@ def test_story_tells_the_state_that_is_shown_of_its_transaction(database: Databa
 
 
 def test_replay_says_that_it_is_about_to_be_tried_anyway(database: Database, clock: FakeClock) -> None:
-    new = take_in(database, "new")
+    new = add_unopened(database, "new")
     seed(database, "failed", "failed", failure=WALLET)
-    of_failed = take_in(database, "failed", status="completed")
+    of_failed = add_unopened(database, "failed", status="completed")
     seed(database, "retrying", "retrying", failure=WALLET)
-    of_retrying = take_in(database, "retrying", status="completed")
+    of_retrying = add_unopened(database, "retrying", status="completed")
     selection = Selection((new, of_failed, of_retrying))
     preview = preview_replay(database, selection)
     assert (preview.matched, preview.replayed) == (3, 1)
@@ -129,7 +129,7 @@ def test_replay_says_that_it_is_about_to_be_tried_anyway(database: Database, clo
 
 def test_failed_delivery_is_replayed_though_another_event_waits(database: Database, clock: FakeClock) -> None:
     seed(database, "t", "failed", failure=WALLET)
-    take_in(database, "t", status="completed")
+    add_unopened(database, "t", status="completed")
     ordered = order_replay(database, Selection(wanted=DeliveryFilter(state="failed")), ANNA, "mended", clock())
     assert (ordered.matched, ordered.replayed) == (1, 1)
     assert [one.state for one in list_deliveries(database, DeliveryFilter(), 9).items] == ["pending", "pending"]

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import func, insert, select, update
+from sqlalchemy import func, insert, select
 
 from tests.support.clock import START
 from tests.support.example_rows import EVENT
@@ -21,20 +21,22 @@ def unopened_row(merchant_transaction_id: str, received_at: datetime = START, **
     return EVENT | told | {"remote_addr": "203.0.113.7", "headers": {"User-Agent": "Proof-Webhooks/1.0"}} | changes
 
 
-def take_in_all(database: Database, rows: Sequence[dict[str, Any]]) -> Sequence[int]:
+def add_all_unopened(database: Database, rows: Sequence[dict[str, Any]]) -> Sequence[int]:
     """Puts these rows in, in their order; their ids."""
     with database.write() as session:
         inserted = insert(Event).returning(Event.id, sort_by_parameter_order=True)
         return session.scalars(inserted, list(rows)).all()
 
 
-def take_in(database: Database, merchant_transaction_id: str, received_at: datetime = START, **changes: Any) -> int:
+def add_unopened(
+    database: Database, merchant_transaction_id: str, received_at: datetime = START, **changes: Any
+) -> int:
     """The same for one, made by `unopened_row`; its id."""
-    return take_in_all(database, [unopened_row(merchant_transaction_id, received_at, **changes)])[0]
+    return add_all_unopened(database, [unopened_row(merchant_transaction_id, received_at, **changes)])[0]
 
 
 def open_work(database: Database, *merchant_transaction_ids: str) -> None:
-    """Opens the work of the events of these transactions, or asks for it again."""
+    """Opens the work of the events of these transactions, or asks for it again: in the order that a test wants."""
     of_them = Event.merchant_transaction_id.in_(merchant_transaction_ids), ~Event.is_opened
     with database.write() as session:
         asked_at = session.execute(
@@ -42,5 +44,6 @@ def open_work(database: Database, *merchant_transaction_ids: str) -> None:
             .where(*of_them)
             .group_by(Event.merchant_transaction_id)
         )
-        ask_for_reconciliations(session, dict(asked_at.tuples().all()))
-        session.execute(update(Event).where(*of_them).values(is_opened=True))
+        generations = ask_for_reconciliations(session, dict(asked_at.all()))
+        for event in session.scalars(select(Event).where(*of_them)):
+            event.is_opened, event.opened_generation = True, generations[event.merchant_transaction_id]

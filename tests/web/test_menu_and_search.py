@@ -17,6 +17,7 @@ from tests.support.example_rows import ATTEMPT
 from tests.support.page_text import in_words
 from tests.support.plans import Explained, explained
 from tests.support.rows import attempt, confirm, delivery_rows, make_known, note, seed, seed_all
+from tests.support.unopened import add_unopened
 from webhook_app.db.database import Database
 from webhook_app.models import Attempt
 from webhook_app.models.discrepancy import DiscrepancyKind
@@ -99,11 +100,13 @@ def test_transaction_user_and_request_are_found_by_their_whole_ids(
     finance_client: FlaskClient, database: Database
 ) -> None:
     confirm(database, "order-1", partner_user_id="user-7")
+    add_unopened(database, "order-3")
     known = make_known(database, "order-2", "retrying")
     attempt(database, known, START, error="upstream_error", code="provider_error", request_id="req-9", status=None)
     for typed, target in (
         ("order-1", "/transactions/order-1"),
         (" order-2\n", "/transactions/order-2"),
+        ("order-3", "/transactions/order-3"),
         ("req-9", "/transactions/order-2"),
         ("user-7", "/transactions?partner_user_id=user-7"),
         ("order", "/transactions?q=order"),
@@ -120,7 +123,7 @@ def test_search_looks_into_indexes_alone(database: Database) -> None:
     fill(database)
     with explained(database) as plans:
         assert find_exactly(database, "nobody") is None
-    assert len(plans) == 3
+    assert len(plans) == 4
     assert_from_indexes(plans)
 
 

@@ -28,7 +28,7 @@ def find_waiting(session: Session, ids: Sequence[str]) -> Mapping[str, datetime]
         .where(IS_UNOPENED, Event.merchant_transaction_id.in_(ids))
         .group_by(Event.merchant_transaction_id)
     )
-    return dict(rows.tuples().all())
+    return dict(rows.all())
 
 
 def has_unopened(*, is_walk: bool = False) -> ColumnElement[bool]:
