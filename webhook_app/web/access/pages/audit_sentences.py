@@ -66,6 +66,12 @@ def _spooled(verb: str) -> Callable[[AuditEntry], list[Part]]:
     return lambda entry: [Part(f"{verb} "), Part(entry.subject, url_for("spool.show"))]
 
 
+def _dismiss_drift(entry: AuditEntry) -> list[Part]:
+    where = "in webhooks" if entry.details.get("source") == "webhook" else "in the API's answers"
+    path = url_for("drift_page.show", state="dismissed")
+    return [Part("dismissed "), Part(entry.subject, path), Part(f" {where}, which this release does not know")]
+
+
 def _log_in(entry: AuditEntry) -> list[Part]:
     address = entry.details.get("address")
     return [Part(f"logged in from {address}" if address else "logged in")]
@@ -114,6 +120,7 @@ _SENTENCES: Mapping[str, Callable[[AuditEntry], list[Part]]] = {
     ],
     AuditAction.RETRY_SPOOLED: _spooled("tried again"),
     AuditAction.DISCARD_SPOOLED: _spooled("discarded"),
+    AuditAction.DISMISS_DRIFT: _dismiss_drift,
     AuditAction.LOG_IN: _log_in,
     AuditAction.CREATE_ACCOUNT: _create_account,
     AuditAction.CHANGE_ACCOUNT: _change_account,
