@@ -20,7 +20,7 @@ from webhook_app.logs import get_logger
 from webhook_app.services import Services
 from webhook_app.usecases.heartbeats import CLOCK, beat
 from webhook_app.usecases.reconcile.clock_jump import follow_clock
-from webhook_app.usecases.reconcile.inbox import open_events
+from webhook_app.usecases.reconcile.inbox import open_work
 from webhook_app.usecases.reconcile.overdue import note_overdue
 from webhook_app.usecases.reconcile.reconciler import Reconciler
 from webhook_app.usecases.reconcile.settle import follow_up
@@ -76,7 +76,7 @@ def run_once(services: Services) -> None:
     for merchant_transaction_id in recover_lost_claims(services.database, now):
         log.warning("worker died, taken back", id=merchant_transaction_id)
     beat(services.database, CLOCK, now)
-    open_events(services.database, _MOST_OPENED, now)
+    open_work(services.database, _MOST_OPENED, now, services.settings.budget)
     follow_up(services.database, _MOST_PORTIONS)
     release_replays(services.database, now)
     overdue = note_overdue(services.database, now, timedelta(seconds=services.settings.pending_alert_after))
@@ -93,7 +93,7 @@ def run_once(services: Services) -> None:
 
 def work_without_redis(services: Services, reconciler: Reconciler, stop: threading.Event) -> None:
     """Reconciles what is due straight from SQL, for a few seconds at most."""
-    open_events(services.database, _MOST_OPENED, services.clock())
+    open_work(services.database, _MOST_OPENED, services.clock(), services.settings.budget)
     work = find_work(services.database, services.clock(), _OWN_SLOW_ATTEMPTS)
     if work.fast_is_due:
         reconciler.reconcile_due(

@@ -18,7 +18,7 @@ from webhook_app.logs import get_logger
 from webhook_app.usecases.reconcile.apply import Applied, apply_calls
 from webhook_app.usecases.reconcile.claim import Claim, claim_due, claim_one, hand_back
 from webhook_app.usecases.reconcile.decisions import FinishedCall, Policy
-from webhook_app.usecases.reconcile.inbox import open_events
+from webhook_app.usecases.reconcile.inbox import open_work
 from webhook_app.usecases.reconcile.settle import follow_up
 
 log = get_logger()
@@ -59,7 +59,7 @@ class Reconciler:
                 is_over = stops_at is not None or time.monotonic() >= ends_at
                 free = threads - len(under_way)
                 if not is_over and free * 2 >= threads:
-                    open_events(self.database, _MOST_OPENED, self.clock())
+                    open_work(self.database, _MOST_OPENED, self.clock(), self.policy.budget)
                     follow_up(self.database, 1)
                     for claim in self._claim_due(free):
                         under_way[executor.submit(self._fetch, claim)] = claim
