@@ -21,7 +21,7 @@ from webhook_app.logs import get_logger
 from webhook_app.services import Services
 from webhook_app.usecases.heartbeats import CLOCK, beat
 from webhook_app.usecases.reconcile.clock_jump import follow_clock
-from webhook_app.usecases.reconcile.inbox import open_events
+from webhook_app.usecases.reconcile.inbox import open_work
 from webhook_app.usecases.reconcile.overdue import note_overdue
 from webhook_app.usecases.reconcile.quiet import is_quiet
 from webhook_app.usecases.reconcile.reconciler import Reconciler
@@ -94,7 +94,7 @@ def run_once(services: Services, *, is_whole: bool = True) -> None:
         log.warning("worker died, taken back", id=merchant_transaction_id)
     if is_whole:
         beat(services.database, CLOCK, now)
-    open_events(services.database, _MOST_OPENED, now)
+    open_work(services.database, _MOST_OPENED, now, services.settings.budget)
     follow_up(services.database, _MOST_PORTIONS)
     release_replays(services.database, now)
     if is_whole:
@@ -113,7 +113,7 @@ def run_once(services: Services, *, is_whole: bool = True) -> None:
 
 def work_without_redis(services: Services, reconciler: Reconciler, stop: threading.Event) -> None:
     """Reconciles what is due straight from SQL, for a few seconds at most."""
-    open_events(services.database, _MOST_OPENED, services.clock())
+    open_work(services.database, _MOST_OPENED, services.clock(), services.settings.budget)
     work = find_work(services.database, services.clock(), _OWN_SLOW_ATTEMPTS, services.settings.limits)
     if work.fast_is_due:
         reconciler.reconcile_due(

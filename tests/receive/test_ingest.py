@@ -17,8 +17,8 @@ from tests.support.events import DOCUMENTED_ID, webhook
 from tests.support.interleave import counted_statements
 from webhook_app.db.database import Database
 from webhook_app.models import Event, Receipt, Reconciliation, Rejection
+from webhook_app.usecases.receive.copies import MOST_REPORTS
 from webhook_app.usecases.receive.ingest import (
-    MOST_BODIES,
     Accepted,
     RequestOrigin,
     ingest_event,
@@ -96,7 +96,7 @@ def test_duplicate_keeps_its_body_only_where_it_differs(database: Database) -> N
 @pytest.mark.parametrize("together", [True, False], ids=["in-one-batch", "one-by-one"])
 def test_only_so_many_bodies_of_copies_are_kept_of_one_event(database: Database, together: bool) -> None:
     copies = [
-        (read(crypto_amount=f"{number}.50"), RequestOrigin(START, None, {})) for number in range(1, MOST_BODIES + 5)
+        (read(crypto_amount=f"{number}.50"), RequestOrigin(START, None, {})) for number in range(1, MOST_REPORTS + 5)
     ]
     for batch in [copies] if together else [[one] for one in copies]:
         ingest_events(database, batch)
@@ -105,7 +105,7 @@ def test_only_so_many_bodies_of_copies_are_kept_of_one_event(database: Database,
     with database.read() as session:
         bodies = session.scalars(select(Receipt.body).order_by(Receipt.id)).all()
     assert len(bodies) == len(copies)
-    assert [body is not None for body in bodies] == [True] * MOST_BODIES + [False] * 3 + [True]
+    assert [body is not None for body in bodies] == [True] * MOST_REPORTS + [False] * 3 + [True]
 
 
 def test_paid_again_in_the_widget_is_a_new_event(database: Database) -> None:

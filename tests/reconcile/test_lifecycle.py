@@ -57,6 +57,7 @@ DECIDED: dict[Transition, list[Callable[[Life], Change]]] = {
         lambda life: changes.take_back(life, FAILED_CALL, 1, LATER),
         lambda life: changes.take_back(life, FAILED_CALL, 5, None),
     ],
+    transitions.ASKED_BY_COPY: [lambda life: changes.ask_by_copy(life, life.charge, LATER)],
     transitions.REPLAYED: [
         lambda life: changes.replay(life, LATER, alone=False),
         lambda life: changes.replay(life, LATER, alone=True),

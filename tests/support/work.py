@@ -11,12 +11,13 @@ from sqlalchemy import select
 
 from tests.support.clock import FakeClock
 from webhook_app.db.database import Database
+from webhook_app.domain.retry_policy import Budget
 from webhook_app.models import Attempt, Event, Reconciliation
 from webhook_app.models.reconciliation import OPEN_STATES
 from webhook_app.usecases.finance.reports import TransactionReport, report_transaction
 from webhook_app.usecases.receive.ingest import Accepted, ReportedEvent, RequestOrigin, ingest_event
 from webhook_app.usecases.reconcile.apply import Applied
-from webhook_app.usecases.reconcile.inbox import open_events
+from webhook_app.usecases.reconcile.inbox import open_work
 from webhook_app.usecases.reconcile.reconciler import Reconciler
 from webhook_app.usecases.reconcile.stored_gate import read_gate
 from webhook_app.usecases.reconcile.sweep import find_work, recover_lost_claims
@@ -26,7 +27,7 @@ from webhook_app.usecases.reconcile.work_classes import Lane, is_due
 def report(database: Database, merchant_transaction_id: str, now: datetime, **reported: Any) -> Accepted:
     """An event is ingested, and its work is opened, as a worker does first."""
     accepted = take_in(database, merchant_transaction_id, now, **reported)
-    open_events(database, 1000, now)
+    open_work(database, 1000, now, Budget())
     return accepted
 
 
@@ -39,6 +40,8 @@ def take_in(
     updated_at: datetime | None = None,
     crypto_amount: Decimal | None = None,
     fiat_amount: Decimal | None = None,
+    currency: str = "USDT",
+    body: bytes = b"{}",
 ) -> Accepted:
     """An event is ingested, as the webhook does; without `updated_at` it names no usable moment."""
     event = ReportedEvent(
@@ -47,14 +50,14 @@ def take_in(
         updated_at=updated_at,
         updated_at_key=updated_at.isoformat() if updated_at else "",
         type="buy",
-        currency="USDT",
+        currency=currency,
         network="TRC20",
         crypto_amount=crypto_amount,
         fiat_currency="EUR",
         fiat_amount=fiat_amount,
         created_at=None,
         warnings=(),
-        body=b"{}",
+        body=body,
     )
     return ingest_event(database, event, RequestOrigin(now, "127.0.0.1", {}))
 

@@ -108,6 +108,8 @@ class Receipt(Base):
     __tablename__ = "receipts"
     __table_args__ = (
         Index("ix_receipts_unopened", "id", postgresql_where=text("NOT is_opened"), sqlite_where=text("NOT is_opened")),
+        Index("ix_receipts_asking", "event_id", "id", postgresql_where=text("opened_generation IS NOT NULL"),
+              sqlite_where=text("opened_generation IS NOT NULL")),
         Index("ix_receipts_bodies", "event_id", postgresql_where=text("body IS NOT NULL"),
               sqlite_where=text("body IS NOT NULL")),
     )  # fmt: skip
@@ -126,3 +128,7 @@ class Receipt(Base):
     """Whether it was looked at for work that it may ask for."""
     opened_generation: Mapped[int | None]
     """The generation under which it asked for the reconciliation; None where it asked for nothing."""
+
+
+#: The condition on a receipt that nobody has looked at it for work yet, written as in its partial index.
+RECEIPT_IS_UNOPENED: ColumnElement[Any] = literal_column("NOT receipts.is_opened")

@@ -2,27 +2,25 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
-from sqlalchemy import func, select, tuple_
+from sqlalchemy import select, tuple_
 from sqlalchemy.orm import Session
 
 from webhook_app.db.database import Database
 from webhook_app.db.row_sets import insert_rows
 from webhook_app.domain.drift import Drift
-from webhook_app.models import Event, Receipt
+from webhook_app.domain.reported_values import ReportedValues
+from webhook_app.models import Event
 from webhook_app.models.event import Channel, Delivery
-
-#: Bodies of copies that are kept of one event; a copy beyond them is a receipt without one.
-MOST_BODIES = 20
+from webhook_app.usecases.receive.copies import Copy, KnownEvent, insert_copies
 
 _EVENTS: Any = Event.__table__
-_RECEIPTS: Any = Receipt.__table__
+_VALUES = tuple(one.name for one in fields(ReportedValues))
 _Key = tuple[str, str, str]
 
 
@@ -46,6 +44,10 @@ class ReportedEvent:
     channel: Channel = Channel.WEBHOOK
     drift: tuple[Drift, ...] = field(default=(), compare=False)
     """What in it this release does not know: counted when it comes, and not stored with it."""
+
+    @property
+    def values(self) -> ReportedValues:
+        return ReportedValues(**{name: getattr(self, name) for name in _VALUES})
 
 
 @dataclass(frozen=True)
@@ -99,12 +101,16 @@ def _ingest(session: Session, arrivals: Sequence[_Arrival]) -> list[Accepted]:
         first.setdefault(_key(arrival[0]), arrival)
     inserted = _insert_events(session, list(first.values()))
     known = _find_events(session, [key for key in first if key not in inserted])
-    ids = inserted | {key: event_id for key, (event_id, _) in known.items()}
-    bodies = {key: first[key][0].body for key in inserted} | {key: body for key, (_, body) in known.items()}
-    is_copy = [_key(event) not in inserted or first[_key(event)][0] is not event for event, _ in arrivals]
-    copies = [arrival for arrival, copied in zip(arrivals, is_copy, strict=True) if copied]
-    _insert_copies(session, copies, ids, bodies)
-    return [Accepted(ids[_key(event)], copied) for (event, _), copied in zip(arrivals, is_copy, strict=True)]
+    known |= {key: _known(event_id, first[key][0]) for key, event_id in inserted.items()}
+    accepted, copies = [], []
+    for event, request in arrivals:
+        key = _key(event)
+        is_copy = key not in inserted or first[key][0] is not event
+        accepted.append(Accepted(known[key].id, is_copy))
+        if is_copy:
+            copies.append(_copy(known[key], event, request))
+    insert_copies(session, copies)
+    return accepted
 
 
 def _key(event: ReportedEvent) -> _Key:
@@ -147,45 +153,40 @@ def _event_row(event: ReportedEvent, request: RequestOrigin) -> dict[str, Any]:
     }
 
 
-def _find_events(session: Session, keys: Sequence[_Key]) -> dict[_Key, tuple[int, bytes]]:
-    """Id and body of events that are there, by key."""
+def _copy(known: KnownEvent, event: ReportedEvent, request: RequestOrigin) -> Copy:
+    return Copy(
+        event=known,
+        values=event.values,
+        body=event.body,
+        channel=event.channel,
+        received_at=request.received_at,
+        remote_addr=request.remote_addr,
+        headers=request.headers,
+    )
+
+
+def _known(event_id: int, event: ReportedEvent) -> KnownEvent:
+    """A new one: its work is still to be opened, which answers for copies that came before."""
+    return KnownEvent(event_id, event.body, event.values, may_be_asked_again=False)
+
+
+def _find_events(session: Session, keys: Sequence[_Key]) -> dict[_Key, KnownEvent]:
+    """The events that are there, by key."""
     if not keys:
         return {}
-    columns = (Event.merchant_transaction_id, Event.status, Event.updated_at_key)
-    rows = session.execute(select(*columns, Event.id, Event.body).where(tuple_(*columns).in_(keys)))
-    return {(mtid, status, updated_at_key): (event_id, body) for mtid, status, updated_at_key, event_id, body in rows}
-
-
-def _insert_copies(
-    session: Session, copies: Sequence[_Arrival], ids: Mapping[_Key, int], bodies: Mapping[_Key, bytes]
-) -> None:
-    differing = {ids[_key(event)] for event, _ in copies if event.body != bodies[_key(event)]}
-    kept = _count_bodies(session, differing)
-    rows = []
-    for event, request in copies:
-        event_id = ids[_key(event)]
-        is_kept = event.body != bodies[_key(event)] and kept[event_id] < MOST_BODIES
-        kept[event_id] += is_kept
-        rows.append(
-            {
-                "event_id": event_id,
-                "received_at": request.received_at,
-                "remote_addr": request.remote_addr,
-                "headers": dict(request.headers),
-                "body": event.body if is_kept else None,
-                "channel": event.channel,
-            }
-        )
-    insert_rows(session, _RECEIPTS, rows, (_RECEIPTS.c.id,))
-
-
-def _count_bodies(session: Session, event_ids: set[int]) -> Counter[int]:
-    """How many bodies of copies are kept of each of these events."""
-    if not event_ids:
-        return Counter()
+    key = (Event.merchant_transaction_id, Event.status, Event.updated_at_key)
+    values = [getattr(Event, name) for name in _VALUES]
     rows = session.execute(
-        select(Receipt.event_id, func.count().label("bodies"))
-        .where(Receipt.event_id.in_(event_ids), Receipt.body.is_not(None))
-        .group_by(Receipt.event_id)
+        select(*key, Event.id, Event.body, Event.updated_at, Event.is_opened, Event.delivery, *values).where(
+            tuple_(*key).in_(keys)
+        )
     )
-    return Counter({row.event_id: row.bodies for row in rows})
+    return {
+        (row.merchant_transaction_id, row.status, row.updated_at_key): KnownEvent(
+            row.id,
+            row.body,
+            ReportedValues(**{name: getattr(row, name) for name in _VALUES}),
+            may_be_asked_again=row.is_opened and (row.updated_at is None or row.delivery != Delivery.SUCCEEDED),
+        )
+        for row in rows
+    }

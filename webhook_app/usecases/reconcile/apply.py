@@ -20,6 +20,7 @@ from webhook_app.domain.status import Status, StatusChange
 from webhook_app.models import Reconciliation, Transaction
 from webhook_app.models.reconciliation import State
 from webhook_app.usecases.drift import Sighting, count_drift
+from webhook_app.usecases.reconcile.compare import compare_with_events
 from webhook_app.usecases.reconcile.confirm import confirm_transaction
 from webhook_app.usecases.reconcile.decisions import (
     FinishedCall,
@@ -27,7 +28,6 @@ from webhook_app.usecases.reconcile.decisions import (
     decide_after_confirmation,
     decide_after_failure,
 )
-from webhook_app.usecases.reconcile.discrepancies import compare_with_events
 from webhook_app.usecases.reconcile.lifecycle.changes import Change, Life
 from webhook_app.usecases.reconcile.lifecycle.rows import lock, write_changes
 from webhook_app.usecases.reconcile.observe import observe_calls

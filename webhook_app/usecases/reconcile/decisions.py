@@ -21,6 +21,7 @@ from webhook_app.usecases.reconcile.lifecycle.changes import (
     Charge,
     Life,
     MadeAttempt,
+    ask_by_copy,
     confirm,
     defer,
     give_up,
@@ -29,6 +30,8 @@ from webhook_app.usecases.reconcile.lifecycle.changes import (
     take_back,
 )
 
+#: Attempts beyond the retry budget for which copies may ask.
+ATTEMPTS_FOR_COPIES = 10
 #: How long after an event that is newer than Proof's API we keep asking whether the API only lags behind.
 LAG_GRACE = timedelta(minutes=10)
 
@@ -124,6 +127,22 @@ def decide_after_death(life: Life, now: datetime) -> Change:
     decision = decide(failure, spent, Budget())
     attempt = MadeAttempt(now, now, decision.reason, failure=failure)
     return take_back(life, attempt, crashes, None if decision.gives_up else now)
+
+
+def decide_after_copy(life: Life, now: datetime, budget: Budget, rng: random.Random) -> Change | None:
+    """After a copy of an event of what gave up: Proof delivers again, so it may be well by now. None where so many
+    attempts were made that a copy is no reason for another.
+
+    The wait counts from the last failure and grows with what is spent, so that many copies are few calls. A death of
+    the worker spends nothing by itself; here it does, or such a one would kill workers for ever.
+    """
+    spent = life.charge.spent_attempts + (life.crashes > 0)
+    if spent >= budget.attempts + ATTEMPTS_FOR_COPIES:
+        return None
+    wait = timedelta(seconds=backoff_seconds(max(spent, 1), budget, None, rng))
+    # Never later than that from now: the wall clock may have been set back since.
+    at = min(max(now, (life.last_failed_at or now) + wait), now + wait)
+    return ask_by_copy(life, replace(life.charge, spent_attempts=spent), at)
 
 
 def _failed_attempt(call: FinishedCall, failure: Failure, decision: str, *, counted: bool = False) -> MadeAttempt:

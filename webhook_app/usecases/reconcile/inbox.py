@@ -1,5 +1,5 @@
 """The inbox: events that were taken in, and whose work is not opened yet. Opening it is the reconciling side's first
-step, exactly once, in a transaction of its own.
+step, exactly once, in a transaction of its own; copies that may ask again are looked at next (`copies.py`).
 
 Locks are taken in one order: events whose work is not opened, then reconciliations. Whoever holds a reconciliation
 touches only events whose work is opened, so nobody waits the other way round. What another has locked is left for the
@@ -18,9 +18,11 @@ from sqlalchemy.orm import Session
 
 from webhook_app.db.database import Database, waited_too_long
 from webhook_app.db.row_sets import row_set
+from webhook_app.domain.retry_policy import Budget
 from webhook_app.logs import get_logger
-from webhook_app.models import Event
-from webhook_app.models.event import IS_UNOPENED
+from webhook_app.models import Event, Receipt
+from webhook_app.models.event import IS_UNOPENED, RECEIPT_IS_UNOPENED
+from webhook_app.usecases.reconcile.copies import open_copies
 from webhook_app.usecases.reconcile.lifecycle.rows import ask_for_reconciliations
 
 log = get_logger()
@@ -32,6 +34,12 @@ BATCH = 500
 _LOCK_TIMEOUT = 250
 
 _TABLE: Any = Event.__table__
+
+
+def open_work(database: Database, limit: int, now: datetime, budget: Budget) -> int:
+    """Opens the work that events ask for, and looks at copies that may ask again, up to `limit` of each; returns how
+    many."""
+    return open_events(database, limit, now) + open_copies(database, limit, now, budget)
 
 
 def open_events(database: Database, limit: int, now: datetime) -> int:
@@ -105,5 +113,6 @@ def _lock_events(session: Session, ids: Sequence[int]) -> Sequence[Any]:
 
 
 def has_unopened(session: Session) -> bool:
-    """Whether the inbox holds something."""
-    return session.scalar(select(_TABLE.c.id).where(IS_UNOPENED).limit(1)) is not None
+    """Whether the inbox holds something, an event or a copy that may ask."""
+    events, copies = select(_TABLE.c.id).where(IS_UNOPENED), select(Receipt.id).where(RECEIPT_IS_UNOPENED)
+    return any(session.scalar(unopened.limit(1)) is not None for unopened in (events, copies))

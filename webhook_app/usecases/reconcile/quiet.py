@@ -7,8 +7,8 @@ from datetime import datetime
 from sqlalchemy import bindparam, exists, or_, select
 
 from webhook_app.db.database import Database
-from webhook_app.models import Event, Reconciliation, Replay
-from webhook_app.models.event import IS_UNOPENED
+from webhook_app.models import Event, Receipt, Reconciliation, Replay
+from webhook_app.models.event import IS_UNOPENED, RECEIPT_IS_UNOPENED
 from webhook_app.models.reconciliation import HAS_EVENTS_BEHIND
 
 _NOW = bindparam("now", type_=Reconciliation.__table__.c.next_attempt_at.type)
@@ -19,6 +19,7 @@ _SOMETHING = select(
         exists().where(Reconciliation.next_attempt_at <= _NOW, Reconciliation.claim_token.is_(None)),
         exists().where(Reconciliation.lease_until < _NOW),
         exists(select(Event.id).where(IS_UNOPENED)),
+        exists(select(Receipt.id).where(RECEIPT_IS_UNOPENED)),
         exists(select(Reconciliation.id).where(HAS_EVENTS_BEHIND)),
         exists(select(Replay.id).where(Replay.finished_at.is_(None))),
     )
@@ -26,7 +27,7 @@ _SOMETHING = select(
 
 
 def is_quiet(database: Database, now: datetime) -> bool:
-    """True where nothing is due, no lease has run out, no event waits to be opened or to follow its reconciliation, and
-    no replay runs."""
+    """True where nothing is due, no lease has run out, no event or copy waits to be opened or to follow its
+    reconciliation, and no replay runs."""
     with database.read() as session:
         return not session.scalar(_SOMETHING, {"now": now})

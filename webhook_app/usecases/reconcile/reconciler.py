@@ -20,7 +20,7 @@ from webhook_app.logs import get_logger
 from webhook_app.usecases.reconcile.apply import Applied, apply_calls
 from webhook_app.usecases.reconcile.claim import Claim, Room, claim_due, claim_one, hand_back
 from webhook_app.usecases.reconcile.decisions import FinishedCall, Policy
-from webhook_app.usecases.reconcile.inbox import open_events
+from webhook_app.usecases.reconcile.inbox import open_work
 from webhook_app.usecases.reconcile.settle import follow_up
 from webhook_app.usecases.reconcile.sweep import find_work
 
@@ -69,7 +69,7 @@ class Reconciler:
                 is_over = stops_at is not None or (is_hurried and not _has_patient(under_way.values()))
                 free = threads - len(under_way)
                 if not is_over and free and (free * 2 >= threads or time.monotonic() >= claims_at):
-                    open_events(self.database, _MOST_OPENED, self.clock())
+                    open_work(self.database, _MOST_OPENED, self.clock(), self.policy.budget)
                     follow_up(self.database, 1)
                     claims = self.claim_due(Room(threads, _count(under_way.values()), is_hurried))
                     for claim in claims:

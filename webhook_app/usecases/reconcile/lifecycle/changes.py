@@ -12,6 +12,7 @@ from typing import Any
 from webhook_app.domain.failures import Failure
 from webhook_app.models.reconciliation import AskedBy, State
 from webhook_app.usecases.reconcile.lifecycle.transitions import (
+    ASKED_BY_COPY,
     CONFIRMED,
     DEFERRED,
     GIVEN_UP,
@@ -140,6 +141,19 @@ def take_back(life: Life, attempt: MadeAttempt, crashes: int, next_attempt_at: d
         crashes=crashes,
         last_failure=attempt.failure,
         last_failed_at=attempt.finished_at,
+    )
+
+
+def ask_by_copy(life: Life, charge: Charge, next_attempt_at: datetime) -> Change:
+    """A copy came of an event of what gave up: tried again at `next_attempt_at`, with what is spent of its budget."""
+    return _change(
+        ASKED_BY_COPY,
+        life,
+        None,
+        state=State.RETRYING,
+        next_attempt_at=next_attempt_at,
+        generation=life.generation + 1,
+        charge=charge,
     )
 
 

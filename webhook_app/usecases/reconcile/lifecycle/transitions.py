@@ -71,6 +71,13 @@ ASKED_AGAIN = Transition(
     },
     ClaimRule.STAYS,
 )
+ASKED_BY_COPY = Transition(
+    "asked by a copy",
+    "A copy came of an event of what gave up: the generation counts up, and it is tried again in the slow lane, with "
+    "backoff. The retry budget stays spent; ten attempts beyond it, a copy asks for nothing.",
+    {_FAILED: (_RETRYING,)},
+    ClaimRule.STAYS,
+)
 CLAIMED = Transition(
     "claimed",
     "A worker takes what is due, for the length of a lease.",
@@ -133,6 +140,7 @@ REPLAYED = Transition(
 TRANSITIONS = (
     OPENED,
     ASKED_AGAIN,
+    ASKED_BY_COPY,
     CLAIMED,
     HANDED_BACK,
     CONFIRMED,
