@@ -8,7 +8,24 @@ from pathlib import Path
 
 import pytest
 
-from webhook_app.domain.retry_policy import MOST_CRASHES, TABLE, Budget, Rule
+from webhook_app.domain.gate import (
+    NEWCOMER_GAP,
+    PACE_RECOVERY_SECONDS,
+    PROBES_AT_ONCE,
+    SHORT_CALL_SECONDS,
+    SLOWEST_PACE,
+    Limits,
+)
+from webhook_app.domain.outage import ENOUGH_WITNESSES, FAILED_FOR_EACH_USABLE, MOST_ATTEMPTS, WINDOW
+from webhook_app.domain.retry_policy import (
+    MOST_CRASHES,
+    MOST_SHARED_CRASHES,
+    MOST_UNCOUNTED,
+    TABLE,
+    Budget,
+    Rule,
+)
+from webhook_app.domain.shares import SHARES, WorkClass
 from webhook_app.web.finance.discrepancy_words import KINDS
 
 DOCS = Path(__file__).parents[1] / "docs"
@@ -32,6 +49,27 @@ def test_retry_policy_page_states_the_defaults() -> None:
     assert f"up to {budget.base_seconds:.0f} s | `RETRY_BASE` |" in page
     assert f"pauses not counted | {budget.age_seconds / 3600:.0f} h | `RETRY_MAX_AGE` |" in page
     assert f"`failed` after {MOST_CRASHES} such failures in a row" in page
+    assert MOST_SHARED_CRASHES == 2
+    assert "From the second death on it is only tried alone." in page
+    assert f"{MOST_UNCOUNTED} times in a row at most" in page
+
+
+def test_retry_policy_page_states_what_pauses() -> None:
+    page = (DOCS / "retry-policy.md").read_text()
+    assert f"latest {MOST_ATTEMPTS} attempts of the last {WINDOW.total_seconds():.0f} s" in page
+    assert Limits().pause_after == 5
+    assert f"and {FAILED_FOR_EACH_USABLE} or more for each that got a usable answer" in page
+    assert (ENOUGH_WITNESSES, PROBES_AT_ONCE, NEWCOMER_GAP.total_seconds()) == (2, 3, 1)
+    assert f"recovers within\n  {PACE_RECOVERY_SECONDS:.0f} s, and never falls below a twentieth" in page
+    assert SLOWEST_PACE == 1 / 20
+    assert f"its further\n  calls may take {SHORT_CALL_SECONDS:.0f} s only" in page
+
+
+@pytest.mark.parametrize("work_class", WorkClass)
+def test_retry_policy_page_has_every_class_with_its_share(work_class: WorkClass) -> None:
+    share = SHARES[work_class]
+    (row,) = re.findall(rf"^\| {work_class.replace('_', ' ')} \|.*$", (DOCS / "retry-policy.md").read_text(), re.M)
+    assert row.endswith(f"| {share.rate:.0%} | {share.slots:.2%} |")
 
 
 @pytest.mark.parametrize("kind", KINDS, ids=str)

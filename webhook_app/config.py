@@ -193,7 +193,7 @@ class Settings:
         "86400", number(1, 31_536_000), "seconds of failing before a person has to look, pauses not counted"
     )
     pause_after_failures: int = _variable(
-        "5", integer(1, 10_000), "different transactions failing in a row before all calls pause"
+        "5", integer(1, 10_000), "different transactions that fail before all calls pause, where none is answered"
     )
     probe_first: float = _variable(
         "5", number(0.05, 3600), "seconds from a pause to the first probe; doubles with each"

@@ -28,6 +28,7 @@ DOCUMENTED: list[Case] = [
     (401, "unauthorised", "invalid_token", PAUSE, C),
     (401, "unauthorised", "new_code", PAUSE, C),
     (403, "forbidden", "forbidden_origin", PAUSE, C),
+    (403, "forbidden", "forbidden", PAUSE, C),  # of the older form, which has no code
     (403, "forbidden", "invalid_token", PAUSE, C),
     (403, "forbidden", "missing_token", PAUSE, C),
     (404, "not_found", "not_found", PERMANENT, T),
@@ -81,7 +82,6 @@ UNLISTED: list[Case] = [
     (401, "unrecognised_answer", "not_json", PAUSE, C),
     (403, "new_error", "x", RETRY, T),
     (403, "forbidden", "new_code", RETRY, T),
-    (403, "forbidden_origin", "x", PAUSE, C),
     (403, "offramp_disabled", "x", PERMANENT, T),
     (422, "kyc_required", "x", PERMANENT, T),
     (200, "upstream_unavailable", "unusable_transaction", RETRY, T),
@@ -156,6 +156,7 @@ def test_unbelievable_success_is_the_table_row_for_it() -> None:
         ((418, "x", "x"), ("4xx", None, None)),
         ((599, "x", "x"), ("5xx", None, None)),
         ((299, "upstream_unavailable", "upstream_invalid_response"), ("2xx", None, None)),
+        ((299, "upstream_unavailable", "unknown_status"), ("2xx", "upstream_unavailable", "unknown_status")),
         ((999, "x", "x"), ("any", None, None)),
         ((None, "x", "timeout"), (None, None, "timeout")),
         ((None, "x", "x"), (None, None, None)),

@@ -10,8 +10,8 @@ from datetime import datetime, timedelta
 
 import pytest
 
-from tests.reconcile.test_work_classes import OF_CLASS, put
 from tests.support.answers import LEASE, NOT_FOUND, POLICY, UNAVAILABLE, answer, confirmed
+from tests.support.class_rows import OF_CLASS, put
 from tests.support.clock import START, FakeClock
 from tests.support.work import report, row
 from webhook_app.adapters.proof import Confirmed

@@ -7,11 +7,11 @@ from collections.abc import Sequence
 from datetime import timedelta
 
 import pytest
-from sqlalchemy import insert, select, text, update
+from sqlalchemy import select, text, update
 
 from tests.support.answers import NOT_FOUND, answer, confirmed
+from tests.support.class_rows import OF_CLASS, put
 from tests.support.clock import START, FakeClock
-from tests.support.example_rows import RECONCILIATION
 from tests.support.plans import explained
 from tests.support.work import report, row
 from webhook_app.db.database import Database
@@ -29,27 +29,6 @@ from webhook_app.usecases.redeliver.replay import replay_from_rq
 LEASE = timedelta(seconds=28)
 WIDE = Limits(calls_per_second=100_000, concurrency=1000)
 FIRST, RETRY, POLL, HANGING, STRANGER = WorkClass
-
-#: A row of each class, due.
-OF_CLASS: dict[WorkClass, dict[str, object]] = {
-    FIRST: {"state": State.PENDING},
-    RETRY: {"state": State.RETRYING},
-    POLL: {"state": State.WATCHING},
-    HANGING: {"state": State.RETRYING, "last_code": "timeout"},
-    STRANGER: {"state": State.PENDING, "asked_by": AskedBy.STRANGER},
-}
-
-
-def put(database: Database, prefix: str, count: int, *, due: float = 60.0, **values: object) -> None:
-    rows = [
-        RECONCILIATION
-        | {"merchant_transaction_id": f"{prefix}{number}", "next_attempt_at": START - timedelta(seconds=due)}
-        | {"asked_by": AskedBy.EVENT, "last_code": None}
-        | values
-        for number in range(count)
-    ]
-    with database.write() as session:
-        session.execute(insert(Reconciliation), rows)
 
 
 def ask(database: Database, *ids: str, unvouched: Sequence[str] = ()) -> None:
