@@ -36,7 +36,7 @@ test: $(VENV)/.dev  ## sets up and runs the tests (PYTEST_ARGS="-k name" picks s
 	@exec $(BIN)/python -m pytest $(PYTEST_ARGS)
 
 .PHONY: screenshots
-screenshots: $(VENV)/.dev  ## a picture of every page at 1280 and 390 pixels, in screenshots/ (needs chromium)
+screenshots: $(VENV)/.dev  ## a picture of every page, 1280 and 390 pixels wide, light and dark, in screenshots/ (needs chromium)
 	@exec $(BIN)/python -m pytest -q tests/browser/screenshots.py $(PYTEST_ARGS)
 
 .PHONY: lint

@@ -1,4 +1,4 @@
-"""`make screenshots`: a picture of every page, at both widths, in `screenshots/`.
+"""`make screenshots`: a picture of every page, at both widths and in both themes, in `screenshots/`.
 
 A pytest file that is only run when it is named: it uses the fixtures, and what it makes is for people to look at.
 """
@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
+from typing import Literal
 
 import pytest
 from playwright.sync_api import Page
@@ -157,6 +158,7 @@ def test_pictures_of_finances_pages(
 
 def _take(page: Page, name: str, path: str, button: str | None = None) -> None:
     FOLDER.mkdir(exist_ok=True)
+    themes: tuple[Literal["light", "dark"], ...] = ("light", "dark")
     for width in (WIDE, NARROW):
         page.set_viewport_size({"width": width, "height": 800})
         page.goto(path)
@@ -164,7 +166,9 @@ def _take(page: Page, name: str, path: str, button: str | None = None) -> None:
             page.get_by_role("button", name=button).click()
         if path.startswith(("/rq/", "/docs", "/transactions")):
             page.wait_for_load_state("networkidle")
-        page.screenshot(path=FOLDER / f"{name}-{width}.png", full_page=True)
+        for theme in themes:
+            page.emulate_media(color_scheme=theme)
+            page.screenshot(path=FOLDER / f"{name}-{width}-{theme}.png", full_page=True)
 
 
 def _fill(database: Database, clock: FakeClock) -> None:

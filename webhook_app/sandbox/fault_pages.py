@@ -11,6 +11,7 @@ from flask.typing import ResponseReturnValue
 from marshmallow import ValidationError
 
 from webhook_app.sandbox.control_api import current_world
+from webhook_app.sandbox.fault_answers import Fault
 from webhook_app.sandbox.faults import FAULTS, Order
 from webhook_app.sandbox.injection import CallKind
 from webhook_app.sandbox.schemas import FaultFormSchema, FaultSpan, first_problem
@@ -76,8 +77,12 @@ def clear() -> ResponseReturnValue:
     return redirect(url_for("fault_pages.show"), 303)
 
 
-def describe_injected() -> list[tuple[str, str]]:
-    """Each fault that is injected: its name, and for how long or for which calls."""
+def describe_injected() -> list[tuple[Fault, str]]:
+    """Each fault that is injected, and for how long or for which calls."""
+    return [(FAULTS[name], span) for name, span in _injected()]
+
+
+def _injected() -> list[tuple[str, str]]:
     injected: dict[str, Any] = current_world().faults.injected()
     found = [(one["fault"].name, f"all calls, for {one['for_seconds']:.0f} s more") for one in injected["periods"]]
     for one in injected["rates"]:

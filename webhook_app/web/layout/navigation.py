@@ -37,7 +37,7 @@ ITEMS = (
 #: Behind "More".
 MORE = (
     Item("Replays", "/replays"),
-    Item("Rejected webhooks", "/rejections"),
+    Item("Rejected requests", "/rejections"),
     Item("Spool", "/spool"),
     Item("Drift", "/drift"),
     Item("RQ dashboard", "/rq/"),
