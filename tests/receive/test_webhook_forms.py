@@ -31,6 +31,7 @@ def stored_events(database: Database) -> list[Event]:
         return list(session.scalars(select(Event).order_by(Event.id)))
 
 
+@pytest.mark.parametrize("engine", ["sqlite"], indirect=True)  # it is about HTTP
 def test_compressed_webhook_and_odd_bytes_over_real_http(database_url: str, redis_url: str, tmp_path: Path) -> None:
     odd = json.dumps(webhook(merchant_transaction_id="odd", note="@", fee="1")).encode().replace(b"@", b"caf\xe9")
     settings = {"DATABASE_URL": database_url, "REDIS_URL": redis_url, "LOG_FORMAT": "json"}
