@@ -90,7 +90,7 @@ def test_discrepancy_is_acknowledged_with_a_note_on_either_page(
     page.get_by_role("button", name="Acknowledge").click()
     expect(page.get_by_text("Acknowledged: “Reported status differs” of ")).to_be_visible()
     expect(page.get_by_text("Acknowledged by fin just now: “asked Proof”")).to_be_visible()
-    page.get_by_role("link", name="Discrepancies", exact=True).click()
+    page.get_by_role("navigation", name="Main").get_by_role("link", name="Discrepancies").click()
     page.get_by_role("link", name="Pending too long").click()
     row = page.get_by_role("row").filter(has_text="order-0400")
     row.get_by_text("Acknowledge …").click()

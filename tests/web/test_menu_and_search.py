@@ -15,6 +15,7 @@ from sqlalchemy import insert, text
 from tests.support.clock import START, FakeClock
 from tests.support.example_rows import ATTEMPT
 from tests.support.page_text import in_words
+from tests.support.people import post
 from tests.support.plans import Explained, explained
 from tests.support.rows import attempt, confirm, delivery_rows, make_known, note, seed, seed_all
 from tests.support.unopened import add_unopened
@@ -47,6 +48,15 @@ def test_menu_counts_what_waits_for_a_person(
     shown = menu(finance_client)
     assert "Discrepancies 1 open More" in shown
     assert "Deliveries" not in shown
+
+
+def test_who_does_something_sees_the_menu_without_it(finance_client: FlaskClient, database: Database) -> None:
+    confirm(database, "order-1")
+    found = note(database, "order-1", DiscrepancyKind.STATUS_MISMATCH)
+    assert "Discrepancies 1 open" in menu(finance_client)
+    form = {"note": "seen", "revision": "1", "back": "/discrepancies"}
+    assert post(finance_client, f"/discrepancies/{found}/acknowledge", **form).status_code == 303
+    assert "Discrepancies More" in menu(finance_client)
 
 
 def fill(database: Database) -> None:

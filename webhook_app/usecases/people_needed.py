@@ -51,6 +51,10 @@ class PeopleNeededCount:
         finally:
             self._counting.release()
 
+    def forget(self) -> None:
+        """What was remembered: somebody has just done something about it."""
+        self._known = None
+
 
 def count_people_needed(database: Database) -> PeopleNeeded:
     """One query, answered from indexes."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from urllib.parse import urlencode
 
-from flask import Flask, request
+from flask import Flask, Response, request
 from flask_bootstrap import Bootstrap5
 from flask_wtf.csrf import CSRFProtect
 
@@ -36,6 +36,7 @@ from webhook_app.web.receive.pages.rejections import rejections_blueprint
 from webhook_app.web.receive.pages.spool import spool_blueprint
 from webhook_app.web.redeliver.pages.deliveries import delivery_pages_blueprint
 from webhook_app.web.redeliver.pages.replays import replays_blueprint
+from webhook_app.web.requests import get_services
 from webhook_app.web.search import search_blueprint
 
 
@@ -67,6 +68,7 @@ def register_pages(app: Flask, settings: Settings) -> None:
     register_discrepancy_words(app)
     register_page_headers(app)
     app.context_processor(_layout)
+    app.after_request(_count_anew)
     for blueprint in (
         people_blueprint,
         account_blueprint,
@@ -98,6 +100,13 @@ def _refuse_foreign_site() -> None:
             f"{storable(request.host, 200)}. Nothing was changed. If the first is this site's address, the proxy in "
             "front must hand on the Host header, or send X-Forwarded-Host (see docs/proxies.md).",
         )
+
+
+def _count_anew(response: Response) -> Response:
+    """Who has just replayed or acknowledged something sees the menu's numbers without it."""
+    if request.method == "POST" and not is_program_path():
+        get_services().people_needed.forget()
+    return response
 
 
 def _layout() -> dict[str, object]:
