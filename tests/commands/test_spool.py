@@ -20,7 +20,7 @@ Run = Callable[..., Result]
 @pytest.fixture
 def run(services: Services, monkeypatch: pytest.MonkeyPatch) -> Run:
     """Runs `webhook-app spool WORDS…`, without a terminal."""
-    monkeypatch.setattr("webhook_app.commands.options.configure_logging", lambda *_: None)  # pytest has its own
+    monkeypatch.setattr("webhook_app.commands.start.configure_logging", lambda *_: None)  # pytest has its own
     env = {
         "DATABASE_URL": services.settings.database_url,
         "WEBHOOK_APP_DATA_DIR": str(services.settings.data_dir),

@@ -34,7 +34,7 @@ def environment(database_url: str, tmp_path: Path) -> dict[str, str]:
 @pytest.fixture
 def run(environment: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> Run:
     """Runs `webhook-app WORDS…`, without a terminal."""
-    monkeypatch.setattr("webhook_app.commands.options.configure_logging", lambda *_: None)  # pytest has its own
+    monkeypatch.setattr("webhook_app.commands.start.configure_logging", lambda *_: None)  # pytest has its own
     return lambda *words: CliRunner().invoke(cli, list(words), env=environment)
 
 
