@@ -75,7 +75,7 @@ def test_unopened_events_are_looked_up_in_an_index(seeded: Database, names: str)
         seeded,
         [
             unopened_row(transaction_id(number) if names == "known" else f"new-{number}", updated_at_key="unopened")
-            for number in range(SIZE - 500, SIZE)
+            for number in range(SIZE - 50, SIZE)
         ],
     )
     if not seeded.is_sqlite:  # which is never analysed in production either
