@@ -27,7 +27,7 @@ from webhook_app.usecases.finance.discrepancies import (
     list_discrepancies,
     reopen,
 )
-from webhook_app.usecases.reconcile import discrepancies
+from webhook_app.usecases.reconcile import compare
 from webhook_app.usecases.reconcile.overdue import note_overdue
 from webhook_app.usecases.refusals import Conflict, Missing, Refused
 
@@ -317,7 +317,7 @@ def test_resolved_one_that_comes_back_is_open_again_and_young(database: Database
 def test_flood_of_forged_mismatches_keeps_nothing_else_open(
     database: Database, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(discrepancies, "_MOST_DISCREPANCIES_REVIEWED", 2)
+    monkeypatch.setattr(compare, "_MOST_DISCREPANCIES_REVIEWED", 2)
     report_and_answer(database, clock, confirmed(Status.PROCESSING, clock()))
     for number in range(3):
         report(database, "t", clock(), status="completed", updated_at=clock() + timedelta(days=9000 + number))
