@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import os
 import random
+import sqlite3
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -112,6 +113,13 @@ def waited_too_long(error: DBAPIError) -> bool:
     """Whether a statement has given up on a lock that another transaction holds. SQLite knows one lock for all, and
     says that the database is busy."""
     return getattr(error.orig, "sqlstate", None) == _LOCK_TIMED_OUT
+
+
+def was_in_the_way(error: DBAPIError) -> bool:
+    """Whether another transaction was in the way, which the database has waited for or has broken this one off for: it
+    may well succeed later. On SQLite that is any writer (SQLITE_BUSY, SQLITE_LOCKED)."""
+    primary = getattr(error.orig, "sqlite_errorcode", 0) & 0xFF
+    return was_broken_off(error) or waited_too_long(error) or primary in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
 
 
 def is_pooled(connection: psycopg.Connection[Any]) -> bool:

@@ -48,32 +48,59 @@ class Applied:
     next_attempt_at: datetime | None
 
 
+@dataclass(frozen=True)
+class Written:
+    applied: list[Applied]
+    locked: list[FinishedCall]
+    """Not written, for somebody else has locked their reconciliations."""
+
+
 def apply_calls(
     database: Database, calls: Sequence[FinishedCall], now: datetime, policy: Policy, rng: random.Random
 ) -> list[Applied]:
     """Tells the gate how Proof answered, then writes all calls whose claim still holds; the others were taken over by
-    somebody else and are dropped.
+    somebody else and are dropped."""
+    outlook = observe_calls(database, calls, now, policy.limits)
+    return write_calls(database, calls, outlook, now, policy, rng).applied
+
+
+def write_calls(
+    database: Database,
+    calls: Sequence[FinishedCall],
+    outlook: Outlook,
+    now: datetime,
+    policy: Policy,
+    rng: random.Random,
+    *,
+    skip_locked: bool = False,
+) -> Written:
+    """Writes all calls whose claim still holds; `outlook` is what the gate says after they were observed. It waits for
+    reconciliations that somebody else has locked, or, where `skip_locked`, leaves those.
 
     What in their answers this release does not know is counted afterwards: a word that all answers have would else be
     a row that all who apply wait for while they hold their reconciliations.
     """
-    outlook = observe_calls(database, calls, now, policy.limits)
-    applied = database.run(lambda session: _apply(session, calls, outlook, now, policy, rng))
-    if sightings := _find_drift(calls, applied):
+
+    def write(session: Session) -> Written:
+        lives = lock(session, Reconciliation.id.in_(_ids(calls)), skip_locked=skip_locked)
+        locked = _find_locked(session, calls, lives) if skip_locked else []
+        return Written(_apply(session, _held(calls, lives), outlook, now, policy, rng), locked)
+
+    written = database.run(write)
+    if sightings := _find_drift(calls, written.applied):
         count_drift(database, sightings)
-    return applied
+    return written
 
 
 def _apply(
     session: Session,
-    calls: Sequence[FinishedCall],
+    held: Sequence[tuple[Life, FinishedCall]],
     outlook: Outlook,
     now: datetime,
     policy: Policy,
     rng: random.Random,
 ) -> list[Applied]:
     outlook = replace(outlook, gate=read_gate(session))
-    held = _lock_held(session, calls)
     transactions = _load_transactions(session, [life.merchant_transaction_id for life, _ in held])
     changes = []
     settled = []
@@ -89,6 +116,24 @@ def _apply(
     return [_report(change, transactions) for change in changes]
 
 
+def _ids(calls: Sequence[FinishedCall]) -> list[int]:
+    return [call.claim.reconciliation_id for call in calls]
+
+
+def _held(calls: Sequence[FinishedCall], lives: Sequence[Life]) -> list[tuple[Life, FinishedCall]]:
+    """Those whose claim still holds."""
+    by_id = {call.claim.reconciliation_id: call for call in calls}
+    return [(life, by_id[life.id]) for life in lives if life.claim_token == by_id[life.id].claim.token]
+
+
+def _find_locked(session: Session, calls: Sequence[FinishedCall], lives: Sequence[Life]) -> list[FinishedCall]:
+    missing = set(_ids(calls)).difference(life.id for life in lives)
+    if not missing:
+        return []
+    there = set(session.scalars(select(Reconciliation.id).where(Reconciliation.id.in_(missing))))
+    return [call for call in calls if call.claim.reconciliation_id in there]
+
+
 def _find_drift(calls: Sequence[FinishedCall], applied: Sequence[Applied]) -> list[Sighting]:
     ids = {one.merchant_transaction_id for one in applied}
     return [
@@ -102,13 +147,6 @@ def _find_drift(calls: Sequence[FinishedCall], applied: Sequence[Applied]) -> li
         for call in calls
         if call.result.drift and call.claim.merchant_transaction_id in ids
     ]
-
-
-def _lock_held(session: Session, calls: Sequence[FinishedCall]) -> list[tuple[Life, FinishedCall]]:
-    """Those whose claim still holds, locked, so that an event that comes now waits and then asks again."""
-    by_id = {call.claim.reconciliation_id: call for call in calls}
-    lives = lock(session, Reconciliation.id.in_(list(by_id)))
-    return [(life, by_id[life.id]) for life in lives if life.claim_token == by_id[life.id].claim.token]
 
 
 def _load_transactions(session: Session, merchant_transaction_ids: Sequence[str]) -> dict[str, Transaction]:

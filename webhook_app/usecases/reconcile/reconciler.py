@@ -5,21 +5,21 @@ from __future__ import annotations
 import random
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from sqlalchemy.exc import InterfaceError, OperationalError
+from sqlalchemy.exc import DBAPIError
 
 from webhook_app.adapters.proof import ProofClient
-from webhook_app.db.database import Database
-from webhook_app.domain.failures import Failure
+from webhook_app.db.database import Database, was_in_the_way
 from webhook_app.domain.shares import Counts
-from webhook_app.logs import get_logger
-from webhook_app.usecases.reconcile.apply import Applied, apply_calls
+from webhook_app.logs import first_line, get_logger
+from webhook_app.usecases.reconcile.apply import Applied
 from webhook_app.usecases.reconcile.claim import Claim, Room, claim_due, claim_one, hand_back
 from webhook_app.usecases.reconcile.decisions import FinishedCall, Policy
+from webhook_app.usecases.reconcile.finished_calls import FinishedCalls
 from webhook_app.usecases.reconcile.inbox import open_work
 from webhook_app.usecases.reconcile.settle import follow_up
 from webhook_app.usecases.reconcile.sweep import find_work
@@ -56,6 +56,7 @@ class Reconciler:
         after `stopping()` they are waited for `grace` seconds, and the rest is handed back.
         """
         under_way: dict[Future[FinishedCall], Claim] = {}
+        finished = self._finished_calls()
         applied = 0
         ends_at = time.monotonic() + max_seconds
         claims_at = lingers_until = 0.0
@@ -69,9 +70,7 @@ class Reconciler:
                 is_over = stops_at is not None or (is_hurried and not _has_patient(under_way.values()))
                 free = threads - len(under_way)
                 if not is_over and free and (free * 2 >= threads or time.monotonic() >= claims_at):
-                    open_work(self.database, _MOST_OPENED, self.clock(), self.policy.budget)
-                    follow_up(self.database, 1)
-                    claims = self.claim_due(Room(threads, _count(under_way.values()), is_hurried))
+                    claims = self._take_work(Room(threads, _count(under_way.values()), is_hurried))
                     for claim in claims:
                         under_way[executor.submit(self.fetch, claim)] = claim
                     claims_at = time.monotonic() + _CLAIM_SECONDS
@@ -80,7 +79,16 @@ class Reconciler:
                 if stops_at is not None and time.monotonic() >= stops_at:
                     break
                 if under_way:
-                    applied += self._apply_finished(under_way)
+                    wait(under_way, timeout=_CLAIM_SECONDS, return_when=FIRST_COMPLETED)
+                    time.sleep(_GATHER_SECONDS)
+                    done = [future for future in under_way if future.done()]
+                    finished.add(future.result() for future in done)
+                    for future in done:
+                        del under_way[future]
+                    applied += len(finished.apply())
+                elif finished:
+                    time.sleep(_CLAIM_SECONDS)
+                    applied += len(finished.apply())
                 elif is_over or time.monotonic() >= lingers_until or not self._is_held_up():
                     break
                 else:
@@ -88,8 +96,7 @@ class Reconciler:
         finally:
             # Where this is not reached, the leases run out and the clock finds them.
             executor.shutdown(wait=False, cancel_futures=True)
-            if under_way:
-                hand_back(self.database, list(under_way.values()))
+            self._hand_back([*under_way.values(), *finished.claims])
         return applied
 
     def reconcile_one(self, merchant_transaction_id: str) -> Applied | None:
@@ -97,7 +104,13 @@ class Reconciler:
         claim = claim_one(self.database, merchant_transaction_id, self.clock(), self.lease, self.policy.limits)
         if claim is None:
             return None
-        return next(iter(self.apply([self.fetch(claim)])), None)
+        finished = self._finished_calls()
+        finished.add([self.fetch(claim)])
+        while finished:
+            if applied := finished.apply():
+                return applied[0]
+            time.sleep(_CLAIM_SECONDS)
+        return None
 
     def claim_due(self, room: Room) -> list[Claim]:
         """The first step: what is due and admitted, for the free threads of `room`."""
@@ -114,34 +127,30 @@ class Reconciler:
         work = find_work(self.database, self.clock(), 0, self.policy.limits)
         return work.fast_is_due
 
-    def _apply_finished(self, under_way: dict[Future[FinishedCall], Claim]) -> int:
-        wait(under_way, timeout=_CLAIM_SECONDS, return_when=FIRST_COMPLETED)
-        time.sleep(_GATHER_SECONDS)
-        finished = [future for future in under_way if future.done()]
-        applied = self.apply([future.result() for future in finished])
-        for future in finished:
-            del under_way[future]
-        return len(applied)
-
-    def apply(self, calls: list[FinishedCall]) -> list[Applied]:
-        """The third step. Applies them together, or, where one of them cannot be written, each by itself.
-
-        That one keeps its claim until the lease runs out; the clock counts it as a crash and has it tried alone.
-        """
-        if not calls:
-            return []
+    def _take_work(self, room: Room) -> list[Claim]:
+        """Opens what came in and claims what is due; nothing where another transaction is in the way, for what is under
+        way goes on."""
         try:
-            applied = apply_calls(self.database, calls, self.clock(), self.policy, self.rng)
-        except (OperationalError, InterfaceError):
-            raise  # the database is away or busy: nobody's own fault
-        except Exception:
-            if len(calls) > 1:
-                return [one for call in calls for one in self.apply([call])]
-            log.exception("answer cannot be applied", id=calls[0].claim.merchant_transaction_id)
+            open_work(self.database, _MOST_OPENED, self.clock(), self.policy.budget)
+            follow_up(self.database, 1)
+            return self.claim_due(room)
+        except DBAPIError as error:
+            if not was_in_the_way(error):
+                raise
+            log.warning("work waits for another transaction", why=first_line(error))
             return []
-        for one in applied:
-            _log_applied(one)
-        return applied
+
+    def _hand_back(self, claims: Sequence[Claim]) -> None:
+        """Where another transaction is in the way, the leases run out."""
+        try:
+            hand_back(self.database, claims)
+        except DBAPIError as error:
+            if not was_in_the_way(error):
+                raise
+            log.warning("claims cannot be handed back", count=len(claims), why=first_line(error))
+
+    def _finished_calls(self) -> FinishedCalls:
+        return FinishedCalls(self.database, self.policy, self.rng, self.clock, self.lease.total_seconds())
 
 
 def _has_patient(claims: Iterable[Claim]) -> bool:
@@ -150,20 +159,3 @@ def _has_patient(claims: Iterable[Claim]) -> bool:
 
 def _count(claims: Iterable[Claim]) -> Counts:
     return Counter(claim.work_class for claim in claims)
-
-
-def _log_applied(applied: Applied) -> None:
-    details: dict[str, object] = {"id": applied.merchant_transaction_id, "state": applied.state}
-    if isinstance(applied.failure, Failure):
-        details |= {
-            "failure": applied.failure.name,
-            "request_id": applied.failure.request_id,
-            "decision": applied.decision,
-            "attempts": applied.attempts,
-        }
-    else:
-        details["status"] = applied.status
-    if applied.next_attempt_at:
-        details["next_attempt_at"] = applied.next_attempt_at.isoformat(timespec="seconds")
-    level = log.warning if applied.failure else log.info
-    level("reconciliation failed" if applied.state == "failed" else "reconciled", **details)

@@ -1,0 +1,158 @@
+"""Another transaction that is in the way: answers are kept and written later, others go on, and no run ends for it."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+from sqlalchemy import text
+from structlog.testing import capture_logs
+
+from tests.support.clock import FakeClock
+from tests.support.sandbox import Sandbox
+from tests.support.waiting import wait_for
+from tests.support.work import attempts, events, report, row, run_fast, take_in
+from webhook_app.db.database import Database
+from webhook_app.domain.status import Status
+from webhook_app.models import Reconciliation
+from webhook_app.models.reconciliation import State
+from webhook_app.sandbox.faults import Order
+from webhook_app.usecases.reconcile.lifecycle.rows import lock
+from webhook_app.usecases.reconcile.reconciler import Reconciler
+from webhook_app.usecases.reconcile.stored_gate import lock_gate
+
+pytestmark = pytest.mark.parametrize("engine", ["postgresql"], indirect=True)  # SQLite has one writer at a time
+
+#: Breaks the first so many attempts off that are to be inserted, as a deadlock, a lock time-out … would.
+BREAK_OFF = """
+    CREATE SEQUENCE broken_off;
+    CREATE FUNCTION break_off() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+        IF nextval('broken_off') <= {times} THEN RAISE EXCEPTION 'in the way' USING ERRCODE = '{code}'; END IF;
+        RETURN NULL;
+    END $$;
+    CREATE TRIGGER break_off AFTER INSERT ON attempts FOR EACH STATEMENT EXECUTE FUNCTION break_off();
+"""
+
+
+@pytest.fixture
+def names(database: Database, sandbox: Sandbox, clock: FakeClock) -> list[str]:
+    """Transactions that Proof holds completed, each with an event that asks for it."""
+    made = [sandbox.control.create(status=Status.COMPLETED, updated_at=clock() - timedelta(seconds=60)) for _ in "abc"]
+    for name in made:
+        report(database, name, clock())
+    return made
+
+
+@pytest.fixture
+def reconciler(reconciler: Reconciler) -> Reconciler:
+    """With a lease that no machine is too slow for."""
+    return replace(reconciler, lease=timedelta(minutes=10))
+
+
+@contextmanager
+def run_in_thread(work: Callable[[], object]) -> Iterator[threading.Thread]:
+    thread = threading.Thread(target=work)
+    thread.start()
+    yield thread
+    thread.join()
+
+
+def states(database: Database, names: list[str]) -> list[str]:
+    return [row(database, name).state for name in names]
+
+
+@pytest.mark.parametrize("code", ["40P01", "40001", "55P03"], ids=["deadlock", "serialization", "lock-time-out"])
+def test_answers_are_kept_and_written_later(
+    database: Database, reconciler: Reconciler, sandbox: Sandbox, names: list[str], code: str
+) -> None:
+    """More often than a transaction is run again by itself."""
+    with database.write() as session:
+        session.connection().exec_driver_sql(BREAK_OFF.format(times=8, code=code))
+    assert run_fast(reconciler) == 3
+    assert states(database, names) == ["succeeded"] * 3
+    assert [len(attempts(database, name)) for name in names] == [1, 1, 1]
+    assert sandbox.control.counters().gets == 3, "no answer was thrown away"
+
+
+def test_answer_of_the_slow_lane_is_kept_too(
+    database: Database, reconciler: Reconciler, sandbox: Sandbox, names: list[str]
+) -> None:
+    with database.write() as session:
+        session.execute(text("UPDATE reconciliations SET state = 'retrying'"))
+        session.connection().exec_driver_sql(BREAK_OFF.format(times=2, code="55P03"))
+    applied = reconciler.reconcile_one(names[0])
+    assert applied is not None
+    assert applied.state is State.SUCCEEDED
+    assert sandbox.control.counters().gets == 1
+
+
+def test_reconciliation_that_somebody_holds_holds_up_no_other_answer(
+    database: Database, reconciler: Reconciler, sandbox: Sandbox, names: list[str]
+) -> None:
+    for name in names:
+        sandbox.control.inject(Order("delay", seconds=0.5), transaction=name)
+    with run_in_thread(lambda: run_fast(reconciler)) as worker:
+        wait_for(lambda: len(sandbox.control.calls()) == 3, "all are called")
+        with database.write() as session:
+            lock(session, Reconciliation.merchant_transaction_id == names[0])
+            wait_for(lambda: states(database, names[1:]) == ["succeeded"] * 2, "the others are applied")
+            assert worker.is_alive()
+            assert states(database, names[:1]) == ["pending"]
+    assert states(database, names) == ["succeeded"] * 3
+    assert sandbox.control.counters().gets == 3
+
+
+def test_answer_that_is_in_the_way_for_too_long_is_said_and_asked_for_again_later(
+    database: Database, reconciler: Reconciler, sandbox: Sandbox, names: list[str]
+) -> None:
+    with database.write() as session:
+        session.connection().exec_driver_sql(BREAK_OFF.format(times=1_000_000, code="55P03"))
+    with capture_logs() as logs:
+        assert run_fast(replace(reconciler, lease=timedelta(seconds=1))) == 0
+    late = [line["id"] for line in logs if line["event"] == "answer was not applied in time"]
+    assert sorted(late) == sorted(names)
+    assert {one.claim_token is None for one in (row(database, name) for name in names)} == {False}
+
+
+def test_gate_that_somebody_holds_ends_no_run(
+    database: Database, database_url: str, reconciler: Reconciler, clock: FakeClock, names: list[str]
+) -> None:
+    """What is under way is applied all the same."""
+    later = "later"
+    with closing(Database(database_url, pool_size=1)) as other:
+        with other.write() as session:
+            session.execute(text("SET LOCAL lock_timeout = '1ms'"))
+            lock_gate(session)
+            assert run_fast(reconciler) == 0
+        take_in(database, later, clock())
+        assert run_fast(reconciler) == 4
+    assert [event.is_opened for event in events(database, later)] == [True]
+
+
+def test_default_of_repeatable_read_does_no_harm(
+    database: Database, database_url: str, reconciler: Reconciler, clock: FakeClock, names: list[str]
+) -> None:
+    """Each transaction says which isolation it needs: by that default a row that changed meanwhile would be refused."""
+    name = database.engine.url.database
+    with database.write() as session:
+        session.execute(text(f"ALTER DATABASE \"{name}\" SET default_transaction_isolation = 'repeatable read'"))
+    database.close()
+    with database.read() as session:
+        assert session.scalar(text("SELECT current_setting('default_transaction_isolation')")) == "repeatable read"
+
+    def report_many(name: str) -> None:
+        for number in range(20):
+            report(database, name, clock(), status=f"status {number}")
+
+    threads = [threading.Thread(target=report_many, args=(name,)) for name in names]
+    for thread in threads:
+        thread.start()
+    while any(thread.is_alive() for thread in threads):
+        run_fast(reconciler, threads=2)
+    run_fast(reconciler)
+    assert states(database, names) == ["succeeded"] * 3
+    assert {event.delivery for name in names for event in events(database, name)} == {"succeeded"}

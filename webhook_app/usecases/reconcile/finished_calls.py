@@ -1,0 +1,140 @@
+"""Finished calls on their way into SQL. An answer that another transaction keeps from being written is kept and tried
+again; the others go on."""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
+
+from webhook_app.db.database import Database, was_in_the_way
+from webhook_app.domain.failures import Failure
+from webhook_app.domain.outage import Outlook
+from webhook_app.logs import first_line, get_logger
+from webhook_app.usecases.reconcile.apply import Applied, write_calls
+from webhook_app.usecases.reconcile.claim import Claim
+from webhook_app.usecases.reconcile.decisions import FinishedCall, Policy
+from webhook_app.usecases.reconcile.observe import observe_calls
+
+log = get_logger()
+
+#: Seconds before an answer is tried again: the first pause, which doubles, and the longest.
+_SHORTEST_PAUSE, _LONGEST_PAUSE = 0.1, 2.0
+
+
+@dataclass(eq=False)
+class _Waiting:
+    call: FinishedCall
+    ends_at: float
+    """Until when it is tried, on the monotonic clock, like `next_at`."""
+    next_at: float = 0.0
+    pause: float = _SHORTEST_PAUSE
+    is_observed: bool = False
+    """Whether the gate was told of it."""
+
+    def put_off(self) -> None:
+        self.next_at = time.monotonic() + self.pause
+        self.pause = min(self.pause * 2, _LONGEST_PAUSE)
+
+
+class FinishedCalls:
+    """Of one run. `seconds` is how long an answer is tried, a lease: after that its claim may be somebody else's."""
+
+    def __init__(
+        self, database: Database, policy: Policy, rng: random.Random, clock: Callable[[], datetime], seconds: float
+    ) -> None:
+        self._database = database
+        self._policy = policy
+        self._rng = rng
+        self._clock = clock
+        self._seconds = seconds
+        self._waiting: list[_Waiting] = []
+
+    def __len__(self) -> int:
+        return len(self._waiting)
+
+    @property
+    def claims(self) -> list[Claim]:
+        """Of what is not written yet."""
+        return [one.call.claim for one in self._waiting]
+
+    def add(self, calls: Iterable[FinishedCall]) -> None:
+        ends_at = time.monotonic() + self._seconds
+        self._waiting += [_Waiting(call, ends_at) for call in calls]
+
+    def apply(self) -> list[Applied]:
+        """Writes what is new, and what was put off long enough. Raises where the database is away."""
+        due = [one for one in self._waiting if one.next_at <= time.monotonic()]
+        if not due:
+            return []
+        try:
+            applied, left = self._write(due, self._observe(due))
+        except DBAPIError as error:
+            if not was_in_the_way(error):
+                raise
+            applied, left = [], due
+            log.warning("answers wait for another transaction", count=len(due), why=first_line(error))
+        for one in left:
+            one.put_off()
+        self._waiting = [one for one in self._waiting if one not in due or one in left]
+        self._drop_late()
+        for report in applied:
+            _log_applied(report)
+        return applied
+
+    def _observe(self, due: Sequence[_Waiting]) -> Outlook:
+        """Tells the gate of each once."""
+        new = [one for one in due if not one.is_observed]
+        outlook = observe_calls(self._database, [one.call for one in new], self._clock(), self._policy.limits)
+        for one in new:
+            one.is_observed = True
+        return outlook
+
+    def _write(self, due: Sequence[_Waiting], outlook: Outlook) -> tuple[list[Applied], list[_Waiting]]:
+        """Together, or, where one of them cannot be written, each by itself; and those whose reconciliation is locked.
+
+        One that cannot be written keeps its claim until the lease runs out; the clock counts it as a crash and has it
+        tried alone.
+        """
+        calls = [one.call for one in due]
+        try:
+            written = write_calls(
+                self._database, calls, outlook, self._clock(), self._policy, self._rng, skip_locked=True
+            )
+        except (OperationalError, InterfaceError):
+            raise  # the database is away or busy: nobody's own fault
+        except Exception:
+            if len(due) > 1:
+                results = [self._write([one], outlook) for one in due]
+                return [one for applied, _ in results for one in applied], [one for _, left in results for one in left]
+            log.exception("answer cannot be applied", id=calls[0].claim.merchant_transaction_id)
+            return [], []
+        locked = {id(call) for call in written.locked}
+        return written.applied, [one for one in due if id(one.call) in locked]
+
+    def _drop_late(self) -> None:
+        late = [one for one in self._waiting if one.ends_at <= time.monotonic()]
+        for one in late:
+            log.error("answer was not applied in time", id=one.call.claim.merchant_transaction_id)
+        self._waiting = [one for one in self._waiting if one not in late]
+
+
+def _log_applied(applied: Applied) -> None:
+    details: dict[str, object] = {"id": applied.merchant_transaction_id, "state": applied.state}
+    if isinstance(applied.failure, Failure):
+        details |= {
+            "failure": applied.failure.name,
+            "request_id": applied.failure.request_id,
+            "decision": applied.decision,
+            "attempts": applied.attempts,
+        }
+    else:
+        details["status"] = applied.status
+    if applied.next_attempt_at:
+        details["next_attempt_at"] = applied.next_attempt_at.isoformat(timespec="seconds")
+    level = log.warning if applied.failure else log.info
+    level("reconciliation failed" if applied.state == "failed" else "reconciled", **details)
