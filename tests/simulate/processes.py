@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from decimal import Decimal
+from functools import cached_property
 from types import SimpleNamespace
 from typing import Any
 
@@ -16,17 +17,13 @@ from tests.simulate.proof import VirtualProof, moment
 from tests.simulate.redis import VirtualQueues
 from tests.simulate.schedule import Actor, Schedule
 from tests.simulate.store import SimulatedDatabase
-from webhook_app.domain.gate import Limits
-from webhook_app.domain.polling import Cadence
-from webhook_app.domain.retry_policy import Budget
+from webhook_app.config import Settings, load_settings
 from webhook_app.usecases.receive.ingest import ReportedEvent, RequestOrigin, ingest_events
 from webhook_app.usecases.reconcile.clock_jump import follow_clock
 from webhook_app.usecases.reconcile.decisions import Policy
 from webhook_app.usecases.reconcile.reconciler import Reconciler
 from workers.clock import INTERVAL, run_once
 
-#: Seconds of a lease with the default settings: the slowest call and the margin.
-LEASE = 28.0
 #: Seconds until a process that died runs again.
 RESTART = 1.5
 #: Most webhooks that one transaction takes.
@@ -88,9 +85,19 @@ class Machinery:
         if self.idle_webs:
             self.schedule.wake(self.idle_webs.pop(0), 0.0005)
 
-    @property
-    def limits(self) -> Limits:
-        return Limits(calls_per_second=self.plan.rate, concurrency=self.plan.concurrency)
+    @cached_property
+    def settings(self) -> Settings:
+        """The defaults, but for the plan's numbers."""
+        plan = self.plan
+        return load_settings(
+            {
+                "PROOF_API_URL": "http://127.0.0.1",
+                "PROOF_CLIENT_TOKEN": "virtual",
+                "PROOF_MAX_CALLS_PER_SECOND": str(plan.rate),
+                "PROOF_MAX_CONCURRENCY": str(plan.concurrency),
+                "RETRY_MAX_ATTEMPTS": str(plan.most_attempts),
+            }
+        )
 
     def wall_clock(self, process: Process) -> Callable[[], datetime]:
         def now() -> datetime:
@@ -99,12 +106,12 @@ class Machinery:
         return now
 
     def reconciler(self, process: Process) -> Reconciler:
-        plan = self.plan
+        settings = self.settings
         return Reconciler(
             database=self.database,
             proof=self.proof,  # type: ignore[arg-type]
-            policy=Policy(Budget(attempts=plan.most_attempts), self.limits, Cadence()),
-            lease=timedelta(seconds=LEASE),
+            policy=Policy(settings.budget, settings.limits, settings.cadence),
+            lease=timedelta(seconds=settings.slowest_call + settings.lease_margin),
             clock=self.wall_clock(process),
             rng=self.schedule.current.rng,
         )
@@ -166,7 +173,7 @@ class Machinery:
             database=self.database,
             queues=self.queues,
             clock=clock,
-            settings=SimpleNamespace(pending_alert_after=86_400.0, limits=self.limits),
+            settings=self.settings,
         )
         swept_at = -_LONGEST_GAP
         while True:
