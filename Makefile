@@ -56,6 +56,10 @@ check: lint  ## all checks: lint, then the tests
 chaos: $(VENV)/.dev  ## kills, freezes and floods everything on both databases, under 10 minutes (CHAOS_SEED=n repeats)
 	@exec $(BIN)/python -m tests.chaos $(CHAOS_ARGS)
 
+.PHONY: simulate
+simulate: $(VENV)/.dev  ## the real use cases in virtual time, 200 seeds (SIM_SEEDS=n, SIM_SEED=one, SIM_ARGS=--help)
+	@exec $(BIN)/python -m tests.simulate $(SIM_ARGS)
+
 .PHONY: silence
 silence: $(VENV)/.dev  ## 1,500 silent connections of each kind beside webhooks, about 4 minutes (SILENCE_ARGS=--help)
 	@exec $(BIN)/python -m tests.silence $(SILENCE_ARGS)

@@ -1,0 +1,85 @@
+"""Drawing: a plan with everything that may go wrong, from one seed."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import replace
+
+from tests.simulate.plan import NORMAL, Happening, Item, Misfortune, Plan, Process, Rows, Spell
+from tests.simulate.proof import OUTAGES, POISONS, REFUSALS_OF_US
+from tests.simulate.schedule import Trouble
+from tests.simulate.traffic import forged, payment, poisoned, webhooks
+
+_ROLES = ("fast-1", "fast-1", "fast-2", "slow-1", "slow-1 job", "slow-1 job", "clock-1", "web-1")
+
+
+def draw(seed: int, *, long: bool = False) -> Plan:
+    """The plan of that seed. Each kind of fault is in about every third one, so that they meet."""
+    rng = random.Random(f"draw/{seed}/{long}")
+    lasts = rng.uniform(120.0, 400.0) if long else rng.uniform(4.0, 14.0)
+    size = 10 if long else 1
+    items: list[Item] = [*NORMAL]
+    names: list[str] = []
+
+    def happens(name: str, share: float = 0.33) -> bool:
+        if rng.random() < share:
+            names.append(name)
+            return True
+        return False
+
+    options = {
+        "lost": 0.2 if happens("lost webhooks", 0.2) else 0.0,
+        "copied": 0.3 if happens("copies") else 0.0,
+        "late": 0.3 if happens("late webhooks", 0.2) else 0.0,
+        "bare": 0.3 if happens("no moments", 0.2) else 0.0,
+    }
+    whole = happens("whole seconds", 0.3)
+    for number in range(rng.randint(1, 4) * size):
+        again = rng.random() < 0.3
+        one = payment(rng, f"well-{number}", rng.uniform(0.5, lasts * 0.8), retried=again, whole_seconds=whole,
+                      pace=rng.choice((0.3, 2.0, 5.0)))  # fmt: skip
+        items += [one, *webhooks(rng, one, **options)]
+    if happens("poison"):
+        for kind in rng.sample((*POISONS, "500", "403 forbidden", "401", "hangs"), rng.randint(1, 2)):
+            more, ids = poisoned(rng, rng.choice((1, 2, 4)) * size, rng.uniform(0.5, lasts / 2))
+            tag = kind.replace(" ", "-")
+            items += _renamed(more, tag)
+            items.append(Spell(kind, ids=frozenset(f"{tag}-{id}" for id in ids)))
+    if happens("killer", 0.1):
+        more, ids = poisoned(rng, 1, rng.uniform(0.5, lasts / 2))
+        items += [*_renamed(more, "killer"), Spell("kills", ids=frozenset(f"killer-{id}" for id in ids))]
+    if happens("outage"):
+        kind = rng.choice((*OUTAGES, *REFUSALS_OF_US, "429", "500"))
+        begins = rng.uniform(0.0, lasts / 2)
+        items.append(Spell(kind, begins, begins + rng.uniform(1.0, lasts / 2)))
+    if happens("forged", 0.25):
+        begins = rng.uniform(0.0, lasts / 2)
+        items += forged(rng, rng.choice((1.0, 5.0)) * size, begins, begins + lasts / 4)
+    if happens("misfortune"):
+        for _ in range(rng.randint(1, 4)):
+            items.append(Misfortune(Trouble(rng.choice(_ROLES), rng.randint(1, 250 * size), _freeze(rng))))
+    if happens("second workers", 0.3):
+        items.append(Process("fast", 2, skew=rng.choice((0.0, 0.0, 0.5, 3.0, -3.0)), pace=rng.choice((1.0, 1.0, 20.0))))
+        if rng.random() < 0.5:
+            items.append(Process("clock", 2, skew=rng.choice((0.0, 1.0, -2.0))))
+    if happens("redis is flushed", 0.2):
+        items.append(Happening(rng.uniform(1.0, lasts), "redis is flushed"))
+    if happens("the clock is set", 0.15):
+        jump = rng.choice((-3600.0, -8.0, 8.0, 3600.0))
+        items.append(Happening(rng.uniform(1.0, lasts), "clock is set", seconds=jump))
+    if happens("old rows", 0.2):
+        items.append(Rows(rng.choice(("pending", "failed")), rng.choice((3, 30)) * size))
+    if happens("replay", 0.25):
+        for _ in range(rng.randint(1, 3)):
+            items.append(Happening(rng.uniform(1.0, lasts * 1.5), "replay of all that failed"))
+    rate = rng.choice((10.0, 100.0, 100.0))
+    return Plan(", ".join(names) or "all well", seed, tuple(items), lasts, rate=rate,
+                concurrency=rng.choice((8, 32)), most_attempts=rng.choice((3, 6)))  # fmt: skip
+
+
+def _freeze(rng: random.Random) -> float:
+    return 0.0 if rng.random() < 0.6 else rng.choice((0.5, 10.0, 40.0))
+
+
+def _renamed(items: list[Item], tag: str) -> list[Item]:
+    return [replace(item, id=f"{tag}-{item.id}") for item in items]  # type: ignore[type-var,union-attr]

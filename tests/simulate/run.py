@@ -1,0 +1,147 @@
+"""One simulation from a plan: it is set up, runs, comes to its end, and is judged."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from tests.simulate import liveness
+from tests.simulate.plan import Happening, Misfortune, Payment, Plan, Process, Rows, Spell, Webhook
+from tests.simulate.processes import Machinery
+from tests.simulate.proof import VirtualProof
+from tests.simulate.redis import VirtualQueues
+from tests.simulate.rows import insert_rows
+from tests.simulate.safety import Unsafe, Watch
+from tests.simulate.schedule import Actor, Schedule, TooLong
+from tests.simulate.store import SimulatedDatabase
+from tests.simulate.threads import virtual_threads
+from webhook_app.usecases.audit import Actor as Person
+from webhook_app.usecases.redeliver.deliveries import DeliveryFilter
+from webhook_app.usecases.redeliver.replay import Selection, order_replay
+
+#: Virtual seconds that may pass until everything has ended, after all is well: backoff to its end, and late looks.
+PATIENCE = 1.5 * 3600.0
+
+
+@dataclass
+class Outcome:
+    """What one run has shown. `problem` is None where all held."""
+
+    plan: Plan
+    problem: str | None
+    steps: int
+    virtual_seconds: float
+    digest: str
+    """Of the trace: two runs of one plan have the same."""
+    trace: list[tuple[float, str, str]]
+    figures: liveness.Figures = field(default_factory=liveness.Figures)
+
+
+def run(
+    plan: Plan, database: SimulatedDatabase, make_empty: Callable[[], None], most_steps: int = 3_000_000
+) -> Outcome:
+    """Runs the plan on the emptied database."""
+    database.schedule = None
+    make_empty()
+    simulation = _Simulation(plan, database)
+    simulation.schedule.most_steps = most_steps
+    try:
+        problem = simulation.live()
+    finally:
+        simulation.end()
+    schedule = simulation.schedule
+    trace = list(schedule.trace)
+    digest = hashlib.sha256(repr(trace).encode()).hexdigest()[:16]
+    figures = liveness.measure(simulation.machinery, simulation.watch)
+    return Outcome(plan, problem, schedule.steps, schedule.now, digest, trace, figures)
+
+
+class _Simulation:
+    def __init__(self, plan: Plan, database: SimulatedDatabase) -> None:
+        self.plan, self.database = plan, database
+        troubles = [item.trouble for item in plan.of(Misfortune)]
+        self.schedule = schedule = Schedule(plan.seed, troubles)
+        payments, spells = plan.of(Payment), plan.of(Spell)
+        self.proof = VirtualProof(schedule, payments, spells)
+        self.watch = Watch(plan, schedule, self.proof)
+        queues = VirtualQueues(schedule)
+        self.machinery = Machinery(plan, schedule, database, self.proof, queues)
+        schedule.on_death = self._on_death
+        schedule.on_freeze = lambda actor, seconds: self.watch.note_loss(actor.role, seconds)
+        for rows in plan.of(Rows):
+            insert_rows(database, rows, self.proof)
+        database.drain_log()
+        for process in plan.of(Process):
+            self.machinery.start(process, process.begins)
+        for item in plan.items:
+            if isinstance(item, Webhook):
+                schedule.call_at(item.at, lambda webhook=item: self.machinery.arrive(webhook))
+            elif isinstance(item, Happening):
+                schedule.call_at(item.at, lambda happening=item: self._happen(happening))
+        database.schedule = schedule
+        database.on_commit = self._on_commit
+        self._largest_skew = max((process.skew for process in plan.of(Process)), default=0.0) + sum(
+            happening.seconds for happening in plan.of(Happening)
+        )
+
+    def live(self) -> str | None:
+        """Runs to the end; what was wrong, in words."""
+        plan, schedule = self.plan, self.schedule
+        with virtual_threads(schedule):
+            try:
+                schedule.run_until(plan.lasts)
+                if plan.ends_all:
+                    self._run_until_ended()
+            except Unsafe as problem:
+                return f"unsafe: {problem}"
+            except TooLong as problem:
+                return str(problem)
+        return liveness.judge(plan, self.machinery, self.watch)
+
+    def _run_until_ended(self) -> None:
+        """Time passes until nothing is open, or patience ends. While nothing is due the clocks sleep."""
+        schedule = self.schedule
+        arrivals = [item.at for item in self.plan.items if isinstance(item, Webhook | Happening)]
+        schedule.run_until(max(arrivals, default=0.0))
+        while not self._has_ended() and schedule.now < self.plan.lasts + PATIENCE:
+            planned = liveness.next_plan(self.database)
+            idle_until = 0.0 if planned is None else planned - self._largest_skew - 2.0
+            self.machinery.idle_until = idle_until
+            schedule.run_until(max(idle_until, schedule.now) + 5.0)
+
+    def _has_ended(self) -> bool:
+        return liveness.has_ended(self.database) and not liveness.find_untrue(self.machinery)
+
+    def end(self) -> None:
+        self.schedule.close()
+        self.database.schedule = None
+        self.database.on_commit = lambda: None
+
+    def _on_commit(self) -> None:
+        self.watch.look(self.database.drain_log())
+
+    def _on_death(self, actor: Actor) -> None:
+        self.watch.note_loss(actor.role, None)
+        self.machinery.restart_dead(actor)
+
+    def _happen(self, happening: Happening) -> None:
+        schedule = self.schedule
+        schedule.note(happening.describe())
+        if happening.what == "redis is flushed":
+            self.machinery.queues.flush()
+        elif happening.what == "clock is set":
+            steps = self.machinery.clock_steps
+            for process in self.plan.of(Process):
+                steps[process.name] = steps.get(process.name, 0.0) + happening.seconds
+        elif happening.what == "replay of all that failed":
+            schedule.spawn(f"admin-{happening.at}", self._replay, role="admin")
+        else:
+            raise ValueError(happening.what)
+
+    def _replay(self) -> None:
+        wanted = Selection(wanted=DeliveryFilter(state="failed"))
+        admin = Process("admin")
+        order_replay(
+            self.database, wanted, Person("ada", "page"), "a drill", self.machinery.wall_clock(admin)(), per_second=50.0
+        )

@@ -1,0 +1,167 @@
+"""Safety: what has to hold after each step. `Watch` looks at each commit by the log, and raises `Unsafe`."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+
+from tests.simulate.plan import Plan, Process
+from tests.simulate.processes import RESTART
+from tests.simulate.proof import VirtualProof
+from tests.simulate.schedule import Schedule
+from tests.simulate.store import Logged
+from tests.support.clock import START
+from webhook_app.models.reconciliation import State
+from webhook_app.usecases.reconcile.lifecycle.transitions import TRANSITIONS, ClaimRule
+
+#: Calls by which claims may exceed the rate: probes while all calls are paused.
+_SPARE = 3.0
+
+#: (before, after, claim's rule): every step that the table of transitions allows.
+_ALLOWED = {
+    (before, after, transition.claim)
+    for transition in TRANSITIONS
+    for before, leads_to in transition.leads_to.items()
+    for after in leads_to
+}
+
+
+class Unsafe(AssertionError):
+    """Something happened that must never happen."""
+
+
+@dataclass
+class Held:
+    """A claim that somebody holds: since when, until when its lease lasts, and whose it is."""
+
+    since: float
+    until: float
+    process: str
+
+
+@dataclass
+class Watch:
+    """What it has seen: who holds which claim, when each event came, was settled, and what was recorded."""
+
+    plan: Plan
+    schedule: Schedule
+    proof: VirtualProof
+    held: dict[str, Held] = field(default_factory=dict)
+    settled_at: dict[int, float] = field(default_factory=dict)
+    inserted_at: dict[int, float] = field(default_factory=dict)
+    history: dict[str, list[tuple[str, float]]] = field(default_factory=lambda: defaultdict(list))
+    lost_claims: dict[str, list[tuple[float, float]]] = field(default_factory=lambda: defaultdict(list))
+    """Claims whose process died or stood still, by id: since when, and until when the lease lasts."""
+    gaps: list[tuple[float, float]] = field(default_factory=list)
+    """When a process was gone or stood still: what it was to do waited."""
+    claims: Counter[str] = field(default_factory=Counter)
+    tokens: float = 0.0
+    refilled_at: float = 0.0
+
+    def __post_init__(self) -> None:
+        self.tokens = max(self.plan.rate, 1.0)
+        processes = [process for process in self.plan.of(Process) if isinstance(process, Process)]
+        self._agree = all(process.skew == 0 for process in processes)
+        self._skews = {process.name: process.skew for process in processes}
+
+    def look(self, logged: list[Logged]) -> None:
+        """At what one transaction has changed."""
+        claimed = 0
+        for row in logged:
+            if row.what == "reconciliations":
+                claimed += self._look_at_reconciliation(row)
+            elif row.what == "events":
+                self._look_at_event(row)
+            elif row.what == "transactions":
+                self._look_at_transaction(row)
+            else:
+                self._look_at_history(row)
+        if claimed:
+            self._count_claims(claimed)
+
+    def _look_at_reconciliation(self, row: Logged) -> int:
+        state, token, generation, _, lease_until, attempts = row.after
+        if row.before is None:
+            before_state, before_token, before_generation, before_attempts = None, "", "0", "0"
+        else:
+            before_state, before_token, before_generation, _, _, before_attempts = row.before
+        self._check(int(generation) >= int(before_generation), f"{row.id}: its generation went back")
+        self._check(int(attempts) >= int(before_attempts), f"{row.id}: its attempts went back")
+        begins, ends = token and not before_token, before_token and not token
+        self._check(not (token and before_token) or token == before_token, f"{row.id}: its claim was taken over")
+        rule = ClaimRule.BEGINS if begins else ClaimRule.ENDS if ends else ClaimRule.STAYS
+        before = None if before_state is None else State(before_state)
+        is_plan_alone = rule is ClaimRule.STAYS and before == state
+        if not is_plan_alone:
+            self._check((before, State(state), rule) in _ALLOWED, f"{row.id}: {before} became {state}, claim {rule}")
+        if begins:
+            process = self.schedule.current.process.role if self.schedule.is_inside else ""
+            skew = self._skews.get(process.removesuffix(" job"), 0.0)
+            self.held[row.id] = Held(self.schedule.now, seconds(lease_until) - skew, process)
+            self.claims[process.partition("-")[0]] += 1
+        if ends:
+            self.held.pop(row.id, None)
+        return int(bool(begins))
+
+    def _look_at_event(self, row: Logged) -> None:
+        number, _, _, delivery = row.after
+        now = self.schedule.now
+        if row.before is None:
+            self.inserted_at[int(number)] = now
+        if delivery == "succeeded":
+            self.settled_at.setdefault(int(number), now)
+        elif row.before is not None and row.before[3] == "succeeded":
+            self.settled_at.pop(int(number), None)
+
+    def _look_at_transaction(self, row: Logged) -> None:
+        status, updated_at, _ = row.after
+        self._check_truth(row.id, status, updated_at, "holds")
+        if row.before is not None:
+            self._check(seconds(updated_at) >= seconds(row.before[1]), f"{row.id}: went back to {updated_at}")
+
+    def _look_at_history(self, row: Logged) -> None:
+        status, updated_at = row.after
+        self._check(row.before is None, f"{row.id}: its history was changed")
+        self._check_truth(row.id, status, updated_at, "recorded")
+        entry = (status, seconds(updated_at))
+        known = self.history[row.id]
+        self._check(entry not in known, f"{row.id}: {status} of {updated_at} recorded twice")
+        self._check(not known or known[-1][1] <= entry[1], f"{row.id}: {status} of {updated_at} recorded too late")
+        known.append(entry)
+
+    def _check_truth(self, id: str, status: str, updated_at: str, verb: str) -> None:
+        payment = self.proof.payments.get(id)
+        self._check(payment is not None, f"{id}: {verb} a transaction that Proof does not know")
+        assert payment is not None
+        at = seconds(updated_at)
+        known = any(status == real and abs(at - moment) < 1e-4 for _, real, moment in payment.changes)
+        self._check(known, f"{id}: {verb} {status} of {updated_at}, which Proof never said")
+
+    def _count_claims(self, count: int) -> None:
+        plan, now = self.plan, self.schedule.now
+        burst = max(plan.rate, 1.0)
+        self.tokens = min(burst + _SPARE, self.tokens + (now - self.refilled_at) * plan.rate) - count
+        self.refilled_at = now
+        self._check(self.tokens >= -1.0, f"{-self.tokens:.0f} claims more than the rate allows")
+        if self._agree:
+            holding = sum(1 for held in self.held.values() if held.until > now)
+            self._check(holding <= plan.concurrency + 1, f"{holding} claims at once")
+
+    def _check(self, holds: bool, what: str) -> None:
+        if not holds:
+            raise Unsafe(what)
+
+    def note_loss(self, process: str, seconds_lost: float | None) -> None:
+        """A process died (None) or stood still: what it held waits for the end of its lease."""
+        now = self.schedule.now
+        self.gaps.append((now, now + (RESTART + 1.0 if seconds_lost is None else seconds_lost)))
+        for id, held in self.held.items():
+            if held.process == process:
+                self.lost_claims[id].append((now, held.until))
+
+
+def seconds(text: str) -> float:
+    """A logged timestamp as seconds of the plan."""
+    at = datetime.fromisoformat(text)
+    return ((at if at.tzinfo else at.replace(tzinfo=UTC)) - START).total_seconds()

@@ -1,0 +1,188 @@
+"""The store: a real database whose transactions are steps of the schedule, and a log of what each of them changed.
+
+Transactions are never interleaved with each other: actors take turns at their beginnings and ends. So one connection
+serves all. The log is written by triggers, so it misses nothing.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import datetime
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from sqlalchemy import bindparam, event, select, text
+from sqlalchemy.orm import Session
+
+from tests.simulate.schedule import Schedule
+from webhook_app.db.database import Database
+from webhook_app.models import Reconciliation, StoredGate
+
+
+class Logged(NamedTuple):
+    """One changed row. `before` and `after` are its logged columns, '' for none; `before` is None of a new row."""
+
+    what: str
+    id: str
+    before: tuple[str, ...] | None
+    after: tuple[str, ...]
+
+
+#: The logged columns of each table, the id's first.
+LOGGED = {
+    "reconciliations": ("merchant_transaction_id", "state", "claim_token", "generation", "next_attempt_at",
+                        "lease_until", "attempts"),
+    "events": ("merchant_transaction_id", "id", "status", "updated_at_key", "delivery"),
+    "transactions": ("merchant_transaction_id", "status", "updated_at", "fiat_amount"),
+    "status_changes": ("merchant_transaction_id", "status", "updated_at"),
+}  # fmt: skip
+
+
+_LOG = "SELECT what, id, before, after FROM simulated_log ORDER BY n"
+_EMPTY_LOG = "DELETE FROM simulated_log"
+_OPEN = """
+    SELECT EXISTS (SELECT 1 FROM events WHERE NOT is_opened) OR EXISTS (SELECT 1 FROM receipts WHERE NOT is_opened)
+        OR EXISTS (SELECT 1 FROM replays WHERE finished_at IS NULL)
+"""
+
+
+class SimulatedDatabase(Database):
+    """Give it a schedule with `begin` before each simulation."""
+
+    schedule: Schedule | None = None
+
+    def __init__(self, url: str) -> None:
+        super().__init__(url, pool_size=1)
+        self._connection: Any = None
+        if self.is_sqlite:
+            event.listen(self.engine, "connect", _relax_sqlite)
+
+    @contextmanager
+    def read(self) -> Iterator[Session]:
+        self._pause("reads")
+        with super().read() as session:
+            yield session
+
+    @contextmanager
+    def snapshot(self) -> Iterator[Session]:
+        self._pause("reads")
+        with super().snapshot() as session:
+            yield session
+
+    @contextmanager
+    def write(self) -> Iterator[Session]:
+        self._pause("writes")
+        with super().write() as session:
+            yield session
+        if self.schedule is not None and self.schedule.is_inside:
+            self.on_commit()
+            self._pause("has written")
+
+    def on_commit(self) -> None:
+        """Replaced by whoever looks at each commit."""
+
+    def drain_log(self) -> list[Logged]:
+        """What was changed since the last call, in its order."""
+        if self.is_sqlite:
+            rows = self._raw.execute(_LOG).fetchall()
+            if rows:
+                self._raw.execute(_EMPTY_LOG)
+        else:
+            with self.engine.begin() as connection:
+                rows = connection.exec_driver_sql(_LOG).all()
+                if rows:
+                    connection.exec_driver_sql(_EMPTY_LOG)
+        return [
+            Logged(what, id, None if before is None else tuple(before.split("|")), tuple(after.split("|")))
+            for what, id, before, after in rows
+        ]
+
+    def query(self, statement: str, **values: Any) -> list[Any]:
+        """For who looks on: no step."""
+        with self.engine.connect() as connection:
+            return list(connection.execute(text(statement), values))
+
+    def has_work(self, now: datetime) -> bool:
+        """Whether a sweep would find something then."""
+        if self.query(_OPEN)[0][0] or self._first("lease_until", now):
+            return True
+        closed_until = self.gate_closed_until()
+        return (closed_until is None or closed_until <= now) and self._first("next_attempt_at", now)
+
+    def gate_closed_until(self) -> datetime | None:
+        """While all calls are paused, when the next probe may go out."""
+        with self.engine.connect() as connection:
+            gate = connection.execute(select(StoredGate.__table__)).one()._mapping
+        planned = [at for name, at in gate.items() if name.startswith("next_") and at is not None]
+        return min(planned) if gate["paused_at"] is not None and planned else None
+
+    def _first(self, column: str, now: datetime) -> bool:
+        until = bindparam("now", now, type_=Reconciliation.__table__.c[column].type)
+        statement = text(f"SELECT EXISTS (SELECT 1 FROM reconciliations WHERE {column} <= :now)").bindparams(until)
+        with self.engine.connect() as connection:
+            return bool(connection.scalar(statement))
+
+    def execute(self, statement: str, **values: Any) -> None:
+        """For who sets the simulation up: no step."""
+        with self.engine.begin() as connection:
+            connection.execute(text(statement), values)
+
+    @property
+    def _raw(self) -> sqlite3.Connection:
+        """SQLite's only connection, without what SQLAlchemy adds. Between steps it is in no transaction."""
+        if self._connection is None:
+            with self.engine.connect() as connection:
+                self._connection = connection.connection.driver_connection
+        return self._connection
+
+    def _pause(self, what: str) -> None:
+        schedule = self.schedule
+        if schedule is not None and schedule.is_inside:
+            rng = schedule.current.rng
+            slow = rng.random() < 0.01
+            schedule.step(what, rng.uniform(0.02, 0.3) if slow else rng.uniform(0.0003, 0.003))
+
+
+def add_log(database: Database) -> None:
+    """Makes the log and its triggers in a database that has the schema."""
+    is_sqlite = database.is_sqlite
+    key = "INTEGER PRIMARY KEY" if is_sqlite else "BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY"
+    with database.engine.begin() as connection:
+        run = connection.exec_driver_sql
+        run(f"CREATE TABLE simulated_log (n {key}, what TEXT, id TEXT, before TEXT, after TEXT)")
+        for table, columns in LOGGED.items():
+            old, new = _joined(table, columns, "OLD"), _joined(table, columns, "NEW")
+            insert = "INSERT INTO simulated_log (what, id, before, after) VALUES "
+            created = f"{insert}('{table}', NEW.merchant_transaction_id, NULL, {new});"
+            changed = f"{insert}('{table}', NEW.merchant_transaction_id, {old}, {new});"
+            for when, body in (("INSERT", created), ("UPDATE", changed)):
+                name = f"simulated_{table}_{when.lower()}"
+                if is_sqlite:
+                    run(f"CREATE TRIGGER {name} AFTER {when} ON {table} BEGIN {body} END")
+                else:
+                    run(f"CREATE FUNCTION {name}() RETURNS trigger LANGUAGE plpgsql AS "
+                        f"$$ BEGIN {body} RETURN NULL; END $$")  # fmt: skip
+                    run(f"CREATE TRIGGER {name} AFTER {when} ON {table} FOR EACH ROW EXECUTE FUNCTION {name}()")
+
+
+def restore_sqlite(database: Database, template: Path) -> None:
+    """The database becomes a copy of the template; its connection stays open."""
+    connection = database.engine.raw_connection()
+    try:
+        source = sqlite3.connect(template)
+        source.backup(connection.driver_connection)  # type: ignore[arg-type]  # it is sqlite3's
+        source.close()
+    finally:
+        connection.close()
+
+
+def _joined(table: str, columns: tuple[str, ...], row: str) -> str:
+    parts = (f"coalesce(CAST({row}.{column} AS TEXT), '')" for column in columns[1:])
+    return " || '|' || ".join(parts)
+
+
+def _relax_sqlite(connection: Any, _record: object) -> None:
+    for pragma in ("synchronous = OFF", "journal_mode = MEMORY", "locking_mode = EXCLUSIVE", "temp_store = MEMORY"):
+        connection.execute(f"PRAGMA {pragma}")

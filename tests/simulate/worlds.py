@@ -1,0 +1,153 @@
+"""Worlds: one fault each, at a size that was seen in life, beside healthy payments that must not feel it."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from dataclasses import replace
+
+from tests.simulate.plan import NORMAL, Happening, Item, Misfortune, Plan, Process, Rows, Spell
+from tests.simulate.schedule import Trouble
+from tests.simulate.traffic import forged, payment, poisoned, steady, webhooks
+
+World = Callable[[int], Plan]
+WORLDS: dict[str, World] = {}
+
+#: When the fault begins and how long healthy payments go on.
+_BEGINS, _LASTS = 5.0, 60.0
+
+
+def _world(name: str) -> Callable[[World], World]:
+    def register(world: World) -> World:
+        WORLDS[name] = world
+        return world
+
+    return register
+
+
+def _plan(name: str, seed: int, items: list[Item], *, lasts: float = _LASTS, **values: object) -> Plan:
+    """Healthy payments, one every two seconds, beside `items`."""
+    rng = random.Random(f"{name}/{seed}")
+    everything = (*NORMAL, *steady(rng, int(lasts / 2), 1.0, lasts - 10), *items)
+    return replace(Plan(name, seed, everything, lasts, ends_all=False), **values)  # type: ignore[arg-type]
+
+
+def _poison(kind: str, count: int, name: str) -> None:
+    @_world(name)
+    def world(seed: int) -> Plan:
+        items, ids = poisoned(random.Random(seed), count, _BEGINS)
+        return _plan(name, seed, [*items, Spell(kind, ids=ids)])
+
+
+for _count in (5, 20, 200):
+    _poison("unknown status", _count, f"{_count} unknown status words")
+_poison("no JSON", 20, "20 unreadable answers")
+_poison("another id", 20, "20 answers about another id")
+_poison("500", 20, "20 that end in 500")
+_poison("403 forbidden", 1, "one id answered 403")
+_poison("403 forbidden", 5, "5 ids answered 403")
+_poison("401", 1, "one id answered 401")
+_poison("kills", 3, "3 that kill their worker")
+_poison("hangs", 17, "17 calls that hang")
+_poison("hangs", 40, "40 calls that hang")
+
+
+@_world("healthy payments alone")
+def _calm(seed: int) -> Plan:
+    return _plan("healthy payments alone", seed, [])
+
+
+@_world("160 forged ids a second")
+def _flood(seed: int) -> Plan:
+    items = forged(random.Random(seed), 160.0, _BEGINS, 15.0)
+    return _plan("160 forged ids a second", seed, items)
+
+
+@_world("720 abandoned payments at 10 calls a second")
+def _abandoned(seed: int) -> Plan:
+    return _plan("720 abandoned payments at 10 calls a second", seed, [Rows("pending", 720)], rate=10.0)
+
+
+@_world("100,000 abandoned payments")
+def _many_abandoned(seed: int) -> Plan:
+    return _plan("100,000 abandoned payments", seed, [Rows("pending", 100_000)], lasts=30.0)
+
+
+@_world("the slow worker stands still")
+def _slow_frozen(seed: int) -> Plan:
+    """Proof is away for a while; what failed meanwhile is in the slow lane."""
+    name = "the slow worker stands still"
+    items = [
+        Spell("502", 20.0, 40.0),
+        Misfortune(Trouble("slow-1", 1, 400.0)),
+        *(Misfortune(Trouble("slow-1 job", step, 400.0)) for step in (1, 2, 3)),
+    ]
+    return _plan(name, seed, items, lasts=240.0)
+
+
+@_world("two fast workers, one stands still")
+def _fast_frozen(seed: int) -> Plan:
+    items: list[Item] = [Process("fast", 2), Misfortune(Trouble("fast-1", 60, 45.0))]
+    return _plan("two fast workers, one stands still", seed, items)
+
+
+@_world("an outage of 60 s")
+def _outage(seed: int) -> Plan:
+    return _plan("an outage of 60 s", seed, [Spell("502", 20.0, 80.0)], lasts=200.0)
+
+
+@_world("an outage beside 20 unknown status words")
+def _outage_with_poison(seed: int) -> Plan:
+    items, ids = poisoned(random.Random(seed), 20, _BEGINS)
+    extra = [*items, Spell("unknown status", ids=ids), Spell("503 page", 20.0, 80.0)]
+    return _plan("an outage beside 20 unknown status words", seed, extra, lasts=200.0)
+
+
+@_world("a wrong token for 60 s")
+def _wrong_token(seed: int) -> Plan:
+    return _plan("a wrong token for 60 s", seed, [Spell("401", 20.0, 80.0)], lasts=200.0)
+
+
+@_world("429 for 20 s")
+def _rate_limited(seed: int) -> Plan:
+    return _plan("429 for 20 s", seed, [Spell("429", 20.0, 40.0)], lasts=240.0)
+
+
+@_world("a replay of 1,000")
+def _replay(seed: int) -> Plan:
+    items: list[Item] = [Rows("failed", 1000), Happening(10.0, "replay of all that failed")]
+    return _plan("a replay of 1,000", seed, items)
+
+
+@_world("workers die")
+def _dying(seed: int) -> Plan:
+    rng = random.Random(seed)
+    items: list[Item] = [Process("fast", 2)]
+    items += [
+        Misfortune(Trouble(rng.choice(("fast-1", "fast-2", "slow-1 job", "clock-1", "web-1")), rng.randint(5, 800)))
+        for _ in range(8)
+    ]
+    return _plan("workers die", seed, items)
+
+
+@_world("clocks of two hosts, 3 s apart")
+def _skewed(seed: int) -> Plan:
+    items: list[Item] = [Process("fast", 2, skew=3.0), Process("clock", 2, skew=-1.0)]
+    return _plan("clocks of two hosts, 3 s apart", seed, [*items, Rows("pending", 300)], rate=20.0)
+
+
+@_world("the clock is set back by an hour")
+def _set_back(seed: int) -> Plan:
+    items: list[Item] = [Happening(40.0, "clock is set", seconds=-3600.0), Rows("failed", 300)]
+    items.append(Happening(38.0, "replay of all that failed"))
+    return _plan("the clock is set back by an hour", seed, items)
+
+
+@_world("payments that are paid again")
+def _retried(seed: int) -> Plan:
+    rng = random.Random(seed)
+    items: list[Item] = []
+    for number in range(40):
+        one = payment(rng, f"again-{number}", 1.0 + number, retried=True, whole_seconds=number % 2 == 0, pace=1.0)
+        items += [one, *webhooks(rng, one, copied=0.2, late=0.1)]
+    return _plan("payments that are paid again", seed, items, lag_bound=5.0)
