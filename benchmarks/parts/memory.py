@@ -12,7 +12,7 @@ from benchmarks.bench import Bench
 from benchmarks.servers.databases import ask
 from benchmarks.servers.processes import Processes, count_processes, cpu_seconds, pss_bytes, resident_bytes
 from tests.support.free_ports import free_ports
-from webhook_app.run.stack import own_command
+from webhook_app.run.forking import own_program
 
 #: Megabytes of PSS at most, and percent of one core.
 _MOST_IDLE = 350.0
@@ -62,7 +62,7 @@ def _stack(bench: Bench, variables: dict[str, str]) -> Iterator[tuple[Processes,
     port, sandbox_port = free_ports(2)
     with Processes(folder) as processes:
         ports = {"PORT": str(port), "SANDBOX_PORT": str(sandbox_port)}
-        processes.start("run", own_command("run"), {"WEBHOOK_APP_DATA_DIR": str(data), **ports, **variables})
+        processes.start("run", own_program("run"), {"WEBHOOK_APP_DATA_DIR": str(data), **ports, **variables})
         processes.wait_until(lambda: _is_ready(port), "the stack is ready", 90)
         yield processes, f"sqlite:///{data / 'webhook-app.sqlite3'}"
 

@@ -14,7 +14,7 @@ from benchmarks.servers.databases import ask
 from benchmarks.servers.processes import Processes
 from tests.support.free_ports import free_ports
 from tests.support.servers import RedisServer
-from webhook_app.run.stack import own_command
+from webhook_app.run.forking import own_program
 
 #: What lets as much through to Proof as the machine can do.
 RAISED_LIMITS: Mapping[str, str] = {"PROOF_MAX_CALLS_PER_SECOND": "10000", "PROOF_MAX_CONCURRENCY": "200"}
@@ -40,14 +40,14 @@ class Service:
         return [*self.web.pids, *self.others.pids]
 
     def start_web(self, processes: int = 1) -> None:
-        self.web.start("web", own_command("web"), {**self._variables, "WEB_WORKERS": str(processes)})
+        self.web.start("web", own_program("web"), {**self._variables, "WEB_WORKERS": str(processes)})
         self.web.wait_until(lambda: answers(f"{self.url}/healthz"), "web answers")
 
     def start_workers(self, count: int = 1) -> None:
         """So many workers, each with its lanes, and one clock."""
         for number in range(count):
-            self.others.start(f"worker-{number}", own_command("worker"), self._variables)
-        self.others.start("clock", own_command("clock"), self._variables)
+            self.others.start(f"worker-{number}", own_program("worker"), self._variables)
+        self.others.start("clock", own_program("clock"), self._variables)
 
     def events(self) -> int:
         """Stored."""
