@@ -61,12 +61,13 @@ def open_services(
     queues = Queues(connect_redis(settings.redis_url))
     database = database or Database(settings.database_url, pool_size=pool_size)
     spool = open_spool(settings)
+    waker = Waker(queues)
     return Services(
         settings=settings,
         database=database,
         queues=queues,
-        waker=Waker(queues),
-        intake=Intake(database, spool, settings.ingest_budget, clock),
+        waker=waker,
+        intake=Intake(database, spool, settings.ingest_budget, clock, waker.wake),
         spool=spool,
         last_use=LastUse(database),
         rejections=Rejections(database),

@@ -16,7 +16,7 @@ from tests.support.waiting import wait_for
 from webhook_app.db.database import Database
 from webhook_app.db.migrate import upgrade
 from webhook_app.models import Event
-from webhook_app.web.receive.webhooks import BUDGET
+from webhook_app.web.receive.deferral import BUDGET
 from webhook_app.web.requests import get_services
 
 URL = "/webhooks/proof"

@@ -88,4 +88,7 @@ def test_rq_shows_the_newest_thousand_of_many_failures(admin_client: FlaskClient
     page = admin_client.get("/rq/0/data/jobs/retry/failed/200/asc/5.json").json
     assert page["pagination"]["num_pages"] == 5
     assert f"bulk-{FAILED + RARE - 1}" in str(services.queues.slow.failed_job_registry.get_job_ids())
-    assert "the newest 1\N{NARROW NO-BREAK SPACE}000 of them" in admin_client.get("/rq/0/view/jobs/retry/failed/8/asc/1").text
+    assert (
+        "the newest 1\N{NARROW NO-BREAK SPACE}000 of them"
+        in admin_client.get("/rq/0/view/jobs/retry/failed/8/asc/1").text
+    )

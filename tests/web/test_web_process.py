@@ -101,11 +101,12 @@ def _odd_transfers_are_answered_in_shape(process: WebProcess, database: Database
 def _log_is_json_without_payload_token_or_secret(process: WebProcess, token: str) -> None:
     text = process.log.read_text()
     lines = [json.loads(line) for line in text.splitlines() if not line.startswith("[")]  # granian's own begin so
-    assert {"event accepted", "event duplicate", "event rejected"} <= {line["event"] for line in lines}
+    assert {"events accepted", "events duplicate", "event rejected"} <= {line["event"] for line in lines}
     assert all(line["level"] and line["timestamp"].endswith("Z") and line["process"] == "web" for line in lines)
-    accepted = next(line for line in lines if line["event"] == "event accepted")
-    assert (accepted["id"], accepted["status"]) == (DOCUMENTED_ID, "completed")
-    assert len(accepted["request_id"]) == 32
+    accepted = next(line for line in lines if line["event"] == "events accepted")
+    (event,) = accepted["events"]
+    assert (event["id"], event["status"]) == (DOCUMENTED_ID, "completed")
+    assert len(event["request_id"]) == 32
     assert sum("redis is not reachable" in line["event"] for line in lines) == 1
     for secret in (SECRET, token, "very private", "99.50", "a secret key", "Traceback"):
         assert secret not in text

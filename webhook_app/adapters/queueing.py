@@ -7,6 +7,7 @@ named by string, for `webhook_app` does not import `workers`.
 from __future__ import annotations
 
 import threading
+import time
 import uuid
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -48,6 +49,8 @@ MOST_SHOWN = 1000
 #: Most slow-lane jobs that wait in the queue at once.
 MOST_DISPATCHED = 200
 
+#: Seconds between two wake-ups of one process: under load, what is committed meanwhile shares the second one.
+_WAKE_PAUSE = 0.02
 _WAKE_KEY = "webhook-app:wake"
 _WAKE_SECONDS = 5
 #: How the ids of jobs begin that `wake` has queued.
@@ -258,6 +261,7 @@ class Waker:
                 is_down = True
             except Exception:
                 log.exception("wake-up failed")
+            time.sleep(_WAKE_PAUSE)
 
 
 def _score(shown: Waiting) -> float:

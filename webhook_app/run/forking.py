@@ -76,7 +76,12 @@ def can_fork() -> bool:
 
 def own_command(*words: str) -> Sequence[str] | OwnCommand:
     """`webhook-app WORDS…`, by this very Python."""
-    return OwnCommand(words) if can_fork() else (sys.executable, "-m", _MODULE, *words)
+    return OwnCommand(words) if can_fork() else own_program(*words)
+
+
+def own_program(*words: str) -> Sequence[str]:
+    """The same as a program, to be started by whoever has nothing of it in memory."""
+    return (sys.executable, "-m", _MODULE, *words)
 
 
 def share_memory() -> None:

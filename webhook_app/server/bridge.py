@@ -2,7 +2,8 @@
 
 No request takes a thread before all of it is here. The event loop reads its body, with a deadline and a limit; then a
 thread of the lane for its kind answers it. What needs no thread is answered on the event loop itself (`_on_loop`):
-`/healthz`, the memory of `/readyz`, and whatever will have to wait for long.
+`/healthz`, the memory of `/readyz`, and whatever will have to wait for long. A webhook's commit is awaited there, too,
+so that few threads fill large batches.
 """
 
 from __future__ import annotations
@@ -11,10 +12,12 @@ import io
 import os
 import time
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from functools import partial
 
 from webhook_app.logs import get_logger
 from webhook_app.server.asgi import Environ, Receive, Scope, Send, WsgiApplication
+from webhook_app.server.awaiting import Commits, NotCommitted
 from webhook_app.server.bodies import Bodies, BodyTooLarge
 from webhook_app.server.clients import client_address, counted_client
 from webhook_app.server.environ import Head
@@ -25,7 +28,7 @@ from webhook_app.server.refusals import Refusals
 from webhook_app.server.responses import RequestError, Response, overload
 from webhook_app.server.streams import ClientGone, Stream
 from webhook_app.server.wsgi import call_application, call_or_stream
-from webhook_app.web.receive.webhooks import BUDGET
+from webhook_app.web.receive.deferral import BUDGET, DEFER, NOT_IN_SQL, Deferral
 from webhook_app.web.requests import REQUEST_ID
 
 log = get_logger()
@@ -67,6 +70,7 @@ class Bridge:
         self._lanes = {kind: ThreadLane(kind, size.threads, size.most_waiting) for kind, size in LANES.items()}
         self._spool = ThreadLane("spool", SPOOL.threads, SPOOL.most_waiting)
         self._alive = call_application(application, {**Head(_HEALTH).environ, "wsgi.input": io.BytesIO()})
+        self._commits = Commits()
         self._ready = Memory(READY_MEMORY)
         self._on_loop: dict[Kind, Callable[[Head], Awaitable[Response]]] = {
             Kind.HEALTH: self._tell_alive,
@@ -129,32 +133,38 @@ class Bridge:
         environ["wsgi.input"], environ["wsgi.input_terminated"] = io.BytesIO(body), True
         if head.announced != 0:
             environ["CONTENT_LENGTH"] = str(size)
-        call = partial(call_or_stream, self._application, environ, stream)
         if kind is Kind.WEBHOOK:
-            return await self._take_webhook(environ, call)
+            return await self._take_webhook(environ, stream)
         try:
+            call = partial(call_or_stream, self._application, environ, stream)
             return await self._lanes[kind].run(call, LANES[kind].patience)
         except LaneFull:
             raise overload("Too many requests of this kind wait already. Try again in 5 seconds.") from None
 
-    async def _take_webhook(self, environ: Environ, call: Callable[[], Response | None]) -> Response | None:
-        """Within its budget by SQL, else by the spool."""
+    async def _take_webhook(self, environ: Environ, stream: Stream) -> Response | None:
+        """Within its budget by SQL, else by the spool: the application is called a second time for that."""
         due = time.monotonic() + self._ingest_budget
+        deferrals: list[Deferral] = []
 
         def call_in_time() -> Response | None:
-            environ[BUDGET] = max(0.0, due - time.monotonic())
-            return call()
-
-        def call_for_spool() -> Response | None:
-            environ[BUDGET] = 0.0
-            return call()
+            budget = max(0.0, due - time.monotonic())
+            offered = {BUDGET: budget, DEFER: deferrals} if budget else {BUDGET: 0.0}
+            # A copy, for the application writes to it.
+            return call_or_stream(self._application, {**environ, **offered}, stream)
 
         try:
-            return await self._lanes[Kind.WEBHOOK].run(call_in_time, self._ingest_budget)
+            answer = await self._lanes[Kind.WEBHOOK].run(call_in_time, self._ingest_budget)
+            if not deferrals or answer is None:
+                return answer
+            status, content = await self._commits.wait(deferrals[0], due)
+            return replace(answer, status=status, body=content)
         except LaneFull:
-            pass
+            environ[BUDGET] = 0.0
+        except NotCommitted as refusal:
+            environ[NOT_IN_SQL] = str(refusal)
+            environ["wsgi.input"].seek(0)
         try:
-            return await self._spool.run(call_for_spool, SPOOL.patience)
+            return await self._spool.run(partial(call_or_stream, self._application, environ, stream), SPOOL.patience)
         except LaneFull:
             raise overload("Too many webhooks wait, for the database and for the spool.") from None
 

@@ -38,8 +38,8 @@ class LaneSize:
 
 #: For each process. HEALTH needs no thread. A webhook waits no longer than INGEST_BUDGET, and then goes to SPOOL.
 LANES: Mapping[Kind, LaneSize] = {
-    # Threads of their own commit the events and keep the refusals.
-    Kind.WEBHOOK: LaneSize(threads=16, most_waiting=1000, patience=0, connections=0),
+    # Threads of their own commit the events and keep the refusals; the event loop awaits the commits.
+    Kind.WEBHOOK: LaneSize(threads=4, most_waiting=1000, patience=0, connections=0),
     Kind.READY: LaneSize(threads=1, most_waiting=1, patience=5, connections=1),
     Kind.LOG_IN: LaneSize(threads=2, most_waiting=20, patience=3, connections=2),
     Kind.COSTLY: LaneSize(threads=3, most_waiting=20, patience=10, connections=3),

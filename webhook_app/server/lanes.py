@@ -18,6 +18,29 @@ from typing import Any, Generic, TypeVar
 Result = TypeVar("Result")
 
 
+class Mailbox(Generic[Result]):
+    """What threads hand to the event loop, which takes it by `deliver`. Many that come at once wake it once."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, deliver: Callable[[Result], None]) -> None:
+        self._loop = loop
+        self._deliver = deliver
+        self._arrived: deque[Result] = deque()
+        self._is_told = False
+
+    def put(self, one: Result) -> None:
+        """In any thread."""
+        self._arrived.append(one)
+        if not self._is_told:
+            self._is_told = True
+            with contextlib.suppress(RuntimeError):  # the event loop has ended, and nobody waits any longer
+                self._loop.call_soon_threadsafe(self._empty)
+
+    def _empty(self) -> None:
+        self._is_told = False
+        while self._arrived:
+            self._deliver(self._arrived.popleft())
+
+
 class LaneFull(Exception):
     """All threads are busy, and the queue is full, or no thread came free in time."""
 
@@ -58,27 +81,25 @@ class ThreadLane:
         self._threads = threads
         self._most_waiting = most_waiting
         self._waiting: SimpleQueue[_Job[Any]] = SimpleQueue()
-        self._ended: deque[_Job[Any]] = deque()
         self._unfinished = 0
         self._moved_at = time.monotonic()
-        self._loop: asyncio.AbstractEventLoop | None = None
-        self._is_told = False
+        self._ended: Mailbox[_Job[Any]] | None = None
 
     async def run(self, work: Callable[[], Result], patience: float) -> Result:
         """What `work` returns or raises, in a thread. Raises LaneFull when it is not begun within `patience` seconds;
         then it never is."""
-        if self._loop is None:
-            self._start()
-        assert self._loop is not None, "it was started"
+        loop = asyncio.get_running_loop()
+        if self._ended is None:
+            self._start(loop)
         if self._unfinished >= self._threads + self._most_waiting:
             raise LaneFull(self.name)
-        job: _Job[Result] = _Job(work, self._loop.create_future())
+        job: _Job[Result] = _Job(work, loop.create_future())
         is_busy = self._unfinished >= self._threads
         self._unfinished += 1
         if self._unfinished == self._threads:
             self._moved_at = time.monotonic()
         self._waiting.put(job)
-        timer = self._loop.call_later(patience, self._give_up, job) if is_busy else None
+        timer = loop.call_later(patience, self._give_up, job) if is_busy else None
         try:
             return await job.future
         except asyncio.CancelledError:
@@ -97,13 +118,13 @@ class ThreadLane:
             job.error = LaneFull(self.name)
             job.settle()
 
-    def _start(self) -> None:
-        self._loop = asyncio.get_running_loop()
+    def _start(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._ended = ended = Mailbox(loop, self._settle)
         for number in range(self._threads):
-            threading.Thread(target=self._work_for_ever, name=f"{self.name}-{number}", daemon=True).start()
+            name = f"{self.name}-{number}"
+            threading.Thread(target=self._work_for_ever, args=(ended,), name=name, daemon=True).start()
 
-    def _work_for_ever(self) -> None:
-        assert self._loop is not None, "it was started"
+    def _work_for_ever(self, ended: Mailbox[_Job[Any]]) -> None:
         while True:
             job = self._waiting.get()
             if job.claim():
@@ -113,16 +134,10 @@ class ThreadLane:
                     # SystemExit would end the event loop, and no future takes a StopIteration.
                     is_plain = isinstance(error, Exception) and not isinstance(error, StopIteration)
                     job.error = error if is_plain else RuntimeError(f"{type(error).__name__} in a request")
-            self._ended.append(job)
+            ended.put(job)
             del job
-            if not self._is_told:  # many that end at once wake the event loop once
-                self._is_told = True
-                with contextlib.suppress(RuntimeError):  # the event loop has ended, and nobody waits any longer
-                    self._loop.call_soon_threadsafe(self._settle)
 
-    def _settle(self) -> None:
-        self._is_told = False
+    def _settle(self, job: _Job[Any]) -> None:
         self._moved_at = time.monotonic()
-        while self._ended:
-            self._unfinished -= 1
-            self._ended.popleft().settle()
+        self._unfinished -= 1
+        job.settle()

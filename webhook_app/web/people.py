@@ -8,8 +8,8 @@ from datetime import timedelta
 from functools import wraps
 from typing import Any, TypeVar
 
-from flask import Flask, current_app, g, redirect, request, session, url_for
-from flask.sessions import SecureCookieSessionInterface
+from flask import Flask, Request, current_app, g, redirect, request, session, url_for
+from flask.sessions import SecureCookieSession, SecureCookieSessionInterface
 from flask_login import LoginManager, UserMixin, current_user, login_user, logout_user
 from werkzeug.wrappers import Response
 
@@ -27,6 +27,7 @@ from webhook_app.usecases.access.sessions import (
     note_use,
 )
 from webhook_app.usecases.audit import Actor
+from webhook_app.web.content_negotiation import is_program_path
 from webhook_app.web.errors import DATABASE_UNAVAILABLE, ApiError
 from webhook_app.web.forwarded import get_forwarded
 from webhook_app.web.local_path import local_path
@@ -54,7 +55,11 @@ class _LoggedIn(UserMixin):  # type: ignore[misc]  # Flask-Login is not typed
 
 
 class _Cookies(SecureCookieSessionInterface):
-    """Session cookies go back over TLS alone where they came by TLS, as the proxies that are ours tell."""
+    """Session cookies go back over TLS alone where they came by TLS, as the proxies that are ours tell. What programs
+    call has no session: it reads no cookie, and its answers do not vary by one."""
+
+    def open_session(self, app: Flask, request: Request) -> SecureCookieSession | None:
+        return None if is_program_path() else super().open_session(app, request)
 
     def get_cookie_secure(self, app: Flask) -> bool:
         return request.is_secure or bool(app.config["SESSION_COOKIE_SECURE"])

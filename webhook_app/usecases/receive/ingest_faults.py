@@ -44,7 +44,7 @@ def is_sequence_behind(error: Exception) -> bool:
     return refusal.kind == "unique" and table is not None and refusal.constraint == table.primary_key.name
 
 
-def describe_error(error: Exception) -> str:
+def describe_error(error: BaseException) -> str:
     """In one line, which begins with the error's class; a driver's other lines hold what was sent."""
     line = first_line(error)
     return line if line.startswith("(") else f"({type(error).__name__}) {line}"

@@ -1,8 +1,8 @@
 """Intake: every event is accepted within the time budget, into SQL or, while SQL takes none, into the spool.
 
 One thread of the process writes. It takes all events that wait and commits them together, so that a storm costs few
-transactions; a request waits for its own commit, no longer than the budget. What SQL does not take goes to the spool,
-whatever the reason. Where the reason is not the event itself, all further events go there too, until another thread
+transactions, log lines and wake-ups; a request waits for its own commit, no longer than the budget. What SQL does not
+take goes to the spool, whatever the reason. Where the reason is not the event itself, all further events go there too, until another thread
 finds that SQL takes events again. That one drains the spool.
 """
 
@@ -53,20 +53,29 @@ class Spooled:
 class _Waiting:
     event: ReportedEvent
     request: RequestOrigin
+    request_id: str
     answer: Future[Accepted]
 
 
 class Intake:
-    """`budget_seconds` is how long a request waits for SQL at most.
+    """`budget_seconds` is how long a request waits for SQL at most. `wake` is called after a batch with new events.
 
     Its threads start with the first event, or with `start`: a server may fork after the application is made.
     """
 
-    def __init__(self, database: Database, spool: Spool, budget_seconds: float, clock: Callable[[], datetime]) -> None:
+    def __init__(
+        self,
+        database: Database,
+        spool: Spool,
+        budget_seconds: float,
+        clock: Callable[[], datetime],
+        wake: Callable[[], None],
+    ) -> None:
         self._database = database
         self._spool = spool
         self._drain = SpoolDrain(database, spool, clock)
         self._budget_seconds = budget_seconds
+        self._wake = wake
         self._waiting: queue.SimpleQueue[_Waiting | None] = queue.SimpleQueue()
         self._sql_is_away = threading.Event()
         self._away_since = 0.0
@@ -86,30 +95,56 @@ class Intake:
                 for thread in self._threads:
                     thread.start()
 
-    def accept(self, event: ReportedEvent, request: RequestOrigin, budget: float | None = None) -> Accepted | Spooled:
+    def accept(
+        self, event: ReportedEvent, request: RequestOrigin, budget: float | None = None, request_id: str = ""
+    ) -> Accepted | Spooled:
         """Returns when the event is durable. `budget`: seconds that are left to wait for SQL; None: all of them.
 
         Raises IntakeUnavailable.
         """
+        budget = self._budget_seconds if budget is None else budget
+        if budget <= 0:
+            return self.spool(event, request, "too many events wait", IntakeOverloaded)
+        answer = self.submit(event, request, request_id)
+        if answer is None:
+            return self.spool(event, request, "SQL is away")
+        try:
+            return answer.result(budget)
+        except FutureTimeoutError:
+            why = self.give_up(answer, budget)
+        except Exception as error:  # noqa: BLE001 - whatever it is, the event is sound: the spool takes it
+            why = describe_error(error)
+        return self.spool(event, request, why)
+
+    def submit(self, event: ReportedEvent, request: RequestOrigin, request_id: str = "") -> Future[Accepted] | None:
+        """Has the event committed, and does not wait for that; None while SQL is away. Who does not want to wait any
+        longer calls `give_up`, and then `spool`, as after an exception. `request_id` is for the log."""
         if not self._threads:
             self.start()
-        budget = self._budget_seconds if budget is None else budget
-        why, unavailable = "SQL is away", IntakeUnavailable
-        if budget <= 0:
-            why, unavailable = "too many events wait", IntakeOverloaded
-        elif not self._sql_is_away.is_set():
-            waiting = _Waiting(event, request, Future())
-            self._waiting.put(waiting)
-            try:
-                return waiting.answer.result(budget)
-            except FutureTimeoutError:
-                # Still waiting in line, it is taken out; under way, it may be committed yet, which makes the spooled
-                # one a duplicate, no more.
-                waiting.answer.cancel()
-                self._note_away(f"no commit within {budget:.3g} s")
-                why = "SQL did not answer in time"
-            except Exception as error:  # noqa: BLE001 - whatever it is, the event is sound: the spool takes it
-                why = describe_error(error)
+        if self._sql_is_away.is_set():
+            return None
+        waiting = _Waiting(event, request, request_id, Future())
+        self._waiting.put(waiting)
+        return waiting.answer
+
+    def give_up(self, answer: Future[Accepted], waited: float) -> str:
+        """Says that SQL is away, for it has not committed within so many seconds; returns why the event is spooled.
+
+        Still waiting in line, the event is taken out; under way, it may be committed yet, which makes the spooled one a
+        duplicate, no more.
+        """
+        answer.cancel()
+        self._note_away(f"no commit within {waited:.3g} s")
+        return "SQL did not answer in time"
+
+    def spool(
+        self,
+        event: ReportedEvent,
+        request: RequestOrigin,
+        why: str,
+        unavailable: type[IntakeUnavailable] = IntakeUnavailable,
+    ) -> Spooled:
+        """Returns when the event is on the disk. Raises `unavailable`, with `why`, where the spool does not take it."""
         try:
             self._spool.append(encode_event(event, request))
         except SpoolUnavailable as error:
@@ -157,6 +192,28 @@ class Intake:
         else:
             for waiting, one in zip(batch, accepted, strict=True):
                 waiting.answer.set_result(one)
+            try:
+                self._tell(batch, accepted)
+            except Exception:
+                log.exception("accepted, but not told")
+
+    def _tell(self, batch: Sequence[_Waiting], accepted: Sequence[Accepted]) -> None:
+        """One line and one wake-up for all of them."""
+        if any(not one.duplicate for one in accepted):
+            self._wake()
+        for event, is_duplicate in (("events accepted", False), ("events duplicate", True)):
+            told = [
+                {
+                    "event_id": one.event_id,
+                    "id": waiting.event.merchant_transaction_id,
+                    "status": waiting.event.status,
+                    "request_id": waiting.request_id,
+                }
+                for waiting, one in zip(batch, accepted, strict=True)
+                if one.duplicate is is_duplicate
+            ]
+            if told:
+                log.info(event, events=told)
 
     def _fail(self, batch: Sequence[_Waiting], error: Exception) -> None:
         if is_sequence_behind(error):

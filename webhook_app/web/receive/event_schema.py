@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
+from functools import cache
 from typing import Any, ClassVar
 
 from marshmallow import EXCLUDE, Schema, ValidationError, fields
@@ -172,7 +173,7 @@ def _decode(body: bytes) -> dict[str, Any]:
 def _load(payload: Mapping[str, Any]) -> tuple[dict[str, Any], Mapping[str, list[str]]]:
     """The values that can be read, and why each other one cannot. Raises ApiError 400 for a required one."""
     try:
-        return WebhookEventSchema().load(payload), {}
+        return _schema().load(payload), {}
     except ValidationError as error:
         messages: Any = error.messages
         fatal = {name: messages[name] for name in _REQUIRED if name in messages}
@@ -181,6 +182,12 @@ def _load(payload: Mapping[str, Any]) -> tuple[dict[str, Any], Mapping[str, list
             raise ApiError(400, "invalid_request", code, "; ".join(_lines(fatal)), fatal) from error
         readable: Any = error.valid_data
         return dict(readable), messages
+
+
+@cache
+def _schema() -> WebhookEventSchema:
+    """One for all requests: to make it takes longer than to load with it."""
+    return WebhookEventSchema()
 
 
 def _lines(messages: Mapping[str, list[str]]) -> list[str]:

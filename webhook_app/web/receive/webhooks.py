@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import hmac
+from collections.abc import Sequence
+from functools import partial
 
-from flask import Blueprint, Response, jsonify, request
+from flask import Blueprint, Response, g, request
 from werkzeug.exceptions import ClientDisconnected, RequestEntityTooLarge
 
 from webhook_app.adapters.content_coding import TooLarge, UnreadableCoding, decode_content
@@ -13,10 +15,11 @@ from webhook_app.domain.networks import read_address
 from webhook_app.domain.text import storable
 from webhook_app.logs import get_logger
 from webhook_app.usecases.drift import Sighting
-from webhook_app.usecases.receive.ingest import ReportedEvent
+from webhook_app.usecases.receive.ingest import Accepted, ReportedEvent, RequestOrigin
 from webhook_app.usecases.receive.intake import IntakeOverloaded, IntakeUnavailable, Spooled
 from webhook_app.web.errors import ApiError, database_unavailable, overloaded
 from webhook_app.web.forwarded import get_forwarded
+from webhook_app.web.receive.deferral import BUDGET, DEFER, NOT_IN_SQL, Deferral, Unfinished, to_json
 from webhook_app.web.receive.event_schema import parse_event
 from webhook_app.web.receive.origin import describe_origin
 from webhook_app.web.receive.traces import NO_SECRETS, WRONG_SECRET, admit, explain
@@ -27,42 +30,58 @@ log = get_logger()
 #: Bytes; Proof's example has 319.
 MAX_BODY = 64 * 1024
 
-#: Where the server puts what is left of INGEST_BUDGET, seconds, in the WSGI environ: a request may have waited for its
-#: thread. 0: no thread came free in time, so the event goes to the spool without a question to SQL.
-BUDGET = "webhook_app.budget"
-
-
 webhooks_blueprint = Blueprint("webhooks", __name__)
 
 
 @webhooks_blueprint.post("/webhooks/proof", provide_automatic_options=False)
 @webhooks_blueprint.post("/webhooks/proof/<secret>", provide_automatic_options=False)
-def receive(secret: str | None = None) -> tuple[Response, int]:
-    """Answers when the event is durable: 202 for a new one, 200 for a duplicate, 202 `spooled` while SQL is away."""
+def receive(secret: str | None = None) -> Response:
+    """Answers when the event is durable: 202 for a new one, 200 for a duplicate, 202 `spooled` while SQL is away.
+
+    A server that waits for the commit itself gets its answer at once, without status and body (`deferral.py`)."""
     # One more than is taken: what comes in chunks is cut at this limit, not refused.
     request.max_content_length = MAX_BODY + 1
     is_vouched = _check_sender(secret)
     body = _decode_body(_read_body())
     event = parse_event(body)
-    services = get_services()
+    origin = describe_origin(is_vouched=is_vouched)
+    if NOT_IN_SQL not in request.environ:
+        _note_drift(event)
+        if DEFER in request.environ and (answer := get_services().intake.submit(event, origin, g.request_id)):
+            request.environ[DEFER].append(
+                Deferral(answer, partial(_finish, event.warnings), get_services().intake.give_up)
+            )
+            return Unfinished()
+    status, content = _finish(event.warnings, _take_in(event, origin))
+    return Response(content, status, mimetype="application/json")
+
+
+def _take_in(event: ReportedEvent, origin: RequestOrigin) -> Accepted | Spooled:
+    """Waits until the event is durable. Raises ApiError where it cannot be."""
+    intake, environ = get_services().intake, request.environ
     details = {"id": event.merchant_transaction_id, "status": event.status}
     try:
-        accepted = services.intake.accept(event, describe_origin(is_vouched=is_vouched), request.environ.get(BUDGET))
+        if why := environ.get(NOT_IN_SQL):
+            accepted: Accepted | Spooled = intake.spool(event, origin, why)
+        else:
+            accepted = intake.accept(event, origin, environ.get(BUDGET), g.request_id)
     except IntakeOverloaded as error:
         log.error("event not taken", why=str(error), **details)
         raise overloaded() from error
     except IntakeUnavailable as error:
         log.error("event not taken", why=str(error), **details)
         raise database_unavailable() from error
-    _note_drift(event)
     if isinstance(accepted, Spooled):
         log.warning("event spooled", **details)
-        return jsonify({"spooled": True, "warnings": list(event.warnings)}), 202
-    if not accepted.duplicate:
-        services.waker.wake()
-    log.info("event duplicate" if accepted.duplicate else "event accepted", event_id=accepted.event_id, **details)
-    answer = {"event_id": accepted.event_id, "duplicate": accepted.duplicate, "warnings": list(event.warnings)}
-    return jsonify(answer), 200 if accepted.duplicate else 202
+    return accepted
+
+
+def _finish(warnings: Sequence[str], accepted: Accepted | Spooled) -> tuple[int, bytes]:
+    """Status and body of the answer."""
+    if isinstance(accepted, Spooled):
+        return 202, to_json({"spooled": True, "warnings": list(warnings)})
+    answer = {"event_id": accepted.event_id, "duplicate": accepted.duplicate, "warnings": list(warnings)}
+    return 200 if accepted.duplicate else 202, to_json(answer)
 
 
 def _check_sender(secret: str | None) -> bool:
