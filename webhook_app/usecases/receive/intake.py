@@ -2,8 +2,8 @@
 
 One thread of the process writes. It takes all events that wait and commits them together, so that a storm costs few
 transactions, log lines and wake-ups; a request waits for its own commit, no longer than the budget. What SQL does not
-take goes to the spool, whatever the reason. Where the reason is not the event itself, all further events go there too, until another thread
-finds that SQL takes events again. That one drains the spool.
+take goes to the spool, whatever the reason. Where the reason is not the event itself, all further events go there too,
+until another thread finds that SQL takes events again. That one drains the spool.
 """
 
 from __future__ import annotations
