@@ -87,9 +87,11 @@ def test_unopened_events_are_looked_up_in_an_index(seeded: Database, names: str)
             page = list_transactions(seeded, TransactionFilter(**wanted), 20)
             list_transactions(seeded, TransactionFilter(**wanted), 20, page.next_after)
         for one in found:
+            if not seeded.is_sqlite and one.statement.startswith("SELECT count"):
+                continue  # of so few rows PostgreSQL may well count by reading them all
             for table in ("reconciliations", "transactions", "events"):
                 assert f"Seq Scan on {table}" not in one.plan, (what, one)
-                # On SQLite reconciliations and events are themselves in the list's order.
+                # On SQLite reconciliations are themselves in the list's order.
                 is_listed = "ORDER BY" in one.statement and table == "reconciliations"
                 assert is_listed or f"SCAN {table}\n" not in f"{one.plan}\n", (what, one)
 

@@ -87,11 +87,12 @@ def count_unsettled(session: Session, wanted: TransactionFilter, surroundings: S
         under_way &= {wanted.state}
     failed = {State.FAILED} if wanted.state in (None, State.FAILED) else set()
     return Freshness(
-        pending=_count(session, *_under_way(in_filter, may_be, under_way, surroundings)),
+        pending=_count(session, *_under_way(in_filter, wanted, under_way, surroundings)),
         failed=_count(session, *(in_filter.where(condition) for condition in shown_in(failed, surroundings))),
         unconfirmed=_count(
             session,
-            *(never_confirmed.where(condition) for condition in in_state(wanted, surroundings)),
+            # Few, so that what waits is looked up for each.
+            *(never_confirmed.where(condition) for condition in in_state(wanted, surroundings, is_walk=True)),
             *_unopened(wanted, surroundings),
         ),
         is_paused=surroundings.is_paused,

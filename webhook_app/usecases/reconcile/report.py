@@ -18,7 +18,7 @@ from webhook_app.domain.failures import Failure
 from webhook_app.models import Reconciliation
 from webhook_app.models.reconciliation import OPEN_STATES, State
 from webhook_app.usecases.reconcile.stored_gate import read_gate
-from webhook_app.usecases.reconcile.unopened import find_first_unopened, has_no_unopened, has_unopened
+from webhook_app.usecases.reconcile.unopened import find_first_unopened, is_not_waiting, is_waiting
 
 #: Shown for an open reconciliation while all calls to Proof are paused.
 PAUSED = "paused"
@@ -96,10 +96,10 @@ def shown_in(
     waiting = [state for state in State if shown_state(state, surroundings.is_paused, True) in states]
     conditions = _stored_in([state for state in stored if state in waiting], is_walk)
     only_without = _stored_in([state for state in stored if state not in waiting], is_walk)
-    conditions += [and_(condition, has_no_unopened()) for condition in only_without]
+    conditions += [and_(condition, is_not_waiting()) for condition in only_without]
     only_with = [state for state in waiting if state not in stored]
     if only_with:  # nearly all reconciliations are in these states
-        conditions.append(and_(unindexed(Reconciliation.state).in_(only_with), has_unopened(is_walk=is_walk)))
+        conditions.append(and_(unindexed(Reconciliation.state).in_(only_with), is_waiting(is_walk=is_walk)))
     return conditions or [false()]
 
 

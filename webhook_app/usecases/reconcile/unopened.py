@@ -1,7 +1,8 @@
-"""What waits unopened: events that were taken in, and for which the reconciliation of their transaction was not opened,
-or asked for again, yet. All that is read takes from here what that means.
+"""What waits in the inbox, for all who read: events that were taken in, and for which the reconciliation of their
+transaction was not opened, or asked for again, yet.
 
-Such a transaction is shown as `pending` at once. One that only unopened events have named has no reconciliation.
+Such a transaction waits: it is shown as `pending` at once (`report.py`). One that only unopened events have named is
+unopened itself: it has no reconciliation.
 """
 
 from __future__ import annotations
@@ -31,16 +32,15 @@ def find_waiting(session: Session, ids: Sequence[str]) -> Mapping[str, datetime]
     return dict(rows.all())
 
 
-def has_unopened(*, is_walk: bool = False) -> ColumnElement[bool]:
+def is_waiting(*, is_walk: bool = False) -> ColumnElement[bool]:
     """Whether the transaction of a reconciliation has unopened events: found from the events, or, for a walk along the
     reconciliations, looked up for each."""
-    found = select(Event.merchant_transaction_id).where(IS_UNOPENED).correlate(None)
     if is_walk:
-        return ~has_no_unopened()
-    return Reconciliation.merchant_transaction_id.in_(found)
+        return ~is_not_waiting()
+    return Reconciliation.merchant_transaction_id.in_(waiting_transactions().correlate(None))
 
 
-def has_no_unopened() -> ColumnElement[bool]:
+def is_not_waiting() -> ColumnElement[bool]:
     """Whether it has none; looked up for each."""
     of_transaction = Event.merchant_transaction_id == Reconciliation.merchant_transaction_id
     return ~select(Event.id).where(of_transaction, IS_UNOPENED).correlate(Reconciliation).exists()

@@ -85,6 +85,9 @@ class SummaryQuerySchema(TransactionFilterSchema):
 
 
 class ReconciliationSchema(Schema):
+    """Where the work on a transaction stands: `pending` from its first event on, and again from each later one until
+    Proof was asked; `retrying` while calls for it fail, `paused` while all calls are."""
+
     state = Choice([*State, PAUSED])
     attempts = fields.Integer()
     next_attempt_at = Timestamp(allow_none=True)
@@ -115,7 +118,7 @@ class EventSchema(Schema):
     status = fields.String()
     updated_at = Timestamp(allow_none=True)
     received_at = Timestamp()
-    receipts = fields.Integer()
+    receipts = fields.Integer(metadata={"description": "How many messages carried the event, the first included."})
     delivery = Choice(Delivery)
     warnings = fields.List(fields.String())
 
