@@ -22,7 +22,7 @@ FASTAPI = "FastAPI + asyncpg"
 FASTIFY = "Fastify + pg + BullMQ"
 TEXTBOOK = "textbook: Flask + ORM + RQ"
 
-#: Of each gunicorn process: as many as our lane for webhooks has.
+#: Of each gunicorn process; each waits for its commit.
 _THREADS = 16
 
 

@@ -119,8 +119,7 @@ class Intake:
     def submit(self, event: ReportedEvent, request: RequestOrigin, request_id: str = "") -> Future[Accepted] | None:
         """Has the event committed, and does not wait for that; None while SQL is away. Who does not want to wait any
         longer calls `give_up`, and then `spool`, as after an exception. `request_id` is for the log."""
-        if not self._threads:
-            self.start()
+        self._start_unless_started()
         if self._sql_is_away.is_set():
             return None
         waiting = _Waiting(event, request, request_id, Future())
@@ -145,11 +144,16 @@ class Intake:
         unavailable: type[IntakeUnavailable] = IntakeUnavailable,
     ) -> Spooled:
         """Returns when the event is on the disk. Raises `unavailable`, with `why`, where the spool does not take it."""
+        self._start_unless_started()  # what is spooled first of all is drained, too
         try:
             self._spool.append(encode_event(event, request))
         except SpoolUnavailable as error:
             raise unavailable(f"{why}; {error}") from error
         return Spooled()
+
+    def _start_unless_started(self) -> None:
+        if not self._threads:
+            self.start()
 
     def close(self) -> None:
         """Writes what waits and ends the threads."""
