@@ -51,8 +51,8 @@ class Reconciler:
 
         Before each claim the work of what came in meanwhile is opened. Calls run on `threads` threads, which the
         classes of work share, and each is applied when it comes: one that hangs holds up its thread alone. After
-        `max_seconds` work goes on beside the calls that are under way, with such as are over soon, until those are; after
-        `stopping()` they are waited for `grace` seconds, and the rest is handed back.
+        `max_seconds` work goes on beside the calls that are under way, with such as are over soon, until those are;
+        after `stopping()` they are waited for `grace` seconds, and the rest is handed back.
         """
         under_way: dict[Future[FinishedCall], Claim] = {}
         applied = 0

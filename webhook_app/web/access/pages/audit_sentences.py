@@ -104,6 +104,10 @@ def _anything(entry: AuditEntry) -> list[Part]:
     return [Part(f"{entry.action.replace('_', ' ')}: {entry.subject}")]
 
 
+def _probe(entry: AuditEntry) -> list[Part]:
+    return [Part("had Proof probed at once, while calls were paused by "), Part(str(entry.details.get("paused_by")))]
+
+
 _SENTENCES: Mapping[str, Callable[[AuditEntry], list[Part]]] = {
     AuditAction.REPLAY: _replay,
     AuditAction.CANCEL_REPLAY: _cancel_replay,
@@ -111,6 +115,7 @@ _SENTENCES: Mapping[str, Callable[[AuditEntry], list[Part]]] = {
     AuditAction.REOPEN: _discrepancy("reopened"),
     AuditAction.RETRY_SPOOLED: _spooled("tried again"),
     AuditAction.DISCARD_SPOOLED: _spooled("discarded"),
+    AuditAction.PROBE: _probe,
     AuditAction.LOG_IN: _log_in,
     AuditAction.CREATE_ACCOUNT: _create_account,
     AuditAction.CHANGE_ACCOUNT: _change_account,

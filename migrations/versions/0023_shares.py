@@ -10,8 +10,8 @@ from alembic import op
 
 from webhook_app.db.schema_changes import create_index, drop_index
 
-revision = "0018"
-down_revision = "0017"
+revision = "0023"
+down_revision = "0022"
 branch_labels = None
 depends_on = None
 
