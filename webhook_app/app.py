@@ -16,6 +16,7 @@ from webhook_app.web.host import register_host_rules
 from webhook_app.web.monitor.drift import drift_blueprint
 from webhook_app.web.monitor.health import health_blueprint
 from webhook_app.web.monitor.pages.overview import overview_blueprint
+from webhook_app.web.monitor.probe import probe_blueprint
 from webhook_app.web.openapi.document import DocumentedApi
 from webhook_app.web.pages import register_pages
 from webhook_app.web.receive.traces import register_traces
@@ -57,6 +58,7 @@ def create_app(services: Services) -> Flask:
     api.register_blueprint(discrepancies_blueprint)
     api.register_blueprint(deliveries_blueprint)
     api.register_blueprint(drift_blueprint)
+    api.register_blueprint(probe_blueprint)
     register_pages(app, settings)
     mount_rq_dashboard(app, services)
     register_error_handlers(app)

@@ -30,6 +30,7 @@ _MODULES = {
     "doctor": "doctor",
     "drift": "drift",
     "export": "export",
+    "probe": "probe",
     "replay": "replay",
     "run": "run",
     "sandbox": "sandbox",

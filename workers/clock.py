@@ -20,6 +20,7 @@ from webhook_app.adapters.queueing import MOST_DISPATCHED, MOST_SHOWN
 from webhook_app.logs import get_logger
 from webhook_app.services import Services
 from webhook_app.usecases.heartbeats import CLOCK, beat
+from webhook_app.usecases.reconcile.bring_forward import bring_forward
 from webhook_app.usecases.reconcile.clock_jump import follow_clock
 from webhook_app.usecases.reconcile.inbox import open_work
 from webhook_app.usecases.reconcile.overdue import note_overdue
@@ -101,6 +102,9 @@ def run_once(services: Services, *, is_whole: bool = True) -> None:
         overdue = note_overdue(services.database, now, timedelta(seconds=services.settings.pending_alert_after))
         if overdue:
             log.warning("pending for too long", new=overdue)
+    brought = bring_forward(services.database, now)
+    if brought:
+        log.info("the outage is over: brought forward", count=brought)
     work = find_work(services.database, now, MOST_DISPATCHED, services.settings.limits)
     if work.fast_is_due:
         services.queues.wake()

@@ -61,6 +61,7 @@ WHO: Mapping[str, set[str]] = {
     "rejections.*": ADMIN_PAGE,
     "spool.*": ADMIN_PAGE,
     "drift_page.*": ADMIN_PAGE,
+    "probe_page.*": ADMIN_PAGE,
     "rq_dashboard.*": ADMIN_PAGE,
     "transactions.*": READERS,
     "exports.*": READERS,
@@ -68,6 +69,7 @@ WHO: Mapping[str, set[str]] = {
     "discrepancies.*": READERS,
     "deliveries.*": ADMIN_API,
     "drift.*": ADMIN_API,
+    "probe.*": ADMIN_API,
 }
 
 #: What stands in a path for each argument.

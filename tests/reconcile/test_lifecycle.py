@@ -51,6 +51,7 @@ DECIDED: dict[Transition, list[Callable[[Life], Change]]] = {
     ],
     transitions.RETRIED: [lambda life: changes.retry(life, FAILED_CALL, Charge(1, 0, START), LATER)],
     transitions.DEFERRED: [lambda life: changes.defer(life, FAILED_CALL, LATER, 1)],
+    transitions.BROUGHT_FORWARD: [lambda life: changes.bring_forward(life, LATER)],
     transitions.STARTED_OVER: [lambda life: changes.start_over(life, FAILED_CALL, LATER)],
     transitions.GIVEN_UP: [lambda life: changes.give_up(life, FAILED_CALL, Charge(1, 0, START))],
     transitions.TAKEN_BACK: [

@@ -20,6 +20,7 @@ class AuditAction(StrEnum):
     REOPEN = "reopen"
     RETRY_SPOOLED = "retry_spooled"
     DISCARD_SPOOLED = "discard_spooled"
+    PROBE = "probe"
     DISMISS_DRIFT = "dismiss_drift"
     LOG_IN = "log_in"
     CREATE_ACCOUNT = "create_account"

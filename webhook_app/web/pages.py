@@ -29,6 +29,7 @@ from webhook_app.web.layout.navigation import make_menu, proof_sandbox
 from webhook_app.web.layout.template_filters import register_template_filters
 from webhook_app.web.local_path import outer_path
 from webhook_app.web.monitor.pages.drift import drift_page_blueprint
+from webhook_app.web.monitor.pages.probe import probe_page_blueprint
 from webhook_app.web.openapi.page import docs_blueprint
 from webhook_app.web.own_site import foreign_site
 from webhook_app.web.people import is_signed_on_by_proxy, person_shown, register_people
@@ -79,6 +80,7 @@ def register_pages(app: Flask, settings: Settings) -> None:
         rejections_blueprint,
         spool_blueprint,
         drift_page_blueprint,
+        probe_page_blueprint,
         transaction_pages_blueprint,
         transaction_totals_blueprint,
         transaction_page_blueprint,

@@ -7,7 +7,7 @@ from datetime import datetime
 from sqlalchemy import bindparam, exists, or_, select
 
 from webhook_app.db.database import Database
-from webhook_app.models import Event, Receipt, Reconciliation, Replay
+from webhook_app.models import Event, Receipt, Reconciliation, Replay, StoredGate
 from webhook_app.models.event import IS_UNOPENED, RECEIPT_IS_UNOPENED
 from webhook_app.models.reconciliation import HAS_EVENTS_BEHIND
 
@@ -22,12 +22,13 @@ _SOMETHING = select(
         exists(select(Receipt.id).where(RECEIPT_IS_UNOPENED)),
         exists(select(Reconciliation.id).where(HAS_EVENTS_BEHIND)),
         exists(select(Replay.id).where(Replay.finished_at.is_(None))),
+        exists(select(StoredGate.id).where(StoredGate.outage_since.is_not(None))),
     )
 )
 
 
 def is_quiet(database: Database, now: datetime) -> bool:
     """True where nothing is due, no lease has run out, no event or copy waits to be opened or to follow its
-    reconciliation, and no replay runs."""
+    reconciliation, no replay runs, and no outage has to be dealt with."""
     with database.read() as session:
         return not session.scalar(_SOMETHING, {"now": now})

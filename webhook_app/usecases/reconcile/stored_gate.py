@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import select, update
@@ -67,6 +67,16 @@ def store_gate(session: Session, gate: Gate) -> None:
             paused_seconds=gate.paused_seconds,
             **failure_columns(gate.failure),
         )
+        .execution_options(synchronize_session=False)
+    )
+
+
+def forget_outage(session: Session, since: datetime) -> None:
+    """What backed off because of the outage that began then has been brought forward."""
+    session.execute(
+        update(StoredGate)
+        .where(StoredGate.outage_since == since, StoredGate.paused_at.is_(None))
+        .values(outage_since=None)
         .execution_options(synchronize_session=False)
     )
 

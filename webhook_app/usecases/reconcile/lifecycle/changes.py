@@ -13,6 +13,7 @@ from webhook_app.domain.failures import Failure
 from webhook_app.models.reconciliation import AskedBy, State
 from webhook_app.usecases.reconcile.lifecycle.transitions import (
     ASKED_BY_COPY,
+    BROUGHT_FORWARD,
     CONFIRMED,
     DEFERRED,
     GIVEN_UP,
@@ -118,6 +119,11 @@ def defer(life: Life, attempt: MadeAttempt, next_attempt_at: datetime, uncounted
     """The call failed and nobody is charged: the state stays. `uncounted` are such failures while calls went on."""
     charge = replace(life.charge, uncounted=uncounted)
     return _fail(DEFERRED, life, attempt, next_attempt_at=next_attempt_at, charge=charge)
+
+
+def bring_forward(life: Life, now: datetime) -> Change:
+    """The outage is over because of which it backs off."""
+    return _change(BROUGHT_FORWARD, life, None, next_attempt_at=now)
 
 
 def start_over(life: Life, attempt: MadeAttempt, next_attempt_at: datetime) -> Change:

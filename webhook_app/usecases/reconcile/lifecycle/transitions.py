@@ -110,6 +110,12 @@ DEFERRED = Transition(
     _SAME_STATE,
     ClaimRule.ENDS,
 )
+BROUGHT_FORWARD = Transition(
+    "brought forward",
+    "The outage is over because of which it backs off: it is due now, and its budget stays as it is.",
+    _SAME_STATE,
+    ClaimRule.STAYS,
+)
 STARTED_OVER = Transition(
     "started over",
     "The call failed for good, but a new event came during it: due now, with a full retry budget.",
@@ -146,6 +152,7 @@ TRANSITIONS = (
     CONFIRMED,
     RETRIED,
     DEFERRED,
+    BROUGHT_FORWARD,
     STARTED_OVER,
     GIVEN_UP,
     TAKEN_BACK,

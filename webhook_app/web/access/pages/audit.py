@@ -28,6 +28,7 @@ ACTIONS = {
     AuditAction.RETRY_SPOOLED: "retry what the spool set aside",
     AuditAction.DISCARD_SPOOLED: "discard what the spool set aside",
     AuditAction.DISMISS_DRIFT: "dismiss what Proof said",
+    AuditAction.PROBE: "probe Proof now",
     AuditAction.LOG_IN: "log in",
     AuditAction.CREATE_ACCOUNT: "create an account",
     AuditAction.CHANGE_ACCOUNT: "change an account",

@@ -109,18 +109,19 @@ def _anything(entry: AuditEntry) -> list[Part]:
     return [Part(f"{entry.action.replace('_', ' ')}: {entry.subject}")]
 
 
+def _probe(entry: AuditEntry) -> list[Part]:
+    return [Part("had Proof probed at once, while calls were paused by "), Part(str(entry.details.get("paused_by")))]
+
+
 _SENTENCES: Mapping[str, Callable[[AuditEntry], list[Part]]] = {
     AuditAction.REPLAY: _replay,
     AuditAction.CANCEL_REPLAY: _cancel_replay,
     AuditAction.ACKNOWLEDGE: _discrepancy("acknowledged"),
     AuditAction.REOPEN: _discrepancy("reopened"),
-    AuditAction.DISMISS_DRIFT: lambda entry: [
-        Part("dismissed the drift "),
-        Part(f"“{entry.subject}”", url_for("drift_page.show")),
-    ],
     AuditAction.RETRY_SPOOLED: _spooled("tried again"),
     AuditAction.DISCARD_SPOOLED: _spooled("discarded"),
     AuditAction.DISMISS_DRIFT: _dismiss_drift,
+    AuditAction.PROBE: _probe,
     AuditAction.LOG_IN: _log_in,
     AuditAction.CREATE_ACCOUNT: _create_account,
     AuditAction.CHANGE_ACCOUNT: _change_account,

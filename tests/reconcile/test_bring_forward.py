@@ -1,0 +1,89 @@
+"""When an outage has ended, what backs off because of it is due at once; what failed before keeps its backoff."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+
+from tests.support.answers import LEASE, NOT_FOUND, POLICY, UNAVAILABLE, answer, confirmed
+from tests.support.class_rows import put
+from tests.support.clock import FakeClock
+from tests.support.work import report, row, rows
+from webhook_app.db.database import Database
+from webhook_app.domain.failures import Failure
+from webhook_app.domain.status import Status
+from webhook_app.usecases.reconcile.bring_forward import BATCH, bring_forward
+from webhook_app.usecases.reconcile.claim import Claim, claim_due
+from webhook_app.usecases.reconcile.stored_gate import lock_gate, read_gate, store_gate
+
+REFUSED = Failure(401, "unauthorised", "invalid_token", "m", "r-401")
+
+
+def claims(database: Database, clock: FakeClock) -> dict[str, Claim]:
+    return {one.merchant_transaction_id: one for one in claim_due(database, 1000, clock(), LEASE, POLICY.limits)}
+
+
+def fail(database: Database, clock: FakeClock, *names: str, failure: Failure = UNAVAILABLE) -> None:
+    for name in names:
+        report(database, name, clock())
+    held = claims(database, clock)
+    for name in names:
+        answer(database, clock, held[name], failure)
+
+
+def end_outage(database: Database, clock: FakeClock) -> None:
+    clock.advance(5)
+    report(database, "healthy", clock())
+    answer(database, clock, claims(database, clock)["healthy"], confirmed(Status.COMPLETED, clock(), id="healthy"))
+    with database.read() as session:
+        assert not read_gate(session).is_paused
+
+
+@pytest.mark.parametrize("failure", [UNAVAILABLE, REFUSED])
+def test_what_backs_off_because_of_the_outage_is_due_when_it_ends(
+    database: Database, clock: FakeClock, failure: Failure
+) -> None:
+    long = replace(failure, retry_after=600.0)
+    fail(database, clock, "t0", failure=long)
+    fail(database, clock, "t1", "t2", "t3", "t4", failure=failure)
+    planned = row(database, "t0").next_attempt_at
+    assert planned is not None
+    assert planned > clock() + timedelta(minutes=5)
+    assert bring_forward(database, clock()) == 0, "while it lasts"
+    end_outage(database, clock)
+    before = row(database, "t0")
+    assert bring_forward(database, clock()) >= 1
+    after = row(database, "t0")
+    assert (after.next_attempt_at, after.state, after.spent_attempts) == (clock(), before.state, before.spent_attempts)
+    assert bring_forward(database, clock()) == 0
+
+
+def test_what_failed_before_the_outage_keeps_its_backoff(database: Database, clock: FakeClock) -> None:
+    fail(database, clock, "old", failure=replace(UNAVAILABLE, retry_after=600.0))
+    fail(database, clock, "gone", failure=NOT_FOUND)
+    clock.advance(10)
+    fail(database, clock, "t0", "t1", "t2", "t3", "t4")
+    planned = row(database, "old").next_attempt_at
+    end_outage(database, clock)
+    assert bring_forward(database, clock()) > 0
+    assert row(database, "old").next_attempt_at == planned
+
+
+def test_any_number_is_brought_forward(database: Database, clock: FakeClock) -> None:
+    """In batches, whether they were charged, or not."""
+    failed = {"last_http_status": 503, "last_error": "service_unavailable", "last_code": "x", "last_failed_at": clock()}
+    later = -3600.0
+    put(database, "charged", BATCH + 20, due=later, state="retrying", first_failed_at=clock(), **failed)
+    put(database, "hung", 3, due=later, state="retrying", first_failed_at=clock(), **failed | {"last_code": "timeout"})
+    put(database, "unclear", 3, due=later, uncounted=2, **failed)
+    put(database, "poll", 3, due=later, state="watching")
+    with database.write() as session:
+        store_gate(session, replace(lock_gate(session), outage_since=clock()))
+    clock.advance(60)
+    assert bring_forward(database, clock()) == BATCH + 26
+    due = [one for one in rows(database) if one.next_attempt_at == clock()]
+    assert len(due) == BATCH + 26
+    assert not any(one.merchant_transaction_id.startswith("poll") for one in due)
+    assert bring_forward(database, clock()) == 0

@@ -1,0 +1,85 @@
+"""Bringing forward: when an outage has ended, what backs off because of it is due at once."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from sqlalchemy import and_, or_, select
+from sqlalchemy.orm import Session
+
+from webhook_app.db.database import Database
+from webhook_app.domain.retry_policy import Blame, rule_for
+from webhook_app.domain.shares import WorkClass
+from webhook_app.models import Reconciliation
+from webhook_app.usecases.reconcile.lifecycle import changes
+from webhook_app.usecases.reconcile.lifecycle.changes import Life
+from webhook_app.usecases.reconcile.lifecycle.rows import lock, write_changes
+from webhook_app.usecases.reconcile.stored_gate import forget_outage, read_gate
+from webhook_app.usecases.reconcile.work_classes import in_class
+
+#: Brought forward together.
+BATCH = 500
+
+#: A poll that fails is a retry from then on.
+_CLASSES = tuple(work_class for work_class in WorkClass if work_class is not WorkClass.POLL)
+
+
+def bring_forward(database: Database, now: datetime) -> int:
+    """Makes due what backs off because of the outage that ended last; returns how many. Only what began to fail with
+    it: so one that fails for longer keeps its backoff, however often Proof comes and goes."""
+    with database.read() as session:
+        gate = read_gate(session)
+    since = gate.outage_since
+    if since is None or gate.is_paused:
+        return 0
+    brought = 0
+    for work_class in _CLASSES:
+        after = now
+        while True:
+            with database.read() as session:
+                found = _find(session, work_class, since, after)
+            brought += _bring_batch(database, [one for one, _ in found], since, now)
+            if len(found) < BATCH:
+                break
+            after = found[-1][1]
+    database.run(lambda session: forget_outage(session, since))
+    return brought
+
+
+def _find(session: Session, work_class: WorkClass, since: datetime, after: datetime) -> Sequence[tuple[int, datetime]]:
+    rows = session.execute(
+        select(Reconciliation.id, Reconciliation.next_attempt_at)
+        .where(
+            in_class(work_class),
+            Reconciliation.next_attempt_at > after,
+            or_(
+                Reconciliation.first_failed_at >= since,
+                and_(Reconciliation.uncounted > 0, Reconciliation.last_failed_at >= since),
+            ),
+        )
+        .order_by(Reconciliation.next_attempt_at)
+        .limit(BATCH)
+    )
+    return [(one, at) for one, at in rows if at is not None]
+
+
+def _bring_batch(database: Database, ids: Sequence[int], since: datetime, now: datetime) -> int:
+    return database.run(lambda session: _bring(session, ids, since, now)) if ids else 0
+
+
+def _bring(session: Session, ids: Sequence[int], since: datetime, now: datetime) -> int:
+    brought = [
+        changes.bring_forward(life, now)
+        for life in lock(session, Reconciliation.id.in_(ids), skip_locked=True)
+        if _waits_for_outage(life, since, now)
+    ]
+    write_changes(session, brought)
+    return len(brought)
+
+
+def _waits_for_outage(life: Life, since: datetime, now: datetime) -> bool:
+    if life.last_failure is None or life.last_failed_at is None or life.last_failed_at < since:
+        return False
+    is_planned = life.next_attempt_at is not None and life.next_attempt_at > now
+    return is_planned and rule_for(life.last_failure).blame is not Blame.TRANSACTION
