@@ -90,7 +90,7 @@ def _act(world: World, rng: random.Random, ends_at: float, least: int, findings:
             action(world, rng)
         except REFUSALS:
             pass
-        except Exception as error:  # noqa: BLE001 - whatever reaches a caller is a finding
+        except Exception as error:  # whatever reaches a caller is a finding
             with world.guard:
                 if isinstance(error, DBAPIError) and was_broken_off(error):
                     findings.broken_off.append(f"{name}: {error.orig}")
