@@ -1,5 +1,5 @@
-"""`python -m tests.stress`: all that writes at once, on a PostgreSQL of its own. Fails where a deadlock reaches a caller,
-or something is lost, recorded twice or goes backwards."""
+"""`python -m tests.stress`: all that writes at once, on a PostgreSQL of its own. Fails where a deadlock reaches a
+caller, or something is lost, recorded twice or goes backwards."""
 
 from __future__ import annotations
 
