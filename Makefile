@@ -68,6 +68,10 @@ silence: $(VENV)/.dev  ## 1,500 silent connections of each kind beside webhooks,
 fuzz: $(VENV)/.dev  ## sends 10,000 hostile requests to a real web process on each database, about 10 minutes (FUZZ_ARGS)
 	@exec $(BIN)/python -m tests.fuzz $(FUZZ_ARGS)
 
+.PHONY: stress
+stress: $(VENV)/.dev  ## all that writes at once on PostgreSQL, ten minutes; no deadlock may reach a caller (STRESS_ARGS)
+	@exec $(BIN)/python -m tests.stress $(STRESS_ARGS)
+
 .PHONY: bench
 bench: $(VENV)/.dev  ## measures speed and memory beside peers, about an hour (BENCH_ARGS="--only ingest", --small, --help)
 	@exec $(BIN)/python -m benchmarks $(BENCH_ARGS)

@@ -1,0 +1,1 @@
+"""All that writes at once, on PostgreSQL: `make stress`; the tests run a short part."""
