@@ -200,6 +200,14 @@ def test_id_that_proof_does_not_know_is_noted_and_fails(database: Database, cloc
     assert (discrepancies(database), deliveries(database)) == (["unknown_to_proof"], ["failed"])
 
 
+def test_beginning_of_an_answer_that_failed_is_kept_with_its_attempt(database: Database, clock: FakeClock) -> None:
+    report(database, "t", clock())
+    answer(database, clock, claim(database, clock), replace(UNAVAILABLE, answer_body='{"error": "later"}'))
+    clock.advance(60)
+    answer(database, clock, claim(database, clock), confirmed(Status.COMPLETED, clock()))
+    assert [one.answer_body for one in attempts(database, "t")] == ['{"error": "later"}', None]
+
+
 # An API that lags behind its webhooks
 
 

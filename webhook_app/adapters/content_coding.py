@@ -44,6 +44,12 @@ def decode_content(body: bytes, coding: str | None, limit: int) -> bytes:
     return plain
 
 
+def is_plain(body: bytes | bytearray, coding: str | None) -> bool:
+    """Whether it is not compressed, as far as one can tell from its header and its beginning."""
+    named = {one.strip().lower() for one in (coding or "").split(",")} - {"", "identity"}
+    return not named and not body.startswith(_GZIP_MAGIC)
+
+
 def _gunzip(body: bytes, limit: int) -> bytes:
     plain = b""
     for _ in range(_MOST_MEMBERS):

@@ -18,12 +18,14 @@ from urllib3.exceptions import SSLError as TLSError
 
 from webhook_app import __version__
 from webhook_app.adapters.bounded_http import StaleConnection, call_until, open_pool
-from webhook_app.adapters.content_coding import CutOff, TooLarge, UnreadableCoding, decode_content
+from webhook_app.adapters.content_coding import CutOff, TooLarge, UnreadableCoding, decode_content, is_plain
 from webhook_app.adapters.proof_answers import (
+    MAX_BEGINNING,
     MAX_MESSAGE,
     Answer,
     Confirmed,
     Session,
+    read_beginning,
     read_request_id,
     read_retry_after,
     read_session,
@@ -39,6 +41,7 @@ from webhook_app.domain.failures import (
     UPSTREAM_UNAVAILABLE,
     Failure,
 )
+from webhook_app.domain.masking import mask
 from webhook_app.domain.text import storable
 
 __all__ = ["Confirmed", "ProofClient", "Session"]
@@ -95,7 +98,7 @@ class ProofClient:
         answer = self._call("GET", f"/widget/transactions/{segment}", None, patience)
         result = answer if isinstance(answer, Failure) else read_transaction(answer, merchant_transaction_id)
         if isinstance(result, Failure):
-            return self._redact(result)
+            return self._redact(result, answer)
         return replace(result, drift=self._hide_in(result.drift)) if result.drift else result
 
     def open_session(self, body: Mapping[str, object]) -> Session | Failure:
@@ -104,7 +107,7 @@ class ProofClient:
         encoded = json.dumps(dict(body)).encode()
         answer = self._call("POST", "/widget/session", encoded)
         result = answer if isinstance(answer, Failure) else read_session(answer)
-        return self._redact(result) if isinstance(result, Failure) else result
+        return self._redact(result, answer) if isinstance(result, Failure) else result
 
     def close(self) -> None:
         """Closes the idle connections; calls under way end, later ones fail."""
@@ -177,11 +180,12 @@ class ProofClient:
     def _receive(self, response: urllib3.BaseHTTPResponse) -> Answer | Failure:
         request_id = read_request_id(response.headers.get("X-Request-Id"))
         retry_after = read_retry_after(response.headers.get("Retry-After"), datetime.now(UTC))
-        damage, body = None, b""
+        damage, body, received = None, b"", bytearray()
+        coding = response.headers.get("Content-Encoding")
         if response.status >= 200:
             try:
-                coding = response.headers.get("Content-Encoding")
-                body = decode_content(self._read_body(response), coding, self._max_body_bytes)
+                self._read_body(response, received)
+                body = decode_content(bytes(received), coding, self._max_body_bytes)
             except TooLarge:
                 damage = "too_large"
             except CutOff:
@@ -192,21 +196,24 @@ class ProofClient:
                 if _is_timeout(error):
                     return replace(_no_answer(error), request_id=request_id, retry_after=retry_after)
                 damage = "truncated"
+        if damage is not None and is_plain(received, coding):
+            body = bytes(received)
         return Answer(response.status, body, damage, request_id, retry_after)
 
-    def _read_body(self, response: urllib3.BaseHTTPResponse) -> bytes:
-        """The body as it came. Raises TooLarge, having read one byte more than `max_body_bytes`."""
-        body = bytearray()
-        while chunk := response.read(self._max_body_bytes + 1 - len(body)):
-            body += chunk
-            if len(body) > self._max_body_bytes:
+    def _read_body(self, response: urllib3.BaseHTTPResponse, received: bytearray) -> None:
+        """Appends the body as it comes. Raises TooLarge, having read one byte more than `max_body_bytes`."""
+        while chunk := response.read(self._max_body_bytes + 1 - len(received)):
+            received += chunk
+            if len(received) > self._max_body_bytes:
                 raise TooLarge("larger than the limit")
-        return bytes(body)
 
-    def _redact(self, failure: Failure) -> Failure:
-        """A failure that shows no token, though the answer may echo the one it was sent."""
+    def _redact(self, failure: Failure, answer: Answer | Failure) -> Failure:
+        """A failure with the beginning of its answer that shows no token, though the answer may echo the one it was
+        sent."""
+        body = read_beginning(answer) if isinstance(answer, Answer) else ""
         return replace(
             failure,
+            answer_body=storable(mask(self._tokens.hide(body)), MAX_BEGINNING) or None,
             drift=self._hide_in(failure.drift),
             error=self._tokens.hide(failure.error),
             code=self._tokens.hide(failure.code),

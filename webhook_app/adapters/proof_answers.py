@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import re
 from collections.abc import Mapping
@@ -43,11 +44,15 @@ MAX_PARTNER_USER_ID = 128
 MAX_SLUG = 64
 MAX_MESSAGE = 500
 MAX_REQUEST_ID = 128
+#: Characters of an answer's beginning that are kept, and bytes that are read for it: masking makes it shorter.
+MAX_BEGINNING = 1024
+_READ_BEGINNING = 8192
 
 
 @dataclass(frozen=True)
 class Answer:
-    """One HTTP answer. `damage` says, in a slug, why `body` cannot be read at all; None where it can."""
+    """One HTTP answer. `damage` says, in a slug, why `body` cannot be read at all, which then is what came of it; None
+    where it can."""
 
     http_status: int
     body: bytes
@@ -150,6 +155,14 @@ def read_refusal(answer: Answer) -> Failure:
         answer.retry_after,
         drift,
     )
+
+
+def read_beginning(answer: Answer) -> str:
+    """The text with which the body begins, as far as it came; bytes that are no text become U+FFFD. Where it is cut,
+    it ends before a word that may be half a token."""
+    beginning = answer.body[:_READ_BEGINNING]
+    text = beginning.decode(json.detect_encoding(beginning), "replace")
+    return text if len(beginning) == len(answer.body) else re.sub(r"[\w.+/=-]+\Z", "", text)
 
 
 def read_request_id(header: str | None) -> str | None:

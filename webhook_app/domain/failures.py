@@ -22,6 +22,8 @@ class Failure:
     """Seconds, from a `Retry-After` header (RFC 9110, 10.2.3)."""
     drift: tuple[Drift, ...] = field(default=(), compare=False)
     """What in the answer this release does not know; it is counted, and no part of what names the failure."""
+    answer_body: str | None = field(default=None, compare=False)
+    """The beginning of Proof's answer, masked; None where none came."""
 
     @property
     def name(self) -> str:

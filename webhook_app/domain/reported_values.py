@@ -1,4 +1,4 @@
-"""What a message reports of a transaction beside its id, status and moment: values, not their spelling."""
+"""What a message reports of a transaction beside its id, status and timestamp: values, not their spelling."""
 
 from __future__ import annotations
 

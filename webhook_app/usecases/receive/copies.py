@@ -39,7 +39,7 @@ class KnownEvent:
     body: bytes
     values: ReportedValues
     may_be_asked_again: bool
-    """Whether a copy that reports the same may ask again: the event is not settled, or names no moment, so that the
+    """Whether a copy that reports the same may ask again: the event is not settled, or has no `updated_at`, so that the
     same message may tell of another change."""
 
 

@@ -1,7 +1,7 @@
 """Copies that may ask for a reconciliation again: here it is decided whether they do.
 
 A copy is a copy only of what is settled. Where the reconciliation gave up, Proof's redelivery is a reason to try again.
-One that reports other values asks Proof which are right. One without a moment may tell of another change.
+One that reports other values asks Proof which are right. One without an `updated_at` may tell of another change.
 
 Locks are taken in the order of the inbox: copies that nobody has looked at, then reconciliations.
 """
@@ -47,7 +47,7 @@ class _Copy:
     event_id: int
     merchant_transaction_id: str
     status: str
-    is_dated: bool
+    has_timestamp: bool
     is_opened: bool
     is_settled: bool
     first_received_at: datetime
@@ -106,7 +106,7 @@ def _is_under_way(copy: _Copy, life: Life) -> bool:
 def _find_asking(session: Session, seen: Sequence[tuple[_Copy, Life]]) -> list[_Copy]:
     """The copies that ask for their reconciliation like a new event."""
     reports = [copy for copy, _ in seen if copy.is_report and copy.is_opened]
-    repeats = [(copy, life) for copy, life in seen if not copy.is_report and not copy.is_dated and copy.is_opened]
+    repeats = [(copy, life) for copy, life in seen if not copy.is_report and not copy.has_timestamp and copy.is_opened]
     last = _find_last_asked(session, [copy for copy, _ in repeats])
     changes = _find_changes(session, [copy.merchant_transaction_id for copy, _ in repeats])
     for copy, life in repeats:
@@ -205,7 +205,7 @@ def _lock_copies(session: Session, ids: Sequence[int]) -> list[_Copy]:
             event_id=row.event_id,
             merchant_transaction_id=row.merchant_transaction_id,
             status=row.status,
-            is_dated=row.updated_at is not None,
+            has_timestamp=row.updated_at is not None,
             is_opened=row.is_opened,
             is_settled=row.delivery == Delivery.SUCCEEDED,
             first_received_at=row.first_received_at,

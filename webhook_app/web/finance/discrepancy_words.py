@@ -25,7 +25,8 @@ KINDS: Mapping[str, KindWords] = {
     ),
     DiscrepancyKind.AMOUNT_MISMATCH: KindWords(
         "Reported amount differs",
-        "A webhook reported another amount than Proof's API confirms for the same time.",
+        "A webhook, or a later copy of it, reported another amount than Proof's API confirms for the same time; a copy "
+        "may also name another currency, network or type.",
         "Book what is confirmed. Ask Proof's support why they differ, then acknowledge with their answer.",
     ),
     DiscrepancyKind.IMPOSSIBLE_STEP: KindWords(

@@ -304,7 +304,7 @@ def _attempt(change: Change) -> tuple[Any, ...]:
         "decision": attempt.decision,
         "counted": attempt.counted,
         "next_attempt_at": change.after.next_attempt_at,
-        "answer_body": None,
+        "answer_body": attempt.failure and attempt.failure.answer_body,
     }
     if attempt.failure is None:
         values |= {"http_status": 200, "request_id": attempt.request_id}
