@@ -26,6 +26,7 @@ class Boundary:
 _QUEUES = "webhook_app.adapters.queueing:Queues"
 _RECONCILE = "webhook_app.usecases.reconcile.reconciler"
 _INBOX = "webhook_app.usecases.reconcile.inbox"
+_FINISHED = "webhook_app.usecases.reconcile.finished_calls"
 _APPLY = "webhook_app.usecases.reconcile.apply"
 _FETCH = "webhook_app.adapters.proof:ProofClient.get_transaction"
 _SPOOL = "webhook_app.adapters.spool:Spool"
@@ -44,12 +45,12 @@ BOUNDARIES: dict[str, Boundary] = {
     "claimed": Boundary("fast", f"{_RECONCILE}:claim_due", only_if_true=True),
     "fetched": Boundary("fast", _FETCH),
     "applied": Boundary("fast", f"{_APPLY}:settle_events", before=True),
-    "settled": Boundary("fast", f"{_RECONCILE}:apply_calls"),
+    "settled": Boundary("fast", f"{_FINISHED}:write_calls"),
     "job done": Boundary("fast", "workers.jobs:reconcile_due"),
     "retry claimed": Boundary("slow", f"{_RECONCILE}:claim_one", only_if_true=True),
     "retry fetched": Boundary("slow", _FETCH),
     "retry applied": Boundary("slow", f"{_APPLY}:settle_events", before=True),
-    "retry settled": Boundary("slow", f"{_RECONCILE}:apply_calls"),
+    "retry settled": Boundary("slow", f"{_FINISHED}:write_calls"),
     "retry job done": Boundary("slow", "workers.jobs:reconcile_one"),
     "spool written": Boundary("web", "os:fsync", before=True),
     "spool fsynced": Boundary("web", f"{_SPOOL}.append"),

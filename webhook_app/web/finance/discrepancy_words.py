@@ -51,7 +51,8 @@ KINDS: Mapping[str, KindWords] = {
     ),
     DiscrepancyKind.PENDING_TOO_LONG: KindWords(
         "Pending too long",
-        "It has been on its way, or not been confirmed at all, for longer than is normal.",
+        "It has been on its way, or not been confirmed at all, for longer than is normal; or a report of it has waited "
+        "that long for Proof to be asked.",
         "Ask Proof's support whether it is stuck. It goes away by itself when Proof confirms the next status.",
     ),
     DiscrepancyKind.RECONCILIATION_FAILED: KindWords(

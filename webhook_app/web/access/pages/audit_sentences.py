@@ -110,7 +110,8 @@ def _anything(entry: AuditEntry) -> list[Part]:
 
 
 def _probe(entry: AuditEntry) -> list[Part]:
-    return [Part("had Proof probed at once, while calls were paused by "), Part(str(entry.details.get("paused_by")))]
+    paused_by = entry.details.get("paused_by")
+    return [Part("had Proof probed at once" + (f", while calls were paused by {paused_by}" if paused_by else ""))]
 
 
 _SENTENCES: Mapping[str, Callable[[AuditEntry], list[Part]]] = {
