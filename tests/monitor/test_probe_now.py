@@ -86,7 +86,7 @@ def test_where_calls_go_on_there_is_nothing_to_probe(
 @pytest.mark.usefixtures("shut")
 @pytest.mark.parametrize("engine", ["sqlite"], indirect=True)  # nothing here is about SQL
 def test_shell_has_a_round_sent_at_once(services: Services, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("webhook_app.commands.options.configure_logging", lambda *_: None)  # pytest has its own
+    monkeypatch.setattr("webhook_app.commands.start.configure_logging", lambda *_: None)  # pytest has its own
     env = {
         "DATABASE_URL": services.settings.database_url,
         "WEBHOOK_APP_DATA_DIR": str(services.settings.data_dir),

@@ -25,12 +25,15 @@ def claims(database: Database, clock: FakeClock) -> dict[str, Claim]:
     return {one.merchant_transaction_id: one for one in claim_due(database, 1000, clock(), LEASE, POLICY.limits)}
 
 
-def fail(database: Database, clock: FakeClock, *names: str, failure: Failure = UNAVAILABLE) -> None:
+def fail(
+    database: Database, clock: FakeClock, *names: str, failure: Failure = UNAVAILABLE, first: Failure | None = None
+) -> None:
+    """All of them are asked for before the first is answered, with `first` if that is given."""
     for name in names:
         report(database, name, clock())
     held = claims(database, clock)
-    for name in names:
-        answer(database, clock, held[name], failure)
+    for number, name in enumerate(names):
+        answer(database, clock, held[name], first if first and number == 0 else failure)
 
 
 def end_outage(database: Database, clock: FakeClock) -> None:
@@ -46,8 +49,7 @@ def test_what_backs_off_because_of_the_outage_is_due_when_it_ends(
     database: Database, clock: FakeClock, failure: Failure
 ) -> None:
     long = replace(failure, retry_after=600.0)
-    fail(database, clock, "t0", failure=long)
-    fail(database, clock, "t1", "t2", "t3", "t4", failure=failure)
+    fail(database, clock, "t0", "t1", "t2", "t3", "t4", failure=failure, first=long)
     planned = row(database, "t0").next_attempt_at
     assert planned is not None
     assert planned > clock() + timedelta(minutes=5)
@@ -64,7 +66,7 @@ def test_what_failed_before_the_outage_keeps_its_backoff(database: Database, clo
     fail(database, clock, "old", failure=replace(UNAVAILABLE, retry_after=600.0))
     fail(database, clock, "gone", failure=NOT_FOUND)
     clock.advance(10)
-    fail(database, clock, "t0", "t1", "t2", "t3", "t4")
+    fail(database, clock, "t0", "t1", "t2", "t3", "t4", first=replace(UNAVAILABLE, retry_after=600.0))
     planned = row(database, "old").next_attempt_at
     end_outage(database, clock)
     assert bring_forward(database, clock()) > 0

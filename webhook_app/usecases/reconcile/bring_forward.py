@@ -9,6 +9,7 @@ from sqlalchemy import and_, or_, select
 from sqlalchemy.orm import Session
 
 from webhook_app.db.database import Database
+from webhook_app.db.types import MAX_ID
 from webhook_app.domain.retry_policy import Blame, rule_for
 from webhook_app.domain.shares import WorkClass
 from webhook_app.models import Reconciliation
@@ -35,33 +36,38 @@ def bring_forward(database: Database, now: datetime) -> int:
         return 0
     brought = 0
     for work_class in _CLASSES:
-        after = now
+        after = (now, MAX_ID)
         while True:
             with database.read() as session:
                 found = _find(session, work_class, since, after)
-            brought += _bring_batch(database, [one for one, _ in found], since, now)
+            brought += _bring_batch(database, [one for _, one in found], since, now)
             if len(found) < BATCH:
                 break
-            after = found[-1][1]
+            after = found[-1]
     database.run(lambda session: forget_outage(session, since))
     return brought
 
 
-def _find(session: Session, work_class: WorkClass, since: datetime, after: datetime) -> Sequence[tuple[int, datetime]]:
+def _find(
+    session: Session, work_class: WorkClass, since: datetime, after: tuple[datetime, int]
+) -> Sequence[tuple[datetime, int]]:
+    at, after_id = after
     rows = session.execute(
-        select(Reconciliation.id, Reconciliation.next_attempt_at)
+        select(Reconciliation.next_attempt_at, Reconciliation.id)
         .where(
             in_class(work_class),
-            Reconciliation.next_attempt_at > after,
+            # Many may be planned for the same time: the id tells where the batch before has ended.
+            Reconciliation.next_attempt_at >= at,
+            or_(Reconciliation.next_attempt_at > at, Reconciliation.id > after_id),
             or_(
                 Reconciliation.first_failed_at >= since,
                 and_(Reconciliation.uncounted > 0, Reconciliation.last_failed_at >= since),
             ),
         )
-        .order_by(Reconciliation.next_attempt_at)
+        .order_by(Reconciliation.next_attempt_at, Reconciliation.id)
         .limit(BATCH)
     )
-    return [(one, at) for one, at in rows if at is not None]
+    return [(planned_at, one) for planned_at, one in rows if planned_at is not None]
 
 
 def _bring_batch(database: Database, ids: Sequence[int], since: datetime, now: datetime) -> int:
