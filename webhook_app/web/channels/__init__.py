@@ -1,0 +1,1 @@
+"""Watch, sessions, hints and the scorecard over HTTP: routes, schemas, pages."""
