@@ -19,6 +19,7 @@ from webhook_app.config_values import (
     read_header_name,
     read_listen_address,
     read_networks,
+    read_origin,
     read_proof_url,
     read_proxy_secrets,
     read_redis_url,
@@ -91,6 +92,9 @@ class Settings:
         name="PROOF_CLIENT_TOKEN",
         secret=True,
         unset=(),
+    )
+    proof_origin: str | None = _variable(
+        None, read_origin, "the Origin header of each call to Proof, where it knows its partners by that"
     )
     proof_connect_timeout: float = _variable("3", number(0.1, 60), "seconds to connect to Proof")
     proof_read_timeout: float = _variable("10", number(0.1, 120), "seconds for Proof's whole answer")

@@ -195,6 +195,14 @@ def read_networks(text: str) -> tuple[Network, ...]:
     return networks
 
 
+def read_origin(text: str) -> str:
+    """The value of an `Origin` header (RFC 6454, 6.2): scheme, host and perhaps a port, and nothing behind them."""
+    checked = url("https", "http")(text)
+    if checked != text or not re.fullmatch(r"https?://(?:\[[0-9a-fA-F:.]+\]|[^/?#@:]+)(?::[0-9]+)?", text):
+        raise ValueError("an origin, https://host[:port], with nothing behind it")
+    return text
+
+
 def read_header_name(text: str) -> str:
     if not re.fullmatch(r"[A-Za-z0-9-]{1,64}", text):
         raise ValueError("the name of an HTTP header, such as X-Forwarded-User")

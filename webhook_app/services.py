@@ -96,6 +96,7 @@ def open_reconciler(services: Services, *, threads: int) -> Reconciler:
         connect_timeout=settings.proof_connect_timeout,
         read_timeout=settings.proof_read_timeout,
         pool_size=threads,
+        origin=settings.proof_origin,
     )
     return Reconciler(
         database=services.database,

@@ -60,6 +60,15 @@ def test_get_asks_for_one_transaction_with_token_and_name(
     assert request.headers["accept-encoding"] == "identity"
     assert request.headers["user-agent"] == f"webhook-app/{__version__}"
     assert request.headers["host"] == f"127.0.0.1:{server.port}"
+    assert "origin" not in request.headers
+
+
+def test_origin_goes_with_every_call(serve: Serve, connect: Connect, transaction: dict[str, Any]) -> None:
+    server = serve(answer_any_id(transaction))
+    proof = connect(server.url, origin="https://partner.test")
+    proof.get_transaction("abc-1")
+    proof.open_session({})
+    assert [request.headers["origin"] for request in server.requests] == ["https://partner.test"] * 2
 
 
 def test_session_request_is_posted_as_json(serve: Serve, connect: Connect) -> None:

@@ -53,8 +53,9 @@ class ProofClient:
     A call takes at most `connect_timeout` to find the host's address, to connect and to send, and `read_timeout` for
     the whole answer; both together also where it has to try another token. `tokens` are newest first (proof/README.md,
     "To rotate the token"): one that Proof refuses with 401 is followed at once by the next, and the one that worked is
-    remembered. `pool_size` is the number of connections that are kept alive, not a limit on calls. Raises ValueError
-    for a base URL or token that cannot be sent.
+    remembered. `origin` is sent as the header of that name, by which Proof may know its partners. `pool_size` is the
+    number of connections that are kept alive, not a limit on calls. Raises ValueError for a base URL or token that
+    cannot be sent.
     """
 
     def __init__(
@@ -65,6 +66,7 @@ class ProofClient:
         connect_timeout: float,
         read_timeout: float,
         pool_size: int,
+        origin: str | None = None,
         max_body_bytes: int = 262_144,
     ) -> None:
         url = urllib3.util.parse_url(base_url)
@@ -73,8 +75,9 @@ class ProofClient:
         if not tokens or not all(_is_sendable(token) for token in tokens):
             # Checked here, for http.client would refuse it with a message that shows it.
             raise ValueError("a client token must be printable ASCII without spaces")
-        self._origin = f"{url.scheme}://{url.netloc}"
+        self._address = f"{url.scheme}://{url.netloc}"
         self._prefix = (url.path or "").rstrip("/")
+        self._own_headers = {"Origin": origin} if origin else {}
         self._tokens = _Tokens(tokens)
         self._connect_timeout = connect_timeout
         self._read_timeout = read_timeout
@@ -82,7 +85,7 @@ class ProofClient:
         self._pool = open_pool(url.scheme, url.host, url.port, pool_size)
 
     def __repr__(self) -> str:
-        return f"ProofClient({self._origin}{self._prefix})"
+        return f"ProofClient({self._address}{self._prefix})"
 
     def get_transaction(self, merchant_transaction_id: str, *, patience: float | None = None) -> Confirmed | Failure:
         """What Proof's API confirms of one transaction; the authority on its status. Never raises. Takes `patience`
@@ -154,6 +157,7 @@ class ProofClient:
             "Accept-Encoding": "identity",
             "Authorization": f"Bearer {token}",
             "User-Agent": f"webhook-app/{__version__}",
+            **self._own_headers,
         }
         if body is not None:
             headers["Content-Type"] = "application/json"
