@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import re
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -17,6 +18,7 @@ from webhook_app.domain.gate import (
     Limits,
 )
 from webhook_app.domain.outage import ENOUGH_WITNESSES, FAILED_FOR_EACH_USABLE, MOST_ATTEMPTS, WINDOW
+from webhook_app.domain.polling import AGE_PER_GAP, RECHECKS_OF_FAILED, Cadence, next_check_at
 from webhook_app.domain.retry_policy import (
     MOST_CRASHES,
     MOST_SHARED_CRASHES,
@@ -26,9 +28,12 @@ from webhook_app.domain.retry_policy import (
     Rule,
 )
 from webhook_app.domain.shares import SHARES, WorkClass
+from webhook_app.domain.status import Status
+from webhook_app.usecases.reconcile.decisions import LAG_GRACE
 from webhook_app.web.finance.discrepancy_words import KINDS
 
 DOCS = Path(__file__).parents[1] / "docs"
+NOON = datetime(2026, 4, 1, 12, tzinfo=UTC)
 
 
 @pytest.mark.parametrize("rule", TABLE, ids=str)
@@ -52,6 +57,24 @@ def test_retry_policy_page_states_the_defaults() -> None:
     assert MOST_SHARED_CRASHES == 2
     assert "From the second death on it is only tried alone." in page
     assert f"{MOST_UNCOUNTED} times in a row at most" in page
+
+
+def test_retry_policy_page_states_the_schedule_of_polling() -> None:
+    page = (DOCS / "retry-policy.md").read_text()
+    cadence, age = Cadence(), timedelta()
+    assert AGE_PER_GAP == 50
+    assert f"at least {cadence.shortest_seconds:.0f} s later | `POLL_SHORTEST` |" in page
+    assert f"at most {cadence.longest_seconds / 3600:.0f} h later | `POLL_LONGEST` |" in page
+    assert f"when it is {cadence.end_seconds / 86400:.0f} days old | `POLL_END` |" in page
+    assert f"every {cadence.shortest_seconds:.0f} s for ten minutes" in page
+    assert timedelta(minutes=10) == LAG_GRACE
+    first, second, third = (f"{wait.total_seconds() / 60:.0f}" for wait in RECHECKS_OF_FAILED)
+    assert f"| `failed` | {first}, {second} and {third} minutes after it failed" in page
+    calls = 0
+    while (at := next_check_at(Status.PENDING, NOON, NOON + age, cadence)) is not None:
+        calls, age = calls + 1, at - NOON
+    assert f"about {round(calls, -2)} calls" in page
+    assert age == timedelta(seconds=cadence.end_seconds)
 
 
 def test_retry_policy_page_states_what_pauses() -> None:

@@ -207,6 +207,11 @@ class Settings:
     poll_longest: float = _variable(
         "3600", number(0.05, 86400), "seconds between two looks at one that has stood for days"
     )
+    poll_end: float = _variable(
+        "604800",
+        number(60, 31_536_000),
+        "seconds after which a transaction that still has the same status is no longer polled, and is a discrepancy",
+    )
     pending_alert_after: float = _variable(
         "86400",
         number(1, 31_536_000),
@@ -248,7 +253,7 @@ class Settings:
 
     @property
     def cadence(self) -> Cadence:
-        return Cadence(self.poll_shortest, self.poll_longest)
+        return Cadence(self.poll_shortest, self.poll_longest, self.poll_end)
 
     @property
     def is_sandbox(self) -> bool:

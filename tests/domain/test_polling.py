@@ -32,13 +32,15 @@ def seconds_to_next(status: Status, age: timedelta) -> float | None:
         (timedelta(hours=1), 72),
         (timedelta(days=2), 3456),
         (timedelta(days=3), 3600),
-        (timedelta(days=700_000), 3600),
+        (timedelta(days=6, hours=23, minutes=59), 60),
+        (timedelta(days=7), None),
+        (timedelta(days=700_000), None),
         (timedelta(seconds=-30), 5),
         (timedelta(days=-700_000), 5),
     ],
 )
 def test_transaction_that_moves_is_looked_at_less_often_with_age(
-    status: Status, age: timedelta, seconds: float
+    status: Status, age: timedelta, seconds: float | None
 ) -> None:
     assert seconds_to_next(status, age) == seconds
 

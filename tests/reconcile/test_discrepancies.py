@@ -13,7 +13,7 @@ from tests.support.clock import FakeClock
 from tests.support.people import SHELL
 from tests.support.rows import confirm, make_known, note
 from tests.support.unopened import add_unopened, open_work
-from tests.support.work import report, shown
+from tests.support.work import report, row, shown
 from webhook_app.db.database import Database
 from webhook_app.domain.retry_policy import Budget
 from webhook_app.domain.status import Status
@@ -151,6 +151,28 @@ def test_pending_too_long_is_noted_once_a_status_and_resolved_by_the_next(databa
     assert only(database, "pending_too_long").state == "open"
     report_and_answer(database, clock, confirmed(Status.COMPLETED, clock()))
     assert find_discrepancies(database, "t") == []
+
+
+def test_polling_ends_with_the_discrepancy_that_says_so(database: Database, clock: FakeClock) -> None:
+    begun = clock()
+    report_and_answer(database, clock, confirmed(Status.PENDING, begun))
+    clock.advance(86_401)
+    note_overdue(database, clock(), DAY)
+    acknowledge(database, only(database, "pending_too_long").id, "the user takes his time", SHELL, clock())
+    clock.now = begun + 7 * DAY - timedelta(seconds=9)
+    answer(database, clock, claim(database, clock), confirmed(Status.PENDING, begun))
+    assert (row(database, "t").state, row(database, "t").next_attempt_at) == ("watching", begun + 7 * DAY)
+    clock.advance(9)
+    answer(database, clock, claim(database, clock), confirmed(Status.PENDING, begun))
+    assert (row(database, "t").state, row(database, "t").next_attempt_at) == ("succeeded", None)
+    found = only(database, "pending_too_long")
+    assert (found.state, found.status) == ("open", "pending")
+    assert "Proof is asked again only when something new is reported" in found.detail
+    clock.advance(60)
+    assert note_overdue(database, clock(), DAY) == 0
+    report_and_answer(database, clock, confirmed(Status.PROCESSING, clock()))
+    assert find_discrepancies(database, "t") == []
+    assert row(database, "t").state == "watching"
 
 
 def test_what_was_never_confirmed_is_pending_too_long_as_well(database: Database, clock: FakeClock) -> None:

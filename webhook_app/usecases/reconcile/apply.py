@@ -16,7 +16,7 @@ from webhook_app.domain.drift import DriftSource
 from webhook_app.domain.failures import Failure
 from webhook_app.domain.outage import Outlook
 from webhook_app.domain.polling import Cadence
-from webhook_app.domain.status import Status, StatusChange
+from webhook_app.domain.status import TERMINAL, Status, StatusChange
 from webhook_app.models import Reconciliation, Transaction
 from webhook_app.models.reconciliation import State
 from webhook_app.usecases.drift import Sighting, count_drift
@@ -28,6 +28,7 @@ from webhook_app.usecases.reconcile.decisions import (
     decide_after_confirmation,
     decide_after_failure,
 )
+from webhook_app.usecases.reconcile.discrepancies import note_end_of_polling
 from webhook_app.usecases.reconcile.lifecycle.changes import Change, Life
 from webhook_app.usecases.reconcile.lifecycle.rows import lock, write_changes
 from webhook_app.usecases.reconcile.observe import observe_calls
@@ -171,7 +172,10 @@ def _confirm(
     transactions[life.merchant_transaction_id] = transaction
     newest_reported_at = compare_with_events(session, transaction, call.claim.generation, now)
     held = StatusChange(Status(transaction.status), transaction.updated_at)
-    return decide_after_confirmation(life, call, confirmed, held, newest_reported_at, now, cadence)
+    change = decide_after_confirmation(life, call, confirmed, held, newest_reported_at, now, cadence)
+    if change.after.state is State.SUCCEEDED and held.status not in TERMINAL:
+        note_end_of_polling(session, life.merchant_transaction_id, held, now)
+    return change
 
 
 def _report(change: Change, transactions: Mapping[str, Transaction]) -> Applied:

@@ -79,6 +79,8 @@ def decide_after_confirmation(
         decision = "confirmed; an event is newer than the API, asked again"
     elif held.status in TERMINAL:
         state, decision = State.SUCCEEDED, "confirmed, terminal"
+    elif next_check is None:
+        state, decision = State.SUCCEEDED, "confirmed; it has not moved for so long that polling ends"
     attempt = MadeAttempt(
         call.started_at, call.finished_at, decision, status=confirmed.status, request_id=confirmed.request_id
     )

@@ -9,6 +9,7 @@ from sqlalchemy.orm import Session
 
 from webhook_app.db.upsert import insert_into
 from webhook_app.domain.failures import Failure
+from webhook_app.domain.status import StatusChange
 from webhook_app.domain.text import storable
 from webhook_app.domain.timestamps import format_timestamp
 from webhook_app.models import Discrepancy, Event
@@ -49,6 +50,20 @@ def note_discrepancy(
                 },
             },
         )
+    )
+
+
+def note_end_of_polling(session: Session, merchant_transaction_id: str, held: StatusChange, now: datetime) -> None:
+    """Notes that the transaction still has a status that is not terminal, and is no longer asked about by itself. It is
+    the discrepancy of that status, which says so already where `overdue` has noted it."""
+    note_discrepancy(
+        session,
+        merchant_transaction_id,
+        DiscrepancyKind.PENDING_TOO_LONG,
+        fingerprint=str(held.status),
+        detail=f"still {held.status}, as it has been since {format_timestamp(held.updated_at)}; Proof is asked again "
+        "only when something new is reported",
+        now=now,
     )
 
 

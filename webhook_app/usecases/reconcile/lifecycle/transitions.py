@@ -92,8 +92,8 @@ HANDED_BACK = Transition(
 )
 CONFIRMED = Transition(
     "confirmed",
-    "Proof has confirmed the transaction: it is terminal, still moves, or was asked for again meanwhile. The retry "
-    "budget is full.",
+    "Proof has confirmed the transaction: it is terminal or has not moved for very long, still moves, or was asked for "
+    "again meanwhile. The retry budget is full.",
     _each(_SUCCEEDED, _WATCHING, _PENDING),
     ClaimRule.ENDS,
 )
