@@ -1,6 +1,6 @@
 """When a transaction that was just confirmed is looked at again without anybody asking: by its age, to a stated end.
 
-docs/retry-policy.md, "When a confirmed transaction is looked at again", states the schedule, and a test holds it to this.
+The schedule stands in docs/retry-policy.md, "When a confirmed transaction is looked at again"; a test holds it to this.
 """
 
 from __future__ import annotations
