@@ -54,6 +54,10 @@ class Counters:
     webhooks_overflowed: int
     webhooks_waiting: int
     """Queued, held back or to be redelivered."""
+    websockets_open: int
+    websockets_opened: int
+    updates_sent: int
+    """`tx.update` messages, spoiled ones too."""
 
 
 class SandboxControl:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+import socket
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
@@ -27,6 +28,8 @@ class Manner(StrEnum):
     """No `Content-Length`: `filler_bytes` of body in chunks."""
     RAW = "raw"
     """The body alone, which is no HTTP."""
+    UPGRADE = "upgrade"
+    """`talk` has the connection from here on."""
 
 
 @dataclass(frozen=True)
@@ -42,6 +45,8 @@ class HttpAnswer:
     """Of NOTHING, HALF and DRIP."""
     filler_bytes: int = 0
     """Bytes of `x` that are streamed between the two halves of `body`, at its mark."""
+    talk: Callable[[socket.socket], None] | None = None
+    """Of UPGRADE: answers the handshake too, and returns when the connection is over."""
     is_older: bool = False
     """It is an error in Proof's older dialect: the request id is in its body, and in no header."""
 

@@ -7,6 +7,7 @@ from urllib.parse import urlsplit
 
 from webhook_app.sandbox.dialects import Dialect
 from webhook_app.sandbox.lifecycles import Ending
+from webhook_app.sandbox.update_faults import UpdateFault
 
 DEFAULT_TOKEN = "sandbox-token"  # noqa: S105 - documented on the sandbox's page, protects nothing
 
@@ -20,6 +21,8 @@ _RANGES = {
     "dropped": (0, 1),
     "redeliveries": (0, 1000),
     "webhook_timeout": (0.01, 600),
+    "update_fault_rate": (0, 1),
+    "update_delay": (0, 3600),
 }
 
 
@@ -56,7 +59,17 @@ class Behaviour:
     unsupported_wallets: tuple[str, ...] = ("USDC/SOL",)
     """`CURRENCY/NETWORK` pairs of the catalogue that answer `wallet_not_supported`, beside those it does not have."""
     dialect: Dialect = Dialect.TODAY
-    """How errors are put."""
+    """How errors are put, and what the WebSocket asks for: a transaction's id, or in the older form a user's."""
+    origins: tuple[str, ...] = ()
+    """Where there are some, a call without one of them as its `Origin` gets 403 `forbidden_origin`."""
+    websocket: bool = True
+    """False: there is no `/ws`."""
+    update_fault: UpdateFault | None = None
+    """What becomes of `tx.update` messages."""
+    update_fault_rate: float = 1.0
+    """Fraction of them that `update_fault` spoils."""
+    update_delay: float = 5.0
+    """Seconds that a slow one is late."""
 
     def __post_init__(self) -> None:
         if not self.tokens:

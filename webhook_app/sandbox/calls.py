@@ -21,7 +21,7 @@ class Call:
     at: datetime
     """When it came."""
     call: str
-    """`get` or `session`."""
+    """`get`, `session` or `websocket`."""
     merchant_transaction_id: str | None
     status: int | None
     """None where no answer was sent."""
@@ -42,7 +42,7 @@ class CallLog:
         with self._lock:
             self._calls: deque[Call] = deque(maxlen=REMEMBERED)
             self._by_transaction: dict[str, deque[Call]] = {}
-            self._counts = {"get": 0, "session": 0}
+            self._counts = {"get": 0, "session": 0, "websocket": 0}
             self._most_under_way = self._under_way
 
     @contextmanager

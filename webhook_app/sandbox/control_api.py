@@ -3,7 +3,7 @@
 JSON in and out, no bearer token: the sandbox listens on loopback, and pages of other origins are refused (web.py).
 Errors have Proof's shape. TRANSACTION is what `Transaction.to_json` gives, its
 whole history with it; FAULT is a name or `{"name", "count", "seconds", "status", "error", "code", "size"}`, of which
-all but the name may be left out; CALLS is `get`, `session` or `all`.
+all but the name may be left out; CALLS is `get`, `session`, `websocket` (its handshake) or `all`.
 
 | route | does |
 |---|---|

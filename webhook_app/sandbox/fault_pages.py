@@ -95,7 +95,7 @@ def _injected() -> list[tuple[str, str]]:
     return found
 
 
-_KINDS = {CallKind.GET: "lookups", CallKind.SESSION: "new sessions"}
+_KINDS = {CallKind.GET: "lookups", CallKind.SESSION: "new sessions", CallKind.WEBSOCKET: "WebSocket handshakes"}
 
 
 def _calls(count: int) -> str:

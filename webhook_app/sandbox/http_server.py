@@ -159,6 +159,9 @@ class _Handler(BaseHTTPRequestHandler):
                 self._send_chunked(head, answer)
             case Manner.RAW:
                 self.connection.sendall(body)
+            case Manner.UPGRADE:
+                if answer.talk is not None:
+                    answer.talk(self.connection)
 
     def _head(self, answer: HttpAnswer, request_id: str) -> bytes:
         reason = HTTPStatus(answer.status).phrase if answer.status in _KNOWN_STATUSES else "Unknown"

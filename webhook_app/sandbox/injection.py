@@ -19,6 +19,8 @@ class CallKind(StrEnum):
 
     GET = "get"
     SESSION = "session"
+    WEBSOCKET = "websocket"
+    """The handshake."""
     ALL = "all"
 
     def covers(self, kind: CallKind) -> bool:
@@ -47,7 +49,7 @@ class FaultBook:
         self._rng = rng
         self._lock = threading.Lock()
         self._by_transaction: dict[str, deque[Order]] = {}
-        self._by_kind: dict[CallKind, deque[Order]] = {CallKind.GET: deque(), CallKind.SESSION: deque()}
+        self._by_kind: dict[CallKind, deque[Order]] = {kind: deque() for kind in CallKind if kind is not CallKind.ALL}
         self._rates: list[_Rate] = []
         self._periods: list[_Period] = []
 

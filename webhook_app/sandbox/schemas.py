@@ -20,6 +20,7 @@ from webhook_app.sandbox.dialects import Dialect
 from webhook_app.sandbox.faults import FAULTS, Order
 from webhook_app.sandbox.injection import CallKind
 from webhook_app.sandbox.lifecycles import Ending
+from webhook_app.sandbox.update_faults import UpdateFault
 from webhook_app.sandbox.world import WidgetAction
 
 MOST_AT_ONCE = 200_000
@@ -191,6 +192,11 @@ class BehaviourSchema(_Schema):
     disallowed_currencies = fields.List(fields.String())
     unsupported_wallets = fields.List(fields.String())
     dialect = fields.Enum(Dialect, by_value=True)
+    origins = fields.List(fields.String())
+    websocket = fields.Boolean()
+    update_fault = fields.Enum(UpdateFault, by_value=True, allow_none=True)
+    update_fault_rate = fields.Float()
+    update_delay = fields.Float()
 
     @post_load
     def _freeze(self, changes: dict[str, Any], **_: Any) -> dict[str, Any]:

@@ -19,7 +19,7 @@ from werkzeug.exceptions import HTTPException
 from werkzeug.wrappers import Response as WsgiResponse
 
 from webhook_app.sandbox.answers import HttpAnswer, HttpRequest
-from webhook_app.sandbox.api import PREFIX, ProofApi
+from webhook_app.sandbox.api import PREFIX, WEBSOCKET, ProofApi
 from webhook_app.sandbox.control_api import WORLD, control_api
 from webhook_app.sandbox.fault_pages import fault_pages
 from webhook_app.sandbox.json_values import jsonable
@@ -61,6 +61,9 @@ def responder(world: World) -> Callable[[HttpRequest, str], AbstractContextManag
 
     @contextmanager
     def respond(incoming: HttpRequest, request_id: str) -> Iterator[HttpAnswer]:
+        if incoming.path == WEBSOCKET:
+            yield api.answer(incoming, request_id)  # which lasts, and is no call under way
+            return
         if not incoming.path.startswith(PREFIX):
             yield _through_flask(world, incoming)
             return

@@ -23,6 +23,7 @@ from webhook_app.sandbox.injection import FaultBook
 from webhook_app.sandbox.lifecycles import Ending, Lifecycles, LifecycleStep, Plan, plan_lifecycle
 from webhook_app.sandbox.scheduler import Scheduler
 from webhook_app.sandbox.transactions import Change, Store, Transaction, UnknownTransaction
+from webhook_app.sandbox.updates import Updates
 from webhook_app.sandbox.webhooks import Webhooks
 
 
@@ -80,6 +81,11 @@ class World:
         self.scheduler = Scheduler(behaviour.speed)
         self.lifecycles = Lifecycles(self.scheduler, self._move)
         self.webhooks = Webhooks(self.scheduler, lambda: self._behaviour, seed)
+        self.updates = Updates(
+            self.scheduler,
+            lambda: self._behaviour,
+            random.Random(f"{seed}/updates") if self._seeded else random.Random(),
+        )
 
     @property
     def behaviour(self) -> Behaviour:
@@ -110,6 +116,7 @@ class World:
         self.scheduler.clear()
         self.lifecycles.clear()
         self.webhooks.clear()
+        self.updates.clear()
         self.store.clear()
         self.faults.clear()
         self.calls.clear()
@@ -194,6 +201,7 @@ class World:
             "lifecycles_finished": self.lifecycles.finished,
             **self.calls.counts(),
             **self.webhooks.counts(),
+            **self.updates.counts(),
         }
 
     def snapshot(self) -> dict[str, Any]:
@@ -238,8 +246,9 @@ class World:
     def _change(
         self, transaction_id: str, how: Callable[[Transaction], Transaction], webhook: bool = True
     ) -> Transaction:
-        """With one more status change, and its webhook. Raises UnknownTransaction."""
+        """With one more status change, told over WebSocket and by its webhook. Raises UnknownTransaction."""
         changed = self.store.change(transaction_id, how)
+        self.updates.announce(changed)
         if webhook:
             self.webhooks.announce(changed)
         return changed
