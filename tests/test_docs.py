@@ -18,7 +18,7 @@ from webhook_app.domain.gate import (
     Limits,
 )
 from webhook_app.domain.outage import ENOUGH_WITNESSES, FAILED_FOR_EACH_USABLE, MOST_ATTEMPTS, WINDOW
-from webhook_app.domain.polling import AGE_PER_GAP, RECHECKS_OF_FAILED, Cadence, next_check_at
+from webhook_app.domain.polling import AGE_PER_GAP, LAG_GRACE, RECHECKS_OF_FAILED, Cadence, next_check_at
 from webhook_app.domain.retry_policy import (
     MOST_CRASHES,
     MOST_SHARED_CRASHES,
@@ -29,7 +29,7 @@ from webhook_app.domain.retry_policy import (
 )
 from webhook_app.domain.shares import SHARES, WorkClass
 from webhook_app.domain.status import Status
-from webhook_app.usecases.reconcile.decisions import LAG_GRACE
+from webhook_app.models.discrepancy import DiscrepancyKind
 from webhook_app.web.finance.discrepancy_words import KINDS
 
 DOCS = Path(__file__).parents[1] / "docs"
@@ -98,7 +98,8 @@ def test_retry_policy_page_has_every_class_with_its_share(work_class: WorkClass)
 @pytest.mark.parametrize("kind", KINDS, ids=str)
 def test_finance_page_has_every_kind_of_discrepancy(kind: str) -> None:
     words = KINDS[kind]
-    row = f"| {words.name} | `{kind}` | {words.meaning} | {words.advice} |"
+    severity = DiscrepancyKind(kind).severity
+    row = f"| {words.name} | `{kind}` | {severity} | {words.meaning} | {words.advice} |"
     assert row in (DOCS / "finance.md").read_text().splitlines()
 
 

@@ -40,12 +40,13 @@ def test_discrepancy_has_everything(finance: FlaskClient, filled: Database) -> N
     told = finance.get(URL).json
     assert told["next_cursor"] is None
     assert told["items"][1] == {
-        **{"id": 1, "merchant_transaction_id": "a", "kind": "stale_answer", "state": "open", "revision": 1},
+        **{"id": 1, "merchant_transaction_id": "a", "kind": "stale_answer", "severity": "info", "state": "open"},
+        "revision": 1,
         **{"detail": "<b>stale_answer</b>", "detected_at": "2026-04-01T12:00:00Z", "opened_at": "2026-04-01T12:00:00Z"},
-        **dict.fromkeys(("acknowledged_at", "acknowledged_by", "note", "resolved_at")),
+        **dict.fromkeys(("acknowledged_at", "acknowledged_by", "note", "resolved_at", "resolution")),
         **{"status": "pending", "currency": "USDT", "crypto_amount": None, "fiat_currency": None, "fiat_amount": None},
     }
-    assert {"kind": "stale_answer", "open": 1, "acknowledged": 0} in told["counts"]
+    assert {"kind": "stale_answer", "severity": "info", "open": 1, "acknowledged": 0} in told["counts"]
 
 
 def test_list_is_narrowed_and_paged(finance: FlaskClient, filled: Database) -> None:
@@ -54,6 +55,7 @@ def test_list_is_narrowed_and_paged(finance: FlaskClient, filled: Database) -> N
 
     assert ids("") == [2, 1]
     assert ids("kind=stale_answer") == [1]
+    assert ids("severity=warning") == [2]
     assert ids("opened_to=2026-04-01T12:30:00Z") == [1]
     assert ids("opened_from=2026-04-01T12:30:00Z") == [2]
     assert ids("merchant_transaction_id=b") == []

@@ -119,7 +119,7 @@ def test_confirmed_transaction_has_everything(finance: FlaskClient, database: Da
         },
     ]
     assert told["anomalies"] == [
-        {"kind": "stale_answer", "at": "2026-04-01T12:00:00Z", "detail": "odd"}
+        {"kind": "stale_answer", "severity": "info", "at": "2026-04-01T12:00:00Z", "detail": "odd"}
         | dict.fromkeys(("acknowledged_at", "acknowledged_by", "note"))
     ]
     assert told["attempts"][0]["request_id"] == "r"

@@ -105,33 +105,56 @@ def test_impossible_step_is_applied_and_noted(database: Database, clock: FakeClo
     report_and_answer(database, clock, confirmed(Status.FAILED, at + timedelta(seconds=5)))
     assert shown(database, "t").status == "failed"
     assert history(database) == [("completed", at), ("failed", at + timedelta(seconds=5))]
-    assert sorted(discrepancies(database)) == ["impossible_step", "terminal_changed"]
+    assert discrepancies(database) == ["terminal_changed"], "one fault is one discrepancy"
+
+
+def test_step_back_before_the_end_is_impossible(database: Database, clock: FakeClock) -> None:
+    report_and_answer(database, clock, confirmed(Status.PROCESSING, clock()))
+    report_and_answer(database, clock, confirmed(Status.PENDING, clock() + timedelta(seconds=5)))
+    assert discrepancies(database) == ["impossible_step"]
 
 
 def test_payment_retried_in_the_widget_goes_from_failed_to_completed(database: Database, clock: FakeClock) -> None:
     at = clock() - timedelta(minutes=10)
     steps = [Status.PROCESSING, Status.FAILED, Status.PROCESSING, Status.FAILED, Status.PROCESSING, Status.COMPLETED]
     changes = [(status, at + timedelta(seconds=number)) for number, status in enumerate(steps)]
-    for status, moment in changes:
+    for number, (status, moment) in enumerate(changes):
         report(database, "t", clock(), status=status, updated_at=moment)
-        answer(database, clock, claim(database, clock), confirmed(status, moment))
+        fetched = confirmed(status, moment, crypto_amount=None if number == 1 else f"1.{number}")
+        answer(database, clock, claim(database, clock), replace(fetched, created_at=at))
     assert history(database) == changes
-    # Proof may do so; finance may have booked the failure.
-    assert discrepancies(database) == ["terminal_changed", "terminal_changed"]
+    assert discrepancies(database) == []
     assert set(deliveries(database)) == {"succeeded"}
 
 
 # Reported and confirmed disagree
 
 
-def test_event_that_disagrees_is_noted_and_resolved_when_the_api_caught_up(
+def test_payment_made_again_for_another_amount_is_a_change_of_what_had_failed(
     database: Database, clock: FakeClock
 ) -> None:
+    first = confirmed(Status.FAILED, clock())
+    report_and_answer(database, clock, first)
+    later = clock() + timedelta(seconds=5)
+    again = replace(first, status=Status.PROCESSING, updated_at=later, fiat_amount=Decimal("3.50"))
+    report_and_answer(database, clock, again)
+    (found,) = shown(database, "t").discrepancies
+    assert (found.kind, found.severity) == ("terminal_changed", "critical")
+    assert found.detail.endswith("; then fiat_amount 2.50 became 3.50")
+
+
+def test_event_that_the_api_never_confirms_is_noted_and_resolved_when_it_does(
+    database: Database, clock: FakeClock
+) -> None:
+    processing = confirmed(Status.PROCESSING, clock() - timedelta(seconds=2))
     report(database, "t", clock(), status="completed", updated_at=clock())
-    answer(database, clock, claim(database, clock), confirmed(Status.PROCESSING, clock() - timedelta(seconds=2)))
+    answer(database, clock, claim(database, clock), processing)
+    assert discrepancies(database) == [], "the API may lag behind"
+    clock.advance(601)
+    answer(database, clock, claim(database, clock), processing)
     assert discrepancies(database) == ["status_mismatch"]
     updated_at = clock()
-    clock.advance(10)
+    clock.advance(60)
     answer(database, clock, claim(database, clock), confirmed(Status.COMPLETED, updated_at))
     assert discrepancies(database) == []
 

@@ -120,6 +120,8 @@ def test_acknowledged_mismatch_that_changes_is_open_again(database: Database, cl
     at = clock() + timedelta(hours=1)
     report(database, "t", clock(), status="completed", updated_at=at)
     report_and_answer(database, clock, confirmed(Status.PENDING, clock()))
+    clock.advance(601)
+    report_and_answer(database, clock, confirmed(Status.PENDING, clock()))
     first = only(database, "status_mismatch")
     acknowledge(database, first.id, "Proof lags behind", SHELL, clock())
     report_and_answer(database, clock, confirmed(Status.PENDING, clock()))

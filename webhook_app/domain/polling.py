@@ -24,6 +24,8 @@ class Cadence:
 #: A status that has lasted for n seconds is asked for again after the n-th part of this.
 AGE_PER_GAP = 50
 
+#: How long after an event that is newer than Proof's API we keep asking whether the API only lags behind.
+LAG_GRACE = timedelta(minutes=10)
 
 #: A widget's init token lives about an hour, in which a `failed` payment may be tried again. The webhook of that may be
 #: lost, so it is checked again this long after it failed.

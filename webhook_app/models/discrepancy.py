@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime
 from enum import StrEnum
 
@@ -9,6 +10,7 @@ from sqlalchemy import Index, String, UniqueConstraint, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from webhook_app.db.types import BigId
+from webhook_app.domain.severity import Severity
 from webhook_app.models.declarative import Base, one_of
 
 
@@ -22,11 +24,28 @@ class DiscrepancyKind(StrEnum):
     UNKNOWN_TO_PROOF = "unknown_to_proof"
     """A webhook came for an id that Proof's API does not know: possibly forged."""
     TERMINAL_CHANGED = "terminal_changed"
-    """What Proof had confirmed as terminal changed afterwards, in its status or in another value."""
+    """What Proof had confirmed as completed or cancelled changed afterwards, or the values of what had failed. That the
+    user pays again what failed is a step of its time line, and none."""
     PENDING_TOO_LONG = "pending_too_long"
     """Not terminal, or not confirmed at all, longer than PENDING_ALERT_AFTER."""
     RECONCILIATION_FAILED = "reconciliation_failed"
     """The reconciliation gave up, for another reason than that Proof does not know the id."""
+
+    @property
+    def severity(self) -> Severity:
+        return SEVERITIES[self]
+
+
+SEVERITIES: Mapping[DiscrepancyKind, Severity] = {
+    DiscrepancyKind.TERMINAL_CHANGED: Severity.CRITICAL,
+    DiscrepancyKind.AMOUNT_MISMATCH: Severity.CRITICAL,
+    DiscrepancyKind.STATUS_MISMATCH: Severity.WARNING,
+    DiscrepancyKind.IMPOSSIBLE_STEP: Severity.WARNING,
+    DiscrepancyKind.UNKNOWN_TO_PROOF: Severity.WARNING,
+    DiscrepancyKind.PENDING_TOO_LONG: Severity.WARNING,
+    DiscrepancyKind.RECONCILIATION_FAILED: Severity.WARNING,
+    DiscrepancyKind.STALE_ANSWER: Severity.INFO,
+}
 
 
 class Discrepancy(Base):
@@ -53,7 +72,13 @@ class Discrepancy(Base):
     """Counts its changes, so that nobody acknowledges what he has not seen."""
     resolved_at: Mapped[datetime | None]
     """When a later confirmation explained it."""
+    resolution: Mapped[str | None] = mapped_column(String(200))
+    """Why it is resolved, where that was another reason than a later confirmation."""
     acknowledged_at: Mapped[datetime | None]
     acknowledged_by: Mapped[str | None] = mapped_column(String(128))
     note: Mapped[str | None] = mapped_column(String(500))
     """Of the person who acknowledged it."""
+
+    @property
+    def severity(self) -> Severity:
+        return DiscrepancyKind(self.kind).severity

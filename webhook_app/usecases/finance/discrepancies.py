@@ -15,10 +15,11 @@ from sqlalchemy.orm import Session
 from webhook_app.db.database import Database
 from webhook_app.db.keyset_page import Page, read_page
 from webhook_app.db.types import MAX_ID
+from webhook_app.domain.severity import Severity
 from webhook_app.domain.text import storable
 from webhook_app.models import Discrepancy, Transaction
 from webhook_app.models.audit import AuditAction
-from webhook_app.models.discrepancy import DiscrepancyKind
+from webhook_app.models.discrepancy import SEVERITIES, DiscrepancyKind
 from webhook_app.usecases.audit import Actor, record
 from webhook_app.usecases.refusals import Conflict, Missing, Refused
 
@@ -27,7 +28,7 @@ class DiscrepancyState(StrEnum):
     OPEN = "open"
     ACKNOWLEDGED = "acknowledged"
     RESOLVED = "resolved"
-    """By a later confirmation, with nobody's help."""
+    """By a later confirmation, with nobody's help; or because it was none."""
 
 
 _IN_STATE: Mapping[DiscrepancyState, Sequence[ColumnElement[bool]]] = {
@@ -44,6 +45,7 @@ class DiscrepancyFilter:
     """What a list is narrowed to; None means any. `opened_from` is inclusive, `opened_to` exclusive."""
 
     kind: str | None = None
+    severity: str | None = None
     state: str | None = None
     merchant_transaction_id: str | None = None
     opened_from: datetime | None = None
@@ -57,6 +59,7 @@ class DiscrepancyReport:
     id: int
     merchant_transaction_id: str
     kind: str
+    severity: Severity
     state: DiscrepancyState
     detail: str
     revision: int
@@ -68,6 +71,8 @@ class DiscrepancyReport:
     acknowledged_by: str | None
     note: str | None
     resolved_at: datetime | None
+    resolution: str | None
+    """Why it is resolved, where that was another reason than a later confirmation."""
     status: str | None
     currency: str | None
     crypto_amount: Decimal | None
@@ -80,6 +85,7 @@ class DiscrepancyCount:
     """How many of a kind there are, of whatever age."""
 
     kind: str
+    severity: Severity
     open: int
     acknowledged: int
 
@@ -118,8 +124,8 @@ def count_discrepancies(database: Database) -> Sequence[DiscrepancyCount]:
     with database.read() as session:
         found = {kind: (count, acknowledged) for kind, count, acknowledged in session.execute(query)}
     return [
-        DiscrepancyCount(kind, count - acknowledged, acknowledged)
-        for kind in map(str, DiscrepancyKind)
+        DiscrepancyCount(kind, kind.severity, count - acknowledged, acknowledged)
+        for kind in DiscrepancyKind
         for count, acknowledged in [found.get(kind, (0, 0))]
     ]
 
@@ -188,6 +194,8 @@ def _joined() -> Select[Discrepancy, Transaction]:
 def _conditions(wanted: DiscrepancyFilter) -> Iterator[ColumnElement[bool]]:
     if wanted.kind is not None:
         yield Discrepancy.kind == wanted.kind
+    if wanted.severity is not None:
+        yield Discrepancy.kind.in_([kind for kind, severity in SEVERITIES.items() if severity == wanted.severity])
     if wanted.state is not None:
         yield from _IN_STATE[DiscrepancyState(wanted.state)]
     if wanted.merchant_transaction_id is not None:
@@ -218,7 +226,7 @@ def _why_not(held: DiscrepancyReport) -> str:
     if held.state is DiscrepancyState.ACKNOWLEDGED:
         return f"{held.acknowledged_by} has acknowledged it already: “{held.note}”."
     if held.state is DiscrepancyState.RESOLVED:
-        return "It is resolved already: a later confirmation explained it."
+        return f"It is resolved already: {held.resolution or 'a later confirmation explained it'}."
     return f"It has changed meanwhile, and now says: {held.detail}. Look at it again."
 
 
@@ -234,6 +242,7 @@ def _report(discrepancy: Discrepancy, transaction: Transaction | None) -> Discre
         id=discrepancy.id,
         merchant_transaction_id=discrepancy.merchant_transaction_id,
         kind=discrepancy.kind,
+        severity=discrepancy.severity,
         state=_state(discrepancy),
         detail=discrepancy.detail,
         revision=discrepancy.revision,
@@ -243,6 +252,7 @@ def _report(discrepancy: Discrepancy, transaction: Transaction | None) -> Discre
         acknowledged_by=discrepancy.acknowledged_by,
         note=discrepancy.note,
         resolved_at=discrepancy.resolved_at,
+        resolution=discrepancy.resolution,
         status=transaction.status if transaction else None,
         currency=transaction.currency if transaction else None,
         crypto_amount=transaction.crypto_amount if transaction else None,

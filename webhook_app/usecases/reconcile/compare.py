@@ -13,8 +13,9 @@ from sqlalchemy import func, or_, select, update
 from sqlalchemy.orm import Session, defer
 
 from webhook_app.domain.money import format_amount
+from webhook_app.domain.polling import LAG_GRACE
 from webhook_app.domain.reported_values import ReportedValues
-from webhook_app.domain.status import Status, StatusChange, Step, classify_step
+from webhook_app.domain.status import FINAL, Status, StatusChange, Step, classify_step
 from webhook_app.domain.timestamps import format_timestamp
 from webhook_app.models import Discrepancy, Event, Receipt, Transaction
 from webhook_app.models.discrepancy import DiscrepancyKind
@@ -48,7 +49,8 @@ def compare_with_events(session: Session, transaction: Transaction, generation: 
 
     Compared are the events whose work is opened and whose `updated_at` is the confirmed one or later; and, of those
     without a usable `updated_at`, what Proof's answer to a claim of this `generation` is about to settle, or was asked
-    for by a copy. Returns when the newest event came that is ahead of the API; None when the API has caught up.
+    for by a copy. One that is ahead of the API is no mismatch as long as the API may only lag behind. Returns when the
+    newest event came that is ahead of the API; None when the API has caught up.
     """
     asked_by_copy = select(Receipt.id).where(
         Receipt.event_id == Event.id, Receipt.opened_generation == generation, Receipt.reported.is_not(None)
@@ -71,13 +73,17 @@ def compare_with_events(session: Session, transaction: Transaction, generation: 
         .options(defer(Event.body), defer(Event.headers))
     ).all()
     copies = _find_copies(session, events, generation)
+    ahead = [event for event in events if _is_ahead(event, transaction, events)]
+    may_lag = {event.id for event in ahead if event.received_at > now - LAG_GRACE and transaction.status not in FINAL}
     for event in events:
+        if event.id in may_lag:
+            continue
         for (kind, fingerprint), detail in _mismatches(event, copies[event.id], transaction).items():
             note_discrepancy(
                 session, transaction.merchant_transaction_id, kind, fingerprint=fingerprint, detail=detail, now=now
             )
     _resolve_explained(session, transaction, generation, now)
-    return max((event.received_at for event in events if _is_ahead(event, transaction, events)), default=None)
+    return max((event.received_at for event in ahead), default=None)
 
 
 def _find_copies(session: Session, events: Sequence[Event], generation: int) -> Mapping[int, list[_Report]]:

@@ -22,48 +22,56 @@ _VALUES = (
     *("status", "type", "currency", "network", "crypto_amount", "fiat_currency", "fiat_amount"),
     *("partner_user_id", "created_at"),
 )
+#: What may differ where the user pays again in the widget: it fails, or fetches another amount of crypto.
+_OF_ONE_PAYMENT = ("status", "crypto_amount")
 
 
 def confirm_transaction(
     session: Session, transaction: Transaction | None, confirmed: Confirmed, now: datetime
 ) -> Transaction:
     """The transaction after Proof's answer: changed, with its history, or, where the answer is older than what we hold,
-    kept. A stale answer, an impossible step and a change of what was terminal are discrepancies; the latter two are
-    applied."""
+    kept. A stale answer, an impossible step and a change of what was terminal are discrepancies, one of them at most;
+    the latter two are applied."""
     held = StatusChange(Status(transaction.status), transaction.updated_at) if transaction else None
     step = classify_step(held, StatusChange(confirmed.status, confirmed.updated_at))
+    has_changed = False
     if transaction and held and held.status in TERMINAL and step.is_applied:
-        _note_terminal_change(session, transaction, confirmed, now)
+        has_changed = _note_terminal_change(session, transaction, confirmed, step, now)
     if step.is_applied:
         transaction = _store_transaction(session, transaction, confirmed, now)
         if step.is_change:
             _insert_history(session, confirmed, now)
     assert transaction is not None, "a first answer is always applied"
-    if held and step is Step.IMPOSSIBLE:
+    if held and step is Step.IMPOSSIBLE and not has_changed:
         _note_step(session, DiscrepancyKind.IMPOSSIBLE_STEP, held, confirmed, now)
     if held and step is Step.STALE:
         _note_step(session, DiscrepancyKind.STALE_ANSWER, held, confirmed, now)
     return transaction
 
 
-def _note_terminal_change(session: Session, held: Transaction, confirmed: Confirmed, now: datetime) -> None:
-    """Notes that finance may have closed its books on other values. The transaction still is as it was."""
+def _note_terminal_change(session: Session, held: Transaction, confirmed: Confirmed, step: Step, now: datetime) -> bool:
+    """Notes that finance may have closed its books on other values; returns whether it did. The transaction still is as
+    it was. A payment that is made again after it failed keeps all values but those of one payment."""
+    is_paid_again = step is Step.FORWARD
     changes = [
         f"{name} {_written(before)} became {_written(after)}"
         for name in _VALUES
         if (before := getattr(held, name)) != (after := getattr(confirmed, name))
+        and not (is_paid_again and (name in _OF_ONE_PAYMENT or before is None))
     ]
-    if changes:
-        listed = "; ".join(changes)
-        since = f"Proof had confirmed {held.status} of {format_timestamp(held.updated_at)}"
-        note_discrepancy(
-            session,
-            confirmed.merchant_transaction_id,
-            DiscrepancyKind.TERMINAL_CHANGED,
-            fingerprint=hashlib.sha256(f"{since} {listed}".encode()).hexdigest()[:32],
-            detail=f"{since}; then {listed}",
-            now=now,
-        )
+    if not changes:
+        return False
+    listed = "; ".join(changes)
+    since = f"Proof had confirmed {held.status} of {format_timestamp(held.updated_at)}"
+    note_discrepancy(
+        session,
+        confirmed.merchant_transaction_id,
+        DiscrepancyKind.TERMINAL_CHANGED,
+        fingerprint=hashlib.sha256(f"{since} {listed}".encode()).hexdigest()[:32],
+        detail=f"{since}; then {listed}",
+        now=now,
+    )
+    return True
 
 
 def _written(value: object) -> str:

@@ -11,7 +11,7 @@ from webhook_app.domain.backoff import backoff_seconds
 from webhook_app.domain.failures import Failure, worker_died
 from webhook_app.domain.gate import Gate, Limits
 from webhook_app.domain.outage import Outlook
-from webhook_app.domain.polling import Cadence, next_check_at
+from webhook_app.domain.polling import LAG_GRACE, Cadence, next_check_at
 from webhook_app.domain.retry_policy import MOST_UNCOUNTED, Action, Blame, Budget, Rule, Spent, decide, rule_for
 from webhook_app.domain.status import FINAL, TERMINAL, StatusChange
 from webhook_app.models.reconciliation import State
@@ -32,8 +32,6 @@ from webhook_app.usecases.reconcile.lifecycle.changes import (
 
 #: Attempts beyond the retry budget for which copies may ask.
 ATTEMPTS_FOR_COPIES = 10
-#: How long after an event that is newer than Proof's API we keep asking whether the API only lags behind.
-LAG_GRACE = timedelta(minutes=10)
 
 
 @dataclass(frozen=True)

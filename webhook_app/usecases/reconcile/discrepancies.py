@@ -42,6 +42,7 @@ def note_discrepancy(
             set_={
                 "detail": statement.excluded.detail,
                 "resolved_at": None,
+                "resolution": None,
                 "opened_at": case((was_resolved, now), else_=Discrepancy.opened_at),
                 "revision": case((has_changed, Discrepancy.revision + 1), else_=Discrepancy.revision),
                 **{

@@ -7,6 +7,7 @@ from typing import Any
 
 from marshmallow import RAISE, Schema, fields, validate, validates_schema
 
+from webhook_app.domain.severity import Severity
 from webhook_app.domain.status import Status
 from webhook_app.models.discrepancy import DiscrepancyKind
 from webhook_app.usecases.finance.discrepancies import DiscrepancyFilter, DiscrepancyState
@@ -29,6 +30,7 @@ class DiscrepancyFilterSchema(Schema):
         unknown = RAISE
 
     kind = Choice(DiscrepancyKind)
+    severity = Choice(Severity)
     state = Choice([*DiscrepancyState, ALL], load_default=str(DiscrepancyState.OPEN))
     merchant_transaction_id = Term()
     opened_from = Timestamp()
@@ -73,6 +75,7 @@ class DiscrepancySchema(Schema):
     id = fields.Integer()
     merchant_transaction_id = fields.String()
     kind = Choice(DiscrepancyKind)
+    severity = Choice(Severity)
     state = Choice(DiscrepancyState)
     detail = fields.String()
     revision = fields.Integer()
@@ -82,6 +85,9 @@ class DiscrepancySchema(Schema):
     acknowledged_by = fields.String(allow_none=True)
     note = fields.String(allow_none=True)
     resolved_at = Timestamp(allow_none=True)
+    resolution = fields.String(
+        allow_none=True, metadata={"description": "Why, where that was another reason than a later confirmation."}
+    )
     status = Choice(Status, allow_none=True)
     currency = fields.String(allow_none=True)
     crypto_amount = Amount(allow_none=True)
@@ -91,6 +97,7 @@ class DiscrepancySchema(Schema):
 
 class DiscrepancyCountSchema(Schema):
     kind = Choice(DiscrepancyKind)
+    severity = Choice(Severity)
     open = fields.Integer()
     acknowledged = fields.Integer()
 

@@ -20,7 +20,8 @@ class KindWords:
 KINDS: Mapping[str, KindWords] = {
     DiscrepancyKind.STATUS_MISMATCH: KindWords(
         "Reported status differs",
-        "A webhook reported another status than Proof's API confirms, and no later change explains it.",
+        "A webhook reported another status than Proof's API confirms, and within ten minutes no later change explained "
+        "it.",
         "Book what is confirmed. If it stays for more than an hour, ask Proof's support which one is right.",
     ),
     DiscrepancyKind.AMOUNT_MISMATCH: KindWords(
@@ -46,7 +47,7 @@ KINDS: Mapping[str, KindWords] = {
     ),
     DiscrepancyKind.TERMINAL_CHANGED: KindWords(
         "Changed after it was final",
-        "Proof had confirmed it as completed, failed or cancelled, and changed it afterwards.",
+        "Proof had confirmed it as completed or cancelled, or the amounts of one that failed, and changed it later.",
         "Check whether it is in books that are closed, and correct them. The time line shows what became what.",
     ),
     DiscrepancyKind.PENDING_TOO_LONG: KindWords(

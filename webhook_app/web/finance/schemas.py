@@ -8,6 +8,7 @@ from typing import Any
 from marshmallow import RAISE, Schema, ValidationError, post_load, validate, validates_schema
 from webargs import fields
 
+from webhook_app.domain.severity import Severity
 from webhook_app.domain.status import Status
 from webhook_app.domain.time_zones import read_zone
 from webhook_app.models.discrepancy import DiscrepancyKind
@@ -99,6 +100,7 @@ class AnomalySchema(Schema):
     """A discrepancy that is not resolved."""
 
     kind = Choice(DiscrepancyKind)
+    severity = Choice(Severity)
     at = Timestamp(attribute="detected_at")
     detail = fields.String()
     acknowledged_at = Timestamp(allow_none=True)

@@ -32,6 +32,8 @@ _KINDS = {
     "running": "busy",
     "open": "warn",
     "resolved": "good",
+    "critical": "bad",
+    "warning": "warn",
     "active": "good",
     "this one": "good",
     "expired": "warn",

@@ -8,6 +8,7 @@ from flask import Blueprint, flash, redirect, render_template, request, url_for
 from werkzeug.wrappers import Response
 
 from webhook_app.db.keyset_page import Page
+from webhook_app.domain.severity import Severity
 from webhook_app.models.role import Role
 from webhook_app.usecases.finance.discrepancies import (
     DiscrepancyFilter,
@@ -37,6 +38,7 @@ _LISTING = "discrepancy-pages"
 
 LABELS = {
     "kind": "Kind",
+    "severity": "Severity",
     "state": "State",
     "merchant_transaction_id": "Transaction id",
     "opened_from": "Opened from",
@@ -58,6 +60,7 @@ def show_all() -> tuple[str, int]:
     html = render_template(
         "finance/discrepancies.html",
         form=form,
+        severities=[(severity, severity) for severity in Severity],
         kinds=[(kind, words.name) for kind, words in KINDS.items()],
         states=[*((state, state) for state in DiscrepancyState), (ALL, ALL)],
         state=form.typed.get("state", DiscrepancyState.OPEN),
