@@ -37,6 +37,7 @@ _MODULES = {
     "spool": "spool",
     "tokens": "tokens",
     "users": "users",
+    "watch": "watch",
     "web": "web",
     "worker": "worker",
 }

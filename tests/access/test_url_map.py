@@ -34,6 +34,7 @@ PEOPLE = {"finance session", "admin session"}
 ADMIN_PAGE = {"admin session"}
 READERS = {"finance token", "admin token"}
 ADMIN_API = {"admin token"}
+PARTNERS = {"service token", "admin token"}
 
 #: Who may use each endpoint; `blueprint.*` stands for all of one.
 WHO: Mapping[str, set[str]] = {
@@ -70,6 +71,7 @@ WHO: Mapping[str, set[str]] = {
     "deliveries.*": ADMIN_API,
     "drift.*": ADMIN_API,
     "probe.*": ADMIN_API,
+    "watches.*": PARTNERS,
 }
 
 #: What stands in a path for each argument.

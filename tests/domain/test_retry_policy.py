@@ -31,8 +31,8 @@ DOCUMENTED: list[Case] = [
     (403, "forbidden", "forbidden", PAUSE, C),  # of the older form, which has no code
     (403, "forbidden", "invalid_token", PAUSE, C),
     (403, "forbidden", "missing_token", PAUSE, C),
-    (404, "not_found", "not_found", PERMANENT, T),
-    (404, "not_found", "new_code", PERMANENT, T),
+    (404, "not_found", "not_found", Action.PERMANENT_UNLESS_NEW, T),
+    (404, "not_found", "new_code", Action.PERMANENT_UNLESS_NEW, T),
     (500, "internal_error", "db_error", ONCE, U),
     (500, "internal_error", "token_error", ONCE, U),
     (500, "internal_error", "new_code", ONCE, U),

@@ -38,11 +38,19 @@ class Action(StrEnum):
     """Again at once, in the slow lane, where it harms no other; until `MOST_CRASHES` workers died in a row."""
     PERMANENT = "permanent"
     """Never as it is: a person has to look."""
+    PERMANENT_UNLESS_NEW = "permanent_unless_new"
+    """The same; but of what the partner has begun to watch within `NEW_SECONDS`, again with backoff: Proof may lag
+    behind its own session."""
     SLOW_DOWN = "slow_down"
     """Again, after a wait and at a lower rate for all; not charged, within `MOST_UNCOUNTED`."""
     PAUSE = "pause"
     """Where others are refused too, our configuration is wrong: stop all calls, burn no attempt, probe. Where others
     are answered it is this transaction's own fault: again with backoff, until the budget is spent."""
+
+    @property
+    def is_permanent(self) -> bool:
+        """Whether it would fail the same way again, but perhaps for what is new."""
+        return self in (Action.PERMANENT, Action.PERMANENT_UNLESS_NEW)
 
 
 class Blame(StrEnum):
@@ -73,7 +81,7 @@ class Rule:
 
 _T, _P, _C, _N = Blame.TRANSACTION, Blame.PROOF, Blame.CONFIGURATION, Blame.NOBODY
 _RETRY, _ONCE, _PERMANENT = Action.RETRY, Action.RETRY_ONCE, Action.PERMANENT
-_PAUSE, _SLOW = Action.PAUSE, Action.SLOW_DOWN
+_PAUSE, _SLOW, _UNLESS_NEW = Action.PAUSE, Action.SLOW_DOWN, Action.PERMANENT_UNLESS_NEW
 
 #: Workers that may die in a row while they work on one reconciliation, before that is held to be the cause.
 MOST_CRASHES = 5
@@ -81,6 +89,8 @@ MOST_CRASHES = 5
 MOST_SHARED_CRASHES = 2
 #: Failures in a row that are charged to nobody while calls go on; the next ones are the transaction's.
 MOST_UNCOUNTED = 10
+#: Seconds for which a transaction that the partner watches is new.
+NEW_SECONDS = 600.0
 
 _BASE_URL = "Check PROOF_API_URL: something other than Proof answered."
 _PROVISION = "Ask Proof to provision an active wallet for this currency and network, then replay."
@@ -105,7 +115,7 @@ TABLE: tuple[Rule, ...] = (
     Rule(403, "forbidden", "forbidden", _PAUSE, _C, "Proof forbids the call: check token and allowlist with Proof."),
     Rule(403, "forbidden", "invalid_token", _PAUSE, _C, _CREDENTIALS),
     Rule(403, "forbidden", "missing_token", _PAUSE, _C, _CREDENTIALS),
-    Rule(404, "not_found", None, _PERMANENT, _T, "Proof does not know this id, or it is not yours: verify it."),
+    Rule(404, "not_found", None, _UNLESS_NEW, _T, "Proof does not know this id, or it is not yours: verify it."),
     Rule(500, "internal_error", None, _ONCE, _P, "A fault in Proof's proxy: contact Proof's support if it persists."),
     Rule(500, "publish_failed", None, _RETRY, _P, WAIT),
     Rule(502, "upstream_error", None, _RETRY, _P, WAIT),
@@ -163,6 +173,8 @@ class Spent:
     """Since its first failure, less the time in which all calls were paused."""
     crashes: int = 0
     """Workers in a row that died while they worked on it."""
+    is_new: bool = False
+    """Whether the partner has begun to watch it within `NEW_SECONDS`."""
 
 
 @dataclass(frozen=True)
@@ -182,7 +194,7 @@ def rule_for(failure: Failure) -> Rule:
 def decide(failure: Failure, spent: Spent, budget: Budget) -> Decision:
     """Whether to try again, once it is charged. What is not charged needs no decision: it is tried again."""
     rule = rule_for(failure)
-    if rule.action is Action.PERMANENT:
+    if rule.action is Action.PERMANENT or (rule.action is Action.PERMANENT_UNLESS_NEW and not spent.is_new):
         return Decision(rule, True, "not retried: it would fail the same way again")
     if rule.action is Action.RETRY_ALONE:
         if spent.crashes >= MOST_CRASHES:

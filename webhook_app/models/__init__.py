@@ -16,6 +16,7 @@ from webhook_app.models.reconciliation import Reconciliation
 from webhook_app.models.rejection import Rejection
 from webhook_app.models.replay import Replay, ReplayItem
 from webhook_app.models.transaction import HistoryEntry, Transaction, TransactionVersion
+from webhook_app.models.watch import StoredWatch
 
 __all__ = [
     "Account",
@@ -37,6 +38,7 @@ __all__ = [
     "ReplayItem",
     "StoredDrift",
     "StoredGate",
+    "StoredWatch",
     "Transaction",
     "TransactionVersion",
 ]

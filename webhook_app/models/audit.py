@@ -22,6 +22,7 @@ class AuditAction(StrEnum):
     DISCARD_SPOOLED = "discard_spooled"
     PROBE = "probe"
     DISMISS_DRIFT = "dismiss_drift"
+    WATCH = "watch"
     LOG_IN = "log_in"
     CREATE_ACCOUNT = "create_account"
     CHANGE_ACCOUNT = "change_account"

@@ -41,6 +41,10 @@ class AskedBy(StrEnum):
     """Events alone that nobody vouches for."""
     PERSON = "person"
     """A replay."""
+    WATCH = "watch"
+    """The partner, which watches it; until Proof has confirmed its transaction, or an event asks."""
+    BACKFILL = "backfill"
+    """The partner, with a file of old ids; likewise."""
 
 
 _AGAIN = "asked_by <> 'stranger' AND (state = 'retrying' OR (state = 'pending' AND asked_by = 'person'))"

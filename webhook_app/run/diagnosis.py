@@ -14,7 +14,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from webhook_app.adapters.foreign_jobs import KEPT_FOR, count_refused
 from webhook_app.config import ConfigurationError, Settings, describe_settings
 from webhook_app.domain.failures import Failure
-from webhook_app.domain.retry_policy import Action, rule_for
+from webhook_app.domain.retry_policy import rule_for
 from webhook_app.domain.text import visible_line
 from webhook_app.logs import first_line
 from webhook_app.readiness import CHECKS, NotReady
@@ -107,6 +107,6 @@ def _check_proof(services: Services) -> None:
         answer = proof.get_transaction(_PROBE_ID)
     if isinstance(answer, Failure):
         rule = rule_for(answer)
-        if rule.action is not Action.PERMANENT:
+        if not rule.action.is_permanent:
             request_id = f" (request id {answer.request_id})" if answer.request_id else ""
             raise NotReady(visible_line(f"{answer.name}{request_id}: {answer.message} {rule.advice}"))

@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 
 from webhook_app.db.database import Database
 from webhook_app.db.keyset_page import newest
-from webhook_app.models import AuditEntry, Event, TransactionVersion
+from webhook_app.models import AuditEntry, Event, StoredWatch, TransactionVersion
 from webhook_app.models.audit import AuditAction
 from webhook_app.usecases.finance.discrepancies import (
     DiscrepancyFilter,
@@ -49,10 +49,12 @@ class TransactionStory:
     """People's acknowledgements of its discrepancies, and where they took one back."""
     reported: Event | None
     """The latest event, where nothing is confirmed: what it says is all that is known."""
+    watch: StoredWatch | None = None
+    """Where the partner has named it, what it said."""
 
 
 def find_transaction_story(database: Database, merchant_transaction_id: str) -> TransactionStory | None:
-    """None when no event ever named it."""
+    """None when neither an event nor the partner ever named it."""
     report = report_transaction(database, merchant_transaction_id)
     if report is None:
         return None
@@ -73,6 +75,9 @@ def find_transaction_story(database: Database, merchant_transaction_id: str) -> 
                 _MOST,
             ),
             reported=_latest_event(session, merchant_transaction_id) if report.confirmed_at is None else None,
+            watch=session.scalar(
+                select(StoredWatch).where(StoredWatch.merchant_transaction_id == merchant_transaction_id)
+            ),
         )
 
 

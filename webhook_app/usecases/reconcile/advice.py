@@ -19,6 +19,10 @@ _FOLLOWS = {
     Action.RETRY_ONCE: "It is retried once, no more.",
     Action.RETRY_ALONE: "It is tried again alone, where it harms no other.",
     Action.PERMANENT: "It is not retried: it would fail the same way again.",
+    Action.PERMANENT_UNLESS_NEW: (
+        "It is retried for some minutes where you have just begun to watch it, for Proof may lag behind its own "
+        "session; else not at all."
+    ),
     Action.SLOW_DOWN: "It is tried again at a lower rate; no attempt is charged for a while.",
     Action.PAUSE: (
         "Where others are refused too, all calls to Proof pause until a probe is answered, and no attempt is charged; "
@@ -51,6 +55,6 @@ def advise(failure: Failure, state: str) -> Advice:
 def _advise_failed(rule: Rule) -> str:
     if rule.advice_failed:
         return rule.advice_failed
-    if rule.action is Action.PERMANENT:
+    if rule.action.is_permanent:
         return rule.advice
     return f"{rule.advice.replace(WAIT, '').strip()} {_GAVE_UP}".strip()

@@ -16,6 +16,7 @@ from webhook_app.domain.drift import DriftSource
 from webhook_app.domain.failures import Failure
 from webhook_app.domain.outage import Outlook
 from webhook_app.domain.polling import Cadence
+from webhook_app.domain.retry_policy import Action, rule_for
 from webhook_app.domain.status import TERMINAL, Status, StatusChange
 from webhook_app.models import Reconciliation, Transaction
 from webhook_app.models.reconciliation import State
@@ -34,6 +35,7 @@ from webhook_app.usecases.reconcile.lifecycle.rows import lock, write_changes
 from webhook_app.usecases.reconcile.observe import observe_calls
 from webhook_app.usecases.reconcile.settle import settle_events, show_failures
 from webhook_app.usecases.reconcile.stored_gate import read_gate
+from webhook_app.usecases.reconcile.watches import find_new
 
 
 @dataclass(frozen=True)
@@ -103,11 +105,13 @@ def _apply(
 ) -> list[Applied]:
     outlook = replace(outlook, gate=read_gate(session))
     transactions = _load_transactions(session, [life.merchant_transaction_id for life, _ in held])
+    new = find_new(session, _unknown(held), now)
     changes = []
     settled = []
     for life, call in held:
         if isinstance(call.result, Failure):
-            changes.append(decide_after_failure(life, call, call.result, outlook, now, policy, rng))
+            is_new = life.merchant_transaction_id in new
+            changes.append(decide_after_failure(life, call, call.result, outlook, now, policy, rng, is_new=is_new))
         else:
             changes.append(_confirm(session, life, call, call.result, transactions, now, policy.cadence))
             settled.append(life.merchant_transaction_id)
@@ -115,6 +119,15 @@ def _apply(
     show_failures(session, changes, now)
     settle_events(session, settled)
     return [_report(change, transactions) for change in changes]
+
+
+def _unknown(held: Sequence[tuple[Life, FinishedCall]]) -> list[str]:
+    """Those that failed in a way that is no last word on what is new."""
+    return [
+        life.merchant_transaction_id
+        for life, call in held
+        if isinstance(call.result, Failure) and rule_for(call.result).action is Action.PERMANENT_UNLESS_NEW
+    ]
 
 
 def _ids(calls: Sequence[FinishedCall]) -> list[int]:

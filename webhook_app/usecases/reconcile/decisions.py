@@ -93,8 +93,11 @@ def decide_after_failure(
     now: datetime,
     policy: Policy,
     rng: random.Random,
+    *,
+    is_new: bool = False,
 ) -> Change:
-    """After a call that failed: what the retry policy says, unless nobody is to be charged for it."""
+    """After a call that failed: what the retry policy says, unless nobody is to be charged for it. `is_new`: the
+    partner has just begun to watch the transaction."""
     rule = rule_for(failure)
     gate = outlook.gate
     if rule.blame is not Blame.TRANSACTION and (gate.is_paused or call.claim.epoch != gate.epoch):
@@ -108,7 +111,7 @@ def decide_after_failure(
         wait = backoff_seconds(uncounted, policy.budget, failure.retry_after, rng)
         return defer(life, _failed_attempt(call, failure, why), now + timedelta(seconds=wait), uncounted)
     charge = _charge(life.charge, rule, gate, now)
-    decision = decide(failure, _spent(charge, gate, now), policy.budget)
+    decision = decide(failure, replace(_spent(charge, gate, now), is_new=is_new), policy.budget)
     if decision.gives_up and life.generation != call.claim.generation:
         reason = "a new event came meanwhile: tried anew"
         return start_over(life, _failed_attempt(call, failure, reason, counted=True), now)

@@ -80,9 +80,14 @@ def note_failure(
             .order_by(Event.id.desc())
             .limit(1)
         ).first()
-        claim = f"{reported[0]} of {format_timestamp(reported[1]) or 'no usable time'}" if reported else "an id"
         kind, fingerprint = DiscrepancyKind.UNKNOWN_TO_PROOF, "404"
-        detail = f"reported {claim}, but Proof's API does not know the transaction: possibly forged"
+        if reported:
+            claim = f"{reported[0]} of {format_timestamp(reported[1]) or 'no usable time'}"
+            detail = f"reported {claim}, but Proof's API does not know the transaction: possibly forged"
+        else:
+            detail = (
+                "watched by the partner, but Proof's API does not know the transaction: is it another's, or mistyped?"
+            )
     else:
         kind, fingerprint = DiscrepancyKind.RECONCILIATION_FAILED, "failed"
         name = "/".join(filter(None, (failure.error, failure.code)))

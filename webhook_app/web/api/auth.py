@@ -42,6 +42,8 @@ token_auth = _BearerTokens(scheme="Bearer")
 
 #: Roles that may read transactions.
 READERS = [str(Role.FINANCE), str(Role.ADMIN)]
+#: Roles of the partner's backend.
+PARTNERS = [str(Role.SERVICE), str(Role.ADMIN)]
 
 
 def calling_actor() -> Actor:

@@ -9,8 +9,8 @@ from typing import Any
 
 from marshmallow import ValidationError, fields, validate
 
-from webhook_app.domain.money import format_amount
-from webhook_app.domain.text import is_term
+from webhook_app.domain.money import format_amount, parse_amount
+from webhook_app.domain.text import USABLE_ID, is_term, is_usable_id
 from webhook_app.domain.time_zones import read_zone
 from webhook_app.domain.timestamps import format_timestamp, parse_date_or_timestamp
 
@@ -33,6 +33,37 @@ class Amount(fields.Field[Decimal]):
 
     def _serialize(self, value: Decimal | None, attr: str | None, obj: Any, **kwargs: Any) -> str | None:
         return format_amount(value)
+
+    def _deserialize(self, value: Any, attr: str | None, data: Mapping[str, Any] | None, **kwargs: Any) -> Decimal:
+        try:
+            amount = parse_amount(value) if isinstance(value, str) else None
+        except ValueError:
+            amount = None
+        if amount is None:
+            raise ValidationError('Must be a decimal number in a string, such as "99.50".')
+        return amount
+
+
+class LooseList(fields.List[Any]):
+    """A list whose items are left as they came: who loads them one by one keeps the good ones beside a bad one."""
+
+    def _deserialize(self, value: Any, attr: str | None, data: Mapping[str, Any] | None, **kwargs: Any) -> list[Any]:
+        if not isinstance(value, list):
+            raise ValidationError("Must be a list.")
+        return value
+
+
+class TransactionId(fields.String):
+    """A usable `merchant_transaction_id`."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(metadata={"pattern": f"^{USABLE_ID.pattern}$"}, **kwargs)
+
+    def _deserialize(self, value: Any, attr: str | None, data: Mapping[str, Any] | None, **kwargs: Any) -> str:
+        text: str = super()._deserialize(value, attr, data, **kwargs)
+        if not is_usable_id(text):
+            raise ValidationError("Must be 1 to 128 letters, digits, dots, colons, underscores and hyphens.")
+        return text
 
 
 class WholeNumber(fields.Integer):

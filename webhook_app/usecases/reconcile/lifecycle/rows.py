@@ -66,11 +66,12 @@ def ask_for_reconciliations(
     asked_at: Mapping[str, datetime],
     unvouched: Collection[str] = (),
     *,
+    by: AskedBy = AskedBy.EVENT,
     skip_locked: bool = False,
 ) -> Mapping[str, int]:
     """Opens the reconciliation of each transaction, or asks for it again. No event is needed. `asked_at` gives, by
     `merchant_transaction_id`, when it was asked for, which is when it is due. For those in `unvouched` nobody vouches
-    but those who ask: unless it is known otherwise, it is a stranger.
+    but those who ask: unless it is known otherwise, it is a stranger. The others are asked for `by` those.
 
     Returns the generation of each that was asked for: all, or, where `skip_locked`, those that nobody else has locked.
     One that is being fetched right now sees the new generation when the answer is applied, and is fetched again.
@@ -90,7 +91,7 @@ def ask_for_reconciliations(
             "at": _TABLE.c.created_at.type,
             "asked_by": _TABLE.c.asked_by.type,
         },
-        [(name, at, (AskedBy.STRANGER if name in unvouched else AskedBy.EVENT).value) for name, at in asked_at.items()],
+        [(name, at, (AskedBy.STRANGER if name in unvouched else by).value) for name, at in asked_at.items()],
     ).c
     opened = {
         "merchant_transaction_id": wanted.merchant_transaction_id,

@@ -114,6 +114,14 @@ def _probe(entry: AuditEntry) -> list[Part]:
     return [Part("had Proof probed at once" + (f", while calls were paused by {paused_by}" if paused_by else ""))]
 
 
+def _watch(entry: AuditEntry) -> list[Part]:
+    known = entry.details.get("known")
+    more = f"; {_count(known, 'was', 'were')} known before" if known else ""
+    if entry.details.get("count") == 1:
+        return [Part("watched "), _transaction(entry.subject), Part(more)]
+    return [Part(f"watched {entry.subject}{more}")]
+
+
 _SENTENCES: Mapping[str, Callable[[AuditEntry], list[Part]]] = {
     AuditAction.REPLAY: _replay,
     AuditAction.CANCEL_REPLAY: _cancel_replay,
@@ -123,6 +131,7 @@ _SENTENCES: Mapping[str, Callable[[AuditEntry], list[Part]]] = {
     AuditAction.DISCARD_SPOOLED: _spooled("discarded"),
     AuditAction.DISMISS_DRIFT: _dismiss_drift,
     AuditAction.PROBE: _probe,
+    AuditAction.WATCH: _watch,
     AuditAction.LOG_IN: _log_in,
     AuditAction.CREATE_ACCOUNT: _create_account,
     AuditAction.CHANGE_ACCOUNT: _change_account,

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from webhook_app.models import Attempt, AuditEntry
+from webhook_app.models import Attempt, AuditEntry, StoredWatch
 from webhook_app.usecases.finance.discrepancies import DiscrepancyReport
 from webhook_app.usecases.finance.reports import EventReport
 from webhook_app.usecases.finance.transaction_story import ConfirmedChange, TransactionStory
@@ -31,6 +31,7 @@ class TransactionEntry:
     """One entry of the time line; exactly one of the others is set."""
 
     at: datetime
+    watch: StoredWatch | None = None
     event: EventReport | None = None
     act: AuditEntry | None = None
     attempt: Attempt | None = None
@@ -45,6 +46,8 @@ def make_time_line(story: TransactionStory) -> Sequence[TransactionEntry]:
 
 
 def _entries(story: TransactionStory) -> Iterator[TransactionEntry]:
+    if story.watch is not None:
+        yield TransactionEntry(story.watch.watched_at, watch=story.watch)
     for event in story.report.events:
         yield TransactionEntry(event.received_at, event=event)
     for act in story.acts:
@@ -60,5 +63,5 @@ def _entries(story: TransactionStory) -> Iterator[TransactionEntry]:
 
 
 def _rank(entry: TransactionEntry) -> int:
-    kinds = (entry.event, entry.act, entry.attempt, entry.change, entry.found, entry.resolved)
+    kinds = (entry.watch, entry.event, entry.act, entry.attempt, entry.change, entry.found, entry.resolved)
     return next(number for number, kind in enumerate(kinds) if kind is not None)
