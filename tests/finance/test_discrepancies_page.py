@@ -16,7 +16,7 @@ from webhook_app.db.database import Database
 from webhook_app.models.discrepancy import DiscrepancyKind
 from webhook_app.usecases.audit import Actor
 from webhook_app.usecases.finance.discrepancies import DiscrepancyReport, acknowledge, find_discrepancy
-from webhook_app.usecases.reconcile.discrepancies import note_discrepancy
+from webhook_app.usecases.reconcile.discrepancies import Finding, note_discrepancies
 from webhook_app.web.finance.discrepancy_words import KINDS
 
 LIST = "/discrepancies"
@@ -144,7 +144,7 @@ def test_acknowledged_with_a_note_by_a_person_and_reopened(
     assert held(database, found).state == "open"
     assert "reopen a discrepancy" in in_words(admin_client.get("/audit").text)
     with database.write() as session:
-        note_discrepancy(session, "a", DiscrepancyKind.AMOUNT_MISMATCH, fingerprint="", detail="another", now=START)
+        note_discrepancies(session, [Finding("a", DiscrepancyKind.AMOUNT_MISMATCH, "", "another")], START)
     assert held(database, found).state == "open"
 
 

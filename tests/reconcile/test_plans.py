@@ -1,16 +1,24 @@
-"""What a batch writes is looked up by id, however many other rows there are in the same state."""
+"""What a batch writes is looked up by id, however many other rows there are in the same state, and in as many
+statements as a single one takes."""
 
 from __future__ import annotations
 
+import random
+
 from sqlalchemy import insert, text
 
+from tests.support.answers import LEASE, POLICY, confirmed
 from tests.support.clock import START, FakeClock
 from tests.support.example_rows import EVENT, RECONCILIATION
 from tests.support.plans import explained
 from tests.support.work import take_in
 from webhook_app.db.database import Database
+from webhook_app.domain.status import Status
 from webhook_app.models import Event, Reconciliation
 from webhook_app.models.event import Delivery
+from webhook_app.usecases.reconcile.apply import apply_calls
+from webhook_app.usecases.reconcile.claim import claim_due
+from webhook_app.usecases.reconcile.decisions import FinishedCall
 from webhook_app.usecases.reconcile.inbox import open_events
 from webhook_app.usecases.reconcile.lifecycle import changes
 from webhook_app.usecases.reconcile.lifecycle.changes import MadeAttempt
@@ -73,3 +81,23 @@ def test_batches_look_up_what_they_write(database: Database, clock: FakeClock) -
             assert not any(scan in line for scan in ("Seq Scan", "SCAN events", "SCAN reconciliations")), one
             assert "ix_events_delivery" not in line, one
             assert "ix_reconciliations_state" not in line, one
+
+
+def test_answers_are_applied_in_as_many_statements_as_one_takes(database: Database, clock: FakeClock) -> None:
+    fill(database)
+    for number in range(8):
+        take_in(database, f"t{number}", clock(), updated_at=clock())
+    open_events(database, 10, clock())
+    claims = claim_due(database, 1000, clock(), LEASE, POLICY.limits)
+    assert len(claims) >= 8
+    taken = []
+    for batch in (claims[:1], claims[1:8]):
+        answers = [confirmed(Status.COMPLETED, clock(), id=claim.merchant_transaction_id) for claim in batch]
+        calls = [FinishedCall(claim, clock(), clock(), one) for claim, one in zip(batch, answers, strict=True)]
+        with explained(database) as found:
+            assert len(apply_calls(database, calls, clock(), POLICY, random.Random(1))) == len(batch)
+        taken.append(len(found))
+    assert taken[0] == taken[1]
+    scans = ("Seq Scan on events", "Seq Scan on reconciliations", "SCAN events", "SCAN reconciliations")
+    for one in found:
+        assert not any(scan in one.plan for scan in scans), one

@@ -11,7 +11,19 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import BigInteger, Dialect, FromClause, String, bindparam, column, func, select, true, type_coerce
+from sqlalchemy import (
+    BigInteger,
+    ColumnElement,
+    Dialect,
+    FromClause,
+    String,
+    bindparam,
+    column,
+    func,
+    select,
+    true,
+    type_coerce,
+)
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.orm import Session
 from sqlalchemy.types import TypeEngine
@@ -37,6 +49,13 @@ def row_set(
     ]
     listed = [column(key, _unbounded(kind)) for key, kind in columns.items()]
     return func.unnest(*arrays).table_valued(*listed, name=name).render_derived(name=name)
+
+
+def is_one_of(session: Session, attribute: Any, values: Iterable[Any]) -> ColumnElement[bool]:
+    """The condition that this column or attribute is one of the values, in one text however many they are."""
+    given = row_set(session, "one_of", {"value": attribute.type}, [(value,) for value in values])
+    condition: ColumnElement[bool] = attribute.in_(select(given.c.value))
+    return condition
 
 
 def id_set(session: Session, name: str, ids: Iterable[int]) -> FromClause:

@@ -10,31 +10,31 @@ from datetime import datetime
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from webhook_app.adapters.proof import Confirmed
 from webhook_app.db.database import Database
 from webhook_app.domain.drift import DriftSource
 from webhook_app.domain.failures import Failure
 from webhook_app.domain.outage import Outlook
-from webhook_app.domain.polling import Cadence
 from webhook_app.domain.retry_policy import Action, rule_for
-from webhook_app.domain.status import TERMINAL, Status, StatusChange
-from webhook_app.models import Reconciliation, Transaction
+from webhook_app.domain.status import TERMINAL
+from webhook_app.models import Reconciliation
 from webhook_app.models.reconciliation import State
 from webhook_app.usecases.drift import Sighting, count_drift
 from webhook_app.usecases.reconcile.compare import compare_with_events
-from webhook_app.usecases.reconcile.confirm import confirm_transaction
+from webhook_app.usecases.reconcile.confirm import confirm_transactions
 from webhook_app.usecases.reconcile.decisions import (
     FinishedCall,
     Policy,
     decide_after_confirmation,
     decide_after_failure,
 )
-from webhook_app.usecases.reconcile.discrepancies import note_end_of_polling
+from webhook_app.usecases.reconcile.discrepancies import note_ends_of_polling
 from webhook_app.usecases.reconcile.lifecycle.changes import Change, Life
 from webhook_app.usecases.reconcile.lifecycle.rows import lock, write_changes
+from webhook_app.usecases.reconcile.lifecycle.transitions import CONFIRMED
 from webhook_app.usecases.reconcile.observe import observe_calls
 from webhook_app.usecases.reconcile.settle import settle_events, show_failures
 from webhook_app.usecases.reconcile.stored_gate import read_gate
+from webhook_app.usecases.reconcile.transaction_rows import Held
 from webhook_app.usecases.reconcile.watches import find_new
 
 
@@ -104,20 +104,24 @@ def _apply(
     rng: random.Random,
 ) -> list[Applied]:
     outlook = replace(outlook, gate=read_gate(session))
-    transactions = _load_transactions(session, [life.merchant_transaction_id for life, _ in held])
+    confirmed = {life.id: call.result for life, call in held if not isinstance(call.result, Failure)}
+    transactions = confirm_transactions(session, list(confirmed.values()), now)
+    generations = {life.merchant_transaction_id: call.claim.generation for life, call in held if life.id in confirmed}
+    reported_at = compare_with_events(session, transactions, generations, now)
     new = find_new(session, _unknown(held), now)
     changes = []
-    settled = []
     for life, call in held:
+        name = life.merchant_transaction_id
         if isinstance(call.result, Failure):
-            is_new = life.merchant_transaction_id in new
+            is_new = name in new
             changes.append(decide_after_failure(life, call, call.result, outlook, now, policy, rng, is_new=is_new))
         else:
-            changes.append(_confirm(session, life, call, call.result, transactions, now, policy.cadence))
-            settled.append(life.merchant_transaction_id)
+            newest, after = reported_at.get(name), transactions[name].change
+            changes.append(decide_after_confirmation(life, call, call.result, after, newest, now, policy.cadence))
     write_changes(session, changes)
+    _note_ends_of_polling(session, changes, transactions, now)
     show_failures(session, changes, now)
-    settle_events(session, settled)
+    settle_events(session, list(generations))
     return [_report(change, transactions) for change in changes]
 
 
@@ -163,35 +167,18 @@ def _find_drift(calls: Sequence[FinishedCall], applied: Sequence[Applied]) -> li
     ]
 
 
-def _load_transactions(session: Session, merchant_transaction_ids: Sequence[str]) -> dict[str, Transaction]:
-    return {
-        row.merchant_transaction_id: row
-        for row in session.scalars(
-            select(Transaction).where(Transaction.merchant_transaction_id.in_(merchant_transaction_ids))
-        )
-    }
+def _note_ends_of_polling(
+    session: Session, changes: Sequence[Change], transactions: Mapping[str, Held], now: datetime
+) -> None:
+    """What was confirmed, is done, and yet is not terminal."""
+    ended = [
+        change.after for change in changes if change.transition is CONFIRMED and change.after.state is State.SUCCEEDED
+    ]
+    held = [transactions[life.merchant_transaction_id] for life in ended]
+    note_ends_of_polling(session, [one for one in held if one.status not in TERMINAL], now)
 
 
-def _confirm(
-    session: Session,
-    life: Life,
-    call: FinishedCall,
-    confirmed: Confirmed,
-    transactions: dict[str, Transaction],
-    now: datetime,
-    cadence: Cadence,
-) -> Change:
-    transaction = confirm_transaction(session, transactions.get(life.merchant_transaction_id), confirmed, now)
-    transactions[life.merchant_transaction_id] = transaction
-    newest_reported_at = compare_with_events(session, transaction, call.claim.generation, now)
-    held = StatusChange(Status(transaction.status), transaction.updated_at)
-    change = decide_after_confirmation(life, call, confirmed, held, newest_reported_at, now, cadence)
-    if change.after.state is State.SUCCEEDED and held.status not in TERMINAL:
-        note_end_of_polling(session, life.merchant_transaction_id, held, now)
-    return change
-
-
-def _report(change: Change, transactions: Mapping[str, Transaction]) -> Applied:
+def _report(change: Change, transactions: Mapping[str, Held]) -> Applied:
     assert change.attempt is not None
     after, failure = change.after, change.attempt.failure
     return Applied(

@@ -1,5 +1,5 @@
 """Comparing what was reported with what Proof confirms: mismatches are noted, and resolved when a later confirmation
-explains them."""
+explains them; for any number of transactions in a constant number of statements."""
 
 from __future__ import annotations
 
@@ -8,19 +8,23 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from datetime import UTC, datetime
 from decimal import Decimal
+from typing import Any
 
-from sqlalchemy import func, or_, select, update
-from sqlalchemy.orm import Session, defer
+from sqlalchemy import Alias, ColumnElement, FromClause, and_, func, or_, select, update
+from sqlalchemy.orm import Session
 
+from webhook_app.db.row_sets import id_set, is_one_of, row_set
+from webhook_app.db.types import MAX_ID
 from webhook_app.domain.money import format_amount
 from webhook_app.domain.polling import LAG_GRACE
 from webhook_app.domain.reported_values import ReportedValues
 from webhook_app.domain.status import FINAL, Status, StatusChange, Step, classify_step
 from webhook_app.domain.timestamps import format_timestamp
-from webhook_app.models import Discrepancy, Event, Receipt, Transaction
+from webhook_app.models import Discrepancy, Event, Receipt
 from webhook_app.models.discrepancy import DiscrepancyKind
 from webhook_app.models.event import Delivery
-from webhook_app.usecases.reconcile.discrepancies import note_discrepancy
+from webhook_app.usecases.reconcile.discrepancies import Finding, note_discrepancies
+from webhook_app.usecases.reconcile.transaction_rows import Held
 
 #: Anybody can post events, so a flood of forged ones must not make comparing them expensive.
 _MOST_EVENTS_COMPARED = 100
@@ -34,6 +38,24 @@ _OF_UNCONFIRMED = (DiscrepancyKind.UNKNOWN_TO_PROOF, DiscrepancyKind.RECONCILIAT
 _AMOUNTS = ("crypto_amount", "fiat_amount")
 _VALUES = tuple(one.name for one in fields(ReportedValues))
 
+_STATUSES = frozenset(Status)
+
+_EVENTS: Any = Event.__table__
+_RECEIPTS: Any = Receipt.__table__
+_DISCREPANCIES: Any = Discrepancy.__table__
+
+
+@dataclass(frozen=True)
+class _Message:
+    """An event, as far as it is compared."""
+
+    id: int
+    merchant_transaction_id: str
+    status: str
+    updated_at: datetime | None
+    received_at: datetime
+    values: ReportedValues
+
 
 @dataclass(frozen=True)
 class _Report:
@@ -44,92 +66,139 @@ class _Report:
     compared: Collection[str]
 
 
-def compare_with_events(session: Session, transaction: Transaction, generation: int, now: datetime) -> datetime | None:
-    """Notes where events and the confirmed transaction disagree, resolves what no longer does.
+def compare_with_events(
+    session: Session, held: Mapping[str, Held], generations: Mapping[str, int], now: datetime
+) -> Mapping[str, datetime]:
+    """Notes where events and the confirmed transactions `held` disagree, resolves what no longer does.
 
-    Compared are the events whose work is opened and whose `updated_at` is the confirmed one or later; and, of those
-    without a usable `updated_at`, what Proof's answer to a claim of this `generation` is about to settle, or was asked
-    for by a copy. One that is ahead of the API is no mismatch as long as the API may only lag behind. Returns when the
-    newest event came that is ahead of the API; None when the API has caught up.
+    `generations` gives, by `merchant_transaction_id`, the generation of the claim under which Proof was asked. Compared
+    are the events whose work is opened and whose `updated_at` is the confirmed one or later; and, of those without a
+    usable `updated_at`, what Proof's answer to a claim of this generation is about to settle, or was asked for by a
+    copy. One that is ahead of the API is no mismatch as long as the API may only lag behind. Returns, for each
+    transaction of which events are ahead of the API, when the newest of these came.
     """
-    asked_by_copy = select(Receipt.id).where(
-        Receipt.event_id == Event.id, Receipt.opened_generation == generation, Receipt.reported.is_not(None)
+    if not generations:
+        return {}
+    given = row_set(
+        session,
+        "given",
+        {
+            "name": _EVENTS.c.merchant_transaction_id.type,
+            "updated_at": _EVENTS.c.updated_at.type,
+            "generation": _EVENTS.c.opened_generation.type,
+        },
+        [(name, held[name].updated_at, generation) for name, generation in generations.items()],
     )
-    is_about_to_settle = (Event.delivery != Delivery.SUCCEEDED) & (
-        func.coalesce(Event.opened_generation, generation) <= generation
-    )
-    events = session.scalars(
-        select(Event)
-        .where(
-            Event.merchant_transaction_id == transaction.merchant_transaction_id,
-            Event.is_opened,
-            or_(
-                Event.updated_at >= transaction.updated_at,
-                Event.updated_at.is_(None) & or_(is_about_to_settle, asked_by_copy.exists()),
-            ),
-        )
-        .order_by(Event.id.desc())
-        .limit(_MOST_EVENTS_COMPARED)
-        .options(defer(Event.body), defer(Event.headers))
-    ).all()
-    copies = _find_copies(session, events, generation)
-    ahead = [event for event in events if _is_ahead(event, transaction, events)]
-    may_lag = {event.id for event in ahead if event.received_at > now - LAG_GRACE and transaction.status not in FINAL}
-    for event in events:
-        if event.id in may_lag:
-            continue
-        for (kind, fingerprint), detail in _mismatches(event, copies[event.id], transaction).items():
-            note_discrepancy(
-                session, transaction.merchant_transaction_id, kind, fingerprint=fingerprint, detail=detail, now=now
-            )
-    _resolve_explained(session, transaction, generation, now)
-    return max((event.received_at for event in ahead), default=None)
+    events: dict[str, list[_Message]] = defaultdict(list)
+    for event in _find_events(session, given):
+        events[event.merchant_transaction_id].append(event)
+    copies = _find_copies(session, [event for found in events.values() for event in found], generations)
+    ahead = {name: [one for one in found if _is_ahead(one, held[name], found)] for name, found in events.items()}
+    may_lag = {
+        event.id
+        for name, found in ahead.items()
+        for event in found
+        if event.received_at > now - LAG_GRACE and held[name].status not in FINAL
+    }
+    findings = [
+        Finding(name, kind, fingerprint, detail)
+        for name, found in events.items()
+        for event in found
+        if event.id not in may_lag
+        for (kind, fingerprint), detail in _mismatches(event, copies[event.id], held[name]).items()
+    ]
+    note_discrepancies(session, findings, now)
+    _resolve_explained(session, given, held, generations, now)
+    return {name: max(event.received_at for event in found) for name, found in ahead.items() if found}
 
 
-def _find_copies(session: Session, events: Sequence[Event], generation: int) -> Mapping[int, list[_Report]]:
+def _find_events(session: Session, given: FromClause) -> list[_Message]:
+    """Newest first; of each transaction so many at most."""
+    oldest = (
+        select((other := _EVENTS.alias()).c.id)
+        .where(_is_compared(other, given))
+        .order_by(other.c.id.desc())
+        .offset(_MOST_EVENTS_COMPARED - 1)
+        .limit(1)
+        .correlate(given)
+        .scalar_subquery()
+    )
+    return _messages(
+        session,
+        _is_compared(_EVENTS, given) & (_EVENTS.c.id >= func.coalesce(oldest, 0)),
+    )
+
+
+def _is_compared(events: Alias | Any, given: FromClause) -> ColumnElement[bool]:
+    asked_by_copy = select(_RECEIPTS.c.id).where(
+        _RECEIPTS.c.event_id == events.c.id,
+        _RECEIPTS.c.opened_generation == given.c.generation,
+        _RECEIPTS.c.reported.is_not(None),
+    )
+    is_about_to_settle = (events.c.delivery != Delivery.SUCCEEDED.value) & (
+        func.coalesce(events.c.opened_generation, given.c.generation) <= given.c.generation
+    )
+    return and_(
+        events.c.merchant_transaction_id == given.c.name,
+        events.c.is_opened,
+        or_(
+            events.c.updated_at >= given.c.updated_at,
+            events.c.updated_at.is_(None) & or_(is_about_to_settle, asked_by_copy.correlate(events, given).exists()),
+        ),
+    )
+
+
+def _messages(session: Session, condition: ColumnElement[bool]) -> list[_Message]:
+    """Newest first."""
+    columns = ("id", "merchant_transaction_id", "status", "updated_at", "received_at", *_VALUES)
+    rows = session.execute(
+        select(*(_EVENTS.c[name] for name in columns)).where(condition).order_by(_EVENTS.c.id.desc())
+    )
+    return [_Message(row[0], row[1], row[2], row[3], row[4], ReportedValues(*row[5:])) for row in rows]
+
+
+def _find_copies(
+    session: Session, events: Sequence[_Message], generations: Mapping[str, int]
+) -> Mapping[int, list[_Report]]:
     """What copies of these events reported that differs from all before, oldest first; without those for which Proof
     was not asked yet."""
     by_id = {event.id: event for event in events}
     copies: dict[int, list[_Report]] = defaultdict(list)
     if by_id:
         rows = session.execute(
-            select(Receipt.id, Receipt.event_id, Receipt.reported)
+            select(_RECEIPTS.c.id, _RECEIPTS.c.event_id, _RECEIPTS.c.opened_generation, _RECEIPTS.c.reported)
             .where(
-                Receipt.event_id.in_(by_id),
-                Receipt.body.is_not(None),  # as each has that reports something: an index holds these alone
-                Receipt.reported.is_not(None),
-                Receipt.is_opened,
-                func.coalesce(Receipt.opened_generation, generation) <= generation,
+                is_one_of(session, _RECEIPTS.c.event_id, by_id),
+                _RECEIPTS.c.body.is_not(None),  # as each has that reports something: an index holds these alone
+                _RECEIPTS.c.reported.is_not(None),
+                _RECEIPTS.c.is_opened,
             )
-            .order_by(Receipt.id)
+            .order_by(_RECEIPTS.c.id)
         )
         for row in rows:
-            values, of_event = ReportedValues.from_json(row.reported or {}), _values(by_id[row.event_id])
-            differing = [name for name in _VALUES if getattr(values, name) != getattr(of_event, name)]
+            event = by_id[row.event_id]
+            if (row.opened_generation or 0) > generations[event.merchant_transaction_id]:
+                continue
+            values = ReportedValues.from_json(row.reported or {})
+            differing = [name for name in _VALUES if getattr(values, name) != getattr(event.values, name)]
             copies[row.event_id].append(_Report(f"-{row.id}", values, {*_AMOUNTS, *differing} - {"created_at"}))
     return copies
 
 
-def _values(event: Event) -> ReportedValues:
-    return ReportedValues(**{name: getattr(event, name) for name in _VALUES})
-
-
-def _mismatches(
-    event: Event, copies: Iterable[_Report], transaction: Transaction
-) -> dict[tuple[DiscrepancyKind, str], str]:
+def _mismatches(event: _Message, copies: Iterable[_Report], held: Held) -> dict[tuple[DiscrepancyKind, str], str]:
     """Details by kind and fingerprint. What a later copy has corrected is none."""
-    if event.status != transaction.status:
+    if event.status != held.status:
         # Proof's timestamps are in seconds, so two changes may have the same one.
-        if event.updated_at in (None, transaction.updated_at) and _could_have_led_to(event, transaction):
+        if event.updated_at in (None, held.updated_at) and _could_have_led_to(event, held):
             return {}
         reported = f"reported {event.status} of {format_timestamp(event.updated_at) or 'no usable time'}"
-        confirmed = f"Proof confirms {transaction.status} of {format_timestamp(transaction.updated_at)}"
+        confirmed = f"Proof confirms {held.status} of {format_timestamp(held.updated_at)}"
         return {(DiscrepancyKind.STATUS_MISMATCH, str(event.id)): f"{reported}, but {confirmed}"}
-    if event.updated_at is not None and event.updated_at > transaction.updated_at:
+    if event.updated_at is not None and event.updated_at > held.updated_at:
         return {}
     found = {}
-    for report in reversed([_Report(str(event.id), _values(event), _AMOUNTS), *copies]):
-        differences = _differences(report, transaction)
+    for report in reversed([_Report(str(event.id), event.values, _AMOUNTS), *copies]):
+        differences = _differences(report, held)
         if differences:
             found[DiscrepancyKind.AMOUNT_MISMATCH, report.fingerprint] = "reported " + "; ".join(differences)
         elif any(getattr(report.values, name) is not None for name in report.compared):
@@ -137,13 +206,13 @@ def _mismatches(
     return found
 
 
-def _differences(report: _Report, transaction: Transaction) -> list[str]:
+def _differences(report: _Report, held: Held) -> list[str]:
     return [
         f"{name} {_written(reported)}, but Proof confirms {_written(confirmed)}"
         for name in _VALUES
         if name in report.compared
         and (reported := getattr(report.values, name)) is not None
-        and reported != (confirmed := getattr(transaction, name))
+        and reported != (confirmed := getattr(held, name))
     ]
 
 
@@ -151,79 +220,101 @@ def _written(value: str | Decimal | None) -> str:
     return (format_amount(value) if isinstance(value, Decimal) else value) or "none"
 
 
-def _is_ahead(event: Event, transaction: Transaction, events: Iterable[Event]) -> bool:
+def _is_ahead(event: _Message, held: Held, events: Iterable[_Message]) -> bool:
     """Whether the event tells of what comes after the confirmed status. Of the same second it does where that can
     follow; where either may be first, unless the confirmed status was reported after it."""
-    if event.updated_at is None or event.updated_at > transaction.updated_at:
+    if event.updated_at is None or event.updated_at > held.updated_at:
         return event.updated_at is not None
-    if not _could_follow(event, transaction):
+    if not _could_follow(event, held):
         return False
-    return not _could_have_led_to(event, transaction) or not any(
-        other.id > event.id and (other.status, other.updated_at) == (transaction.status, transaction.updated_at)
-        for other in events
+    return not _could_have_led_to(event, held) or not any(
+        other.id > event.id and (other.status, other.updated_at) == (held.status, held.updated_at) for other in events
     )
 
 
-def _could_follow(event: Event, transaction: Transaction) -> bool:
-    if event.status not in set(Status):
+def _could_follow(event: _Message, held: Held) -> bool:
+    if event.status not in _STATUSES:
         return False
-    held = StatusChange(Status(transaction.status), transaction.updated_at)
-    return classify_step(held, StatusChange(Status(event.status), transaction.updated_at)) is Step.FORWARD
+    return classify_step(held.change, StatusChange(Status(event.status), held.updated_at)) is Step.FORWARD
 
 
-def _could_have_led_to(event: Event, transaction: Transaction) -> bool:
+def _could_have_led_to(event: _Message, held: Held) -> bool:
     """Whether an event without a time, or of the very same one, may simply tell of an earlier status."""
-    if event.status not in set(Status):
+    if event.status not in _STATUSES:
         return False
     earlier = StatusChange(Status(event.status), datetime.min.replace(tzinfo=UTC))
-    later = StatusChange(Status(transaction.status), transaction.updated_at)
-    return classify_step(earlier, later) is not Step.IMPOSSIBLE
+    return classify_step(earlier, held.change) is not Step.IMPOSSIBLE
 
 
-def _resolve_explained(session: Session, transaction: Transaction, generation: int, now: datetime) -> None:
-    """Closes what a confirmation explains, oldest first: mismatches of events that the transaction has caught up with,
-    that it was unknown or could not be reconciled, and that it had been pending for too long in another status."""
-    open_ones = session.execute(
-        select(Discrepancy.id, Discrepancy.kind, Discrepancy.fingerprint)
-        .where(
-            Discrepancy.merchant_transaction_id == transaction.merchant_transaction_id,
-            Discrepancy.kind.in_((*_OF_EVENTS, *_OF_UNCONFIRMED, DiscrepancyKind.PENDING_TOO_LONG)),
-            Discrepancy.resolved_at.is_(None),
-        )
-        # Forged events may have made any number of mismatches; of the other kinds there is a handful.
-        .order_by(Discrepancy.kind.in_(_OF_EVENTS), Discrepancy.id)
-        .limit(_MOST_DISCREPANCIES_REVIEWED)
-    ).all()
+def _resolve_explained(
+    session: Session, given: FromClause, held: Mapping[str, Held], generations: Mapping[str, int], now: datetime
+) -> None:
+    """Closes what confirmations explain, of each transaction the oldest: mismatches of events that it has caught up
+    with, that it was unknown or could not be reconciled, and that it had been pending for too long in another
+    status."""
+    open_ones = _find_open(session, given)
     if not open_ones:
         return
-    of_events = [(DiscrepancyKind(kind), fingerprint) for _, kind, fingerprint in open_ones if kind in _OF_EVENTS]
-    still_there = _find_mismatches(session, {int(fingerprint) for _, fingerprint in of_events}, transaction, generation)
+    of_events = {int(row.fingerprint) for row in open_ones if row.kind in _OF_EVENTS}
+    still_there = _find_mismatches(session, of_events, held, generations) if of_events else set()
     explained = []
-    for discrepancy_id, kind, fingerprint in open_ones:
-        if kind in _OF_EVENTS:
-            is_explained = (kind, fingerprint) not in still_there
+    for row in open_ones:
+        if row.kind in _OF_EVENTS:
+            is_explained = (row.kind, row.fingerprint) not in still_there
         else:
-            is_explained = kind in _OF_UNCONFIRMED or fingerprint != transaction.status
+            is_explained = row.kind in _OF_UNCONFIRMED or row.fingerprint != held[row.merchant_transaction_id].status
         if is_explained:
-            explained.append(discrepancy_id)
+            explained.append(row.id)
     if explained:
-        session.execute(update(Discrepancy).where(Discrepancy.id.in_(explained)).values(resolved_at=now))
+        session.execute(
+            update(_DISCREPANCIES).where(is_one_of(session, _DISCREPANCIES.c.id, explained)).values(resolved_at=now)
+        )
+
+
+def _find_open(session: Session, given: FromClause) -> Sequence[Any]:
+    """Forged events may have made any number of mismatches; of the other kinds there is a handful."""
+    other = _DISCREPANCIES.alias()
+    last = (
+        select(other.c.id)
+        .where(
+            other.c.merchant_transaction_id == given.c.name,
+            other.c.kind.in_(_OF_EVENTS),
+            other.c.resolved_at.is_(None),
+        )
+        .order_by(other.c.id)
+        .offset(_MOST_DISCREPANCIES_REVIEWED)
+        .limit(1)
+        .correlate(given)
+        .scalar_subquery()
+    )
+    one = _DISCREPANCIES.c
+    return session.execute(
+        select(one.id, one.merchant_transaction_id, one.kind, one.fingerprint).where(
+            one.merchant_transaction_id == given.c.name,
+            one.kind.in_((*_OF_EVENTS, *_OF_UNCONFIRMED, DiscrepancyKind.PENDING_TOO_LONG)),
+            one.resolved_at.is_(None),
+            or_(one.kind.not_in(_OF_EVENTS), one.id < func.coalesce(last, MAX_ID)),
+        )
+    ).all()
 
 
 def _find_mismatches(
-    session: Session, ids: Collection[int], transaction: Transaction, generation: int
+    session: Session, ids: Collection[int], held: Mapping[str, Held], generations: Mapping[str, int]
 ) -> set[tuple[str, str]]:
     """Kinds and fingerprints of what these events, and copies where the id is negative, still disagree about."""
-    of_copies = select(Receipt.event_id).where(Receipt.id.in_([-id for id in ids if id < 0]))
-    events = session.scalars(
-        select(Event)
-        .where(or_(Event.id.in_([id for id in ids if id > 0]), Event.id.in_(of_copies)))
-        .options(defer(Event.body), defer(Event.headers))
-    ).all()
-    copies = _find_copies(session, events, generation)
+    of_copies = id_set(session, "copies", [-id for id in ids if id < 0])
+    of_events = id_set(session, "mismatches", [id for id in ids if id > 0])
+    events = _messages(
+        session,
+        or_(
+            _EVENTS.c.id.in_(select(of_events.c.id)),
+            _EVENTS.c.id.in_(select(_RECEIPTS.c.event_id).where(_RECEIPTS.c.id == of_copies.c.id)),
+        ),
+    )
+    copies = _find_copies(session, events, generations)
     return {
         (str(kind), fingerprint)
         for event in events
-        if event.updated_at is None or event.updated_at >= transaction.updated_at
-        for kind, fingerprint in _mismatches(event, copies[event.id], transaction)
+        if event.updated_at is None or event.updated_at >= held[event.merchant_transaction_id].updated_at
+        for kind, fingerprint in _mismatches(event, copies[event.id], held[event.merchant_transaction_id])
     }

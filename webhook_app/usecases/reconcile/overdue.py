@@ -18,7 +18,7 @@ from webhook_app.models import Discrepancy, Event, Heartbeat, Reconciliation, Tr
 from webhook_app.models.discrepancy import DiscrepancyKind
 from webhook_app.models.event import IS_UNOPENED
 from webhook_app.models.reconciliation import State
-from webhook_app.usecases.reconcile.discrepancies import note_discrepancy
+from webhook_app.usecases.reconcile.discrepancies import Finding, note_discrepancies
 from webhook_app.usecases.reconcile.lifecycle.rows import lock
 
 #: How often one of all the clocks looks; what is overdue has been for hours.
@@ -62,15 +62,14 @@ def _note(session: Session, ids: Sequence[str], before: datetime, now: datetime)
     # A worker that confirms one of them holds its reconciliation locked. With that lock, what is read here stays true.
     lock(session, Reconciliation.merchant_transaction_id.in_(ids))
     found = _find(session, before, ids)
-    for merchant_transaction_id, status, since in found:
-        note_discrepancy(
-            session,
-            merchant_transaction_id,
-            DiscrepancyKind.PENDING_TOO_LONG,
-            fingerprint=status,
-            detail=_describe(status, since),
-            now=now,
-        )
+    note_discrepancies(
+        session,
+        [
+            Finding(name, DiscrepancyKind.PENDING_TOO_LONG, fingerprint=status, detail=_describe(status, since))
+            for name, status, since in found
+        ],
+        now,
+    )
     return len(found)
 
 

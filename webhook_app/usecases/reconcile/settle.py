@@ -22,7 +22,7 @@ from webhook_app.db.row_sets import row_set
 from webhook_app.models import Event, Reconciliation
 from webhook_app.models.event import Delivery
 from webhook_app.models.reconciliation import HAS_EVENTS_BEHIND, State
-from webhook_app.usecases.reconcile.discrepancies import note_failure
+from webhook_app.usecases.reconcile.discrepancies import GivenUp, note_failures
 from webhook_app.usecases.reconcile.lifecycle.changes import Change
 from webhook_app.usecases.reconcile.lifecycle.rows import note_events_behind
 
@@ -54,15 +54,12 @@ def show_failures(session: Session, changes: Sequence[Change], now: datetime) ->
             if change.after.state in deliveries
         },
     )
-    for change in failed:
-        if change.after.state is State.FAILED and change.after.last_failure is not None:
-            note_failure(
-                session,
-                change.after.merchant_transaction_id,
-                change.after.last_failure,
-                attempts=change.after.attempts,
-                now=now,
-            )
+    given_up = [
+        GivenUp(change.after.merchant_transaction_id, change.after.last_failure, change.after.attempts)
+        for change in failed
+        if change.after.state is State.FAILED and change.after.last_failure is not None
+    ]
+    note_failures(session, given_up, now)
 
 
 def move_events(session: Session, moves: Mapping[str, Delivery], *, moved: Sequence[Delivery] = _UNSETTLED) -> None:
