@@ -9,10 +9,13 @@ from redis.exceptions import RedisError
 from sqlalchemy import select, text
 from sqlalchemy.exc import SQLAlchemyError
 
+from webhook_app.adapters.rq_workers import are_suspended, count_workers
 from webhook_app.db.migrate import current_revision, head_revision, is_older
 from webhook_app.models import Heartbeat
 from webhook_app.services import Services
 from webhook_app.usecases.heartbeats import CLOCK
+from webhook_app.usecases.reconcile.standing_in import find_stood_in
+from webhook_app.usecases.reconcile.work_classes import Lane
 
 #: The clock beats every few seconds; after this it is held to be dead.
 CLOCK_IS_LATE = timedelta(seconds=15)
@@ -73,9 +76,38 @@ def _check_clock(services: Services) -> None:
         raise NotReady(f"the clock has sent no heartbeat since {beat_at.isoformat()}: start `webhook-app clock`")
 
 
+def _check_workers(services: Services) -> None:
+    lanes = find_stood_in(services.database, services.clock())
+    if lanes:
+        named = "either lane" if len(lanes) == len(Lane) else f"the {lanes[0]} lane"
+        raise NotReady(
+            f"no worker takes the work that is due in {named}, so the clock does it, more slowly. "
+            f"{_find_cause(services)}"
+        )
+
+
+def _find_cause(services: Services) -> str:
+    """Why no worker takes work, and what to do."""
+    try:
+        counts = count_workers(services.queues)
+        if are_suspended(services.queues):
+            return (
+                "RQ is suspended, which stops workers that RQ starts: run `rq resume`, and start `webhook-app worker`"
+            )
+    except RedisError:
+        return "Redis does not answer"
+    if not any(counts.values()):
+        return "None is registered: start `webhook-app worker`"
+    return (
+        f"{sum(counts.values())} are registered: stop what is not ours, such as a plain `rq worker`, which takes our "
+        "jobs and cannot run them; and start `webhook-app worker` anew"
+    )
+
+
 CHECKS: dict[str, Callable[[Services], None]] = {
     "sql": _check_sql,
     "redis": _check_redis,
     "migrations": _check_migrations,
     "clock": _check_clock,
+    "workers": _check_workers,
 }

@@ -27,8 +27,11 @@ from webhook_app.usecases.reconcile.overdue import note_overdue
 from webhook_app.usecases.reconcile.quiet import is_quiet
 from webhook_app.usecases.reconcile.reconciler import Reconciler
 from webhook_app.usecases.reconcile.settle import follow_up
-from webhook_app.usecases.reconcile.sweep import find_failed, find_retrying, find_work, recover_lost_claims
+from webhook_app.usecases.reconcile.standing_in import find_stood_in, find_untaken
+from webhook_app.usecases.reconcile.sweep import Work, find_failed, find_retrying, find_work, recover_lost_claims
+from webhook_app.usecases.reconcile.work_classes import Lane
 from webhook_app.usecases.redeliver.replay_release import release_replays
+from workers.own_work import OwnWork
 
 log = get_logger()
 
@@ -44,14 +47,11 @@ _MOST_OPENED = 5000
 #: Portions of events that follow their reconciliations in one sweep.
 _MOST_PORTIONS = 4
 
-#: While Redis is away the clock does the work itself, as much of it as fits between two heartbeats.
-_OWN_THREADS = 8
-_OWN_SECONDS = 5.0
-_OWN_SLOW_ATTEMPTS = 4
-
 
 def run_clock(services: Services, reconciler: Reconciler, stop: threading.Event) -> None:
-    """Sweeps until `stop` is set. A lost database is waited for; while Redis is lost, the clock works without it."""
+    """Sweeps until `stop` is set. A lost database is waited for. What no worker takes, because Redis is lost or for
+    another reason, the clock does by itself."""
+    own_work = OwnWork(services, reconciler, stop)
     boot_id = _read_boot_id()
     booted_at: datetime | None = None
     whole_at = 0.0
@@ -63,7 +63,9 @@ def run_clock(services: Services, reconciler: Reconciler, stop: threading.Event)
             if is_whole or booted_at is None or abs(seen_at - booted_at) > _MOVED:
                 _follow_clock(services, boot_id)
                 booted_at = seen_at
-            run_once(services, is_whole=is_whole)
+            work = run_once(services, is_whole=is_whole)
+            if work.is_due and (lanes := find_untaken(services.database, services.clock(), services.settings.limits)):
+                own_work.begin(lanes, stands_in=True)
             if is_whole:
                 whole_at = time.monotonic() + WHOLE_INTERVAL
             if trouble:
@@ -76,21 +78,20 @@ def run_clock(services: Services, reconciler: Reconciler, stop: threading.Event)
             if refuses:
                 with suppress(RedisError):
                     services.queues.remove_wrong_types()
-            try:
-                work_without_redis(services, reconciler, stop)
-            except SQLAlchemyError as sql_error:
-                trouble = _say_once(trouble, "the clock waits for SQL", sql_error)
+            own_work.begin(list(Lane), stands_in=False)
         except SQLAlchemyError as error:
             trouble = _say_once(trouble, "the clock waits for SQL", error)
         stop.wait(INTERVAL)
+    own_work.join()
 
 
-def run_once(services: Services, *, is_whole: bool = True) -> None:
-    """One sweep. SQL first: what only SQL needs is done even while Redis is away. A sweep that is not whole leaves out
-    what no work waits for: the heartbeat, looking for what is overdue, and what RQ shows."""
+def run_once(services: Services, *, is_whole: bool = True) -> Work:
+    """One sweep; returns what is due for workers. SQL first: what only SQL needs is done even while Redis is away. A
+    sweep that is not whole leaves out what no work waits for: the heartbeat, looking for what is overdue, and what RQ
+    shows."""
     now = services.clock()
     if not is_whole and is_quiet(services.database, now):
-        return
+        return Work(False, ())
     for merchant_transaction_id in recover_lost_claims(services.database, now):
         log.warning("worker died, taken back", id=merchant_transaction_id)
     if is_whole:
@@ -106,26 +107,14 @@ def run_once(services: Services, *, is_whole: bool = True) -> None:
     if brought:
         log.info("the outage is over: brought forward", count=brought)
     work = find_work(services.database, now, MOST_DISPATCHED, services.settings.limits)
-    if work.fast_is_due:
-        services.queues.wake()
+    if work.fast_is_due or (is_whole and Lane.FAST in find_stood_in(services.database, now)):
+        services.queues.wake()  # also where nothing is due: a worker that runs it shows that it is there again
     if work.slow_due:
         services.queues.dispatch(work.slow_due)
     if is_whole:
         services.queues.show_waiting(find_retrying(services.database, now, MOST_SHOWN))
         services.queues.show_failed(find_failed(services.database, MOST_SHOWN))
-
-
-def work_without_redis(services: Services, reconciler: Reconciler, stop: threading.Event) -> None:
-    """Reconciles what is due straight from SQL, for a few seconds at most."""
-    open_work(services.database, _MOST_OPENED, services.clock(), services.settings.budget)
-    work = find_work(services.database, services.clock(), _OWN_SLOW_ATTEMPTS, services.settings.limits)
-    if work.fast_is_due:
-        reconciler.reconcile_due(
-            threads=_OWN_THREADS, max_seconds=_OWN_SECONDS, stopping=stop.is_set, grace=_OWN_SECONDS
-        )
-    for merchant_transaction_id in work.slow_due:
-        if not stop.is_set():
-            reconciler.reconcile_one(merchant_transaction_id)
+    return work
 
 
 def _follow_clock(services: Services, boot_id: str) -> None:

@@ -12,6 +12,7 @@ from rq import get_current_job
 from webhook_app.adapters.rq_jobs import SHOWS_FAILED
 from webhook_app.logs import get_logger
 from webhook_app.usecases.audit import Actor
+from webhook_app.usecases.reconcile.work_classes import Lane
 from webhook_app.usecases.redeliver.replay import replay_from_rq
 from workers.context import worker_context
 
@@ -30,6 +31,7 @@ def reconcile_due() -> int:
     """Fast lane: reconciles everything that is due. Returns how many answers were applied."""
     context = worker_context()
     context.services.queues.acknowledge_wake()
+    context.signs[Lane.FAST].show(context.services.clock())
     with _stop_signal() as stopping:
         return context.reconciler.reconcile_due(
             threads=context.threads, max_seconds=_LONGEST_RUN, stopping=stopping, grace=_GRACE
@@ -42,6 +44,7 @@ def reconcile_one(merchant_transaction_id: str) -> str:
     Returns the result in words.
     """
     context = worker_context()
+    context.signs[Lane.SLOW].show(context.services.clock())
     job = get_current_job()
     if job is not None and job.meta.get(SHOWS_FAILED):
         replayed = replay_from_rq(

@@ -19,7 +19,7 @@ from webhook_app.usecases.heartbeats import beat
 def checks(client: FlaskClient) -> dict[str, str]:
     """What each failing check says."""
     answer = client.get("/readyz")
-    assert list(answer.json["checks"]) == ["sql", "redis", "migrations", "clock"]
+    assert list(answer.json["checks"]) == ["sql", "redis", "migrations", "clock", "workers"]
     failing = {name: result for name, result in answer.json["checks"].items() if result != "ok"}
     assert answer.status_code == (503 if failing else 200)
     assert answer.json["status"] == ("not ready" if failing else "ready")
@@ -65,7 +65,7 @@ def test_missing_and_older_schema_is_named_with_what_to_do(
     downgrade(database_url, "base")
     failing = checks(client)
     assert "at nothing" in failing["migrations"]
-    assert set(failing) == {"migrations", "clock"}
+    assert set(failing) == {"migrations", "clock", "workers"}
 
 
 def test_database_out_of_reach_is_named(services: Services) -> None:

@@ -52,7 +52,8 @@ MOST_DISPATCHED = 200
 #: Seconds between two wake-ups of one process: under load, what is committed meanwhile shares the second one.
 _WAKE_PAUSE = 0.02
 _WAKE_KEY = "webhook-app:wake"
-_WAKE_SECONDS = 5
+#: Seconds for which a wake-up stands for all where no worker of ours takes it: another program may have it.
+_WAKE_SECONDS = 2
 #: How the ids of jobs begin that `wake` has queued.
 _WAKE_UP = "wake-"
 #: Most ids of queued jobs that are looked at, should others flood the queue.

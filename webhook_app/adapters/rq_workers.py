@@ -11,6 +11,7 @@ from typing import Any
 from redis import Redis
 from redis.exceptions import ResponseError
 from rq.exceptions import NoSuchJobError
+from rq.suspension import WORKERS_SUSPENDED
 
 from webhook_app.adapters.queueing import Queues
 from webhook_app.adapters.rq_jobs import read_timestamp
@@ -51,6 +52,11 @@ def count_workers(queues: Queues) -> Mapping[str, int]:
             found: list[Any] = pipeline.execute()
         counts[queue.name] = sum(1 for birth, death in found if birth and not death)
     return counts
+
+
+def are_suspended(queues: Queues) -> bool:
+    """Whether somebody has run `rq suspend`, which RQ's own workers obey and ours do not. Raises RedisError."""
+    return bool(queues.redis.exists(WORKERS_SUSPENDED))
 
 
 def see_workers(redis: Redis) -> Sequence[SeenWorker]:

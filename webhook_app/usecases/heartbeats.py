@@ -16,10 +16,11 @@ CLOCK = "clock"
 
 def beat(database: Database, name: str, now: datetime) -> None:
     """Notes that the process `name` is alive."""
-    database.run(lambda session: _beat(session, name, now))
+    database.run(lambda session: write_beat(session, name, now))
 
 
-def _beat(session: Session, name: str, now: datetime) -> None:
+def write_beat(session: Session, name: str, now: datetime) -> None:
+    """The same, in the caller's transaction."""
     statement = insert_into(session, Heartbeat).values(name=name, beat_at=now)
     session.execute(
         statement.on_conflict_do_update(index_elements=[Heartbeat.name], set_={"beat_at": statement.excluded.beat_at})

@@ -32,6 +32,10 @@ class Work:
     fast_is_due: bool
     slow_due: tuple[str, ...]
 
+    @property
+    def is_due(self) -> bool:
+        return self.fast_is_due or bool(self.slow_due)
+
 
 def recover_lost_claims(database: Database, now: datetime) -> list[str]:
     """Takes back the claims whose lease ran out: their worker died. They go on alone, in the slow lane, so that one

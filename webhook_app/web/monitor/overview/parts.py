@@ -115,6 +115,9 @@ def _workers(services: Services, *, is_redis_up: bool) -> Part:
         counts = count_workers(services.queues)
     except RedisError:
         return Part("Workers", Level.NEUTRAL, "unknown", "Redis did not answer")
+    if (result := run_check("workers", services)) != OK:
+        finding = f"{result[:1].upper()}{result[1:]}."
+        return Part("Workers", Level.BAD, "missing", "none takes work: the clock does it", finding)
     missing = [lane for queue, lane in LANES.items() if not counts[queue]]
     if missing:
         lanes = f"the {missing[0]} lane" if len(missing) == 1 else "either lane"
