@@ -28,7 +28,7 @@ from webhook_app.usecases.reconcile.quiet import is_quiet
 from webhook_app.usecases.reconcile.reconciler import Reconciler
 from webhook_app.usecases.reconcile.settle import follow_up
 from webhook_app.usecases.reconcile.standing_in import find_stood_in, find_untaken
-from webhook_app.usecases.reconcile.sweep import Work, find_failed, find_retrying, find_work, recover_lost_claims
+from webhook_app.usecases.reconcile.sweep import find_failed, find_retrying, find_work, recover_lost_claims
 from webhook_app.usecases.reconcile.work_classes import Lane
 from webhook_app.usecases.redeliver.replay_release import release_replays
 from workers.own_work import OwnWork
@@ -63,9 +63,7 @@ def run_clock(services: Services, reconciler: Reconciler, stop: threading.Event)
             if is_whole or booted_at is None or abs(seen_at - booted_at) > _MOVED:
                 _follow_clock(services, boot_id)
                 booted_at = seen_at
-            work = run_once(services, is_whole=is_whole)
-            if work.is_due and (lanes := find_untaken(services.database, services.clock(), services.settings.limits)):
-                own_work.begin(lanes, stands_in=True)
+            run_once(services, own_work, is_whole=is_whole)
             if is_whole:
                 whole_at = time.monotonic() + WHOLE_INTERVAL
             if trouble:
@@ -85,13 +83,12 @@ def run_clock(services: Services, reconciler: Reconciler, stop: threading.Event)
     own_work.join()
 
 
-def run_once(services: Services, *, is_whole: bool = True) -> Work:
-    """One sweep; returns what is due for workers. SQL first: what only SQL needs is done even while Redis is away. A
-    sweep that is not whole leaves out what no work waits for: the heartbeat, looking for what is overdue, and what RQ
-    shows."""
+def run_once(services: Services, own_work: OwnWork | None = None, *, is_whole: bool = True) -> None:
+    """One sweep. SQL first: what only SQL needs is done even while Redis is away. A sweep that is not whole leaves out
+    what no work waits for: the heartbeat, looking for what is overdue, and what RQ shows."""
     now = services.clock()
     if not is_whole and is_quiet(services.database, now):
-        return Work(False, ())
+        return
     for merchant_transaction_id in recover_lost_claims(services.database, now):
         log.warning("worker died, taken back", id=merchant_transaction_id)
     if is_whole:
@@ -114,7 +111,8 @@ def run_once(services: Services, *, is_whole: bool = True) -> Work:
     if is_whole:
         services.queues.show_waiting(find_retrying(services.database, now, MOST_SHOWN))
         services.queues.show_failed(find_failed(services.database, MOST_SHOWN))
-    return work
+    if own_work and work.is_due and (lanes := find_untaken(services.database, now, services.settings.limits)):
+        own_work.begin(lanes, stands_in=True)
 
 
 def _follow_clock(services: Services, boot_id: str) -> None:
