@@ -5,7 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import timedelta
@@ -16,7 +16,6 @@ import pytest
 from tests.support.sandbox import Sandbox
 from tests.support.waiting import wait_for
 from tests.support.work import report, row
-from tests.workers.conftest import Work
 from webhook_app.adapters.rq_jobs import FAST_QUEUE, SLOW_QUEUE
 from webhook_app.domain.status import Status
 from webhook_app.domain.timestamps import utc_now
@@ -24,6 +23,8 @@ from webhook_app.readiness import run_check
 from webhook_app.services import Services
 from webhook_app.usecases.reconcile.reconciler import Reconciler
 from workers.clock import run_clock
+
+Work = Callable[[Services, str], None]
 
 pytestmark = pytest.mark.parametrize("engine", ["sqlite"], indirect=True)  # it is about Redis
 
