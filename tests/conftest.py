@@ -182,6 +182,7 @@ def services(settings: Settings, database: Database, clock: FakeClock) -> Iterat
     services.rejections.close()  # or it writes into the next test's database
     services.last_use.close()
     services.drift.close()
+    services.totals.close()
     services.waker.close()
     services.queues.redis.close()
     # The database stays open for the next test.

@@ -14,6 +14,7 @@ from sqlalchemy import func, select, text
 from tests.support.answers import LEASE, NOT_FOUND, answer, claim, confirmed
 from tests.support.clock import FakeClock
 from tests.support.rows import make_known, note
+from tests.support.uncounted import Uncounted
 from tests.support.work import attempts, events, report, row, shown
 from webhook_app.db.database import Database
 from webhook_app.domain.status import Status
@@ -83,7 +84,7 @@ def test_use_cases_of_receiving(database: Database, clock: FakeClock) -> None:
     assert len(events(database, "t")) == 1
     assert row(database, "t").generation == 1
     origin = RequestOrigin(clock(), None, {})
-    with closing(Rejections(database)) as rejections:
+    with closing(Rejections(database, Uncounted(database))) as rejections:
         refused = RefusedRequest(origin, "POST", "/webhooks/proof", 400, "e", "c", "c", "m")
         undone_once(database, lambda: [rejections.note(refused), rejections.flush()])
     undone_once(database, lambda: beat(database, "clock", clock()))

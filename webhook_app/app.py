@@ -16,6 +16,7 @@ from webhook_app.web.forwarded import believe_proxies
 from webhook_app.web.host import register_host_rules
 from webhook_app.web.monitor.drift import drift_blueprint
 from webhook_app.web.monitor.health import health_blueprint
+from webhook_app.web.monitor.metrics import metrics_blueprint
 from webhook_app.web.monitor.pages.overview import overview_blueprint
 from webhook_app.web.monitor.probe import probe_blueprint
 from webhook_app.web.openapi.document import DocumentedApi
@@ -51,6 +52,7 @@ def create_app(services: Services) -> Flask:
     limit_files(app)
     app.register_blueprint(webhooks_blueprint)
     app.register_blueprint(health_blueprint)
+    app.register_blueprint(metrics_blueprint)
     app.register_blueprint(overview_blueprint)
     api = DocumentedApi(app, settings)
     api.register_blueprint(transactions_blueprint)

@@ -124,6 +124,12 @@ class Settings:
         name="PROOF_WEBHOOK_ALLOWED_IPS",
         unset=(),
     )
+    metrics_allowed_networks: tuple[Network, ...] = _variable(
+        "127.0.0.0/8, ::1",
+        read_networks,
+        "comma-separated addresses and CIDR ranges that may read /metrics without an API token",
+        name="METRICS_ALLOWED_IPS",
+    )
     trusted_proxy_hops: int = _variable(
         "0", integer(0, 10), "proxies in front that are ours; X-Forwarded-For is believed that far"
     )

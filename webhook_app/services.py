@@ -20,6 +20,7 @@ from webhook_app.usecases.receive.intake import Intake
 from webhook_app.usecases.receive.rejections import Rejections
 from webhook_app.usecases.reconcile.decisions import Policy
 from webhook_app.usecases.reconcile.reconciler import Reconciler
+from webhook_app.usecases.totals import Totals
 
 Clock = Callable[[], datetime]
 
@@ -36,6 +37,7 @@ class Services:
     rejections: Rejections
     drift: DriftLog
     people_needed: PeopleNeededCount
+    totals: Totals
     clock: Clock = utc_now
 
     def close(self) -> None:
@@ -44,6 +46,7 @@ class Services:
         self.last_use.close()
         self.rejections.close()
         self.drift.close()
+        self.totals.close()
         self.waker.close()
         self.queues.redis.close()
         self.database.close()
@@ -62,17 +65,19 @@ def open_services(
     database = database or Database(settings.database_url, pool_size=pool_size)
     spool = open_spool(settings)
     waker = Waker(queues)
+    totals = Totals(database)
     return Services(
         settings=settings,
         database=database,
         queues=queues,
         waker=waker,
-        intake=Intake(database, spool, settings.ingest_budget, clock, waker.wake),
+        intake=Intake(database, spool, settings.ingest_budget, clock, waker.wake, totals),
         spool=spool,
         last_use=LastUse(database),
-        rejections=Rejections(database),
+        rejections=Rejections(database, totals),
         drift=DriftLog(database),
         people_needed=PeopleNeededCount(database, clock),
+        totals=totals,
         clock=clock,
     )
 
@@ -105,4 +110,5 @@ def open_reconciler(services: Services, *, threads: int) -> Reconciler:
         lease=timedelta(seconds=settings.slowest_call + settings.lease_margin),
         clock=services.clock,
         rng=random.Random(),
+        totals=services.totals,
     )

@@ -17,9 +17,12 @@ from redis.exceptions import RedisError, ResponseError
 from sqlalchemy.exc import SQLAlchemyError
 
 from webhook_app.adapters.queueing import MOST_DISPATCHED, MOST_SHOWN
-from webhook_app.logs import get_logger
+from webhook_app.logs import first_line, get_logger
 from webhook_app.services import Services
 from webhook_app.usecases.heartbeats import CLOCK, beat
+from webhook_app.usecases.monitor.measures.sources import Sources
+from webhook_app.usecases.monitor.measuring import INTERVAL as MEASURING_INTERVAL
+from webhook_app.usecases.monitor.measuring import write_measurements
 from webhook_app.usecases.reconcile.bring_forward import bring_forward
 from webhook_app.usecases.reconcile.clock_jump import follow_clock
 from webhook_app.usecases.reconcile.inbox import open_work
@@ -55,6 +58,7 @@ def run_clock(services: Services, reconciler: Reconciler, stop: threading.Event)
     boot_id = _read_boot_id()
     booted_at: datetime | None = None
     whole_at = 0.0
+    measures_at = 0.0
     trouble: str | None = None
     while not stop.is_set():
         is_whole = trouble is not None or time.monotonic() >= whole_at
@@ -63,6 +67,9 @@ def run_clock(services: Services, reconciler: Reconciler, stop: threading.Event)
             if is_whole or booted_at is None or abs(seen_at - booted_at) > _MOVED:
                 _follow_clock(services, boot_id)
                 booted_at = seen_at
+            if is_whole and time.monotonic() >= measures_at:
+                measure(services)
+                measures_at = time.monotonic() + MEASURING_INTERVAL.total_seconds()
             run_once(services, own_work, is_whole=is_whole)
             if is_whole:
                 whole_at = time.monotonic() + WHOLE_INTERVAL
@@ -113,6 +120,17 @@ def run_once(services: Services, own_work: OwnWork | None = None, *, is_whole: b
         services.queues.show_failed(find_failed(services.database, MOST_SHOWN))
     if own_work and work.is_due and (lanes := find_untaken(services.database, now, services.settings.limits)):
         own_work.begin(lanes, stands_in=True)
+
+
+def measure(services: Services) -> None:
+    """Writes what `/metrics` shows. That it cannot be written stops no work: what is away says so elsewhere."""
+    sources = Sources(services.database, services.queues, services.settings.limits, services.clock())
+    try:
+        write_measurements(sources)
+    except SQLAlchemyError as error:
+        log.warning("not measured", error=first_line(error))
+    except Exception:
+        log.exception("not measured")
 
 
 def _follow_clock(services: Services, boot_id: str) -> None:

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
+
+from sqlalchemy.exc import SQLAlchemyError
 
 from webhook_app.config import load_settings
 from webhook_app.services import Services, open_reconciler, open_services
@@ -25,6 +28,14 @@ class WorkerContext:
 def worker_context() -> WorkerContext:
     """The context of this very process: a connection must not be shared with the process it was forked from."""
     return _open_context(os.getpid())
+
+
+def write_totals() -> None:
+    """At the end of a process, or of a forked one: what it has counted and not added to SQL yet. Where SQL is away that
+    is lost."""
+    if _open_context.cache_info().currsize:
+        with suppress(SQLAlchemyError):
+            worker_context().services.totals.flush()
 
 
 @lru_cache(maxsize=1)

@@ -43,6 +43,7 @@ WHO: Mapping[str, set[str]] = {
     "webhooks.receive": ANYBODY,  # whoever knows the address; secret and network are told apart elsewhere
     "health.healthz": ANYBODY,
     "health.readyz": ANYBODY,
+    "metrics.show": ANYBODY,  # on the loopback; elsewhere a token of any role (tests/monitor/test_metrics.py)
     "api-docs.openapi_json": ANYBODY,
     "docs.*": ANYBODY,
     "people.log_in": ANYBODY,
@@ -100,8 +101,8 @@ ARGUMENTS: Mapping[str, object] = {
 NEVER = ("PUT", "PATCH", "DELETE", "TRACE")
 #: When somebody or something was seen is no state of anything.
 SEEN = {"last_used_at", "seen_at"}
-#: Nor is the trace that a request under /webhooks/ leaves when it is not taken.
-TRACES = "rejections"
+#: Nor is the trace that a request under /webhooks/ leaves when it is not taken, nor that it is counted.
+TRACES = ("rejections", "metric_totals")
 
 
 @dataclass
@@ -170,7 +171,7 @@ def state(services: Services) -> dict[str, Any]:
     metadata.reflect(services.database.engine)
     held: dict[str, Any] = {}
     with services.database.read() as session:
-        for table in (table for table in metadata.sorted_tables if table.name != TRACES):
+        for table in (table for table in metadata.sorted_tables if table.name not in TRACES):
             columns = [column for column in table.columns if column.name not in SEEN]
             held[table.name] = sorted(map(repr, session.execute(select(*columns))))
     redis = services.queues.redis

@@ -15,6 +15,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from tests.support.clock import START
 from tests.support.example_rows import EVENT, RECEIPT, RECONCILIATION, TRANSACTION
+from tests.support.uncounted import Uncounted
 from webhook_app.db.database import Database
 from webhook_app.db.migrate import alembic_config, current_revision, downgrade, head_revision, upgrade
 from webhook_app.models import (
@@ -150,7 +151,7 @@ def _fill_access(database: Database) -> None:
         session.execute(text("DELETE FROM audit_log WHERE action = 'log_in'"))
         session.add(ApiToken(name="robot", role="admin", token_sha256="a" * 64, created_at=START, expires_at=START))
         record(session, Actor("ada", "page"), AuditAction.END_SESSION, "ada", "", {}, START)
-    with closing(Rejections(database)) as rejections:
+    with closing(Rejections(database, Uncounted(database))) as rejections:
         request = RequestOrigin(START, "203.0.113.9", {})
         code = "forbidden_origin"
         rejections.note(

@@ -15,6 +15,7 @@ from sqlalchemy import func, insert, select
 from tests.support.clock import START
 from tests.support.events import DOCUMENTED_ID, webhook
 from tests.support.interleave import counted_statements
+from tests.support.uncounted import Uncounted
 from webhook_app.db.database import Database
 from webhook_app.models import Event, Receipt, Reconciliation, Rejection
 from webhook_app.usecases.receive.copies import MOST_REPORTS
@@ -188,7 +189,7 @@ def test_oldest_rejection_goes_when_there_are_too_many(database: Database) -> No
 
 
 def _reject(database: Database, body: bytes = b"{", body_size: int = 1) -> None:
-    with closing(Rejections(database)) as rejections:
+    with closing(Rejections(database, Uncounted(database))) as rejections:
         rejections.note(
             RefusedRequest(
                 request=RequestOrigin(START, "127.0.0.1", {}),

@@ -14,6 +14,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from tests.support.clock import START, FakeClock
 from tests.support.events import webhook
 from tests.support.rejections import kept_rejections
+from tests.support.uncounted import Uncounted
 from webhook_app.app import create_app
 from webhook_app.config import load_settings
 from webhook_app.db.database import Database
@@ -112,7 +113,7 @@ def test_repeats_of_one_minute_are_one_row(client: FlaskClient, services: Servic
 
 
 def test_two_processes_gather_into_one_row(database: Database) -> None:
-    both = [Rejections(database) for _ in range(2)]
+    both = [Rejections(database, Uncounted(database)) for _ in range(2)]
     ready = threading.Barrier(2)
 
     def flood(mine: Rejections) -> None:
@@ -149,7 +150,7 @@ def test_different_bodies_of_an_admitted_sender_are_kept_until_there_are_too_man
 
 def test_flood_is_bounded_and_counted(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(rejections, "MOST_GATHERED", 10)
-    mine = Rejections(database)
+    mine = Rejections(database, Uncounted(database))
     monkeypatch.setattr(mine._writer, "wake", lambda: None)
     for number in range(300):
         mine.note(refused(f"198.{number // 250}.{number % 250}.1"))
@@ -195,7 +196,7 @@ def test_slashes_too_many_are_no_fault(start: Start, services: Services, secrets
 
 
 def test_newest_are_kept_however_often_repeats_were_counted(database: Database) -> None:
-    mine = Rejections(database)
+    mine = Rejections(database, Uncounted(database))
     for number in range(3):
         for _ in range(MAX_REJECTIONS // 2):
             mine.note(refused("192.0.2.1", code=f"code_{number}"))

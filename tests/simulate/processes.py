@@ -17,6 +17,7 @@ from tests.simulate.proof import VirtualProof, moment
 from tests.simulate.redis import VirtualQueues
 from tests.simulate.schedule import Actor, Schedule
 from tests.simulate.store import SimulatedDatabase
+from tests.support.uncounted import Uncounted
 from webhook_app.config import Settings, load_settings
 from webhook_app.usecases.receive.ingest import ReportedEvent, RequestOrigin, ingest_events
 from webhook_app.usecases.reconcile.clock_jump import follow_clock
@@ -114,6 +115,7 @@ class Machinery:
             lease=timedelta(seconds=settings.slowest_call + settings.lease_margin),
             clock=self.wall_clock(process),
             rng=self.schedule.current.rng,
+            totals=Uncounted(self.database),
         )
 
     def _run_web(self, process: Process) -> None:

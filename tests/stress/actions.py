@@ -17,6 +17,7 @@ from sqlalchemy import text
 from tests.stress.proof import EventKey, VirtualProof, key_of
 from tests.support.answers import LEASE, POLICY
 from tests.support.clock import START
+from tests.support.uncounted import Uncounted
 from webhook_app.adapters.spool import Spool
 from webhook_app.db.database import Database
 from webhook_app.db.sequences import advance_sequences
@@ -93,7 +94,9 @@ Action = Callable[[World, random.Random], object]
 def make_world(database: Database, folder: Path, transactions: int) -> World:
     accounts.create_account(database, "ada", "a good password", Role.ADMIN, ANNA, START)
     spool = Spool(folder / "spool", 100_000_000)
-    return World(database, VirtualProof(transactions), spool, Rejections(database), LastUse(database))
+    return World(
+        database, VirtualProof(transactions), spool, Rejections(database, Uncounted(database)), LastUse(database)
+    )
 
 
 def take_in(world: World, rng: random.Random) -> None:

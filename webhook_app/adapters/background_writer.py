@@ -12,7 +12,7 @@ from webhook_app.logs import get_logger
 
 log = get_logger()
 
-#: Seconds between two calls: what comes meanwhile is written together.
+#: Seconds between two calls, unless its owner says otherwise: what comes meanwhile is written together.
 PAUSE = 1.0
 #: Seconds that the end of a process waits for the last call.
 _LAST_CALL = 2.0
@@ -25,8 +25,9 @@ class BackgroundWriter:
     The thread starts with the first `wake`: a server may fork after its application is made.
     """
 
-    def __init__(self, name: str, write: Callable[[], None]) -> None:
+    def __init__(self, name: str, write: Callable[[], None], *, pause: float = PAUSE) -> None:
         self._name = name
+        self._pause = pause
         self._write = write
         self._wanted = threading.Event()
         self._closing = threading.Event()
@@ -63,7 +64,7 @@ class BackgroundWriter:
             self._wanted.clear()
             is_last = self._closing.is_set()
             self._try()
-            self._closing.wait(PAUSE)
+            self._closing.wait(self._pause)
 
     def _try(self) -> None:
         try:

@@ -209,6 +209,10 @@ def decide(failure: Failure, spent: Spent, budget: Budget) -> Decision:
     return Decision(rule, False, "retried with backoff")
 
 
+#: The errors that have a row, as what happens is counted by.
+KNOWN_ERRORS = frozenset(rule.error for rule in TABLE if rule.error)
+
+
 @lru_cache(maxsize=1024)
 def _rule_for(http_status: int | None, error: str, code: str) -> Rule:
     return max((rule for rule in TABLE if _matches(rule, http_status, error, code)), key=_weight)

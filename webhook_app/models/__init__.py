@@ -12,6 +12,7 @@ from webhook_app.models.event import Event, Receipt
 from webhook_app.models.gate import StoredGate
 from webhook_app.models.heartbeat import Heartbeat
 from webhook_app.models.log_in import AccountNetwork, LogInSession
+from webhook_app.models.metrics import MetricTotal, StoredMeasurements
 from webhook_app.models.reconciliation import Reconciliation
 from webhook_app.models.rejection import Rejection
 from webhook_app.models.replay import Replay, ReplayItem
@@ -31,6 +32,7 @@ __all__ = [
     "Heartbeat",
     "HistoryEntry",
     "LogInSession",
+    "MetricTotal",
     "Receipt",
     "Reconciliation",
     "Rejection",
@@ -38,6 +40,7 @@ __all__ = [
     "ReplayItem",
     "StoredDrift",
     "StoredGate",
+    "StoredMeasurements",
     "StoredWatch",
     "Transaction",
     "TransactionVersion",

@@ -20,8 +20,8 @@ from webhook_app.services import Services
 log = get_logger()
 
 #: Two threads of the intake, which write and drain the spool; one that keeps refused requests, one that notes when a
-#: token was last used, one that counts what is not known in webhooks.
-_BACKGROUND_CONNECTIONS = 5
+#: token was last used, one that counts what is not known in webhooks, one that adds to totals.
+_BACKGROUND_CONNECTIONS = 6
 
 #: Database connections of a web process: enough for all lanes at once, so that none waits for another's.
 DATABASE_CONNECTIONS = sum(size.connections for size in LANES.values()) + _BACKGROUND_CONNECTIONS

@@ -19,6 +19,7 @@ from webhook_app.models.replay import IS_WAITING
 from webhook_app.usecases.heartbeats import CLOCK
 from webhook_app.usecases.monitor.activity import DAY, HOUR, Activity, count_activity
 from webhook_app.usecases.monitor.drift import OpenDrift, find_open_drift
+from webhook_app.usecases.monitor.measures.confirmation import ConfirmationDelay, read_confirmation_delay
 from webhook_app.usecases.reconcile.advice import advise
 from webhook_app.usecases.reconcile.observe import count_failing
 from webhook_app.usecases.reconcile.report import Surroundings, shown_in
@@ -134,6 +135,7 @@ class Overview:
     failed: Sequence[FailureGroup] = ()
     retrying: Sequence[FailureGroup] = ()
     drift: OpenDrift = field(default_factory=OpenDrift)
+    confirmation: ConfirmationDelay | None = None
 
     @property
     def failed_count(self) -> int:
@@ -163,6 +165,7 @@ def read_overview(database: Database, now: datetime) -> Overview:
             failed=[group for group in groups if group.state == State.FAILED],
             retrying=[group for group in groups if group.state == State.RETRYING],
             drift=find_open_drift(session, MOST_DRIFT),
+            confirmation=read_confirmation_delay(session, now),
         )
 
 

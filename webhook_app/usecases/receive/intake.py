@@ -21,11 +21,13 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from webhook_app.adapters.spool import Spool, SpoolUnavailable
 from webhook_app.db.database import Database
+from webhook_app.domain.metrics import INGEST, RECEIPTS
 from webhook_app.logs import get_logger
 from webhook_app.usecases.receive.ingest import Accepted, ReportedEvent, RequestOrigin, ingest_events
 from webhook_app.usecases.receive.ingest_faults import describe_error, is_sequence_behind, is_the_datas_fault
 from webhook_app.usecases.receive.spool_drain import SpoolDrain, SqlRefuses
 from webhook_app.usecases.receive.spooled_event import encode_event
+from webhook_app.usecases.totals import Totals
 
 log = get_logger()
 
@@ -55,6 +57,8 @@ class _Waiting:
     request: RequestOrigin
     request_id: str
     answer: Future[Accepted]
+    since: float
+    """On the monotonic clock."""
 
 
 class Intake:
@@ -70,12 +74,14 @@ class Intake:
         budget_seconds: float,
         clock: Callable[[], datetime],
         wake: Callable[[], None],
+        totals: Totals,
     ) -> None:
         self._database = database
         self._spool = spool
         self._drain = SpoolDrain(database, spool, clock)
         self._budget_seconds = budget_seconds
         self._wake = wake
+        self._totals = totals
         self._waiting: queue.SimpleQueue[_Waiting | None] = queue.SimpleQueue()
         self._sql_is_away = threading.Event()
         self._away_since = 0.0
@@ -122,7 +128,7 @@ class Intake:
         self._start_unless_started()
         if self._sql_is_away.is_set():
             return None
-        waiting = _Waiting(event, request, request_id, Future())
+        waiting = _Waiting(event, request, request_id, Future(), time.monotonic())
         self._waiting.put(waiting)
         return waiting.answer
 
@@ -148,7 +154,9 @@ class Intake:
         try:
             self._spool.append(encode_event(event, request))
         except SpoolUnavailable as error:
+            self._totals.add(RECEIPTS, result="not_taken")
             raise unavailable(f"{why}; {error}") from error
+        self._totals.add(RECEIPTS, result="spooled")
         return Spooled()
 
     def _start_unless_started(self) -> None:
@@ -203,6 +211,9 @@ class Intake:
 
     def _tell(self, batch: Sequence[_Waiting], accepted: Sequence[Accepted]) -> None:
         """One line and one wake-up for all of them."""
+        now = time.monotonic()
+        for waiting in batch:
+            self._totals.observe(INGEST, now - waiting.since)
         if any(not one.duplicate for one in accepted):
             self._wake()
         for event, is_duplicate in (("events accepted", False), ("events duplicate", True)):
@@ -217,6 +228,7 @@ class Intake:
                 if one.duplicate is is_duplicate
             ]
             if told:
+                self._totals.add(RECEIPTS, len(told), result="duplicate" if is_duplicate else "accepted")
                 log.info(event, events=told)
 
     def _fail(self, batch: Sequence[_Waiting], error: Exception) -> None:

@@ -22,11 +22,13 @@ from webhook_app.adapters.background_writer import BackgroundWriter
 from webhook_app.db.database import Database
 from webhook_app.db.keyset_page import Page, read_page
 from webhook_app.db.upsert import insert_into
+from webhook_app.domain.metrics import RECEIPTS
 from webhook_app.domain.networks import network_of
 from webhook_app.domain.text import storable
 from webhook_app.logs import get_logger
 from webhook_app.models import Rejection
 from webhook_app.usecases.receive.ingest import RequestOrigin
+from webhook_app.usecases.totals import Totals
 
 log = get_logger()
 
@@ -78,8 +80,9 @@ class _Gathered:
 
 
 class Rejections:
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, totals: Totals) -> None:
         self._database = database
+        self._totals = totals
         self._gathered: dict[_Group, _Gathered] = {}
         #: The bodies of the present minute, and how many there are of each reason and network.
         self._bodies: set[_Group] = set()
@@ -90,6 +93,7 @@ class Rejections:
 
     def note(self, refused: RefusedRequest) -> bool:
         """Returns at once; whether this is the first of its kind that waits to be written."""
+        self._totals.add(RECEIPTS, result="rejected")
         at = refused.request.received_at
         group = _Group(
             refused.reason,

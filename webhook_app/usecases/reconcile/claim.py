@@ -90,7 +90,7 @@ def _claim_shared(session: Session, room: Room, now: datetime, lease: timedelta,
             return []
         store_gate(session, probed)
         return _begin(session, probed, dict.fromkeys(chosen, None), now, lease, limits)
-    in_flight = _count_in_flight(session, now)
+    in_flight = count_in_flight(session, now)
     found = {
         work_class: _find_due(session, work_class, count, now)
         for work_class, count in _most_wanted(room, in_flight, limits).items()
@@ -128,7 +128,7 @@ def _claim_alone(
         opened = note_round(gate, now, limits)
     else:
         work_class = class_of(row.state, row.asked_by, row.last_code)
-        admitted, opened = admit(gate, {work_class: 1}, _count_in_flight(session, now), now, limits)
+        admitted, opened = admit(gate, {work_class: 1}, count_in_flight(session, now), now, limits)
         if not admitted[work_class]:
             return []
     store_gate(session, opened)
@@ -161,7 +161,7 @@ def _find_due(session: Session, work_class: WorkClass, limit: int, now: datetime
     ).all()
 
 
-def _count_in_flight(session: Session, now: datetime) -> Counts:
+def count_in_flight(session: Session, now: datetime) -> Counts:
     """Calls that may be under way, of all workers, dead ones too."""
     rows = session.execute(
         select(Reconciliation.state, Reconciliation.asked_by, Reconciliation.last_code).where(

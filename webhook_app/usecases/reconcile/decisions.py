@@ -52,6 +52,10 @@ class FinishedCall:
     finished_at: datetime
     result: Confirmed | Failure
 
+    @property
+    def seconds(self) -> float:
+        return max((self.finished_at - self.started_at).total_seconds(), 0.0)
+
 
 def decide_after_confirmation(
     life: Life,

@@ -11,14 +11,19 @@ from datetime import datetime
 
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 
+from webhook_app.adapters.proof import Confirmed
 from webhook_app.db.database import Database, was_in_the_way
 from webhook_app.domain.failures import Failure
+from webhook_app.domain.metrics import GIVEN_UP, PROOF_CALLS, RETRIES
 from webhook_app.domain.outage import Outlook
+from webhook_app.domain.retry_policy import KNOWN_ERRORS
 from webhook_app.logs import first_line, get_logger
+from webhook_app.models.reconciliation import State
 from webhook_app.usecases.reconcile.apply import Applied, write_calls
 from webhook_app.usecases.reconcile.claim import Claim
 from webhook_app.usecases.reconcile.decisions import FinishedCall, Policy
 from webhook_app.usecases.reconcile.observe import observe_calls
+from webhook_app.usecases.totals import Totals
 
 log = get_logger()
 
@@ -45,13 +50,20 @@ class FinishedCalls:
     """Of one run. `seconds` is how long an answer is tried, a lease: after that its claim may be somebody else's."""
 
     def __init__(
-        self, database: Database, policy: Policy, rng: random.Random, clock: Callable[[], datetime], seconds: float
+        self,
+        database: Database,
+        policy: Policy,
+        rng: random.Random,
+        clock: Callable[[], datetime],
+        seconds: float,
+        totals: Totals,
     ) -> None:
         self._database = database
         self._policy = policy
         self._rng = rng
         self._clock = clock
         self._seconds = seconds
+        self._totals = totals
         self._waiting: list[_Waiting] = []
 
     def __len__(self) -> int:
@@ -63,6 +75,9 @@ class FinishedCalls:
         return [one.call.claim for one in self._waiting]
 
     def add(self, calls: Iterable[FinishedCall]) -> None:
+        calls = list(calls)
+        for call in calls:
+            self._totals.observe(PROOF_CALLS, call.seconds, outcome=_outcome(call.result))
         ends_at = time.monotonic() + self._seconds
         self._waiting += [_Waiting(call, ends_at) for call in calls]
 
@@ -83,8 +98,15 @@ class FinishedCalls:
         self._waiting = [one for one in self._waiting if one not in due or one in left]
         self._drop_late()
         for report in applied:
+            self._count(report)
             _log_applied(report)
         return applied
+
+    def _count(self, applied: Applied) -> None:
+        if applied.state == State.FAILED:
+            self._totals.add(GIVEN_UP)
+        elif applied.failure:
+            self._totals.add(RETRIES)
 
     def _observe(self, due: Sequence[_Waiting]) -> Outlook:
         """Tells the gate of each once."""
@@ -121,6 +143,13 @@ class FinishedCalls:
         for one in late:
             log.error("answer was not applied in time", id=one.call.claim.merchant_transaction_id)
         self._waiting = [one for one in self._waiting if one not in late]
+
+
+def _outcome(result: Confirmed | Failure) -> str:
+    """One of few words, whatever Proof answers."""
+    if not isinstance(result, Failure):
+        return "confirmed"
+    return result.error if result.error in KNOWN_ERRORS else "other"
 
 
 def _log_applied(applied: Applied) -> None:

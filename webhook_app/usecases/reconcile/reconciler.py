@@ -23,6 +23,7 @@ from webhook_app.usecases.reconcile.finished_calls import FinishedCalls
 from webhook_app.usecases.reconcile.inbox import open_work
 from webhook_app.usecases.reconcile.settle import follow_up
 from webhook_app.usecases.reconcile.sweep import find_work
+from webhook_app.usecases.totals import Totals
 
 log = get_logger()
 
@@ -46,6 +47,7 @@ class Reconciler:
     lease: timedelta
     clock: Callable[[], datetime]
     rng: random.Random
+    totals: Totals
 
     def reconcile_due(self, *, threads: int, max_seconds: float, stopping: Callable[[], bool], grace: float) -> int:
         """Works until nothing is due, `max_seconds` have passed or `stopping()`; returns how many were applied.
@@ -150,7 +152,7 @@ class Reconciler:
             log.warning("claims cannot be handed back", count=len(claims), why=first_line(error))
 
     def _finished_calls(self) -> FinishedCalls:
-        return FinishedCalls(self.database, self.policy, self.rng, self.clock, self.lease.total_seconds())
+        return FinishedCalls(self.database, self.policy, self.rng, self.clock, self.lease.total_seconds(), self.totals)
 
 
 def _has_patient(claims: Iterable[Claim]) -> bool:
