@@ -32,6 +32,7 @@ from webhook_app.usecases.reconcile.reconciler import Reconciler
 from webhook_app.usecases.reconcile.settle import follow_up
 from webhook_app.usecases.reconcile.standing_in import find_stood_in, find_untaken
 from webhook_app.usecases.reconcile.sweep import find_failed, find_retrying, find_work, recover_lost_claims
+from webhook_app.usecases.reconcile.unknown_ids import gather_unknown
 from webhook_app.usecases.reconcile.work_classes import Lane
 from webhook_app.usecases.redeliver.replay_release import release_replays
 from workers.own_work import OwnWork
@@ -107,6 +108,9 @@ def run_once(services: Services, own_work: OwnWork | None = None, *, is_whole: b
         overdue = note_overdue(services.database, now, timedelta(seconds=services.settings.pending_alert_after))
         if overdue:
             log.warning("pending for too long", new=overdue)
+        unknown = gather_unknown(services.database, now)
+        if unknown:
+            log.warning("proof does not know these ids of unknown senders", new=unknown)
     brought = bring_forward(services.database, now)
     if brought:
         log.info("the outage is over: brought forward", count=brought)

@@ -65,6 +65,8 @@ class Discrepancy(Base):
     fingerprint: Mapped[str] = mapped_column(String(128))
     """What makes it one discrepancy however often it is seen."""
     detail: Mapped[str] = mapped_column(String(500))
+    gathered: Mapped[int | None]
+    """How many ids it is about, where it gathers unknown ones; None of all others, which are about one transaction."""
     detected_at: Mapped[datetime]
     opened_at: Mapped[datetime | None]
     """When it was found again after it had been resolved; None when that never was."""

@@ -94,6 +94,8 @@ class Reconciliation(Base):
               sqlite_where=text("reconciled_at IS NULL")),
         Index("ix_reconciliations_behind", "id", postgresql_where=text("has_events_behind"),
               sqlite_where=text("has_events_behind")),
+        Index("ix_reconciliations_ungathered", "id", postgresql_where=text("NOT is_gathered"),
+              sqlite_where=text("NOT is_gathered")),
         # What the overview counts, answered from the index alone.
         Index("ix_reconciliations_failures", "last_error", "last_code", "state", "last_http_status", "last_failed_at",
               postgresql_where=text("last_error IS NOT NULL"), sqlite_where=text("last_error IS NOT NULL")),
@@ -110,6 +112,9 @@ class Reconciliation(Base):
     """Proof's answer has settled the events whose work was opened under this generation or an earlier one."""
     has_events_behind: Mapped[bool] = mapped_column(default=False, server_default=false())
     """Whether some of its events do not show yet how it stands: very many follow in portions."""
+    is_gathered: Mapped[bool | None]
+    """Of an id that only webhooks of unknown senders named, and that Proof does not know: whether it is counted in the
+    discrepancy that gathers them; None of all others."""
     created_at: Mapped[datetime]
     next_attempt_at: Mapped[datetime | None]
     """Of a succeeded one: a late check, for a failed payment may be tried again."""
@@ -149,3 +154,6 @@ class Reconciliation(Base):
 #: The condition on a reconciliation that it has events behind, written as in the partial index: SQLAlchemy would write
 #: `has_events_behind = 1` for SQLite, which then does not use that index.
 HAS_EVENTS_BEHIND: ColumnElement[Any] = literal_column("reconciliations.has_events_behind")
+
+#: Likewise the condition that it is about an unknown id that is not counted yet.
+IS_UNGATHERED: ColumnElement[Any] = literal_column("NOT reconciliations.is_gathered")

@@ -62,6 +62,8 @@ class DiscrepancyReport:
     severity: Severity
     state: DiscrepancyState
     detail: str
+    count: int
+    """How many ids it is about: more than 1 only where it gathers unknown ones."""
     revision: int
     """Counts its changes; to be handed back with an acknowledgement."""
     detected_at: datetime
@@ -245,6 +247,7 @@ def _report(discrepancy: Discrepancy, transaction: Transaction | None) -> Discre
         severity=discrepancy.severity,
         state=_state(discrepancy),
         detail=discrepancy.detail,
+        count=discrepancy.gathered or 1,
         revision=discrepancy.revision,
         detected_at=discrepancy.detected_at,
         opened_at=discrepancy.opened_at or discrepancy.detected_at,

@@ -24,7 +24,8 @@ from webhook_app.models.event import Delivery
 from webhook_app.models.reconciliation import HAS_EVENTS_BEHIND, State
 from webhook_app.usecases.reconcile.discrepancies import GivenUp, note_failures
 from webhook_app.usecases.reconcile.lifecycle.changes import Change
-from webhook_app.usecases.reconcile.lifecycle.rows import note_events_behind
+from webhook_app.usecases.reconcile.lifecycle.rows import mark_unknown, note_events_behind
+from webhook_app.usecases.reconcile.unknown_ids import find_unknown
 
 #: Events that one transaction moves at most.
 PORTION = 5000
@@ -43,7 +44,8 @@ def settle_events(session: Session, names: Sequence[str]) -> None:
 
 
 def show_failures(session: Session, changes: Sequence[Change], now: datetime) -> None:
-    """Shows what failed: its events become deliveries that are retried or failed, and what gave up is a discrepancy."""
+    """Shows what failed: its events become deliveries that are retried or failed, and what gave up is a discrepancy,
+    but for unknown ids, which are gathered."""
     failed = [change for change in changes if change.after.last_failure is not None]
     deliveries = {State.RETRYING: Delivery.RETRYING, State.FAILED: Delivery.FAILED}
     move_events(
@@ -54,12 +56,15 @@ def show_failures(session: Session, changes: Sequence[Change], now: datetime) ->
             if change.after.state in deliveries
         },
     )
-    given_up = [
-        GivenUp(change.after.merchant_transaction_id, change.after.last_failure, change.after.attempts)
-        for change in failed
-        if change.after.state is State.FAILED and change.after.last_failure is not None
+    given_up = [change.after for change in failed if change.after.state is State.FAILED]
+    unknown = {life.id for life in find_unknown(session, given_up)}
+    mark_unknown(session, sorted(unknown))
+    noted = [
+        GivenUp(life.merchant_transaction_id, life.last_failure, life.attempts)
+        for life in given_up
+        if life.last_failure is not None and life.id not in unknown
     ]
-    note_failures(session, given_up, now)
+    note_failures(session, noted, now)
 
 
 def move_events(session: Session, moves: Mapping[str, Delivery], *, moved: Sequence[Delivery] = _UNSETTLED) -> None:

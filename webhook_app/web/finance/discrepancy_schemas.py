@@ -78,6 +78,7 @@ class DiscrepancySchema(Schema):
     severity = Choice(Severity)
     state = Choice(DiscrepancyState)
     detail = fields.String()
+    count = fields.Integer(metadata={"description": "How many ids it is about; unknown ones are gathered in one."})
     revision = fields.Integer()
     detected_at = Timestamp()
     opened_at = Timestamp()

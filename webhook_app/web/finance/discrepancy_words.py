@@ -42,7 +42,8 @@ KINDS: Mapping[str, KindWords] = {
     ),
     DiscrepancyKind.UNKNOWN_TO_PROOF: KindWords(
         "Unknown to Proof: possibly forged",
-        "A webhook named an id that Proof's API does not know.",
+        "A webhook named an id that Proof's API does not know; ids that unknown senders named are one, "
+        "with their number.",
         "Book nothing and pay nothing out. Ask the team that runs this service to look where it came from.",
     ),
     DiscrepancyKind.TERMINAL_CHANGED: KindWords(
