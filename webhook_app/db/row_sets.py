@@ -7,12 +7,14 @@ one statement with a row per `VALUES` list on SQLite.
 
 from __future__ import annotations
 
+import functools
 import json
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, TypeVar
 
 from sqlalchemy import (
     BigInteger,
+    BindParameter,
     ColumnElement,
     Dialect,
     FromClause,
@@ -30,25 +32,75 @@ from sqlalchemy.types import TypeEngine
 
 from webhook_app.db.upsert import insert_into
 
+Statement = TypeVar("Statement")
+
+
+class RowSet:
+    """A table called `name` with these columns, whose rows are given when a statement with it is executed: so one
+    statement, made once for each dialect (`for_each_dialect`), serves all batches. It carries no binary values on
+    SQLite. No rows at all are allowed."""
+
+    def __init__(self, name: str, columns: Mapping[str, TypeEngine[Any]]) -> None:
+        self._name = name
+        self._columns = columns
+        self._processors: dict[str, list[Callable[[Any], Any] | None]] = {}
+
+    def table(self, dialect: str, values: Mapping[str, Any] | None = None) -> FromClause:
+        """To select, join or update from; with these values in it, or such as are given at execution."""
+        if dialect == "sqlite":
+            return self._json_rows(values)
+        arrays = [self._bind(key, ARRAY(_unbounded(kind), dimensions=1), values) for key, kind in self._columns.items()]
+        listed = [column(key, _unbounded(kind)) for key, kind in self._columns.items()]
+        return func.unnest(*arrays).table_valued(*listed, name=self._name).render_derived(name=self._name)
+
+    def given(self, session: Session, rows: Sequence[Sequence[Any]]) -> dict[str, Any]:
+        """The parameters of a statement with this table, for these rows."""
+        dialect = session.get_bind().dialect
+        if dialect.name == "sqlite":
+            return {self._parameter("rows"): self._write(dialect, rows)}
+        by_column = zip(*rows, strict=True) if rows else ((),) * len(self._columns)
+        return {self._parameter(key): list(values) for key, values in zip(self._columns, by_column, strict=True)}
+
+    def _parameter(self, key: str) -> str:
+        return f"{self._name}_{key}"
+
+    def _bind(self, key: str, kind: TypeEngine[Any], values: Mapping[str, Any] | None) -> BindParameter[Any]:
+        name = self._parameter(key)
+        return bindparam(name, type_=kind) if values is None else bindparam(name, values[name], kind, unique=True)
+
+    def _json_rows(self, values: Mapping[str, Any] | None) -> FromClause:
+        each = func.json_each(self._bind("rows", String(), values)).table_valued("value", name=f"{self._name}_json")
+        columns = (
+            type_coerce(func.json_extract(each.c.value, f"$[{index}]"), kind).label(key)
+            for index, (key, kind) in enumerate(self._columns.items())
+        )
+        return select(*columns).select_from(each).subquery(self._name)
+
+    def _write(self, dialect: Dialect, rows: Sequence[Sequence[Any]]) -> str:
+        processors = self._processors.get(dialect.name)
+        if processors is None:
+            processors = [kind.dialect_impl(dialect).bind_processor(dialect) for kind in self._columns.values()]
+            self._processors[dialect.name] = processors
+        written = [
+            [process(value) if process else value for process, value in zip(processors, row, strict=True)]
+            for row in rows
+        ]
+        return json.dumps(written, ensure_ascii=False)
+
+
+def for_each_dialect(make: Callable[[str], Statement]) -> Callable[[Session], Statement]:
+    """What `make` makes for the dialect of a session, by its name; once for each. Making a statement of SQLAlchemy's
+    takes longer than executing it."""
+    made = functools.cache(make)
+    return lambda session: made(session.get_bind().dialect.name)
+
 
 def row_set(
     session: Session, name: str, columns: Mapping[str, TypeEngine[Any]], rows: Sequence[Sequence[Any]]
 ) -> FromClause:
-    """A table called `name` with these columns and rows, to select, join or update from. It carries no binary values
-    on SQLite.
-
-    An empty one is allowed: it has no rows.
-    """
-    dialect = session.get_bind().dialect
-    if dialect.name == "sqlite":
-        return _json_rows(dialect, name, columns, rows)
-    by_column = zip(*rows, strict=True) if rows else ((),) * len(columns)
-    arrays = [
-        bindparam(f"{name}_{key}", list(values), type_=ARRAY(_unbounded(kind), dimensions=1), unique=True)
-        for (key, kind), values in zip(columns.items(), by_column, strict=True)
-    ]
-    listed = [column(key, _unbounded(kind)) for key, kind in columns.items()]
-    return func.unnest(*arrays).table_valued(*listed, name=name).render_derived(name=name)
+    """The table of a `RowSet` with its rows in it, for a statement that is executed once."""
+    given = RowSet(name, columns)
+    return given.table(session.get_bind().dialect.name, given.given(session, rows))
 
 
 def is_one_of(session: Session, attribute: Any, values: Iterable[Any]) -> ColumnElement[bool]:
@@ -105,24 +157,3 @@ def insert_rows(
 def _unbounded(kind: TypeEngine[Any]) -> TypeEngine[Any]:
     """PostgreSQL cuts a value that is cast to a shorter type; without a length the column itself refuses it."""
     return String() if isinstance(kind, String) else kind
-
-
-def _json_rows(
-    dialect: Dialect, name: str, columns: Mapping[str, TypeEngine[Any]], rows: Sequence[Sequence[Any]]
-) -> FromClause:
-    processors = [kind.dialect_impl(dialect).bind_processor(dialect) for kind in columns.values()]
-    text = json.dumps(
-        [
-            [process(value) if process else value for process, value in zip(processors, row, strict=True)]
-            for row in rows
-        ],
-        ensure_ascii=False,
-    )
-    each = func.json_each(bindparam(f"{name}_rows", text, type_=String(), unique=True)).table_valued(
-        "value", name=f"{name}_json"
-    )
-    values = (
-        type_coerce(func.json_extract(each.c.value, f"$[{index}]"), kind).label(key)
-        for index, (key, kind) in enumerate(columns.items())
-    )
-    return select(*values).select_from(each).subquery(name)

@@ -16,7 +16,7 @@ def failure_from_columns(prefix: str = "") -> Mapped[Failure | None]:
 
     It is for reading; `failure_columns` is for writing.
     """
-    return composite(_read, *(f"{prefix}{column}" for column in _COLUMNS))
+    return composite(read_failure, *(f"{prefix}{column}" for column in _COLUMNS))
 
 
 def failure_columns(failure: Failure | None, prefix: str = "") -> dict[str, Any]:
@@ -24,8 +24,8 @@ def failure_columns(failure: Failure | None, prefix: str = "") -> dict[str, Any]
     return {f"{prefix}{column}": failure and getattr(failure, column) for column in _COLUMNS}
 
 
-def _read(
+def read_failure(
     http_status: int | None, error: str | None, code: str | None, message: str | None, request_id: str | None
 ) -> Failure | None:
-    """An attempt that succeeded has a status and a request id too, and no error."""
+    """From the values of these columns. An attempt that succeeded has a status and a request id too, and no error."""
     return None if error is None else Failure(http_status, error, code or "", message or "", request_id)

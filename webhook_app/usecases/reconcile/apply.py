@@ -29,7 +29,7 @@ from webhook_app.usecases.reconcile.decisions import (
 )
 from webhook_app.usecases.reconcile.discrepancies import note_ends_of_polling
 from webhook_app.usecases.reconcile.lifecycle.changes import Change, Life
-from webhook_app.usecases.reconcile.lifecycle.rows import lock, write_changes
+from webhook_app.usecases.reconcile.lifecycle.rows import lock_ids, write_changes
 from webhook_app.usecases.reconcile.lifecycle.transitions import CONFIRMED
 from webhook_app.usecases.reconcile.observe import observe_calls
 from webhook_app.usecases.reconcile.settle import settle_events, show_failures
@@ -85,7 +85,7 @@ def write_calls(
     """
 
     def write(session: Session) -> Written:
-        lives = lock(session, Reconciliation.id.in_(_ids(calls)), skip_locked=skip_locked)
+        lives = lock_ids(session, _ids(calls), skip_locked=skip_locked)
         locked = _find_locked(session, calls, lives) if skip_locked else []
         return Written(_apply(session, _held(calls, lives), outlook, now, policy, rng), locked)
 

@@ -10,10 +10,23 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
 
-from sqlalchemy import Alias, ColumnElement, FromClause, and_, func, or_, select, update
+from sqlalchemy import (
+    Alias,
+    ColumnElement,
+    Executable,
+    FromClause,
+    Integer,
+    Select,
+    and_,
+    bindparam,
+    func,
+    or_,
+    select,
+    update,
+)
 from sqlalchemy.orm import Session
 
-from webhook_app.db.row_sets import id_set, is_one_of, row_set
+from webhook_app.db.row_sets import RowSet, for_each_dialect, id_set, is_one_of
 from webhook_app.db.types import MAX_ID
 from webhook_app.domain.money import format_amount
 from webhook_app.domain.polling import LAG_GRACE
@@ -43,6 +56,20 @@ _STATUSES = frozenset(Status)
 _EVENTS: Any = Event.__table__
 _RECEIPTS: Any = Receipt.__table__
 _DISCREPANCIES: Any = Discrepancy.__table__
+
+
+#: What is asked of each transaction: its id, when it changed as Proof confirms it, and the generation.
+_Given = tuple[str, datetime, int]
+_GIVEN = RowSet(
+    "given",
+    {
+        "name": _EVENTS.c.merchant_transaction_id.type,
+        "updated_at": _EVENTS.c.updated_at.type,
+        "generation": _EVENTS.c.opened_generation.type,
+    },
+)
+_IDS = RowSet("ids", {"id": _EVENTS.c.id.type})
+_READ = ("id", "merchant_transaction_id", "status", "updated_at", "received_at", *_VALUES)
 
 
 @dataclass(frozen=True)
@@ -79,16 +106,7 @@ def compare_with_events(
     """
     if not generations:
         return {}
-    given = row_set(
-        session,
-        "given",
-        {
-            "name": _EVENTS.c.merchant_transaction_id.type,
-            "updated_at": _EVENTS.c.updated_at.type,
-            "generation": _EVENTS.c.opened_generation.type,
-        },
-        [(name, held[name].updated_at, generation) for name, generation in generations.items()],
-    )
+    given = [(name, held[name].updated_at, generation) for name, generation in generations.items()]
     events: dict[str, list[_Message]] = defaultdict(list)
     for event in _find_events(session, given):
         events[event.merchant_transaction_id].append(event)
@@ -112,10 +130,16 @@ def compare_with_events(
     return {name: max(event.received_at for event in found) for name, found in ahead.items() if found}
 
 
-def _find_events(session: Session, given: FromClause) -> list[_Message]:
+def _find_events(session: Session, given: Sequence[_Given]) -> list[_Message]:
+    return _read(session.execute(_events_compared(session), _GIVEN.given(session, given)))
+
+
+@for_each_dialect
+def _events_compared(dialect: str) -> Executable:
     """Newest first; of each transaction so many at most."""
+    given, other = _GIVEN.table(dialect), _EVENTS.alias()
     oldest = (
-        select((other := _EVENTS.alias()).c.id)
+        select(other.c.id)
         .where(_is_compared(other, given))
         .order_by(other.c.id.desc())
         .offset(_MOST_EVENTS_COMPARED - 1)
@@ -123,10 +147,7 @@ def _find_events(session: Session, given: FromClause) -> list[_Message]:
         .correlate(given)
         .scalar_subquery()
     )
-    return _messages(
-        session,
-        _is_compared(_EVENTS, given) & (_EVENTS.c.id >= func.coalesce(oldest, 0)),
-    )
+    return _messages().where(_is_compared(_EVENTS, given), _EVENTS.c.id >= func.coalesce(oldest, 0))
 
 
 def _is_compared(events: Alias | Any, given: FromClause) -> ColumnElement[bool]:
@@ -148,12 +169,12 @@ def _is_compared(events: Alias | Any, given: FromClause) -> ColumnElement[bool]:
     )
 
 
-def _messages(session: Session, condition: ColumnElement[bool]) -> list[_Message]:
+def _messages() -> Select[Any]:
     """Newest first."""
-    columns = ("id", "merchant_transaction_id", "status", "updated_at", "received_at", *_VALUES)
-    rows = session.execute(
-        select(*(_EVENTS.c[name] for name in columns)).where(condition).order_by(_EVENTS.c.id.desc())
-    )
+    return select(*(_EVENTS.c[name] for name in _READ)).order_by(_EVENTS.c.id.desc())
+
+
+def _read(rows: Iterable[Any]) -> list[_Message]:
     return [_Message(row[0], row[1], row[2], row[3], row[4], ReportedValues(*row[5:])) for row in rows]
 
 
@@ -165,16 +186,7 @@ def _find_copies(
     by_id = {event.id: event for event in events}
     copies: dict[int, list[_Report]] = defaultdict(list)
     if by_id:
-        rows = session.execute(
-            select(_RECEIPTS.c.id, _RECEIPTS.c.event_id, _RECEIPTS.c.opened_generation, _RECEIPTS.c.reported)
-            .where(
-                is_one_of(session, _RECEIPTS.c.event_id, by_id),
-                _RECEIPTS.c.body.is_not(None),  # as each has that reports something: an index holds these alone
-                _RECEIPTS.c.reported.is_not(None),
-                _RECEIPTS.c.is_opened,
-            )
-            .order_by(_RECEIPTS.c.id)
-        )
+        rows = session.execute(_copies(session), _IDS.given(session, [(one,) for one in by_id]))
         for row in rows:
             event = by_id[row.event_id]
             if (row.opened_generation or 0) > generations[event.merchant_transaction_id]:
@@ -183,6 +195,20 @@ def _find_copies(
             differing = [name for name in _VALUES if getattr(values, name) != getattr(event.values, name)]
             copies[row.event_id].append(_Report(f"-{row.id}", values, {*_AMOUNTS, *differing} - {"created_at"}))
     return copies
+
+
+@for_each_dialect
+def _copies(dialect: str) -> Executable:
+    return (
+        select(_RECEIPTS.c.id, _RECEIPTS.c.event_id, _RECEIPTS.c.opened_generation, _RECEIPTS.c.reported)
+        .where(
+            _RECEIPTS.c.event_id.in_(select(_IDS.table(dialect).c.id)),
+            _RECEIPTS.c.body.is_not(None),  # as each has that reports something: an index holds these alone
+            _RECEIPTS.c.reported.is_not(None),
+            _RECEIPTS.c.is_opened,
+        )
+        .order_by(_RECEIPTS.c.id)
+    )
 
 
 def _mismatches(event: _Message, copies: Iterable[_Report], held: Held) -> dict[tuple[DiscrepancyKind, str], str]:
@@ -247,12 +273,18 @@ def _could_have_led_to(event: _Message, held: Held) -> bool:
 
 
 def _resolve_explained(
-    session: Session, given: FromClause, held: Mapping[str, Held], generations: Mapping[str, int], now: datetime
+    session: Session,
+    given: Sequence[_Given],
+    held: Mapping[str, Held],
+    generations: Mapping[str, int],
+    now: datetime,
 ) -> None:
     """Closes what confirmations explain, of each transaction the oldest: mismatches of events that it has caught up
     with, that it was unknown or could not be reconciled, and that it had been pending for too long in another
     status."""
-    open_ones = _find_open(session, given)
+    open_ones = session.execute(
+        _open_ones(session), _GIVEN.given(session, given) | {"most": _MOST_DISCREPANCIES_REVIEWED}
+    ).all()
     if not open_ones:
         return
     of_events = {int(row.fingerprint) for row in open_ones if row.kind in _OF_EVENTS}
@@ -271,9 +303,10 @@ def _resolve_explained(
         )
 
 
-def _find_open(session: Session, given: FromClause) -> Sequence[Any]:
+@for_each_dialect
+def _open_ones(dialect: str) -> Executable:
     """Forged events may have made any number of mismatches; of the other kinds there is a handful."""
-    other = _DISCREPANCIES.alias()
+    given, other = _GIVEN.table(dialect), _DISCREPANCIES.alias()
     last = (
         select(other.c.id)
         .where(
@@ -282,20 +315,18 @@ def _find_open(session: Session, given: FromClause) -> Sequence[Any]:
             other.c.resolved_at.is_(None),
         )
         .order_by(other.c.id)
-        .offset(_MOST_DISCREPANCIES_REVIEWED)
+        .offset(bindparam("most", type_=Integer()))
         .limit(1)
         .correlate(given)
         .scalar_subquery()
     )
     one = _DISCREPANCIES.c
-    return session.execute(
-        select(one.id, one.merchant_transaction_id, one.kind, one.fingerprint).where(
-            one.merchant_transaction_id == given.c.name,
-            one.kind.in_((*_OF_EVENTS, *_OF_UNCONFIRMED, DiscrepancyKind.PENDING_TOO_LONG)),
-            one.resolved_at.is_(None),
-            or_(one.kind.not_in(_OF_EVENTS), one.id < func.coalesce(last, MAX_ID)),
-        )
-    ).all()
+    return select(one.id, one.merchant_transaction_id, one.kind, one.fingerprint).where(
+        one.merchant_transaction_id == given.c.name,
+        one.kind.in_((*_OF_EVENTS, *_OF_UNCONFIRMED, DiscrepancyKind.PENDING_TOO_LONG)),
+        one.resolved_at.is_(None),
+        or_(one.kind.not_in(_OF_EVENTS), one.id < func.coalesce(last, MAX_ID)),
+    )
 
 
 def _find_mismatches(
@@ -304,13 +335,9 @@ def _find_mismatches(
     """Kinds and fingerprints of what these events, and copies where the id is negative, still disagree about."""
     of_copies = id_set(session, "copies", [-id for id in ids if id < 0])
     of_events = id_set(session, "mismatches", [id for id in ids if id > 0])
-    events = _messages(
-        session,
-        or_(
-            _EVENTS.c.id.in_(select(of_events.c.id)),
-            _EVENTS.c.id.in_(select(_RECEIPTS.c.event_id).where(_RECEIPTS.c.id == of_copies.c.id)),
-        ),
-    )
+    of_receipts = select(_RECEIPTS.c.event_id).where(_RECEIPTS.c.id == of_copies.c.id)
+    is_concerned = or_(_EVENTS.c.id.in_(select(of_events.c.id)), _EVENTS.c.id.in_(of_receipts))
+    events = _read(session.execute(_messages().where(is_concerned)))
     copies = _find_copies(session, events, generations)
     return {
         (str(kind), fingerprint)

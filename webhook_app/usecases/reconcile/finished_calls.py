@@ -97,16 +97,16 @@ class FinishedCalls:
             one.put_off()
         self._waiting = [one for one in self._waiting if one not in due or one in left]
         self._drop_late()
-        for report in applied:
-            self._count(report)
-            _log_applied(report)
+        self._count(applied)
+        _log_applied(applied)
         return applied
 
-    def _count(self, applied: Applied) -> None:
-        if applied.state == State.FAILED:
-            self._totals.add(GIVEN_UP)
-        elif applied.failure:
-            self._totals.add(RETRIES)
+    def _count(self, applied: Sequence[Applied]) -> None:
+        for one in applied:
+            if one.state == State.FAILED:
+                self._totals.add(GIVEN_UP)
+            elif one.failure:
+                self._totals.add(RETRIES)
 
     def _observe(self, due: Sequence[_Waiting]) -> Outlook:
         """Tells the gate of each once."""
@@ -152,18 +152,30 @@ def _outcome(result: Confirmed | Failure) -> str:
     return result.error if result.error in KNOWN_ERRORS else "other"
 
 
-def _log_applied(applied: Applied) -> None:
-    details: dict[str, object] = {"id": applied.merchant_transaction_id, "state": applied.state}
-    if isinstance(applied.failure, Failure):
-        details |= {
-            "failure": applied.failure.name,
-            "request_id": applied.failure.request_id,
-            "decision": applied.decision,
-            "attempts": applied.attempts,
-        }
-    else:
-        details["status"] = applied.status
-    if applied.next_attempt_at:
-        details["next_attempt_at"] = applied.next_attempt_at.isoformat(timespec="seconds")
-    level = log.warning if applied.failure else log.info
-    level("reconciliation failed" if applied.state == "failed" else "reconciled", **details)
+def _log_applied(applied: Sequence[Applied]) -> None:
+    """One line for all that Proof has confirmed, for thousands a minute are; and one for each that failed."""
+    confirmed = [_confirmed(one) for one in applied if one.failure is None]
+    if confirmed:
+        log.info("reconciled", transactions=confirmed)
+    for one in applied:
+        if one.failure is None:
+            continue
+        log.warning(
+            "reconciliation failed" if one.state == "failed" else "call to Proof failed",
+            id=one.merchant_transaction_id,
+            state=one.state,
+            failure=one.failure.name,
+            request_id=one.failure.request_id,
+            decision=one.decision,
+            attempts=one.attempts,
+            **_next_attempt(one),
+        )
+
+
+def _confirmed(one: Applied) -> dict[str, object]:
+    return {"id": one.merchant_transaction_id, "state": one.state, "status": one.status, **_next_attempt(one)}
+
+
+def _next_attempt(one: Applied) -> dict[str, str]:
+    at = one.next_attempt_at
+    return {"next_attempt_at": at.isoformat(timespec="seconds")} if at else {}

@@ -13,12 +13,12 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import FromClause, Select, func, select, update
+from sqlalchemy import ColumnElement, Executable, FromClause, Integer, Select, bindparam, func, select, update
 from sqlalchemy.orm import Session
 
 from webhook_app.db.database import Database
 from webhook_app.db.planner_hints import unindexed
-from webhook_app.db.row_sets import row_set
+from webhook_app.db.row_sets import RowSet, for_each_dialect, row_set
 from webhook_app.models import Event, Reconciliation
 from webhook_app.models.event import Delivery
 from webhook_app.models.reconciliation import HAS_EVENTS_BEHIND, State
@@ -32,6 +32,7 @@ PORTION = 5000
 
 _TABLE: Any = Event.__table__
 _WORK: Any = Reconciliation.__table__
+_NAMES = RowSet("names", {"name": _TABLE.c.merchant_transaction_id.type})
 _UNSETTLED = tuple(delivery for delivery in Delivery if delivery is not Delivery.SUCCEEDED)
 #: What an event becomes that Proof's answer has not settled.
 _SHOWN = {State.PENDING: Delivery.PENDING, State.RETRYING: Delivery.RETRYING, State.FAILED: Delivery.FAILED}
@@ -114,20 +115,30 @@ def _follow_up(session: Session) -> int:
 
 
 def _settle(session: Session, names: Sequence[str], most: int) -> int:
-    """How many. An event that a former release has opened names no generation: it was opened with its row, before the
-    last time that its reconciliation was asked for, or then. What gave up settles nothing: it must be seen."""
+    """How many."""
+    result: Any = session.execute(
+        _settle_named(session), _NAMES.given(session, [(name,) for name in names]) | {"most": most}
+    )
+    return int(result.rowcount)
+
+
+@for_each_dialect
+def _settle_named(dialect: str) -> Executable:
+    """An event that a former release has opened names no generation: it was opened with its row, before the last time
+    that its reconciliation was asked for, or then. What gave up settles nothing: it must be seen."""
     settled = (
         select(_TABLE.c.id, _WORK.c.reconciled_at)
         .join(_WORK, _WORK.c.merchant_transaction_id == _TABLE.c.merchant_transaction_id)
         .where(
-            _WORK.c.merchant_transaction_id.in_(names),
+            _WORK.c.merchant_transaction_id.in_(select(_NAMES.table(dialect).c.name)),
             unindexed(_WORK.c.state) != State.FAILED,
             unindexed(_TABLE.c.delivery) != Delivery.SUCCEEDED,
             _TABLE.c.is_opened,
             func.coalesce(_TABLE.c.opened_generation, _WORK.c.generation) <= _WORK.c.settled_generation,
         )
     )
-    return _write(session, settled, most, {"delivery": Delivery.SUCCEEDED}, settled_at="reconciled_at")
+    most = bindparam("most", type_=Integer())
+    return _write(settled, most, {"delivery": Delivery.SUCCEEDED}, settled_at="reconciled_at")
 
 
 def _move(session: Session, moves: Mapping[str, Delivery], moved: Sequence[Delivery], most: int) -> int:
@@ -139,18 +150,20 @@ def _move(session: Session, moves: Mapping[str, Delivery], moved: Sequence[Deliv
         _TABLE.c.is_opened,
         _TABLE.c.delivery != given.c.delivery,
     )
-    return _write(session, chosen, most, {}, delivery="delivery")
+    result: Any = session.execute(_write(chosen, most, {}, delivery="delivery"))
+    return int(result.rowcount)
 
 
-def _write(session: Session, chosen: Select[Any], most: int, values: Mapping[str, Any], **columns: str) -> int:
-    """Writes into the chosen events, `most` at most, constants and columns of theirs; how many it were."""
+def _write(
+    chosen: Select[Any], most: int | ColumnElement[int], values: Mapping[str, Any], **columns: str
+) -> Executable:
+    """Writes into the chosen events, `most` at most, constants and columns of theirs."""
     rows = chosen.limit(most).subquery("chosen")
-    result: Any = session.execute(
+    return (
         update(_TABLE)
         .where(_TABLE.c.id == rows.c.id)
         .values({**values, **{name: rows.c[column] for name, column in columns.items()}})
     )
-    return int(result.rowcount)
 
 
 def _unsettle_newest(session: Session, failed: FromClause) -> None:

@@ -13,26 +13,13 @@ from webhook_app.domain.gate import Gate
 from webhook_app.domain.retry_policy import Blame
 from webhook_app.domain.shares import WorkClass
 from webhook_app.models import StoredGate
-from webhook_app.models.failure import failure_columns
+from webhook_app.models.failure import failure_columns, read_failure
+
+_TABLE: Any = StoredGate.__table__
 
 #: Read as columns, not as an object: a session would give back an object that it has loaded before the lock.
-_GATE = select(
-    StoredGate.tokens,
-    StoredGate.refilled_at,
-    StoredGate.reserves,
-    StoredGate.pace,
-    StoredGate.paced_at,
-    StoredGate.epoch,
-    StoredGate.blame,
-    StoredGate.failure,
-    StoredGate.paused_at,
-    StoredGate.outage_since,
-    StoredGate.next_probe_at,
-    StoredGate.next_newcomer_at,
-    StoredGate.probes,
-    StoredGate.resumed_at,
-    StoredGate.paused_seconds,
-).where(StoredGate.id == 1)
+_GATE = select(*_TABLE.c).where(_TABLE.c.id == 1)
+_LOCKED_GATE = _GATE.with_for_update()
 
 
 def read_gate(session: Session) -> Gate:
@@ -42,7 +29,7 @@ def read_gate(session: Session) -> Gate:
 
 def lock_gate(session: Session) -> Gate:
     """The gate, held until the transaction ends: claims of all workers pass here one after the other."""
-    return _to_gate(session.execute(_GATE.with_for_update()).one())
+    return _to_gate(session.execute(_LOCKED_GATE).one())
 
 
 def store_gate(session: Session, gate: Gate) -> None:
@@ -103,7 +90,7 @@ def _to_gate(row: Any) -> Gate:
         paced_at=row.paced_at,
         epoch=row.epoch,
         blame=Blame(row.blame) if row.blame else None,
-        failure=row.failure,
+        failure=read_failure(row.http_status, row.error, row.code, row.message, row.request_id),
         paused_at=row.paused_at,
         outage_since=row.outage_since,
         next_probe_at=row.next_probe_at,

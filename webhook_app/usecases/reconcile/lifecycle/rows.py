@@ -11,15 +11,15 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, case, func, insert, literal, select, true, update
+from sqlalchemy import ColumnElement, Executable, bindparam, case, func, insert, literal, select, true, update
 from sqlalchemy.orm import Session
 
 from webhook_app.db.planner_hints import unindexed
-from webhook_app.db.row_sets import row_set
+from webhook_app.db.row_sets import RowSet, for_each_dialect, row_set
 from webhook_app.db.timestamps import shifted
 from webhook_app.db.upsert import insert_into
 from webhook_app.models import Attempt, Reconciliation
-from webhook_app.models.failure import failure_columns
+from webhook_app.models.failure import failure_columns, read_failure
 from webhook_app.models.reconciliation import IS_UNGATHERED, AskedBy, State
 from webhook_app.usecases.reconcile.lifecycle.changes import Change, Charge, Life
 from webhook_app.usecases.reconcile.lifecycle.transitions import CLAIMED, HANDED_BACK, TransitionRefused
@@ -36,30 +36,20 @@ _WRITTEN = (
     "last_failed_at",
 )
 #: What is read of a row.
-_LIFE = (
-    Reconciliation.id,
-    Reconciliation.merchant_transaction_id,
-    Reconciliation.state,
-    Reconciliation.generation,
-    Reconciliation.settled_generation,
-    Reconciliation.next_attempt_at,
-    Reconciliation.reconciled_at,
-    Reconciliation.asked_by,
-    Reconciliation.claim_token,
-    Reconciliation.lease_until,
-    Reconciliation.crashes,
-    Reconciliation.attempts,
-    Reconciliation.spent_attempts,
-    Reconciliation.single_retries,
-    Reconciliation.first_failed_at,
-    Reconciliation.paused_seconds_then,
-    Reconciliation.uncounted,
-    Reconciliation.last_failure,
-    Reconciliation.last_failed_at,
-)
+_LIFE = tuple(_TABLE.c[name] for name in ("id", "merchant_transaction_id", *_WRITTEN))
 #: What a claim has to know.
 _CLAIMED = (*("id", "merchant_transaction_id", "generation", "state", "asked_by", "last_code", "spent_attempts"),)
 _ATTEMPT = tuple(column.key for column in _ATTEMPTS.c if column.key != "id")
+#: What every other writer changes at least one of: a row in which these are as they were has not been changed.
+_GUARDS = ("state", "generation", "claim_token")
+
+_TYPES = {column.key: column.type for column in _TABLE.c}
+_IDS = RowSet("ids", {"id": _TYPES["id"]})
+_SLOTS = RowSet("slots", {"id": _TYPES["id"], "slot_until": _TYPES["slot_until"]})
+_NEW = RowSet(
+    "new", {name: _TYPES[name] for name in ("id", *_WRITTEN)} | {f"{name}_before": _TYPES[name] for name in _GUARDS}
+)
+_MADE = RowSet("made", {name: _ATTEMPTS.c[name].type for name in _ATTEMPT})
 
 
 def ask_for_reconciliations(
@@ -145,18 +135,29 @@ def begin_claims(
 ) -> Sequence[Any]:
     """Claims those that may be, each given by its id with the time when its call is over at the latest; the caller
     holds them locked. Of each what a claim has to know."""
-    columns = {"id": _TABLE.c.id.type, "slot_until": _TABLE.c.slot_until.type}
-    given = row_set(session, "given", columns, list(slot_until.items()))
     return session.execute(
+        _begin_claims(session),
+        _SLOTS.given(session, list(slot_until.items())) | {"token": token, "lease": lease_until},
+    ).all()
+
+
+@for_each_dialect
+def _begin_claims(dialect: str) -> Executable:
+    slots = _SLOTS.table(dialect)
+    return (
         update(_TABLE)
         .where(
-            _TABLE.c.id == given.c.id,
+            _TABLE.c.id == slots.c.id,
             _TABLE.c.claim_token.is_(None),
             unindexed(_TABLE.c.state).in_(CLAIMED.leads_to),
         )
-        .values(claim_token=token, lease_until=lease_until, slot_until=given.c.slot_until)
+        .values(
+            claim_token=bindparam("token", type_=_TYPES["claim_token"]),
+            lease_until=bindparam("lease", type_=_TYPES["lease_until"]),
+            slot_until=slots.c.slot_until,
+        )
         .returning(*(_TABLE.c[name] for name in _CLAIMED))
-    ).all()
+    )
 
 
 def end_claims(session: Session, held: Iterable[tuple[int, str]]) -> None:
@@ -186,6 +187,18 @@ def lock(session: Session, *conditions: ColumnElement[bool], skip_locked: bool =
     return [_to_life(row) for row in rows]
 
 
+def lock_ids(session: Session, ids: Sequence[int], *, skip_locked: bool = False) -> list[Life]:
+    """The same for these ids."""
+    rows = session.execute(_lock_ids(session)[skip_locked], _IDS.given(session, [(one,) for one in ids]))
+    return [_to_life(row) for row in rows]
+
+
+@for_each_dialect
+def _lock_ids(dialect: str) -> Mapping[bool, Executable]:
+    locked = select(*_LIFE).where(_TABLE.c.id.in_(select(_IDS.table(dialect).c.id))).order_by(_TABLE.c.id)
+    return {skips: locked.with_for_update(of=_TABLE, skip_locked=skips) for skips in (False, True)}
+
+
 def write_changes(session: Session, changes: Sequence[Change]) -> None:
     """Writes what happened, with its attempts. The caller holds the rows locked.
 
@@ -193,18 +206,22 @@ def write_changes(session: Session, changes: Sequence[Change]) -> None:
     """
     if not changes:
         return
-    columns = {"id": _TABLE.c.id.type, **{name: _TABLE.c[name].type for name in _WRITTEN}}
-    before = {f"{name}_before": _TABLE.c[name].type for name in _GUARDS}
-    new = row_set(
-        session,
-        "new",
-        columns | before,
-        [
-            (change.before.id, *_values(change.after), *(getattr(change.before, name) for name in _GUARDS))
-            for change in changes
-        ],
-    )
-    result: Any = session.execute(
+    rows = [
+        (change.before.id, *_values(change.after), *(getattr(change.before, name) for name in _GUARDS))
+        for change in changes
+    ]
+    result: Any = session.execute(_write_changes(session), _NEW.given(session, rows))
+    if result.rowcount != len(changes):
+        raise TransitionRefused(f"{len(changes) - result.rowcount} of {len(changes)} were changed by somebody else")
+    attempts = [_attempt(change) for change in changes if change.attempt is not None]
+    if attempts:
+        session.execute(_insert_attempts(session), _MADE.given(session, attempts))
+
+
+@for_each_dialect
+def _write_changes(dialect: str) -> Executable:
+    new = _NEW.table(dialect)
+    return (
         update(_TABLE)
         .where(
             _TABLE.c.id == new.c.id,
@@ -212,9 +229,12 @@ def write_changes(session: Session, changes: Sequence[Change]) -> None:
         )
         .values({name: new.c[name] for name in _WRITTEN})
     )
-    if result.rowcount != len(changes):
-        raise TransitionRefused(f"{len(changes) - result.rowcount} of {len(changes)} were changed by somebody else")
-    _insert_attempts(session, [change for change in changes if change.attempt is not None])
+
+
+@for_each_dialect
+def _insert_attempts(dialect: str) -> Executable:
+    made = _MADE.table(dialect)
+    return insert(_ATTEMPTS).from_select(list(_ATTEMPT), select(*made.c), include_defaults=False)
 
 
 def note_events_behind(session: Session, names: Sequence[str], *, are_behind: bool) -> None:
@@ -265,10 +285,6 @@ def move_plans(session: Session, jump: timedelta) -> None:
     )
 
 
-#: What every other writer changes at least one of: a row in which these are as they were has not been changed.
-_GUARDS = ("state", "generation", "claim_token")
-
-
 def _lock_in_order(session: Session, condition: ColumnElement[bool]) -> None:
     """An UPDATE of many rows locks them in any order; on SQLite a transaction that writes has the whole database."""
     if session.get_bind().dialect.name == "sqlite":
@@ -306,7 +322,9 @@ def _to_life(row: Any) -> Life:
         charge=Charge(
             row.spent_attempts, row.single_retries, row.first_failed_at, row.paused_seconds_then, row.uncounted
         ),
-        last_failure=row.last_failure,
+        last_failure=read_failure(
+            row.last_http_status, row.last_error, row.last_code, row.last_message, row.last_request_id
+        ),
         last_failed_at=row.last_failed_at,
     )
 
@@ -314,15 +332,6 @@ def _to_life(row: Any) -> Life:
 def _values(life: Life) -> tuple[Any, ...]:
     values = vars(life) | vars(life.charge) | failure_columns(life.last_failure, "last_")
     return tuple(values[name] for name in _WRITTEN)
-
-
-def _insert_attempts(session: Session, changes: Sequence[Change]) -> None:
-    if not changes:
-        return
-    made = row_set(
-        session, "made", {name: _ATTEMPTS.c[name].type for name in _ATTEMPT}, [_attempt(change) for change in changes]
-    )
-    session.execute(insert(_ATTEMPTS).from_select(list(_ATTEMPT), select(*made.c), include_defaults=False))
 
 
 def _attempt(change: Change) -> tuple[Any, ...]:
