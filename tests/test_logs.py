@@ -6,11 +6,12 @@ import io
 import json
 import logging
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from webhook_app.logs import configure_logging, get_logger
+from webhook_app.logs import ROUTINE, configure_logging, get_logger
 
 HOSTILE = "a\x00\x07\x1b[2J\x7f\x9b31m\u202e\u2066\u200e\u061c\u2028\r\n23:59:59 [info] all is well"
 DANGEROUS = set(map(chr, [*range(0x20), *range(0x7F, 0xA0), 0x61C, 0x200E, 0x200F, *range(0x2028, 0x202F)]))
@@ -63,6 +64,25 @@ def test_exception_keeps_its_lines_and_nothing_that_a_terminal_obeys(log_format:
     told = stream.getvalue()
     assert not (DANGEROUS - {"\n"}) & set(told)
     assert "ValueError: a" in told
+
+
+def test_changes_are_what_no_payment_makes(capsys: pytest.CaptureFixture[str]) -> None:
+    """What `run` shows on a terminal, so that the password it has said stays on the screen."""
+    stream = io.StringIO()
+    configure_logging("json", "changes", "test", stream)
+    log = get_logger()
+    for event in ROUTINE:
+        log.info(event)
+    logging.getLogger("a.library").info("connected")
+    log.warning("reconciled", failure="502 upstream_error/provider_error")
+    log.info("SQL is back")
+    log.debug("not even this")
+    assert [json.loads(line)["event"] for line in stream.getvalue().splitlines()] == ["reconciled", "SQL is back"]
+
+
+def test_routine_lines_are_those_that_the_code_has() -> None:
+    code = "".join(path.read_text() for path in (Path(__file__).parents[1] / "webhook_app").rglob("*.py"))
+    assert [event for event in ROUTINE if code.count(f'"{event}"') < 2] == []
 
 
 class Full(io.StringIO):

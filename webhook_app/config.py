@@ -240,7 +240,12 @@ class Settings:
         one_of("auto", "console", "json"),
         "`console` for people, `json` for machines, `auto`: console on a terminal",
     )
-    log_level: str = _variable("info", one_of("debug", "info", "warning", "error"), "least severe level that is logged")
+    log_level: str = _variable(
+        "info",
+        one_of("debug", "info", "changes", "warning", "error"),
+        "least severe level that is logged; `changes`: as `info`, without a line for each payment, as `run` logs on a "
+        "terminal where this is unset",
+    )
 
     @property
     def budget(self) -> Budget:

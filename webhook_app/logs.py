@@ -10,6 +10,12 @@ import structlog
 
 from webhook_app.domain.text import visible, visible_line
 
+#: The level of `run` on a terminal: warnings, failures and changes of state, and no line for each payment or person.
+CHANGES = "changes"
+
+#: What is logged as often as something ordinary happens.
+ROUTINE = frozenset({"events accepted", "events duplicate", "reconciled", "logged in", "migration applied"})
+
 
 def first_line(error: BaseException) -> str:
     """What is logged of an error from a driver, whose other lines hold the statement and its values."""
@@ -48,6 +54,9 @@ def configure_logging(log_format: str, level: str, process: str, stream: TextIO 
     )
     root = logging.getLogger()
     root.handlers[:] = [handler]
+    if level == CHANGES:
+        handler.addFilter(_is_no_routine)
+        level = "info"
     root.setLevel(level.upper())
     # These tell of each job, each connection and each plug-in; of the first two our own lines do it better.
     logging.getLogger("rq").setLevel(logging.WARNING)
@@ -66,6 +75,13 @@ class _Handler(logging.StreamHandler[TextIO]):
     def handleError(self, record: logging.LogRecord) -> None:
         if not isinstance(sys.exc_info()[1], OSError):
             super().handleError(record)
+
+
+def _is_no_routine(record: logging.LogRecord) -> bool:
+    """Of what is less than a warning, what libraries say is routine, too."""
+    if record.levelno >= logging.WARNING:
+        return True
+    return isinstance(record.msg, dict) and record.msg.get("event") not in ROUTINE
 
 
 def _make_visible(_logger: object, _method: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:

@@ -9,6 +9,7 @@ import re
 import signal
 import socket
 import stat
+import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -186,6 +187,30 @@ def test_no_sandbox_and_no_redis_are_started_where_they_are_given(
         assert "Redis at redis://:***@127.0.0.1:1/0 does not answer" in run.stdout
     assert "sandbox" not in [entry[0] for entry in entries(data_dir)]
     assert not (data_dir / "redis").exists()
+
+
+def test_on_a_terminal_payments_have_no_line_so_that_the_password_stays_on_the_screen(
+    env: dict[str, str], data_dir: Path
+) -> None:
+    ours, terminal = os.openpty()
+    nothing = subprocess.DEVNULL
+    process = subprocess.Popen(ARGV, env=env, cwd=REPOSITORY, stdin=nothing, stdout=terminal, stderr=terminal)
+    os.close(terminal)
+    said = b""
+    try:
+        while UP.encode() not in said:
+            said += os.read(ours, 4096)
+    finally:
+        process.send_signal(signal.SIGTERM)
+        with contextlib.suppress(OSError):  # the terminal has ended
+            while os.read(ours, 4096):
+                pass
+        process.wait(20)
+        os.close(ours)
+    levels = {words: variables.get("LOG_LEVEL") for words, _pid, variables in entries(data_dir) if variables}
+    assert levels["web"] == levels["worker --lane fast"] == "changes"
+    assert b"password a-new-password" in said
+    assert said.index(b"password a-new-password") > said.index(b"Starting"), "the banner comes last"
 
 
 def test_failed_database_upgrade_is_reported_in_its_own_words(env: dict[str, str], tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 NOTED = ["DATABASE_URL", "REDIS_URL", "PROOF_API_URL", "PROOF_CLIENT_TOKEN", "SECRET_KEY", "SANDBOX_PORT"]
-NOTED += ["SANDBOX_WEBHOOK_URL"]
+NOTED += ["SANDBOX_WEBHOOK_URL", "LOG_LEVEL"]
 
 
 def main() -> None:

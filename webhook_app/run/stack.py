@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import sys
 import time
 from collections.abc import Mapping
+from dataclasses import replace
 
-from webhook_app.config import Settings
-from webhook_app.logs import configure_logging
+from webhook_app.config import Settings, environment
+from webhook_app.logs import CHANGES, configure_logging
 from webhook_app.run import redis_server
 from webhook_app.run.children import make_children
 from webhook_app.run.data_folder import DataFolderInUse, locked
@@ -25,6 +27,9 @@ READY_SECONDS = 20.0
 
 def run_stack(settings: Settings, environ: Mapping[str, str], command: Command = own_command) -> int:
     """Starts all that is needed, prints where it is, and stays until SIGINT or SIGTERM; returns the exit code."""
+    if sys.stderr.isatty() and not environ.get("LOG_LEVEL", "").strip():
+        # A line for each payment would push the password off the screen, which is said this once.
+        settings, environ = replace(settings, log_level=CHANGES), {**environ, **environment(log_level=CHANGES)}
     configure_logging(settings.log_format, settings.log_level, "run")
     if (fault := listen_fault(settings.host, settings.port)) is not None:
         return fail(port_advice(settings, fault))

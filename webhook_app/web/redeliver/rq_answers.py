@@ -18,6 +18,7 @@ from webhook_app.adapters.rq_picture import REGISTRIES, remove_ids_without_job
 from webhook_app.models.event import Delivery
 from webhook_app.usecases.redeliver.deliveries import DeliveryFilter
 from webhook_app.usecases.redeliver.replay import Selection, order_replay, replay_from_rq
+from webhook_app.usecases.redeliver.requeued_jobs import note_requeued
 from webhook_app.web.people import current_actor
 from webhook_app.web.redeliver.reasons import read_reason, reason_problem
 from webhook_app.web.redeliver.rq_pages import Refusal, path_of_jobs, render_job, render_jobs
@@ -51,7 +52,7 @@ def requeue_all(queue_name: str) -> ResponseReturnValue:
     if problem := reason_problem(reason):
         return render_jobs(queue_name, "failed", refused=Refusal(reason, problem)), 400
     if queue_name != SLOW_QUEUE:
-        return _requeue_all_in_rq(queue_name)
+        return _requeue_all_in_rq(queue_name, reason)
     wanted = Selection(wanted=DeliveryFilter(state=str(Delivery.FAILED)))
     ordered = order_replay(services.database, wanted, current_actor("rq"), reason, services.clock())
     if ordered.replay_id is None:
@@ -74,11 +75,12 @@ def _requeue_in_rq(job: Job, reason: str) -> ResponseReturnValue:
     except (InvalidJobOperation, NoSuchJobError):
         problem = "This job is not failed any more: there is nothing to requeue."
         return render_job(job.id, Refusal(reason, problem)), 409
+    _note_requeued(job.origin, 1, reason)
     flash("The job is queued again.", "success")
     return redirect(path_of_jobs(job.origin, "failed"), 303)
 
 
-def _requeue_all_in_rq(queue_name: str) -> ResponseReturnValue:
+def _requeue_all_in_rq(queue_name: str, reason: str) -> ResponseReturnValue:
     redis = get_services().queues.redis
     names: Any = redis.zrange(REGISTRIES["failed"].format(queue_name), 0, MOST_SHOWN)
     requeued = foreign = 0
@@ -90,8 +92,14 @@ def _requeue_all_in_rq(queue_name: str) -> ResponseReturnValue:
             foreign += 1
         except (InvalidJobOperation, NoSuchJobError):
             continue  # somebody was first
+    _note_requeued(queue_name, requeued, reason)
     message = f"{requeued} jobs are queued again."
     if foreign:
         message += f" {foreign} others are not ours and were not."
     flash(message, "success")
     return redirect(path_of_jobs(queue_name, "failed"), 303)
+
+
+def _note_requeued(queue: str, jobs: int, reason: str) -> None:
+    services = get_services()
+    note_requeued(services.database, queue, jobs, current_actor("rq"), reason, services.clock())

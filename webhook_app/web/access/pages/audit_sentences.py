@@ -36,6 +36,8 @@ def tell(entry: AuditEntry) -> list[Part]:
 
 def _replay(entry: AuditEntry) -> list[Part]:
     details = entry.details
+    if "queue" in details:
+        return [Part("queued "), Part(entry.subject), Part(" again")]
     counted = _COUNTED.fullmatch(entry.subject)
     if counted is None:
         return [Part("replayed "), _transaction(entry.subject), *_in_replay(details)]
