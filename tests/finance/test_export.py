@@ -225,7 +225,7 @@ def test_each_batch_is_looked_up_in_one_index_and_sorts_nothing(database: Databa
     for given in FILTERS:
         with explained(database) as found:
             rows = list(export_rows(database, TransactionFilter(**given), 40))
-        plans = [one.plan for one in found if "LIMIT" in one.statement]
+        plans = [one.plan for one in found if "LIMIT" in one.statement and "RECURSIVE" not in one.statement]
         assert len(plans) == len(rows) // 40 + 1, given
         for number, plan in enumerate(plans):
             if "One-Time Filter: false" not in plan:

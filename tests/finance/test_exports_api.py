@@ -155,7 +155,7 @@ def test_wrong_query_is_a_400_that_names_the_field(finance: FlaskClient) -> None
 
 
 NAMES = ("q", "status", "type", "currency", "network", "fiat_currency", "partner_user_id", "state", "anomaly")
-NAMES += ("created_from", "created_to", "updated_from", "updated_to", "as_of")
+NAMES += ("created_from", "created_to", "updated_from", "updated_to", "as_of", "tz")
 HOSTILE = ("<script>alert(1)</script>", "' OR 1=1 --", "%00", "\\", "x" * 5000, "", "é\u202e", "0001-01-01T00:00+14:00")
 HOSTILE += ("'; DROP TABLE transactions; --", "%ff%fe", "\r\nX-Evil: 1", "{{7*7}}", "=cmd|' /C calc'!A0")
 

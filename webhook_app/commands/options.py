@@ -12,8 +12,10 @@ import click
 
 from webhook_app.commands.start import start_process
 from webhook_app.db.database import Database
+from webhook_app.domain.proof_values import TYPES
 from webhook_app.domain.status import Status
 from webhook_app.domain.text import is_term, storable
+from webhook_app.domain.time_zones import read_zone
 from webhook_app.domain.timestamps import parse_date_or_timestamp
 from webhook_app.models.discrepancy import DiscrepancyKind
 from webhook_app.models.reconciliation import State
@@ -26,11 +28,14 @@ Command = TypeVar("Command", bound=Callable[..., Any])
 
 
 class Timestamp(click.ParamType[datetime]):
+    """Of the zone that `--tz` names, where the command has that option."""
+
     name = "timestamp"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> datetime:
+        zone = ctx.params.get("tz") if ctx is not None else None
         try:
-            return parse_date_or_timestamp(value)
+            return parse_date_or_timestamp(value, read_zone(zone or "UTC"))
         except ValueError:
             self.fail(f"{value!r} is no date or ISO 8601 timestamp, such as 2026-04-01T10:00:00Z.", param, ctx)
 
@@ -57,6 +62,13 @@ def check_term(_context: click.Context, _parameter: click.Parameter, text: str |
     return text
 
 
+def check_zone(_context: click.Context, _parameter: click.Parameter, name: str | None) -> str | None:
+    try:
+        return name and read_zone(name).key
+    except ValueError:
+        raise click.BadParameter("must be a time zone's name, such as Europe/Paris or UTC.") from None
+
+
 def check_reason(_context: click.Context, _parameter: click.Parameter, reason: str) -> str:
     if not reason.strip() or reason != storable(reason, 500):
         raise click.BadParameter("must be 1 to 500 characters, none of them a control character.")
@@ -78,13 +90,13 @@ def make_filter(given: dict[str, Any], now: datetime) -> TransactionFilter:
 
 
 def _choice(values: Sequence[str]) -> click.Choice[str]:
-    return click.Choice([str(value) for value in values])
+    return click.Choice([str(value) for value in values], case_sensitive=False)
 
 
 _FILTER_OPTIONS: Sequence[Callable[[Any], Any]] = (
     click.option("--q", callback=check_term, help="The id or a part of it; or a partner user, exactly."),
     click.option("--status", type=_choice(list(Status))),
-    click.option("--type", type=_choice(["buy", "sell"])),
+    click.option("--type", type=_choice(TYPES)),
     click.option("--currency", callback=check_term),
     click.option("--network", callback=check_term),
     click.option("--fiat-currency", callback=check_term),
@@ -99,5 +111,11 @@ _FILTER_OPTIONS: Sequence[Callable[[Any], Any]] = (
     click.option("--created-to", type=Timestamp(), help="Created before that time."),
     click.option("--updated-from", type=Timestamp(), help="In its status since that time or later."),
     click.option("--updated-to", type=Timestamp(), help="In its status since before that time."),
+    click.option(
+        "--tz",
+        callback=check_zone,
+        is_eager=True,  # before the times that are told in it
+        help="Of which time zone dates are, and times without an offset; UTC unless given.",
+    ),
     click.option("--as-of", type=Timestamp(), help="What was confirmed at that time; the same for ever."),
 )

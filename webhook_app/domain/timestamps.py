@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, timedelta, tzinfo
 from typing import Any
 
 _SPACE_FOR_T = re.compile(r"([0-9]{4}-[0-9]{2}-[0-9]{2}) +(?=[0-9])")
@@ -16,14 +16,15 @@ def utc_now() -> datetime:
     return datetime.now(UTC)
 
 
-def parse_timestamp(value: object) -> datetime:
-    """An aware UTC datetime; a timestamp without an offset is UTC, as Proof documents. Raises ValueError."""
+def parse_timestamp(value: object, zone: tzinfo = UTC) -> datetime:
+    """An aware UTC datetime; a timestamp without an offset is of that zone: of UTC, as Proof documents, unless a person
+    says another one. Raises ValueError."""
     # isprintable: CPython's parser takes a NUL at the end for the end of the string.
     if not isinstance(value, str) or len(value) > 64 or not value.isprintable() or "T" not in value.upper():
         raise ValueError("not an ISO 8601 timestamp")
     try:
         timestamp = datetime.fromisoformat(value)
-        return timestamp.replace(tzinfo=UTC) if timestamp.tzinfo is None else timestamp.astimezone(UTC)
+        return (timestamp.replace(tzinfo=zone) if timestamp.tzinfo is None else timestamp).astimezone(UTC)
     except OverflowError as error:  # within an offset of year 1 or 9999
         raise ValueError("out of range") from error
 
@@ -44,9 +45,10 @@ def read_timestamp(value: object) -> datetime:
         raise ValueError("out of range") from error
 
 
-def parse_date_or_timestamp(value: object) -> datetime:
-    """The same; a date alone is its midnight in UTC. Raises ValueError."""
-    return parse_timestamp(f"{value}T00:00:00Z" if isinstance(value, str) and len(value) == 10 else value)
+def parse_date_or_timestamp(value: object, zone: tzinfo = UTC) -> datetime:
+    """The same; a date alone is its midnight in the zone, or, where its clocks leave that out, the moment at which they
+    go forward. Raises ValueError."""
+    return parse_timestamp(f"{value}T00:00:00" if isinstance(value, str) and len(value) == 10 else value, zone)
 
 
 def find_empty_ranges(values: Mapping[str, Any], names: Iterable[str]) -> Iterator[tuple[str, str]]:
@@ -60,3 +62,10 @@ def find_empty_ranges(values: Mapping[str, Any], names: Iterable[str]) -> Iterat
 def format_timestamp(timestamp: datetime | None) -> str | None:
     """`2026-04-01T10:03:45Z`, with microseconds only where there are some."""
     return None if timestamp is None else timestamp.astimezone(UTC).isoformat().replace("+00:00", "Z")
+
+
+def format_date_or_timestamp(timestamp: datetime, zone: tzinfo = UTC) -> str:
+    """`2026-04-01` for a midnight in the zone; what is none as `format_timestamp`."""
+    local = timestamp.astimezone(zone)
+    is_midnight = (local.hour, local.minute, local.second, local.microsecond) == (0, 0, 0, 0)
+    return local.date().isoformat() if is_midnight else str(format_timestamp(timestamp))

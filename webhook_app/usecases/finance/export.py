@@ -13,6 +13,7 @@ from webhook_app.db.database import Database
 from webhook_app.models import Discrepancy, Reconciliation, TransactionVersion
 from webhook_app.models.reconciliation import State
 from webhook_app.usecases.finance.keyset import Listed, count_listed, find_beginning, find_listed
+from webhook_app.usecases.finance.stored_values import in_stored_spelling
 from webhook_app.usecases.finance.transaction_filter import TransactionFilter, is_confirmed_of
 from webhook_app.usecases.reconcile.report import Surroundings, read_surroundings, shown_state
 from webhook_app.usecases.reconcile.unopened import find_waiting
@@ -59,6 +60,7 @@ def export_rows(database: Database, wanted: TransactionFilter, batch: int = BATC
     changes meanwhile is written as it is when the walk reaches it, if it still is in the filter then.
     """
     with database.snapshot() as session:
+        wanted = in_stored_spelling(session, wanted)
         after = find_beginning(session, wanted, read_surroundings(session))
         newest = session.scalar(select(func.max(Reconciliation.id))) or 0
     exported = _Exported(newest)
@@ -78,6 +80,7 @@ def export_rows(database: Database, wanted: TransactionFilter, batch: int = BATC
 def count_rows(database: Database, wanted: TransactionFilter) -> int:
     """How many rows an export would have now."""
     with database.snapshot() as session:
+        wanted = in_stored_spelling(session, wanted)
         return count_listed(session, wanted, read_surroundings(session))
 
 

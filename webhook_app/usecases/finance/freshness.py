@@ -12,6 +12,7 @@ from sqlalchemy.orm import Session
 from webhook_app.db.database import Database
 from webhook_app.models import Event, Reconciliation, Transaction, TransactionVersion
 from webhook_app.models.reconciliation import State
+from webhook_app.usecases.finance.stored_values import in_stored_spelling
 from webhook_app.usecases.finance.transaction_filter import (
     AnySelect,
     TransactionFilter,
@@ -58,6 +59,7 @@ MEANINGS: Mapping[str, str] = {
 def read_freshness(database: Database, wanted: TransactionFilter) -> Freshness:
     """Of the present, or of what was confirmed at the time that is asked for."""
     with database.snapshot() as session:
+        wanted = in_stored_spelling(session, wanted)
         return count_freshness(session, wanted, read_surroundings(session))
 
 

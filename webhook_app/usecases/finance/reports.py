@@ -18,6 +18,7 @@ from webhook_app.models import Attempt, Discrepancy, Event, HistoryEntry, Reconc
 from webhook_app.models.transaction import ConfirmedValues, TransactionVersion
 from webhook_app.usecases.finance.freshness import Freshness, count_unsettled
 from webhook_app.usecases.finance.keyset import Listed, TransactionKey, find_listed
+from webhook_app.usecases.finance.stored_values import in_stored_spelling
 from webhook_app.usecases.finance.transaction_filter import AnySelect, Source, TransactionFilter, is_confirmed_of
 from webhook_app.usecases.receipts import count_receipts
 from webhook_app.usecases.reconcile.report import (
@@ -118,6 +119,7 @@ def list_transactions(
     """Newest first, by when they were first known (of a `created` range by Proof's time), so that a page stays as it is
     while transactions change."""
     with database.snapshot() as session:
+        wanted = in_stored_spelling(session, wanted)
         surroundings = read_surroundings(session)
         listed = find_listed(session, wanted, limit + 1, after, surroundings)
         page = cut_page(listed, limit, lambda one: one.key)

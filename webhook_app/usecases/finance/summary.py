@@ -19,6 +19,7 @@ from webhook_app.db.timestamps import local_day
 from webhook_app.domain.time_zones import offsets_between
 from webhook_app.models import TransactionVersion
 from webhook_app.usecases.finance.freshness import Freshness, count_freshness
+from webhook_app.usecases.finance.stored_values import in_stored_spelling
 from webhook_app.usecases.finance.transaction_filter import AnySelect, TransactionFilter, narrow_confirmed
 from webhook_app.usecases.reconcile.report import read_surroundings
 from webhook_app.usecases.refusals import Refused
@@ -94,6 +95,7 @@ class TooManyGroups(Refused):
 def summarise(database: Database, wanted: TransactionFilter, grouping: Grouping) -> Summary:
     """Groups in the order of their values, None last. Raises TooManyGroups."""
     with database.snapshot() as session:
+        wanted = in_stored_spelling(session, wanted)
         surroundings = read_surroundings(session)
         source = wanted.source
         groups = [_group(session, wanted, grouping, dimension) for dimension in grouping.by]

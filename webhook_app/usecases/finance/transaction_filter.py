@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, fields, replace
 from datetime import datetime
 from typing import Any
 
@@ -11,7 +11,8 @@ from sqlalchemy import ColumnElement, Select, and_, func, or_, select, true
 from sqlalchemy.orm import InstrumentedAttribute
 
 from webhook_app.db.planner_hints import unindexed
-from webhook_app.domain.timestamps import format_timestamp
+from webhook_app.domain.time_zones import read_zone
+from webhook_app.domain.timestamps import format_date_or_timestamp
 from webhook_app.models import Discrepancy, Event, Reconciliation, Transaction, TransactionVersion
 from webhook_app.models.reconciliation import State
 from webhook_app.usecases.reconcile.report import Surroundings, shown_in, shown_state
@@ -19,8 +20,10 @@ from webhook_app.usecases.reconcile.report import Surroundings, shown_in, shown_
 #: As a filter's `anomaly`: of whatever kind.
 ANY_DISCREPANCY = "any"
 
-#: Columns of what is confirmed that are compared as they are.
+#: Columns of what is confirmed that a filter names one value of.
 _EXACT = ("status", "type", "currency", "network", "fiat_currency", "partner_user_id")
+#: Those whose values are stored as Proof writes them, and found in letters of either case.
+SPELLED = ("currency", "network", "fiat_currency")
 
 Source = type[Transaction] | type[TransactionVersion]
 Named = type[Reconciliation] | type[Event]
@@ -47,6 +50,10 @@ class TransactionFilter:
     updated_to: datetime | None = None
     as_of: datetime | None = None
     """Answers with what was confirmed at that time. Goes with neither `state` nor `anomaly`, which have no history."""
+    tz: str | None = None
+    """The time zone in which its times were told, for its description; None for UTC."""
+    spellings: Mapping[str, Sequence[str]] = field(default_factory=dict, compare=False)
+    """How the values of SPELLED are stored: see `stored_values.py`."""
 
     @property
     def source(self) -> Source:
@@ -72,10 +79,14 @@ class TransactionFilter:
         return self.state in (None, shown_state(State.PENDING, surroundings.is_paused, True))
 
     def described(self) -> dict[str, str]:
-        """What was asked for, as text."""
+        """What was asked for, as text; times as `tz` tells them."""
+        zone = read_zone(self.tz or "UTC")
+        named = {one.name: getattr(self, one.name) for one in fields(self) if one.name != "spellings"}
+        if not any(isinstance(value, datetime) for value in named.values()):
+            del named["tz"]
         return {
-            name: str(format_timestamp(value) if isinstance(value, datetime) else value)
-            for name, value in asdict(self).items()
+            name: format_date_or_timestamp(value, zone) if isinstance(value, datetime) else str(value)
+            for name, value in named.items()
             if value is not None
         }
 
@@ -165,10 +176,20 @@ def confirmed_conditions(wanted: TransactionFilter, *, is_walk: bool = False) ->
     for name in _EXACT:
         value = getattr(wanted, name)
         if value is not None:
-            yield getattr(source, name) == value
+            yield _is_value(wanted, source, name, value)
     yield from _between(source.created_at, wanted.created_from, wanted.created_to)
     updated_at = unindexed(source.updated_at) if is_walk else source.updated_at
     yield from _between(updated_at, wanted.updated_from, wanted.updated_to)
+
+
+def _is_value(wanted: TransactionFilter, source: Source, name: str, value: str) -> ColumnElement[bool]:
+    column: InstrumentedAttribute[Any] = getattr(source, name)
+    if name not in SPELLED:
+        return column == value
+    if issubclass(source, TransactionVersion):  # no index has its values
+        return func.lower(column) == value.lower()
+    spellings = wanted.spellings.get(name, ())
+    return column.in_(spellings) if len(spellings) > 1 else column == (spellings[0] if spellings else value)
 
 
 def is_part_of(q: str, table: Source | Named) -> ColumnElement[bool]:

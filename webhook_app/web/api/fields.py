@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from datetime import datetime
+from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
 
@@ -26,6 +26,20 @@ class Timestamp(fields.Field[datetime]):
             return parse_date_or_timestamp(value)
         except ValueError:
             raise ValidationError("Must be a date or an ISO 8601 timestamp, such as 2026-04-01T10:00:00Z.") from None
+
+
+class LocalTimestamp(Timestamp):
+    """The same where the query's `tz` names a time zone: what says no offset is of that zone."""
+
+    def _deserialize(self, value: Any, attr: str | None, data: Mapping[str, Any] | None, **kwargs: Any) -> datetime:
+        try:
+            zone = read_zone((data or {}).get("tz") or "UTC")
+        except ValueError:
+            zone = None  # `tz` says what is wrong with it
+        try:
+            return parse_date_or_timestamp(value, zone or UTC)
+        except ValueError:
+            return super()._deserialize(value, attr, data, **kwargs)
 
 
 class Amount(fields.Field[Decimal]):
@@ -82,6 +96,14 @@ class Choice(fields.String):
     def __init__(self, choices: Iterable[str], *, description: str | None = None, **kwargs: Any) -> None:
         metadata = {"description": description} if description else {}
         super().__init__(validate=validate.OneOf([str(choice) for choice in choices]), metadata=metadata, **kwargs)
+
+
+class Word(Choice):
+    """The same, in letters of either case."""
+
+    def _deserialize(self, value: Any, attr: str | None, data: Mapping[str, Any] | None, **kwargs: Any) -> str:
+        text: str = super()._deserialize(value, attr, data, **kwargs)
+        return text.lower() if text.isascii() else text
 
 
 class Term(fields.String):

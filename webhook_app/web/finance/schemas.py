@@ -9,6 +9,7 @@ from marshmallow import RAISE, Schema, ValidationError, post_load, validate, val
 from webargs import fields
 
 from webhook_app.domain.severity import Severity
+from webhook_app.domain.proof_values import TYPES
 from webhook_app.domain.status import Status
 from webhook_app.domain.time_zones import read_zone
 from webhook_app.models.discrepancy import DiscrepancyKind
@@ -19,34 +20,41 @@ from webhook_app.usecases.finance.freshness import MEANINGS
 from webhook_app.usecases.finance.summary import DayOf, Dimension, Grouping
 from webhook_app.usecases.finance.transaction_filter import ANY_DISCREPANCY, TransactionFilter
 from webhook_app.usecases.reconcile.report import PAUSED
-from webhook_app.web.api.fields import Amount, Choice, Term, Timestamp, TimeZone
+from webhook_app.web.api.fields import Amount, Choice, LocalTimestamp, Term, Timestamp, TimeZone, Word
 from webhook_app.web.api.schemas import LastErrorSchema, PageQuerySchema
 from webhook_app.web.requests import get_services
 
 
 class TransactionFilterSchema(Schema):
-    """What transactions are narrowed to. `*_from` is inclusive, `*_to` exclusive."""
+    """What transactions are narrowed to. `*_from` is inclusive, `*_to` exclusive. Letter case matters in ids and users
+    alone."""
 
     class Meta:
         unknown = RAISE
 
     q = Term(metadata={"description": "The id or a part of it, whatever its case; or a partner user, exactly."})
-    status = Choice(Status)
-    type = Choice(["buy", "sell"])
+    status = Word(Status)
+    type = Word(TYPES)
     currency = Term()
     network = Term()
     fiat_currency = Term()
     partner_user_id = Term()
     state = Choice([*State, PAUSED])
     anomaly = Choice([ANY_DISCREPANCY, *DiscrepancyKind], description="Has an unresolved discrepancy of that kind.")
-    created_from = Timestamp()
-    created_to = Timestamp()
-    updated_from = Timestamp()
-    updated_to = Timestamp()
-    as_of = Timestamp(
+    created_from = LocalTimestamp()
+    created_to = LocalTimestamp()
+    updated_from = LocalTimestamp()
+    updated_to = LocalTimestamp()
+    as_of = LocalTimestamp(
         metadata={
             "description": "Answers with what was confirmed at that time, a past one; the same for ever. "
             "Goes with neither state nor anomaly."
+        }
+    )
+    tz = TimeZone(
+        metadata={
+            "description": "The time zone, by its IANA name, of dates and of times without an offset; else UTC. "
+            "March in Paris: created_from=2026-03-01&created_to=2026-04-01&tz=Europe/Paris."
         }
     )
 
@@ -76,11 +84,14 @@ class SummaryQuerySchema(TransactionFilterSchema):
         load_default=str(DayOf.CREATED),
         description="The day of which timestamp: created_at, or updated_at, when the status began.",
     )
-    tz = TimeZone(load_default="UTC", metadata={"description": "Where days begin: a time zone's IANA name."})
+    tz = TimeZone(
+        load_default="UTC",
+        metadata={"description": "Where days begin, in the filter and in the groups: a time zone's IANA name."},
+    )
 
     @post_load
     def _to_order(self, data: dict[str, Any], **_: Any) -> dict[str, Any]:
-        by, day_of, zone = data.pop("by", Dimension), data.pop("day_of"), data.pop("tz")
+        by, day_of, zone = data.pop("by", Dimension), data.pop("day_of"), data["tz"]
         grouping = Grouping(tuple(dict.fromkeys(map(Dimension, by))), read_zone(zone), DayOf(day_of))
         return {"grouping": grouping, "wanted": TransactionFilter(**data)}
 

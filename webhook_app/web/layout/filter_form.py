@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import UTC, tzinfo
 from typing import Any, Generic, TypeVar
 
 from marshmallow import Schema, ValidationError
 from werkzeug.datastructures import MultiDict
-
-from webhook_app.domain.timestamps import format_timestamp
 
 Wanted = TypeVar("Wanted")
 
@@ -24,6 +23,8 @@ class FilterForm(Generic[Wanted]):
     typed: Mapping[str, str]
     wanted: Wanted
     problems: Mapping[str, str] = field(default_factory=dict)
+    zone: tzinfo = UTC
+    """Of which its dates are, and times without an offset."""
 
     @property
     def is_empty(self) -> bool:
@@ -40,8 +41,11 @@ class FilterForm(Generic[Wanted]):
 
     def timestamp(self, name: str) -> str:
         """A timestamp as a browser's date and time field takes it; what was typed where that is no timestamp."""
-        written = format_timestamp(getattr(self.wanted, name)) or self.typed.get(name, "")
-        return written.removesuffix("Z").removesuffix(":00")
+        timestamp = getattr(self.wanted, name)
+        if timestamp is None:
+            return self.typed.get(name, "")
+        written: str = timestamp.astimezone(self.zone).replace(tzinfo=None).isoformat()
+        return written.removesuffix(":00")
 
     def day(self, name: str) -> str | None:
         """The same for a browser's date field; None where that cannot hold it, for it has a time of day."""

@@ -13,7 +13,7 @@ from webhook_app.domain.time_zones import read_zone
 from webhook_app.usecases.finance.keyset import TransactionKey
 from webhook_app.usecases.finance.summary import DayOf
 from webhook_app.usecases.finance.transaction_filter import TransactionFilter
-from webhook_app.web.api.fields import Choice, Term, TimeZone
+from webhook_app.web.api.fields import Choice, Term
 from webhook_app.web.finance.list_cursors import read_list_cursor
 from webhook_app.web.finance.schemas import TransactionFilterSchema
 from webhook_app.web.layout.filter_form import FilterForm, check, clean, find_strange
@@ -35,9 +35,10 @@ LABELS = {
     "updated_from": "Updated from",
     "updated_to": "Updated before",
     "as_of": "As of",
+    "tz": "Time zone",
 }
 #: What the totals and plots are asked for beside it.
-OF_TOTALS = {"tz": "Time zone", "day_of": "By the day it was", "volume_in": "Volume in"}
+OF_TOTALS = {"day_of": "By the day it was", "volume_in": "Volume in"}
 _UTC = ZoneInfo("UTC")
 
 #: Fields that are in sight; the others are behind "More filters".
@@ -47,7 +48,6 @@ _IN_SIGHT = ("q", "status", "created_from", "created_to")
 class TransactionFormSchema(TransactionFilterSchema):
     """The filter, and how the totals divide it into days."""
 
-    tz = TimeZone(load_default="UTC")
     day_of = Choice(DayOf, load_default=str(DayOf.CREATED))
     volume_in = Term()
 
@@ -55,12 +55,13 @@ class TransactionFormSchema(TransactionFilterSchema):
 @dataclass(frozen=True)
 class TransactionForm(FilterForm[TransactionFilter]):
     zone: ZoneInfo = _UTC
+    """Where days begin, too."""
     day_of: DayOf = DayOf.CREATED
     volume_in: str | None = None
 
     @property
     def is_empty(self) -> bool:
-        return not self.filter_query
+        return not self.filter_query.keys() - {"tz"}
 
     @property
     def filter_query(self) -> Mapping[str, str]:
@@ -70,7 +71,7 @@ class TransactionForm(FilterForm[TransactionFilter]):
     @property
     def has_more(self) -> bool:
         """Whether a field that is not in sight is set."""
-        return any(name not in (*_IN_SIGHT, "volume_in") for name in self.typed)
+        return any(name not in (*_IN_SIGHT, "tz", "volume_in") for name in self.typed)
 
 
 def read_filter(values: MultiDict[str, str]) -> TransactionForm:
@@ -85,7 +86,7 @@ def read_filter(values: MultiDict[str, str]) -> TransactionForm:
 
 
 def _meant(loaded: dict[str, Any]) -> dict[str, Any]:
-    zone, day_of, volume_in = loaded.pop("tz"), loaded.pop("day_of"), loaded.pop("volume_in", None)
+    zone, day_of, volume_in = loaded.get("tz", "UTC"), loaded.pop("day_of"), loaded.pop("volume_in", None)
     return {
         "wanted": TransactionFilter(**loaded),
         "zone": read_zone(zone),
