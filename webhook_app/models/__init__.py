@@ -16,6 +16,7 @@ from webhook_app.models.metrics import MetricTotal, StoredMeasurements
 from webhook_app.models.reconciliation import Reconciliation
 from webhook_app.models.rejection import Rejection
 from webhook_app.models.replay import Replay, ReplayItem
+from webhook_app.models.saved_view import SavedView
 from webhook_app.models.transaction import HistoryEntry, Transaction, TransactionVersion
 from webhook_app.models.watch import StoredWatch
 
@@ -38,6 +39,7 @@ __all__ = [
     "Rejection",
     "Replay",
     "ReplayItem",
+    "SavedView",
     "StoredDrift",
     "StoredGate",
     "StoredMeasurements",

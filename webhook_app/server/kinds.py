@@ -55,7 +55,7 @@ SPOOL = LaneSize(threads=2, most_waiting=1000, patience=2, connections=0)
 _WEBHOOKS = re.compile(r"/+webhooks(?:/|$)", re.IGNORECASE)
 #: Passwords are checked here: 32 MiB and a quarter of a second of a core each.
 _LOG_IN = frozenset({"/login", "/account"})
-_COSTLY = frozenset({"/api/v1/summary", "/transaction-totals"})
+_COSTLY = frozenset({"/api/v1/summary", "/transaction-totals", "/transaction-strip"})
 _FILES = frozenset({"/api/v1/transactions/export", "/transactions.csv", "/transactions.ndjson", "/transactions.xlsx"})
 #: Lists, of which a search by a part of an id is costly.
 _SEARCHED = frozenset({"/transactions", "/api/v1/transactions"})

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from urllib.parse import urlencode
-
 from flask import Flask, Response, request
 from flask_bootstrap import Bootstrap5
 from flask_wtf.csrf import CSRFProtect
@@ -21,13 +19,15 @@ from webhook_app.web.errors import ApiError
 from webhook_app.web.finance.discrepancy_words import register_discrepancy_words
 from webhook_app.web.finance.pages.discrepancies import discrepancy_pages_blueprint
 from webhook_app.web.finance.pages.files import transaction_files_blueprint
+from webhook_app.web.finance.pages.saved_views import saved_views_blueprint
+from webhook_app.web.finance.pages.strip import transaction_strip_blueprint
 from webhook_app.web.finance.pages.totals import transaction_totals_blueprint
 from webhook_app.web.finance.pages.transaction import transaction_page_blueprint
 from webhook_app.web.finance.pages.transactions import transaction_pages_blueprint
+from webhook_app.web.layout.address import url_with
 from webhook_app.web.layout.headers import register_page_headers
 from webhook_app.web.layout.navigation import make_menu, proof_sandbox
 from webhook_app.web.layout.template_filters import register_template_filters
-from webhook_app.web.local_path import outer_path
 from webhook_app.web.monitor.pages.drift import drift_page_blueprint
 from webhook_app.web.monitor.pages.probe import probe_page_blueprint
 from webhook_app.web.openapi.page import docs_blueprint
@@ -83,6 +83,8 @@ def register_pages(app: Flask, settings: Settings) -> None:
         probe_page_blueprint,
         transaction_pages_blueprint,
         transaction_totals_blueprint,
+        transaction_strip_blueprint,
+        saved_views_blueprint,
         transaction_page_blueprint,
         discrepancy_pages_blueprint,
         docs_blueprint,
@@ -120,13 +122,5 @@ def _layout() -> dict[str, object]:
         "sandbox": proof_sandbox(),
         "is_signed_on_by_proxy": is_signed_on_by_proxy(),
         "version": __version__,
-        "url_with": _url_with,
+        "url_with": url_with,
     }
-
-
-def _url_with(**changes: object) -> str:
-    """The present address with these query parameters set; None takes one away."""
-    query = {**request.args.to_dict(), **changes}
-    kept = {name: value for name, value in query.items() if value not in (None, "")}
-    path = outer_path(request.path)
-    return f"{path}?{urlencode(kept)}" if kept else path

@@ -20,6 +20,7 @@ from webhook_app.db.planner_hints import go_along_index
 from webhook_app.models import Event, Reconciliation
 from webhook_app.usecases.finance.transaction_filter import (
     AnySelect,
+    Sort,
     TransactionFilter,
     in_state,
     narrow_confirmed,
@@ -48,7 +49,7 @@ class TransactionKey:
     reconciliation_id: int
     """In the list's beginning, that of none: those after the beginning have lower ones."""
     created_at: datetime | None = None
-    """None in the list of all transactions, which is not ordered by it."""
+    """The time that the list is ordered by; None in the list of all transactions, which is not ordered by any."""
     beginning: Beginning | None = None
     event_id: int | None = None
     """The first event of its transaction; None after the list's beginning."""
@@ -73,8 +74,9 @@ def find_listed(
     *,
     is_walk: bool = False,
 ) -> Sequence[Listed]:
-    """The next `limit` of the list, newest first: by Proof's `created_at` where the list begins with what is confirmed,
-    else by when a transaction was first known. Each order, with each filter, is that of one index.
+    """The next `limit` of the list, newest first unless `sort` says otherwise: by Proof's `created_at` where the list
+    begins with what is confirmed, else by when a transaction was first known. Each order, with each filter, is that of
+    one index.
 
     `is_walk` is for a caller that reads the whole list, part by part: all parts together read no row twice. Without it
     another index may find the few rows of one page faster, but each part would read and sort that index again.
@@ -131,16 +133,16 @@ def _find_confirmed(
     *,
     is_walk: bool,
 ) -> Sequence[Listed]:
-    source = wanted.source
-    # A key lies before the range's end. Were both asked for, either engine may begin at the end each time.
-    narrowed = wanted if after is None else replace(wanted, created_to=None)
-    query: AnySelect = select(source.reconciliation_id, source.created_at)
-    query = narrow_confirmed(query, narrowed, surroundings, is_walk=is_walk)
-    query = query.order_by(source.created_at.desc(), source.reconciliation_id.desc())
+    source, sort = wanted.source, Sort(wanted.sort or Sort.CREATED_LATEST)
+    time, id = getattr(source, sort.column), source.reconciliation_id
+    # A key lies within the range. Were its edge asked for too, either engine may begin there each time.
+    edge = f"{sort.column.removesuffix('_at')}_{'from' if sort.is_ascending else 'to'}"
+    narrowed = wanted if after is None else replace(wanted, **{edge: None})
+    query: AnySelect = narrow_confirmed(select(id, time), narrowed, surroundings, is_walk=is_walk)
+    query = query.order_by(time, id) if sort.is_ascending else query.order_by(time.desc(), id.desc())
     if after is not None:
-        query = query.where(
-            tuple_(source.created_at, source.reconciliation_id) < (after.created_at, after.reconciliation_id)
-        )
+        key = (after.created_at, after.reconciliation_id)
+        query = query.where(tuple_(time, id) > key if sort.is_ascending else tuple_(time, id) < key)
     return _by_time(session, query, limit)
 
 

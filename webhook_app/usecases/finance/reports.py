@@ -68,6 +68,8 @@ class TransactionReport:
     fiat_amount: Decimal | None
     created_at: datetime | None
     updated_at: datetime | None
+    first_known_at: datetime | None
+    """When it was named for the first time."""
     confirmed_at: datetime | None
     """When Proof last confirmed it; as of a past time, since when what was confirmed then had been."""
     reported_status: str | None
@@ -155,6 +157,7 @@ def _report(session: Session, rows: Sequence[_Row], surroundings: Surroundings) 
         TransactionReport(
             merchant_transaction_id=(mtid := row.merchant_transaction_id),
             **_confirmed(row.values),
+            first_known_at=row.reconciliation.created_at if row.reconciliation else waiting.get(mtid),
             confirmed_at=row.reconciliation.reconciled_at if row.reconciliation else None,
             reported_status=_latest_status(events[mtid]),
             reconciliation=report_reconciliation(
@@ -175,6 +178,7 @@ def _report_past(session: Session, rows: Sequence[_Row], as_of: datetime) -> lis
         TransactionReport(
             merchant_transaction_id=(mtid := row.merchant_transaction_id),
             **_confirmed(row.values),
+            first_known_at=row.reconciliation.created_at if row.reconciliation else None,
             confirmed_at=row.values.recorded_at if isinstance(row.values, TransactionVersion) else None,
             reported_status=None,
             reconciliation=None,

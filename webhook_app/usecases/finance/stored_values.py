@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
-from sqlalchemy import func, select
+from sqlalchemy import Select, func, literal, select, union_all
 from sqlalchemy.orm import Session
 
 from webhook_app.db.database import Database
@@ -22,7 +23,11 @@ MOST_VALUES = 300
 def list_values(database: Database) -> dict[str, Sequence[str]]:
     """The values of each of CHOSEN, in order."""
     with database.read() as session:
-        return {name: _find_values(session, name) for name in CHOSEN}
+        rows = session.execute(union_all(*(_values_of(name) for name in CHOSEN))).all()
+    found: dict[str, list[str]] = {name: [] for name in CHOSEN}
+    for name, value in rows:
+        found[name].append(value)
+    return found
 
 
 def in_stored_spelling(session: Session, wanted: TransactionFilter) -> TransactionFilter:
@@ -31,16 +36,17 @@ def in_stored_spelling(session: Session, wanted: TransactionFilter) -> Transacti
     if not asked or wanted.as_of is not None:
         return wanted
     found = {
-        name: [stored for stored in _find_values(session, name) if stored.casefold() == value.casefold()]
+        name: [stored for _, stored in session.execute(_values_of(name)) if stored.casefold() == value.casefold()]
         for name, value in asked.items()
     }
     return replace(wanted, spellings=found)
 
 
-def _find_values(session: Session, name: str) -> Sequence[str]:
+def _values_of(name: str) -> Select[Any]:
     """One look into the column's index for each value ("loose index scan"), however many rows have it."""
     column = getattr(Transaction, name)
-    values = select(func.min(column).label("value")).cte("found", recursive=True)
+    values = select(func.min(column).label("value")).cte(f"found_{name}", recursive=True)
     following = select(func.min(column)).where(column > values.c.value).scalar_subquery()
     values = values.union_all(select(following).where(values.c.value.is_not(None)))
-    return session.scalars(select(values.c.value).where(values.c.value.is_not(None)).limit(MOST_VALUES)).all()
+    found = select(literal(name), values.c.value).where(values.c.value.is_not(None)).limit(MOST_VALUES).subquery()
+    return select(*found.c)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from datetime import datetime
+from enum import StrEnum
 from typing import Any
 
 from sqlalchemy import ColumnElement, Select, and_, func, or_, select, true
@@ -24,6 +25,25 @@ ANY_DISCREPANCY = "any"
 _EXACT = ("status", "type", "currency", "network", "fiat_currency", "partner_user_id")
 #: Those whose values are stored as Proof writes them, and found in letters of either case.
 SPELLED = ("currency", "network", "fiat_currency")
+
+
+class Sort(StrEnum):
+    """An order of the list that was asked for: of confirmed transactions alone, by what Proof says. `-` is latest
+    first."""
+
+    CREATED = "created_at"
+    CREATED_LATEST = "-created_at"
+    UPDATED = "updated_at"
+    UPDATED_LATEST = "-updated_at"
+
+    @property
+    def column(self) -> str:
+        return self.removeprefix("-")
+
+    @property
+    def is_ascending(self) -> bool:
+        return not self.startswith("-")
+
 
 Source = type[Transaction] | type[TransactionVersion]
 Named = type[Reconciliation] | type[Event]
@@ -50,6 +70,8 @@ class TransactionFilter:
     updated_to: datetime | None = None
     as_of: datetime | None = None
     """Answers with what was confirmed at that time. Goes with neither `state` nor `anomaly`, which have no history."""
+    sort: str | None = None
+    """Of the list alone; None: as `find_listed` says."""
     tz: str | None = None
     """The time zone in which its times were told, for its description; None for UTC."""
     spellings: Mapping[str, Sequence[str]] = field(default_factory=dict, compare=False)
@@ -63,7 +85,7 @@ class TransactionFilter:
     @property
     def asks_for_confirmed(self) -> bool:
         """Whether only a confirmed transaction can match."""
-        asked = (*_EXACT, "created_from", "created_to", "updated_from", "updated_to")
+        asked = (*_EXACT, "created_from", "created_to", "updated_from", "updated_to", "sort")
         return any(getattr(self, name) is not None for name in asked)
 
     @property
@@ -71,6 +93,16 @@ class TransactionFilter:
         """Whether the list begins with the confirmed transactions: not where the filter asks for work that is not
         done, or for discrepancies, of which there are few."""
         return self.asks_for_confirmed and self.anomaly is None and self.state in (None, State.SUCCEEDED)
+
+    @property
+    def may_sort_by_updated(self) -> bool:
+        """Whether an index has the matching transactions in the order of `updated_at`."""
+        others = (*_EXACT, "created_from", "created_to", "as_of")
+        return self.may_sort and all(getattr(self, name) is None for name in others)
+
+    @property
+    def may_sort(self) -> bool:
+        return self.state is None and self.anomaly is None
 
     def may_be_unopened(self, surroundings: Surroundings) -> bool:
         """Whether a transaction that only unopened events have named may match. Nothing is confirmed of it."""

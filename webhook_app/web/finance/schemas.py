@@ -18,7 +18,7 @@ from webhook_app.models.reconciliation import State
 from webhook_app.usecases.finance.cross_field_validation import find_contradictions
 from webhook_app.usecases.finance.freshness import MEANINGS
 from webhook_app.usecases.finance.summary import DayOf, Dimension, Grouping
-from webhook_app.usecases.finance.transaction_filter import ANY_DISCREPANCY, TransactionFilter
+from webhook_app.usecases.finance.transaction_filter import ANY_DISCREPANCY, Sort, TransactionFilter
 from webhook_app.usecases.reconcile.report import PAUSED
 from webhook_app.web.api.fields import Amount, Choice, LocalTimestamp, Term, Timestamp, TimeZone, Word
 from webhook_app.web.api.schemas import LastErrorSchema, PageQuerySchema
@@ -66,7 +66,13 @@ class TransactionFilterSchema(Schema):
 
 
 class TransactionQuerySchema(TransactionFilterSchema, PageQuerySchema):
-    """Filters and paging of the list."""
+    """Filters, order and paging of the list."""
+
+    sort = Choice(
+        Sort,
+        description="Confirmed transactions alone, by that time, `-` latest first; not with state or anomaly, and by "
+        "updated_at with nothing but updated_from, updated_to and q. Without it the newest come first.",
+    )
 
     make_filter = TransactionFilter
 
@@ -166,6 +172,7 @@ class TransactionSchema(Schema):
     fiat_amount = Amount(allow_none=True)
     created_at = Timestamp(allow_none=True)
     updated_at = Timestamp(allow_none=True)
+    first_known_at = Timestamp(allow_none=True, metadata={"description": "When it was named for the first time."})
     confirmed_at = Timestamp(allow_none=True)
     reported_status = fields.String(allow_none=True)
     reconciliation = fields.Nested(ReconciliationSchema, allow_none=True)

@@ -3,7 +3,6 @@
 "use strict";
 
 const search = document.getElementById("site-search");
-const more = document.querySelector("details.more");
 
 function isTyping(element) {
   return element instanceof HTMLElement && (element.isContentEditable || element.matches("input, select, textarea"));
@@ -34,9 +33,10 @@ function hasUnsent() {
 // One step back: out of a field, a menu or a row; then from a page to its list.
 function leave() {
   const active = document.activeElement;
-  if (more.open) {
-    more.open = false;
-    more.querySelector("summary").focus();
+  const menu = document.querySelector("details.more[open], details.menu[open]");
+  if (menu) {
+    menu.open = false;
+    menu.querySelector("summary").focus();
   } else if (isTyping(active) || active.closest("[data-rows]")) {
     active.blur();
   } else if (!hasUnsent()) {
@@ -66,8 +66,10 @@ document.addEventListener("keydown", (event) => {
 });
 
 document.addEventListener("click", (event) => {
-  if (!more.contains(event.target)) {
-    more.open = false;
+  for (const menu of document.querySelectorAll("details.more[open], details.menu[open]")) {
+    if (!menu.contains(event.target)) {
+      menu.open = false;
+    }
   }
   const row = event.target.closest?.("[data-rows] tbody tr");
   const control = event.target.closest?.("a, button, input, select, textarea, label, details, form, .choose");

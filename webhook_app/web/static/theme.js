@@ -1,4 +1,5 @@
-// Loaded before anything is drawn: the theme that was chosen in this browser, if one was. Else the system's.
+// Loaded before anything is drawn: the theme that was chosen in this browser, if one was, else the system's; and the server
+// is told of the reader's time zone, in which "this month" begins.
 "use strict";
 
 const theme = {
@@ -31,3 +32,8 @@ const theme = {
 };
 
 theme.show(theme.get());
+
+const zone = Intl.DateTimeFormat().resolvedOptions().timeZone;
+if (zone && !document.cookie.split("; ").includes(`tz=${zone}`)) {
+  document.cookie = `tz=${zone}; path=/; max-age=31536000; samesite=lax`;
+}

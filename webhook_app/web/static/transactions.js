@@ -1,4 +1,4 @@
-// Transactions in the browser: the totals are fetched beside the list, and addresses of filters stay short.
+// Transactions in the browser: what has to be counted is fetched beside the list, and addresses of filters stay short.
 // Without it a link leads to the totals.
 "use strict";
 
@@ -10,44 +10,38 @@ for (const form of document.querySelectorAll("form[data-brief]")) {
         event.formData.delete(name);
       }
     }
+    // A time zone says nothing where no time is named.
+    if (![...event.formData.keys()].some((name) => name.endsWith("_from") || name.endsWith("_to") || name === "as_of" || name === "day_of")) {
+      event.formData.delete("tz");
+    }
   });
 }
 
-async function loadTotals(section) {
-  const state = document.getElementById("totals-state");
-  section.setAttribute("aria-busy", "true");
-  state.textContent = "Counting …";
+async function loadPart(place) {
+  place.setAttribute("aria-busy", "true");
+  place.replaceChildren("Counting …");
   try {
-    const answer = await fetch(section.dataset.totals, { headers: { Accept: "text/html" }, signal: AbortSignal.timeout(120000) });
+    const answer = await fetch(place.dataset.part, { headers: { Accept: "text/html" }, signal: AbortSignal.timeout(120000) });
     if (answer.redirected) {
       throw new Error("you are logged out; load the page again");
     }
-    const page = new DOMParser().parseFromString(await answer.text(), "text/html");
-    const part = page.getElementById("totals-part");
+    const part = new DOMParser().parseFromString(await answer.text(), "text/html").getElementById("part");
     if (!answer.ok || !part) {
       throw new Error(`HTTP ${answer.status}`);
     }
-    state.remove();
-    if (matchMedia("(max-width: 40rem)").matches) {
-      part.querySelectorAll(".sums-of").forEach((sums) => (sums.open = false)); // the list is not far on a phone either
-    }
-    section.append(part);
+    part.removeAttribute("id");
+    place.replaceChildren(part);
   } catch (error) {
     const why = error instanceof TypeError || error.name === "TimeoutError" ? "the service does not answer" : error.message;
-    const again = document.createElement("a");
-    again.href = section.dataset.totals;
+    const again = document.createElement("button");
+    again.type = "button";
+    again.className = "btn btn-sm btn-outline-secondary";
     again.textContent = "Try again";
-    again.addEventListener("click", (event) => {
-      event.preventDefault();
-      loadTotals(section);
-    });
-    state.replaceChildren(`The totals could not be counted: ${why}. `, again);
+    again.addEventListener("click", () => loadPart(place));
+    place.replaceChildren(`They could not be counted: ${why}. `, again);
   } finally {
-    section.removeAttribute("aria-busy");
+    place.removeAttribute("aria-busy");
   }
 }
 
-const totals = document.querySelector("[data-totals]");
-if (totals) {
-  loadTotals(totals);
-}
+document.querySelectorAll("[data-part]").forEach(loadPart);

@@ -1,5 +1,5 @@
 """`/transaction-totals`: counts, exact sums and plots of the transactions in a filter. It passes over all of them, so
-the list does not wait for it: a script fetches it, or a link leads there."""
+they are a tab of their own, beside the list."""
 
 from __future__ import annotations
 
@@ -14,17 +14,19 @@ from flask import Blueprint, render_template, request
 from webhook_app.domain.money import add_amounts
 from webhook_app.models.role import Role
 from webhook_app.usecases.finance.freshness import describe_freshness
+from webhook_app.usecases.finance.stored_values import list_values
 from webhook_app.usecases.finance.summary import Dimension, Grouping, Summary, SummaryRow, TooManyGroups, summarise
+from webhook_app.web.finance.pages.filter_bar import make_filter_bar
 from webhook_app.web.finance.pages.periods import divide
 from webhook_app.web.finance.pages.plots import STATUSES, list_numbers, plot_status_mix, plot_volume
-from webhook_app.web.finance.pages.transaction_filter import TransactionForm, read_filter
+from webhook_app.web.finance.pages.transaction_filter import TransactionForm, read_filter, reader_zone
 from webhook_app.web.layout.template_filters import grouped
 from webhook_app.web.people import roles_required
 from webhook_app.web.requests import get_services
 
 transaction_totals_blueprint = Blueprint("transaction_totals", __name__)
 
-_BY_CURRENCY = (Dimension.STATUS, Dimension.CURRENCY, Dimension.FIAT_CURRENCY)
+BY_CURRENCY = (Dimension.STATUS, Dimension.CURRENCY, Dimension.FIAT_CURRENCY)
 
 #: Currencies that the volume can be drawn in; the most frequent ones.
 _MOST_CHOICES = 12
@@ -53,10 +55,12 @@ class Line:
 @transaction_totals_blueprint.get("/transaction-totals")
 @roles_required(Role.FINANCE)
 def show() -> tuple[str, int]:
-    """The totals as a page of their own, of which the list takes a part over."""
+    """Two bars are the fewest that a plot is drawn for."""
     form = read_filter(request.args)
+    services = get_services()
+    bar = make_filter_bar(form, list_values(services.database), reader_zone(), services.clock())
     if form.problems:
-        return render_template("finance/transaction_totals.html", form=form, summary=None), 400
+        return render_template("finance/transaction_totals.html", form=form, bar=bar, summary=None), 400
     summary, has_days = _summarise(form)
     fiat = sum_up(summary.rows, "fiat_currency", "fiat_amount")
     crypto = sum_up(summary.rows, "currency", "crypto_amount")
@@ -66,12 +70,13 @@ def show() -> tuple[str, int]:
     if has_days and volume_in is not None:
         is_fiat = volume_in in [line.currency for line in fiat] or volume_in not in [line.currency for line in crypto]
         periods = divide(summary.rows, volume_in, "fiat" if is_fiat else "crypto")
-        if periods:
+        if periods and len(periods.items) > 1:
             plots = [plot_volume(periods, volume_in), plot_status_mix(periods)]
             numbers = list_numbers(periods, volume_in)
     html = render_template(
         "finance/transaction_totals.html",
         form=form,
+        bar=bar,
         summary=summary,
         freshness=describe_freshness(summary.freshness, form.wanted, grouped),
         statuses=[status for status in STATUSES if any(status in line.by_status for line in crypto)],
@@ -99,10 +104,10 @@ def _summarise(form: TransactionForm) -> tuple[Summary, bool]:
     """All in one pass; without days where there would be too many groups."""
     database = get_services().database
     try:
-        by = (Dimension.DAY, *_BY_CURRENCY)
+        by = (Dimension.DAY, *BY_CURRENCY)
         return summarise(database, form.wanted, Grouping(by, form.zone, form.day_of)), True
     except TooManyGroups:
-        return summarise(database, form.wanted, Grouping(_BY_CURRENCY, form.zone, form.day_of)), False
+        return summarise(database, form.wanted, Grouping(BY_CURRENCY, form.zone, form.day_of)), False
 
 
 def _choose(fiat: Sequence[Line], crypto: Sequence[Line]) -> list[str]:
@@ -112,5 +117,4 @@ def _choose(fiat: Sequence[Line], crypto: Sequence[Line]) -> list[str]:
 
 
 def _address(form: TransactionForm, volume_in: str) -> str:
-    """The query alone: it leads to the page that the plots are on, be it this one or the list."""
-    return "?" + urlencode({**form.typed, "volume_in": volume_in}) + "#totals"
+    return "?" + urlencode({**form.typed, "volume_in": volume_in}) + "#plots"

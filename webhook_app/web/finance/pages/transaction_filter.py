@@ -7,12 +7,13 @@ from dataclasses import dataclass
 from typing import Any
 from zoneinfo import ZoneInfo
 
+from flask import request
 from werkzeug.datastructures import MultiDict
 
 from webhook_app.domain.time_zones import read_zone
 from webhook_app.usecases.finance.keyset import TransactionKey
 from webhook_app.usecases.finance.summary import DayOf
-from webhook_app.usecases.finance.transaction_filter import TransactionFilter
+from webhook_app.usecases.finance.transaction_filter import Sort, TransactionFilter
 from webhook_app.web.api.fields import Choice, Term
 from webhook_app.web.finance.list_cursors import read_list_cursor
 from webhook_app.web.finance.schemas import TransactionFilterSchema
@@ -37,17 +38,17 @@ LABELS = {
     "as_of": "As of",
     "tz": "Time zone",
 }
-#: What the totals and plots are asked for beside it.
-OF_TOTALS = {"day_of": "By the day it was", "volume_in": "Volume in"}
+#: What one of its pages is asked for beside it: the list its order, the totals their days and their plots.
+OF_A_PAGE = {"sort": "Order", "day_of": "By the day it was", "volume_in": "Volume in"}
 _UTC = ZoneInfo("UTC")
-
-#: Fields that are in sight; the others are behind "More filters".
-_IN_SIGHT = ("q", "status", "created_from", "created_to")
+#: Where the browser says in which time zone it is (theme.js).
+_ZONE_COOKIE = "tz"
 
 
 class TransactionFormSchema(TransactionFilterSchema):
-    """The filter, and how the totals divide it into days."""
+    """The filter, the list's order, and how the totals divide it into days."""
 
+    sort = Choice(Sort)
     day_of = Choice(DayOf, load_default=str(DayOf.CREATED))
     volume_in = Term()
 
@@ -66,17 +67,20 @@ class TransactionForm(FilterForm[TransactionFilter]):
     @property
     def filter_query(self) -> Mapping[str, str]:
         """The filter alone, for addresses of what knows nothing else."""
-        return {name: text for name, text in self.typed.items() if name not in OF_TOTALS}
+        return {name: text for name, text in self.typed.items() if name not in OF_A_PAGE}
 
-    @property
-    def has_more(self) -> bool:
-        """Whether a field that is not in sight is set."""
-        return any(name not in (*_IN_SIGHT, "tz", "volume_in") for name in self.typed)
+
+def reader_zone() -> ZoneInfo:
+    """Of the browser that asks, where a script of ours has told it; else UTC."""
+    try:
+        return read_zone(request.cookies.get(_ZONE_COOKIE, "UTC"))
+    except ValueError:
+        return _UTC
 
 
 def read_filter(values: MultiDict[str, str]) -> TransactionForm:
     """The filter in an address; blank fields are unset. What is unknown, or given twice, is a problem of its own."""
-    labels = LABELS | OF_TOTALS
+    labels = LABELS | OF_A_PAGE
     typed = clean(values, labels)
     loaded, problems = check(TransactionFormSchema(), typed)
     problems |= find_strange(values, labels)

@@ -2,25 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 from urllib.parse import urlencode
 
-from flask import Blueprint, current_app, render_template, request, url_for
+from flask import Blueprint, current_app, redirect, render_template, request, url_for
+from werkzeug.wrappers import Response
 
-from webhook_app.domain.status import Status
-from webhook_app.models.reconciliation import State
+from webhook_app.domain.text import is_term
 from webhook_app.models.role import Role
 from webhook_app.usecases.finance.freshness import Freshness, describe_freshness
 from webhook_app.usecases.finance.reports import TransactionPage, list_transactions
-from webhook_app.usecases.finance.summary import DayOf
-from webhook_app.usecases.finance.transaction_filter import ANY_DISCREPANCY
-from webhook_app.usecases.reconcile.report import PAUSED
-from webhook_app.web.finance.discrepancy_words import KINDS
+from webhook_app.usecases.finance.saved_views import list_views
+from webhook_app.usecases.finance.stored_values import list_values
+from webhook_app.usecases.search import find_exactly
 from webhook_app.web.finance.list_cursors import make_list_cursor
-from webhook_app.web.finance.pages.transaction_filter import TransactionForm, read_after, read_filter
+from webhook_app.web.finance.pages.filter_bar import make_filter_bar
+from webhook_app.web.finance.pages.time_columns import list_time_columns
+from webhook_app.web.finance.pages.transaction_filter import (
+    TransactionForm,
+    read_after,
+    read_filter,
+    reader_zone,
+)
+from webhook_app.web.finance.pages.typed_words import read_words
 from webhook_app.web.layout.template_filters import grouped
-from webhook_app.web.people import roles_required
+from webhook_app.web.people import current_person, roles_required
 from webhook_app.web.requests import get_services
 
 transaction_pages_blueprint = Blueprint("transaction_pages", __name__)
@@ -28,50 +35,65 @@ transaction_pages_blueprint = Blueprint("transaction_pages", __name__)
 PER_PAGE = 50
 _LISTING = "transaction-pages"
 
-#: The choices of the form, values and words.
-CHOICES = {
-    "status": [(status, status) for status in Status],
-    "type": [("buy", "buy"), ("sell", "sell")],
-    "state": [(state, state) for state in (*State, PAUSED)],
-    "anomaly": [(ANY_DISCREPANCY, "any kind"), *((kind, words.name) for kind, words in KINDS.items())],
-    "day_of": [(DayOf.UPDATED, "updated: its status began")],  # created is what it is without
-}
-
 #: Files that the list can be had as, and what each is for.
 _FORMATS = {
     "csv": ("CSV", "for programs and BI tools"),
+    "xlsx": ("XLSX", "for spreadsheets"),
     "ndjson": ("NDJSON", "one JSON object a line, for programs"),
-    "xlsx": ("XLSX", "for spreadsheets; amounts are text there, for a spreadsheet rounds after 15 digits"),
 }
 
 
 @transaction_pages_blueprint.get("/transactions")
 @roles_required(Role.FINANCE)
-def show_all() -> tuple[str, int]:
-    """The list, newest first, filtered; what is wrong with a filter stands above an empty list."""
+def show_all() -> Response | tuple[str, int]:
+    """The list, newest first unless it is sorted, filtered; what is wrong with a filter stands above an empty list. A
+    whole id leads to its transaction, and a filter in words to what it says."""
+    services = get_services()
     form = read_filter(request.args)
+    values = list_values(services.database)
+    if (target := _find_target(form, values)) is not None:
+        return redirect(target, 303)
     after, lost = read_after(_LISTING, form.wanted, request.args.get("cursor")) if not form.problems else (None, None)
     is_wrong = bool(form.problems or lost)
     page = TransactionPage(items=[], freshness=Freshness(None, None, None))
     if not is_wrong:
-        page = list_transactions(get_services().database, form.wanted, PER_PAGE, after)
+        page = list_transactions(services.database, form.wanted, PER_PAGE, after)
+    person = current_person()
     html = render_template(
         "finance/transactions.html",
         form=form,
-        choices=CHOICES,
+        bar=make_filter_bar(form, values, reader_zone(), services.clock()),
+        views=list_views(services.database, person.id) if person is not None else [],
+        query=urlencode(form.typed),
         lost=lost,
         is_wrong=is_wrong,
         page=page,
+        waiting=(page.freshness.pending or 0) + (page.freshness.failed or 0),
+        most_counted=page.freshness.most_counted,
         freshness=[] if is_wrong else describe_freshness(page.freshness, form.wanted, grouped),
-        totals_path=_totals_path(form),
+        times=list_time_columns(form.wanted),
+        strip_path=url_for("transaction_strip.show", **dict(form.typed)),
         downloads=list(_downloads(form)),
         next_cursor=make_list_cursor(_LISTING, form.wanted.described(), page.next_after),
     )
     return html, 400 if is_wrong else 200
 
 
-def _totals_path(form: TransactionForm) -> str:
-    return url_for("transaction_totals.show") + (f"?{urlencode(form.typed)}" if form.typed else "")
+def _find_target(form: TransactionForm, values: Mapping[str, Sequence[str]]) -> str | None:
+    """Where the text that was searched for leads to, other than to a list of what has it in its id."""
+    text = form.typed.get("q", "")
+    if not is_term(text) or form.problems or "cursor" in request.args or form.wanted.as_of is not None:
+        return None
+    services = get_services()
+    found = find_exactly(services.database, text)
+    if found is not None:
+        if found.merchant_transaction_id is None:
+            return None
+        return url_for("transaction_page.show", merchant_transaction_id=found.merchant_transaction_id)
+    others = {name: value for name, value in form.typed.items() if name != "q"}
+    # No id has a blank in it, so that two words can only be meant as words.
+    words = read_words(text, values, services.clock(), reader_zone()) if " " in text else None
+    return None if words is None else url_for("transaction_pages.show_all", **{**others, **words})
 
 
 def _downloads(form: TransactionForm) -> Iterator[tuple[str, str, str]]:

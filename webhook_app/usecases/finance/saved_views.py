@@ -1,0 +1,52 @@
+"""Saved views: each person keeps filters of transactions under names of their own ("Close October")."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from sqlalchemy import delete, func, select
+
+from webhook_app.db.database import Database
+from webhook_app.db.upsert import insert_into
+from webhook_app.domain.text import storable
+from webhook_app.models import SavedView
+from webhook_app.usecases.refusals import Refused
+
+LONGEST_NAME = 60
+LONGEST_QUERY = 2000
+MOST_VIEWS = 30
+
+
+def list_views(database: Database, account_id: int) -> Sequence[SavedView]:
+    """By name."""
+    with database.read() as session:
+        query = select(SavedView).where(SavedView.account_id == account_id).order_by(SavedView.name)
+        return session.scalars(query.limit(MOST_VIEWS)).all()
+
+
+def save_view(database: Database, account_id: int, name: str, query: str, now: datetime) -> None:
+    """Keeps the filter under that name, in place of what the person kept under it before. Raises Refused for an
+    unusable name, and beyond MOST_VIEWS."""
+    name = " ".join(name.split())
+    if not name or name != storable(name, LONGEST_NAME) or not name.isprintable():
+        raise Refused(f"A view needs a name of 1 to {LONGEST_NAME} characters.", "name")
+    if len(query) > LONGEST_QUERY:
+        raise Refused("This filter is too long to be kept.", "query")
+    of_person = SavedView.account_id == account_id
+    with database.write() as session:
+        others = select(func.count()).select_from(SavedView).where(of_person, SavedView.name != name)
+        if (session.scalar(others) or 0) >= MOST_VIEWS:
+            raise Refused(f"There are {MOST_VIEWS} views already: delete one first.", "name")
+        row = {"account_id": account_id, "name": name, "query": query, "created_at": now}
+        session.execute(
+            insert_into(session, SavedView)
+            .values(row)
+            .on_conflict_do_update(index_elements=["account_id", "name"], set_={"query": query, "created_at": now})
+        )
+
+
+def delete_view(database: Database, account_id: int, id: int) -> None:
+    """One's own alone; one that is gone already is none."""
+    with database.write() as session:
+        session.execute(delete(SavedView).where(SavedView.account_id == account_id, SavedView.id == id))

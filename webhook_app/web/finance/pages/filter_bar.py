@@ -1,0 +1,126 @@
+"""The filter of transactions as a bar of menus: what can be chosen, by links that keep the rest of the address."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from zoneinfo import ZoneInfo
+
+from webhook_app.domain.proof_values import TYPES
+from webhook_app.models.reconciliation import State
+from webhook_app.usecases.finance.stored_values import CHOSEN
+from webhook_app.usecases.finance.transaction_filter import ANY_DISCREPANCY
+from webhook_app.usecases.reconcile.report import PAUSED
+from webhook_app.web.finance.discrepancy_words import KINDS
+from webhook_app.web.finance.pages.named_periods import describe_range, list_periods
+from webhook_app.web.finance.pages.transaction_filter import TransactionForm
+from webhook_app.web.layout.address import url_with
+
+#: The menus, in their order, after that of the time.
+_MENUS = ("status", "type", "fiat_currency", "currency", "network")
+#: Fields behind "More", each with a chip of its own where it is set.
+_MORE = ("q", "partner_user_id", "state", "anomaly", "as_of")
+_STATES = (*State, PAUSED)
+_DISCREPANCIES = {ANY_DISCREPANCY: "any kind"} | {kind: words.name for kind, words in KINDS.items()}
+
+
+@dataclass(frozen=True)
+class Option:
+    text: str
+    path: str
+    is_chosen: bool
+
+
+@dataclass(frozen=True)
+class Menu:
+    """One field: `chosen` in words, and where `clear_path` takes it away."""
+
+    name: str
+    label: str
+    options: Sequence[Option]
+    chosen: str = ""
+    clear_path: str = ""
+
+
+@dataclass(frozen=True)
+class Chip:
+    """A part of the filter that has no menu of its own."""
+
+    text: str
+    clear_path: str
+
+
+@dataclass(frozen=True)
+class FilterBar:
+    created: Menu
+    menus: Sequence[Menu]
+    more: Mapping[str, Sequence[tuple[str, str]]]
+    """Behind "More": values and words, by field."""
+    chips: Sequence[Chip]
+    zone: ZoneInfo
+    """Of the dates that are chosen next."""
+
+
+def make_filter_bar(
+    form: TransactionForm, values: Mapping[str, Sequence[str]], zone: ZoneInfo, now: datetime
+) -> FilterBar:
+    """`values` exist, by field. Named periods are those of `zone`, unless the address names another."""
+    if "tz" in form.typed and "tz" not in form.problems:
+        zone = form.zone
+    return FilterBar(
+        created=_created(form, zone, now),
+        menus=[_menu(form, name, _choices(form, name, values)) for name in _MENUS],
+        more={"state": [(state, state) for state in _STATES], "anomaly": list(_DISCREPANCIES.items())},
+        chips=list(_chips(form)),
+        zone=zone,
+    )
+
+
+def _choices(form: TransactionForm, name: str, values: Mapping[str, Sequence[str]]) -> Mapping[str, str]:
+    """What exists, and what is asked for already."""
+    assert name in CHOSEN
+    found = [value for value in values.get(name, ()) if name != "type" or value in TYPES]
+    asked = form.typed.get(name)
+    if asked is not None and asked.casefold() not in [value.casefold() for value in found]:
+        found.append(asked)
+    return {value: value for value in found}
+
+
+def _menu(form: TransactionForm, name: str, choices: Mapping[str, str]) -> Menu:
+    asked = form.typed.get(name, "").casefold()
+    options = [
+        Option(text, url_with(**{name: value, "cursor": None}), value.casefold() == asked)
+        for value, text in choices.items()
+    ]
+    chosen = next((option.text for option in options if option.is_chosen), form.typed.get(name, ""))
+    return Menu(name, form.labels[name], options, chosen, url_with(**{name: None, "cursor": None}))
+
+
+def _created(form: TransactionForm, zone: ZoneInfo, now: datetime) -> Menu:
+    def lead(begin: str | None, end: str | None, tz: str | None) -> str:
+        return url_with(created_from=begin, created_to=end, tz=tz, cursor=None)
+
+    wanted = form.wanted
+    options = []
+    for period in list_periods(now, zone):
+        begin, end = period.begin.isoformat(), period.end.isoformat()
+        is_chosen = (form.day("created_from"), form.day("created_to")) == (begin, end) and form.zone == zone
+        options.append(Option(period.name, lead(begin, end, zone.key), is_chosen))
+    chosen = describe_range(wanted.created_from, wanted.created_to, form.zone)
+    if chosen and form.zone.key != "UTC":
+        chosen += f", {form.zone.key}"
+    keeps_zone = wanted.updated_from or wanted.updated_to or wanted.as_of
+    return Menu("created", "Created", options, chosen, lead(None, None, form.typed.get("tz") if keeps_zone else None))
+
+
+def _chips(form: TransactionForm) -> Iterator[Chip]:
+    for name in form.problems.keys() & form.typed.keys() - set(_MENUS):
+        yield Chip(f"{form.labels[name]}: {form.typed[name]}", url_with(**{name: None, "cursor": None}))
+    for name in _MORE:
+        if name in form.typed and name not in form.problems:
+            text = _DISCREPANCIES.get(form.typed[name], form.typed[name]) if name == "anomaly" else form.typed[name]
+            yield Chip(f"{form.labels[name]}: {text}", url_with(**{name: None, "cursor": None}))
+    updated = describe_range(form.wanted.updated_from, form.wanted.updated_to, form.zone)
+    if updated:
+        yield Chip(f"Updated: {updated}", url_with(updated_from=None, updated_to=None, cursor=None))

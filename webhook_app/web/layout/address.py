@@ -1,0 +1,17 @@
+"""The present address, changed: what links within a list lead to."""
+
+from __future__ import annotations
+
+from urllib.parse import urlencode
+
+from flask import request
+
+from webhook_app.web.local_path import outer_path
+
+
+def url_with(**changes: object) -> str:
+    """The present address with these query parameters set; None takes one away."""
+    query = {**request.args.to_dict(), **changes}
+    kept = {name: value for name, value in query.items() if value not in (None, "")}
+    path = outer_path(request.path)
+    return f"{path}?{urlencode(kept)}" if kept else path
