@@ -7,7 +7,6 @@ from collections.abc import Callable
 from playwright.sync_api import Page, Route, expect
 
 from tests.support import finance_states
-from tests.support.accessibility import NARROW
 from tests.support.clock import FakeClock
 from tests.support.rows import confirm
 from webhook_app.db.database import Database
@@ -18,58 +17,85 @@ from webhook_app.services import Services
 LogIn = Callable[[str, Role], None]
 
 
-def test_filter_is_in_the_address_totals_arrive_and_pages_follow(
+def test_last_months_completed_eur_buys_are_a_file_in_three_steps(
+    page: Page, log_in_as: LogIn, services: Services, clock: FakeClock
+) -> None:
+    finance_states.fill_finance_states(services, clock)
+    log_in_as("fin", Role.FINANCE)
+    page.goto("/")
+    page.keyboard.press("/")
+    page.keyboard.type("completed eur buys last month")
+    page.keyboard.press("Enter")  # one
+    page.wait_for_url("**/transactions?status=completed&fiat_currency=EUR&type=buy&created_from=2026-03-01&*")
+    page.get_by_text("Export", exact=True).click()  # two
+    with page.expect_download() as download:
+        page.get_by_role("link", name="CSV").click()  # three
+    assert "status-completed" in download.value.suggested_filename
+    assert "created-from-2026-03-01_created-to-2026-04-01" in download.value.suggested_filename
+
+
+def test_filter_is_chosen_from_menus_and_is_in_the_address(
     page: Page, log_in_as: LogIn, services: Services, clock: FakeClock
 ) -> None:
     finance_states.fill_finance_states(services, clock)
     log_in_as("fin", Role.FINANCE)
     page.goto("/")
     page.get_by_role("link", name="Payments", exact=True).click()
-    expect(page.get_by_text("421 confirmed transactions")).to_be_visible()
-    page.get_by_label("Status", exact=True).select_option("completed")
+    strip = page.get_by_role("region", name="In this filter")
+    expect(strip).to_contain_text("421 confirmed")
+    bar = page.get_by_role("group", name="Filter")
+    bar.get_by_text("Status", exact=True).click()
+    bar.get_by_text("Fiat currency", exact=True).click()
+    expect(page.get_by_role("link", name="completed", exact=True)).to_be_hidden()  # one menu is open at a time
+    page.get_by_role("link", name="EUR", exact=True).click()
+    bar.get_by_text("Created", exact=True).click()
     page.get_by_label("Created from").fill("2026-03-10")
-    page.get_by_text("More filters").click()
-    page.get_by_label("Fiat currency").fill("EUR")
-    page.get_by_role("button", name="Filter").click()
-    page.wait_for_url("**/transactions?status=completed&created_from=2026-03-10&fiat_currency=EUR")
-    for _ in range(2):
-        expect(page.get_by_label("Fiat currency")).to_have_value("EUR")
-        expect(page.get_by_label("Created from")).to_have_value("2026-03-10")
-        expect(page.locator("#totals")).to_contain_text("confirmed transactions, the last of them confirmed")
-        expect(page.get_by_role("img", name="Volume in EUR, EUR per day")).to_be_visible()
-        page.reload()
-    bar = page.locator("#totals .plot-hit").last
-    bar.hover()
-    assert "EUR completed" in (page.locator("#totals .plot-hit title").first.text_content() or "")
-    page.get_by_text("The numbers of the plots as a table").click()
-    expect(page.get_by_role("columnheader", name="EUR completed", exact=True)).to_be_visible()
+    page.get_by_role("button", name="Apply").click()
+    page.wait_for_url("**/transactions?fiat_currency=EUR&created_from=2026-03-10&tz=UTC")
+    expect(bar.get_by_text("Created: from 10 Mar 2026")).to_be_visible()
     first = page.get_by_role("row").nth(-1).get_by_role("link").first.text_content()
     page.get_by_role("link", name="Older").click()
     expect(page.get_by_role("link", name="Newest")).to_be_visible()
     assert page.get_by_role("link", name=str(first), exact=True).count() == 0
+    page.get_by_text("Views", exact=True).click()
+    page.get_by_label("Keep this filter as").fill("Since the tenth")
+    page.get_by_role("button", name="Save view").click()
+    bar.get_by_role("link", name="Take away Fiat currency: EUR").click()
+    page.wait_for_url("**/transactions?created_from=2026-03-10&tz=UTC")
+    page.get_by_text("Views", exact=True).click()
+    page.get_by_role("link", name="Since the tenth", exact=True).click()
+    page.get_by_role("link", name="Totals").click()
+    expect(page.get_by_role("img", name="Volume in EUR, EUR per day")).to_be_visible()
+    page.locator(".plot-hit").last.hover()
+    assert "EUR completed" in (page.locator(".plot-hit title").first.text_content() or "")
     page.get_by_role("link", name="Show all").click()
-    expect(page.get_by_role("link", name="USD", exact=True)).to_be_visible()
     page.get_by_role("link", name="USD", exact=True).click()
-    page.wait_for_url("**/transactions?volume_in=USD#totals")
+    page.wait_for_url("**/transaction-totals?volume_in=USD#plots")
     expect(page.get_by_role("img", name="Volume in USD, USD per day")).to_be_visible()
 
 
-def test_totals_that_fail_say_so_and_are_tried_again(page: Page, log_in_as: LogIn, database: Database) -> None:
-    confirm(database, "a")
+def test_sums_that_cannot_be_counted_move_nothing_and_are_tried_again(
+    page: Page, log_in_as: LogIn, database: Database
+) -> None:
+    confirm(database, "a", status="completed")
     log_in_as("fin", Role.FINANCE)
 
     def refuse(route: Route) -> None:
         route.abort()
 
-    page.route("**/transaction-totals*", refuse)
-    page.goto("/transactions")
-    expect(page.locator("#totals-state")).to_have_text(
-        "The totals could not be counted: the service does not answer. Try again"
+    page.route("**/transaction-strip*", refuse)
+    page.add_init_script(
+        "window.shifts = 0; new PerformanceObserver((list) => list.getEntries().forEach((one) => "
+        "(window.shifts += one.value))).observe({ type: 'layout-shift', buffered: true });"
     )
+    page.goto("/transactions")
+    strip = page.get_by_role("region", name="In this filter")
+    expect(strip).to_contain_text("They could not be counted: the service does not answer.")
     expect(page.get_by_role("link", name="a", exact=True)).to_be_visible()
-    page.unroute("**/transaction-totals*", refuse)
-    page.get_by_role("link", name="Try again").click()
-    expect(page.get_by_text("1 confirmed transaction")).to_be_visible()
+    page.unroute("**/transaction-strip*", refuse)
+    page.get_by_role("button", name="Try again").click()
+    expect(strip).to_contain_text("1 confirmed")
+    assert page.evaluate("window.shifts") == 0
 
 
 def test_discrepancy_is_acknowledged_with_a_note_on_either_page(
@@ -78,7 +104,7 @@ def test_discrepancy_is_acknowledged_with_a_note_on_either_page(
     known = finance_states.fill_finance_states(services, clock)
     log_in_as("fin", Role.FINANCE)
     page.goto("/transactions")
-    page.get_by_label("Search").fill("9F2C1E-7A44")
+    page.get_by_label("Search", exact=True).fill("9F2C1E-7A44")
     page.keyboard.press("Enter")
     page.get_by_role("link", name=finance_states.STORY).click()
     expect(page.get_by_text("What is shown may be out of date.")).to_be_visible()
@@ -123,9 +149,10 @@ def test_pages_have_no_accessibility_violation_and_fit_a_phone(
     page.goto("/discrepancies?state=all")
     page.locator(".act summary").first.click()
     assert_accessible()
-    page.set_viewport_size({"width": NARROW, "height": 800})
-    page.goto("/transactions")
-    expect(page.get_by_text("421 confirmed transactions")).to_be_visible()
-    expect(page.get_by_role("region", name="Fiat amounts")).to_be_hidden()
-    page.get_by_text("Fiat amounts", exact=True).click()
-    expect(page.get_by_role("region", name="Fiat amounts")).to_be_visible()
+    page.goto("/transaction-totals")
+    assert_accessible()
+    page.goto("/transactions?status=completed&created_from=2026-03-01")
+    page.get_by_role("group", name="Filter").get_by_text("More", exact=True).click()
+    page.emulate_media(color_scheme="dark")
+    assert_accessible()
+    page.emulate_media(color_scheme="light")

@@ -28,6 +28,10 @@ WANTED: dict[str, dict[str, Any]] = {
     "a month": MONTH,
     "a month and a status": MONTH | {"status": "failed"},
     "a month and a partner user": MONTH | {"partner_user_id": partner_user(SIZE // 2, SIZE)},
+    "the oldest": {"sort": "created_at"},
+    "the oldest with a status": {"sort": "created_at", "status": "completed"},
+    "the latest change": {"sort": "-updated_at"},
+    "a currency in lower case": {"currency": "xrp"},
     "several": {"status": "completed", "currency": "BTC", "type": "sell"},
     "failed to reconcile": {"state": "failed"},
     "failed to reconcile, with a status": {"state": "failed", "status": "completed"},
@@ -52,7 +56,9 @@ def test_every_filter_is_answered_from_an_index(seeded: Database) -> None:
         with explained(seeded) as found:
             page = list_transactions(seeded, TransactionFilter(**wanted), 20)
         assert page.items, what
-        places = [one.plan for one in found if "DESC" in one.statement.partition("ORDER BY")[2]][:1]
+        places = [
+            one.plan for one in found if "_at" in one.statement.partition("ORDER BY")[2] or "DESC" in one.statement
+        ][:1]
         # Of so few rows PostgreSQL may well count by reading them all.
         counts = [one.plan for one in found if seeded.is_sqlite and one.statement.startswith("SELECT count")]
         assert places, what
@@ -62,7 +68,9 @@ def test_every_filter_is_answered_from_an_index(seeded: Database) -> None:
                 # On SQLite reconciliations are themselves in the list's order.
                 assert table == "reconciliations" or f"SCAN {table}\n" not in f"{plan}\n", (what, plan)
         if seeded.is_sqlite and "discrepancy" not in what:
-            assert "TEMP B-TREE" not in places[0], (what, places[0])
+            # Of what was updated at the same microsecond the index has no order.
+            plan = places[0].replace("TEMP B-TREE FOR RIGHT PART", "") if "change" in what else places[0]
+            assert "TEMP B-TREE" not in plan, (what, plan)
 
 
 #: With events that wait unopened: filters whose lists or counts those take part in.

@@ -11,11 +11,11 @@ from flask.testing import FlaskClient
 
 from tests.support.clock import START, FakeClock
 from tests.support.page_text import EVIL, ids, in_words
-from tests.support.people import BROWSER
+from tests.support.people import BROWSER, csrf_token
 from tests.support.rows import confirm, make_known, note, pause
 from webhook_app.db.database import Database
 
-LIST, TOTALS = "/transactions", "/transaction-totals"
+LIST, TOTALS, STRIP = "/transactions", "/transaction-totals", "/transaction-strip"
 EUR = {"fiat_currency": "EUR", "fiat_amount": Decimal("100.00"), "status": "completed"}
 
 
@@ -88,14 +88,19 @@ def test_filters_narrow_and_stay_in_the_form(finance_client: FlaskClient, databa
     ).text
     for shown in (
         'name="q" value="u-1"',
-        'name="currency" value="BTC"',
+        "Currency: <strong>BTC</strong>",
+        "Created: <strong>from 30 Mar 2026</strong>",
+        '<span class="chip-text">Search: u-1</span>',
+        '<span class="chip-text">Updated: from 30 Mar 2026 10:00:00</span>',
         'type="date" id="created_from" name="created_from" value="2026-03-30"',
         'type="datetime-local" step="1" id="updated_from" name="updated_from" value="2026-03-30T10:00"',
-        '<details class="more-filters" open>',
-        f'data-totals="{TOTALS}?q=u-1&amp;created_from=2026-03-30&amp;currency=BTC',
+        f'data-part="{STRIP}?q=u-1&amp;created_from=2026-03-30&amp;currency=BTC',
     ):
         assert shown in page
-    assert '<details class="more-filters">' in finance_client.get(f"{LIST}?q=u-1").text
+    without = re.search(r'href="([^"]*)" aria-label="Take away Currency: BTC"', page)
+    assert without
+    assert ids(finance_client.get(without[1].replace("&amp;", "&")).text) == ["Order-1"]
+    assert "currency" not in without[1]
 
 
 def test_pages_follow_each_other_within_the_filter(finance_client: FlaskClient, database: Database) -> None:
@@ -176,6 +181,98 @@ def test_html_and_sql_in_any_field_are_text(finance_client: FlaskClient, databas
     assert finance_client.get(TOTALS, query_string={"volume_in": EVIL[:32]}).status_code == 200
 
 
+def test_whole_id_opens_its_transaction_and_words_are_the_filter_that_they_say(
+    finance_client: FlaskClient, database: Database, clock: FakeClock
+) -> None:
+    confirm(database, "order-1", type="buy", partner_user_id="last month", created_at=START - timedelta(days=20), **EUR)
+    confirm(database, "order-12", type="sell", created_at=START, **EUR)
+    for query, target in [
+        ("q=order-1", "/transactions/order-1"),
+        ("q=order-1&status=completed", "/transactions/order-1"),
+        (
+            "q=Completed+eur+buys+from+last+month&network=TRC20",
+            "/transactions?network=TRC20&status=completed&fiat_currency=EUR&type=buy"
+            "&created_from=2026-03-01&created_to=2026-04-01&tz=UTC",
+        ),
+        ("q=sell+today", "/transactions?type=sell&created_from=2026-04-01&created_to=2026-04-02&tz=UTC"),
+    ]:
+        answer = finance_client.get(f"{LIST}?{query}")
+        assert (answer.status_code, answer.location) == (303, target), query
+    for query, found in [
+        ("q=order-", ["order-12", "order-1"]),
+        ("q=last+month", ["order-1"]),  # a user of that name
+        ("q=completed+failed", []),
+        ("q=completed+things", []),
+        ("q=buy", []),
+    ]:
+        answer = finance_client.get(f"{LIST}?{query}")
+        assert (answer.status_code, ids(answer.text)) == (200, found), query
+    finance_client.set_cookie("tz", "Pacific/Kiritimati")  # where it is the second of April already
+    today = finance_client.get(f"{LIST}?q=sell+today").location
+    assert today is not None
+    assert today.endswith("created_from=2026-04-02&created_to=2026-04-03&tz=Pacific/Kiritimati".replace("/", "%2F"))
+    finance_client.set_cookie("tz", EVIL)
+    assert finance_client.get(LIST).status_code == 200
+
+
+def test_list_is_in_the_order_of_the_column_that_it_shows(finance_client: FlaskClient, database: Database) -> None:
+    days = {"a": (3, 1), "b": (1, 3), "c": (2, 2)}
+    for name, (created, updated) in days.items():
+        at = {"created_at": START - timedelta(days=created), "updated_at": START - timedelta(hours=updated)}
+        confirm(database, name, status="completed", **at)
+    make_known(database, "d")
+    for query, column, order, found in [
+        ("", "First known", "descending", ["d", "c", "b", "a"]),
+        ("?status=completed", "Created", "descending", ["b", "c", "a"]),
+        ("?sort=-created_at", "Created", "descending", ["b", "c", "a"]),
+        ("?sort=created_at&type=buy", "Created", "ascending", ["a", "c", "b"]),
+        ("?sort=-updated_at", "Updated", "descending", ["a", "c", "b"]),
+        ("?sort=updated_at&updated_from=2026-04-01T09:30:00Z", "Updated", "ascending", ["c", "a"]),
+    ]:
+        page = finance_client.get(f"{LIST}{query}").text
+        assert ids(page) == found, query
+        assert re.findall(rf'aria-sort="(\w+)">(?:<a[^>]*>)?{column}<', page) == [order], query
+    for query in (
+        "sort=created_at&state=failed",
+        "sort=updated_at&status=completed",
+        "sort=-updated_at&as_of=2026-03-31",
+    ):
+        assert finance_client.get(f"{LIST}?{query}").status_code == 400
+
+
+def test_view_is_kept_under_a_name_for_its_person_alone(
+    finance_client: FlaskClient, admin_client: FlaskClient, database: Database
+) -> None:
+    query = "status=completed&created_from=2026-03-01&created_to=2026-04-01&tz=Europe%2FParis"
+
+    def save(name: str, query: str = query) -> str:
+        token = csrf_token(finance_client, LIST)
+        form = {"csrf_token": token, "name": name, "query": query}
+        return in_words(finance_client.post("/transaction-views", data=form, follow_redirects=True).text)
+
+    assert "Kept as “Close March”" in save("  Close   March ")
+    assert "Kept as “Close March”" in save("Close March", query + "&type=sell")
+    assert "A view needs a name" in save(" ")
+    assert "A view needs a name" in save("x" * 61)
+    assert "choose something first" in save("all", "")
+    assert "choose something first" in save("wrong", "status=gone")
+    page = finance_client.get(LIST).text
+    assert page.count('class="view"') == 1
+    kept = re.search(r'href="([^"]*)"[^>]*>Close March<', page)
+    assert kept
+    assert "type=sell" in kept[1]
+    assert finance_client.get(kept[1].replace("&amp;", "&")).status_code == 200
+    view_id = re.search(r"/transaction-views/(\d+)/delete", page)
+    assert view_id
+    assert "Close March" not in admin_client.get(LIST).text
+    delete = f"/transaction-views/{view_id[1]}/delete"
+    admin_client.post(delete, data={"csrf_token": csrf_token(admin_client, LIST)})
+    assert "Close March" in finance_client.get(LIST).text
+    assert finance_client.post(delete).status_code == 400  # without the token of a form
+    finance_client.post(delete, data={"csrf_token": csrf_token(finance_client, LIST)})
+    assert "Close March" not in finance_client.get(LIST).text
+
+
 def test_as_of_a_moment_leaves_out_what_belongs_to_the_present(
     finance_client: FlaskClient, database: Database, clock: FakeClock
 ) -> None:
@@ -212,7 +309,7 @@ def test_totals_are_exact_by_currency_and_status(finance_client: FlaskClient, da
         assert f'title="{exact}"' in page.text
     assert "1.10 1" in words
     assert "Volume in EUR" in words
-    assert 'href="?volume_in=USD#totals"' in page.text
+    assert 'href="?volume_in=USD#plots"' in page.text
     assert "<title>2026-04-01: 12345678901234567890123456789.5 EUR completed, 0 not completed</title>" in page.text
     assert "<title>2026-03-30: 1 failed</title>" in page.text
     assert '<th scope="row">2026-03-31</th><td class="number">0.000000000000000001</td>' in page.text
@@ -220,6 +317,12 @@ def test_totals_are_exact_by_currency_and_status(finance_client: FlaskClient, da
     assert "<title>2026-04-02: 1.10 USD completed, 0 not completed</title>" in in_usd
     assert "days begin at midnight in Pacific/Auckland" in in_usd
     assert "none in this time" in finance_client.get(f"{TOTALS}?volume_in=XXX").text
+    of_one_day = finance_client.get(f"{TOTALS}?created_from=2026-04-01").text
+    assert "2 confirmed transactions" in in_words(of_one_day)
+    assert "<figure" not in of_one_day  # a single bar says no more than the number
+    strip = in_words(finance_client.get(STRIP).text)
+    assert "4 confirmed 12 345 678 901 234 567 890 123 456 789.50000000… EUR 1.10 USD completed" in strip
+    assert "1 confirmed 0.00000000… EUR failed" in in_words(finance_client.get(f"{STRIP}?status=failed").text)
 
 
 @pytest.mark.parametrize(("days", "unit"), [(119, "day"), (800, "week"), (3000, "month"), (9000, "year")])

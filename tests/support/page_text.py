@@ -10,7 +10,7 @@ EVIL = "'\"><img src=x onerror=alert(1)>; DROP TABLE transactions; --"
 
 def ids(page: str) -> list[str]:
     """The transactions that the page leads to, in its order."""
-    return re.findall(r'<a href="/transactions/([^"#]+)">', page)
+    return re.findall(r'<a href="/transactions/([^"#]+)"(?: title="[^"]*")?>', page)
 
 
 def in_words(page: str) -> str:

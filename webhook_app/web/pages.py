@@ -24,7 +24,7 @@ from webhook_app.web.finance.pages.strip import transaction_strip_blueprint
 from webhook_app.web.finance.pages.totals import transaction_totals_blueprint
 from webhook_app.web.finance.pages.transaction import transaction_page_blueprint
 from webhook_app.web.finance.pages.transactions import transaction_pages_blueprint
-from webhook_app.web.layout.address import url_with
+from webhook_app.web.layout.address import url_of, url_with
 from webhook_app.web.layout.headers import register_page_headers
 from webhook_app.web.layout.navigation import make_menu, proof_sandbox
 from webhook_app.web.layout.template_filters import register_template_filters
@@ -122,5 +122,6 @@ def _layout() -> dict[str, object]:
         "sandbox": proof_sandbox(),
         "is_signed_on_by_proxy": is_signed_on_by_proxy(),
         "version": __version__,
+        "url_of": url_of,
         "url_with": url_with,
     }

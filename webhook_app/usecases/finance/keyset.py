@@ -136,14 +136,26 @@ def _find_confirmed(
     source, sort = wanted.source, Sort(wanted.sort or Sort.CREATED_LATEST)
     time, id = getattr(source, sort.column), source.reconciliation_id
     # A key lies within the range. Were its edge asked for too, either engine may begin there each time.
-    edge = f"{sort.column.removesuffix('_at')}_{'from' if sort.is_ascending else 'to'}"
-    narrowed = wanted if after is None else replace(wanted, **{edge: None})
+    narrowed = wanted if after is None else _without_edge(wanted, sort)
     query: AnySelect = narrow_confirmed(select(id, time), narrowed, surroundings, is_walk=is_walk)
     query = query.order_by(time, id) if sort.is_ascending else query.order_by(time.desc(), id.desc())
     if after is not None:
         key = (after.created_at, after.reconciliation_id)
         query = query.where(tuple_(time, id) > key if sort.is_ascending else tuple_(time, id) < key)
     return _by_time(session, query, limit)
+
+
+def _without_edge(wanted: TransactionFilter, sort: Sort) -> TransactionFilter:
+    """Without the edge of the range at which the list begins."""
+    match sort:
+        case Sort.CREATED:
+            return replace(wanted, created_from=None)
+        case Sort.CREATED_LATEST:
+            return replace(wanted, created_to=None)
+        case Sort.UPDATED:
+            return replace(wanted, updated_from=None)
+        case Sort.UPDATED_LATEST:
+            return replace(wanted, updated_to=None)
 
 
 def _find_past(

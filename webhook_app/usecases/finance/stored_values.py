@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -20,7 +20,7 @@ CHOSEN = ("status", "type", *SPELLED)
 MOST_VALUES = 300
 
 
-def list_values(database: Database) -> dict[str, Sequence[str]]:
+def list_values(database: Database) -> Mapping[str, Sequence[str]]:
     """The values of each of CHOSEN, in order."""
     with database.read() as session:
         rows = session.execute(union_all(*(_values_of(name) for name in CHOSEN))).all()

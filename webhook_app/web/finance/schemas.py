@@ -8,8 +8,8 @@ from typing import Any
 from marshmallow import RAISE, Schema, ValidationError, post_load, validate, validates_schema
 from webargs import fields
 
-from webhook_app.domain.severity import Severity
 from webhook_app.domain.proof_values import TYPES
+from webhook_app.domain.severity import Severity
 from webhook_app.domain.status import Status
 from webhook_app.domain.time_zones import read_zone
 from webhook_app.models.discrepancy import DiscrepancyKind

@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from urllib.parse import urlencode
 
-from flask import request
+from flask import request, url_for
 
 from webhook_app.web.local_path import outer_path
+
+
+def url_of(endpoint: str, query: Mapping[str, str]) -> str:
+    """The address of a page with that query."""
+    path = url_for(endpoint)
+    return f"{path}?{urlencode(query)}" if query else path
 
 
 def url_with(**changes: object) -> str:

@@ -1,4 +1,4 @@
-"""Periods by name, as the reader's calendar has them: today, this month, the last quarter. And what a range is called."""
+"""Periods by name, as the reader's calendar has them: today, this month, last quarter; and what a range is called."""
 
 from __future__ import annotations
 
@@ -7,8 +7,10 @@ from dataclasses import dataclass
 from datetime import date, datetime, timedelta, tzinfo
 
 _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
-_LONG_MONTHS = ("January", "February", "March", "April", "May", "June", "July", "August", "September", "October")
-_LONG_MONTHS += ("November", "December")
+_LONG_MONTHS = (
+    *("January", "February", "March", "April", "May", "June", "July", "August", "September"),
+    *("October", "November", "December"),
+)
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ from webhook_app.models.role import Role
 from webhook_app.usecases.finance.saved_views import delete_view, save_view
 from webhook_app.usecases.refusals import Refused
 from webhook_app.web.finance.pages.transaction_filter import read_filter
+from webhook_app.web.layout.address import url_of
 from webhook_app.web.people import current_person, roles_required
 from webhook_app.web.requests import get_services
 
@@ -32,7 +33,7 @@ def save() -> Response:
         flash(f"Kept as “{' '.join(name.split())}”, under Views.", "success")
     except Refused as refused:
         flash(str(refused), "error")
-    return redirect(url_for("transaction_pages.show_all", **dict(form.typed)), 303)
+    return redirect(url_of("transaction_pages.show_all", form.typed), 303)
 
 
 @saved_views_blueprint.post("/transaction-views/<int:view_id>/delete")

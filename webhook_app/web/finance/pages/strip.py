@@ -1,5 +1,5 @@
-"""`/transaction-strip`: how many transactions are in a filter, and their sums by currency, in one line above the list. It
-passes over all of them, so a script asks for it after the list is shown."""
+"""`/transaction-strip`: how many transactions are in a filter, and their sums by currency, in one line above the list.
+It passes over all of them, so a script asks for it after the list is shown."""
 
 from __future__ import annotations
 

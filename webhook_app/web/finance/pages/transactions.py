@@ -26,6 +26,7 @@ from webhook_app.web.finance.pages.transaction_filter import (
     reader_zone,
 )
 from webhook_app.web.finance.pages.typed_words import read_words
+from webhook_app.web.layout.address import url_of
 from webhook_app.web.layout.template_filters import grouped
 from webhook_app.web.people import current_person, roles_required
 from webhook_app.web.requests import get_services
@@ -72,7 +73,7 @@ def show_all() -> Response | tuple[str, int]:
         most_counted=page.freshness.most_counted,
         freshness=[] if is_wrong else describe_freshness(page.freshness, form.wanted, grouped),
         times=list_time_columns(form.wanted),
-        strip_path=url_for("transaction_strip.show", **dict(form.typed)),
+        strip_path=url_of("transaction_strip.show", form.typed),
         downloads=list(_downloads(form)),
         next_cursor=make_list_cursor(_LISTING, form.wanted.described(), page.next_after),
     )
@@ -93,7 +94,7 @@ def _find_target(form: TransactionForm, values: Mapping[str, Sequence[str]]) -> 
     others = {name: value for name, value in form.typed.items() if name != "q"}
     # No id has a blank in it, so that two words can only be meant as words.
     words = read_words(text, values, services.clock(), reader_zone()) if " " in text else None
-    return None if words is None else url_for("transaction_pages.show_all", **{**others, **words})
+    return None if words is None else url_of("transaction_pages.show_all", {**others, **words})
 
 
 def _downloads(form: TransactionForm) -> Iterator[tuple[str, str, str]]:

@@ -1,4 +1,4 @@
-"""A filter typed as words: `completed eur buys last month` in the search field is what it says, where every word is one."""
+"""A filter typed as words: `completed eur buys last month` in the search field is the filter that it says."""
 
 from __future__ import annotations
 
