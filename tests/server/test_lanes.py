@@ -175,7 +175,7 @@ def test_every_route_has_its_kind(app: Flask) -> None:
         Kind.HEALTH: {"/healthz"},
         Kind.READY: {"/readyz"},
         Kind.WEBHOOK: {"/webhooks/proof", "/webhooks/proof/<secret>"},
-        Kind.COSTLY: {"/api/v1/summary", "/transaction-totals"},
+        Kind.COSTLY: {"/api/v1/summary", "/transaction-totals", "/transaction-strip"},
         Kind.FILE: {"/api/v1/transactions/export"},
     }
     assert {kind_of("GET", f"/transactions.{name}", "") for name in ("csv", "ndjson", "xlsx")} == {Kind.FILE}
