@@ -16,6 +16,7 @@ from webhook_app.web.forwarded import believe_proxies
 from webhook_app.web.host import register_host_rules
 from webhook_app.web.monitor.drift import drift_blueprint
 from webhook_app.web.monitor.health import health_blueprint
+from webhook_app.web.monitor.incidents import incidents_blueprint
 from webhook_app.web.monitor.metrics import metrics_blueprint
 from webhook_app.web.monitor.pages.overview import overview_blueprint
 from webhook_app.web.monitor.probe import probe_blueprint
@@ -63,6 +64,7 @@ def create_app(services: Services) -> Flask:
     api.register_blueprint(deliveries_blueprint)
     api.register_blueprint(drift_blueprint)
     api.register_blueprint(probe_blueprint)
+    api.register_blueprint(incidents_blueprint)
     register_pages(app, settings)
     mount_rq_dashboard(app, services)
     register_error_handlers(app)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import timedelta
 
 from redis.exceptions import RedisError
 from sqlalchemy import select, text
@@ -13,12 +12,9 @@ from webhook_app.adapters.rq_workers import are_suspended, count_workers
 from webhook_app.db.migrate import current_revision, head_revision, is_older
 from webhook_app.models import Heartbeat
 from webhook_app.services import Services
-from webhook_app.usecases.heartbeats import CLOCK
+from webhook_app.usecases.heartbeats import CLOCK, IS_LATE
 from webhook_app.usecases.reconcile.standing_in import find_stood_in
 from webhook_app.usecases.reconcile.work_classes import Lane
-
-#: The clock beats every few seconds; after this it is held to be dead.
-CLOCK_IS_LATE = timedelta(seconds=15)
 
 #: What a check says that found nothing wrong.
 OK = "ok"
@@ -72,7 +68,7 @@ def _check_clock(services: Services) -> None:
         beat_at = session.scalar(select(Heartbeat.beat_at).where(Heartbeat.name == CLOCK))
     if beat_at is None:
         raise NotReady("the clock has never run: start `webhook-app clock`")
-    if services.clock() - beat_at > CLOCK_IS_LATE:
+    if services.clock() - beat_at > IS_LATE:
         raise NotReady(f"the clock has sent no heartbeat since {beat_at.isoformat()}: start `webhook-app clock`")
 
 

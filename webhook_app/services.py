@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from webhook_app.adapters.incident_journal import IncidentJournal
 from webhook_app.adapters.proof import ProofClient
 from webhook_app.adapters.queueing import Queues, Waker, connect_redis
 from webhook_app.adapters.spool import Spool
@@ -15,6 +16,8 @@ from webhook_app.db.database import Database
 from webhook_app.domain.timestamps import utc_now
 from webhook_app.usecases.access.last_use import LastUse
 from webhook_app.usecases.drift import DriftLog
+from webhook_app.usecases.incidents.lookout import Lookout
+from webhook_app.usecases.incidents.surroundings import SurroundingsObserver
 from webhook_app.usecases.people_needed import PeopleNeededCount
 from webhook_app.usecases.receive.intake import Intake
 from webhook_app.usecases.receive.rejections import Rejections
@@ -85,6 +88,18 @@ def open_services(
 def open_spool(settings: Settings) -> Spool:
     """The one of this host. Nothing is made before it is used."""
     return Spool(settings.data_dir / "spool", settings.spool_max_bytes)
+
+
+def open_lookout(services: Services, *, is_web: bool = False) -> Lookout:
+    """The lookout of a process: of the clock, or of web, which watches the clock alone. It is to be started."""
+    settings = services.settings
+    return Lookout(
+        services.database,
+        IncidentJournal(settings.data_dir / "incidents"),
+        SurroundingsObserver(services.queues, services.spool, settings.data_dir, settings.spool_max_bytes),
+        services.clock,
+        is_web=is_web,
+    )
 
 
 def open_reconciler(services: Services, *, threads: int) -> Reconciler:

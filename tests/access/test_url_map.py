@@ -51,6 +51,7 @@ WHO: Mapping[str, set[str]] = {
     "account.*": PEOPLE,
     "search.*": PEOPLE,
     "overview.*": PEOPLE,
+    "incidents_page.*": PEOPLE,
     "transaction_pages.*": PEOPLE,
     "transaction_page.*": PEOPLE,
     "transaction_totals.*": PEOPLE,
@@ -73,6 +74,7 @@ WHO: Mapping[str, set[str]] = {
     "discrepancies.*": READERS,
     "deliveries.*": ADMIN_API,
     "drift.*": ADMIN_API,
+    "incidents.*": READERS,
     "probe.*": ADMIN_API,
     "watches.*": PARTNERS,
 }

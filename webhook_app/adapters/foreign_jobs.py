@@ -101,9 +101,10 @@ def keep_newest(redis: Redis, queue: str) -> set[str]:
     return {raw_name.decode("utf-8", "replace") for raw_name in kept}
 
 
-def count_refused(redis: Redis) -> int:
-    """How many refused jobs are visible now, `MOST_KEPT` of each queue at most. Raises RedisError."""
-    since = time.time() - _seconds()
+def count_refused(redis: Redis, within: timedelta = KEPT_FOR) -> int:
+    """How many jobs that were refused within that time are visible now, `MOST_KEPT` of each queue at most. Raises
+    RedisError."""
+    since = time.time() - within.total_seconds()
     counts: list[Any] = [redis.zcount(_refused_key(queue), since, "+inf") for queue in CALLS]
     return sum(min(count, MOST_KEPT) for count in counts)
 

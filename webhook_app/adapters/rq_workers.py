@@ -41,17 +41,23 @@ class SeenWorker:
 
 
 def count_workers(queues: Queues) -> Mapping[str, int]:
-    """How many live workers each queue has, by the queue's name. A worker that was killed counts until RQ's record of
-    it expires, a minute or so later. Raises RedisError."""
-    counts: dict[str, int] = {}
+    """How many live workers each queue has, by the queue's name. Raises RedisError."""
+    return {queue: len(names) for queue, names in list_workers(queues).items()}
+
+
+def list_workers(queues: Queues) -> Mapping[str, frozenset[str]]:
+    """The live workers of each queue, by the queue's name. A worker that was killed counts until RQ's record of it
+    expires, a minute or so later. Raises RedisError."""
+    found = {}
     for queue in (queues.fast, queues.slow):
         keys = _keys(queues.redis, f"rq:workers:{queue.name}")
         with queues.redis.pipeline(transaction=False) as pipeline:
             for key in keys:
                 pipeline.hmget(key, "birth", "death")
-            found: list[Any] = pipeline.execute()
-        counts[queue.name] = sum(1 for birth, death in found if birth and not death)
-    return counts
+            told: list[Any] = pipeline.execute()
+        alive = (key for key, (birth, death) in zip(keys, told, strict=True) if birth and not death)
+        found[queue.name] = frozenset(key.removeprefix(b"rq:worker:").decode() for key in alive)
+    return found
 
 
 def are_suspended(queues: Queues) -> bool:

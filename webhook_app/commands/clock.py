@@ -8,7 +8,7 @@ import threading
 import click
 
 from webhook_app.commands.start import start_service
-from webhook_app.services import open_reconciler, open_services
+from webhook_app.services import open_lookout, open_reconciler, open_services
 from workers.clock import run_clock
 
 
@@ -19,5 +19,9 @@ def clock() -> None:
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
-    services = open_services(settings, pool_size=2)
+    services = open_services(settings, pool_size=3)
+    lookout = open_lookout(services)
+    lookout.note_absence()
+    lookout.start()
     run_clock(services, open_reconciler(services, threads=8), stop)
+    lookout.close()

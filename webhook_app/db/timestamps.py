@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, String, case, func, literal, type_coerce
+from sqlalchemy import ColumnElement, Float, String, case, func, literal, type_coerce
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from webhook_app.domain.time_zones import Offset
@@ -22,6 +22,13 @@ def shifted(
         return moved.concat("000")
     # In UTC: a day of the session's time zone may have 23 hours.
     return func.timezone("UTC", func.timezone("UTC", column) + literal(by))
+
+
+def seconds_between(session: Session, begin: ColumnElement[Any], end: ColumnElement[Any]) -> ColumnElement[float]:
+    """From `begin` to `end`, to the millisecond."""
+    if session.get_bind().dialect.name == "sqlite":
+        return type_coerce((func.julianday(end) - func.julianday(begin)) * 86_400.0, Float)
+    return type_coerce(func.extract("epoch", end - begin), Float)
 
 
 def local_day(

@@ -11,6 +11,7 @@ from webhook_app.models.drift import StoredDrift
 from webhook_app.models.event import Event, Receipt
 from webhook_app.models.gate import StoredGate
 from webhook_app.models.heartbeat import Heartbeat
+from webhook_app.models.incident import Figures, Incident
 from webhook_app.models.log_in import AccountNetwork, LogInSession
 from webhook_app.models.metrics import MetricTotal, StoredMeasurements
 from webhook_app.models.reconciliation import Reconciliation
@@ -30,8 +31,10 @@ __all__ = [
     "Boot",
     "Discrepancy",
     "Event",
+    "Figures",
     "Heartbeat",
     "HistoryEntry",
+    "Incident",
     "LogInSession",
     "MetricTotal",
     "Receipt",

@@ -15,13 +15,14 @@ from webhook_app.server.kinds import LANES
 from webhook_app.server.refusals import Refusals
 from webhook_app.server.sockets import allow_connections, end_stalled_connections
 from webhook_app.server.watchdog import BEAT, Beat, Reporter
-from webhook_app.services import Services
+from webhook_app.services import Services, open_lookout
 
 log = get_logger()
 
 #: Two threads of the intake, which write and drain the spool; one that keeps refused requests, one that notes when a
-#: token was last used, one that counts what is not known in webhooks, one that adds to totals.
-_BACKGROUND_CONNECTIONS = 6
+#: token was last used, one that counts what is not known in webhooks, one that adds to totals, one that watches the
+#: clock.
+_BACKGROUND_CONNECTIONS = 7
 
 #: Database connections of a web process: enough for all lanes at once, so that none waits for another's.
 DATABASE_CONNECTIONS = sum(size.connections for size in LANES.values()) + _BACKGROUND_CONNECTIONS
@@ -46,6 +47,8 @@ class ServedApplication:
             ingest_budget=settings.ingest_budget,
             longest_stall=settings.http_send_timeout,
         )
+        self._lookout = open_lookout(services, is_web=True)
+        self._lookout.start()
         services.intake.start()  # what a process that died has left in the spool waits for no new event
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -63,6 +66,7 @@ class ServedApplication:
         await send({"type": "lifespan.startup.complete"})
         await receive()
         heart.cancel()
+        await asyncio.to_thread(self._lookout.close)
         await asyncio.to_thread(self._services.close)
         await send({"type": "lifespan.shutdown.complete"})
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from collections.abc import Mapping
+from datetime import datetime, timedelta
 
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from webhook_app.db.database import Database
@@ -12,11 +14,21 @@ from webhook_app.models import Heartbeat
 
 #: The name under which the clock notes that it is alive.
 CLOCK = "clock"
+#: The one under which web does, all its processes together.
+WEB = "web"
+
+#: Both do every few seconds; after this they are held to be dead.
+IS_LATE = timedelta(seconds=15)
 
 
 def beat(database: Database, name: str, now: datetime) -> None:
     """Notes that the process `name` is alive."""
     database.run(lambda session: write_beat(session, name, now))
+
+
+def read_beats(session: Session) -> Mapping[str, datetime]:
+    """When each was last seen alive, by its name."""
+    return {one.name: one.beat_at for one in session.scalars(select(Heartbeat))}
 
 
 def write_beat(session: Session, name: str, now: datetime) -> None:

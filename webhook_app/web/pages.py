@@ -29,6 +29,7 @@ from webhook_app.web.layout.headers import register_page_headers
 from webhook_app.web.layout.navigation import make_menu, proof_sandbox
 from webhook_app.web.layout.template_filters import register_template_filters
 from webhook_app.web.monitor.pages.drift import drift_page_blueprint
+from webhook_app.web.monitor.pages.incidents import incidents_page_blueprint
 from webhook_app.web.monitor.pages.probe import probe_page_blueprint
 from webhook_app.web.openapi.page import docs_blueprint
 from webhook_app.web.own_site import foreign_site
@@ -80,6 +81,7 @@ def register_pages(app: Flask, settings: Settings) -> None:
         rejections_blueprint,
         spool_blueprint,
         drift_page_blueprint,
+        incidents_page_blueprint,
         probe_page_blueprint,
         transaction_pages_blueprint,
         transaction_totals_blueprint,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from sqlalchemy import func, or_, select
 from sqlalchemy.orm import Session
@@ -17,6 +17,7 @@ from webhook_app.models.event import Delivery
 from webhook_app.models.reconciliation import State
 from webhook_app.models.replay import IS_WAITING
 from webhook_app.usecases.heartbeats import CLOCK
+from webhook_app.usecases.incidents.reports import RecentIncidents, find_recent
 from webhook_app.usecases.monitor.activity import DAY, HOUR, Activity, count_activity
 from webhook_app.usecases.monitor.drift import OpenDrift, find_open_drift
 from webhook_app.usecases.monitor.measures.confirmation import ConfirmationDelay, read_confirmation_delay
@@ -39,6 +40,9 @@ MOST_LOOKED_AT = 1000
 _MOST_KINDS = 100
 _MOST_PAIRS = 50
 _MOST_REPLAYS = 5
+
+#: Incidents that are over are told of for a weekend.
+RECENT_INCIDENTS = timedelta(hours=72)
 
 #: What Proof says and we do not know: as much as is listed, the rest is counted.
 MOST_DRIFT = 10
@@ -136,6 +140,7 @@ class Overview:
     retrying: Sequence[FailureGroup] = ()
     drift: OpenDrift = field(default_factory=OpenDrift)
     confirmation: ConfirmationDelay | None = None
+    incidents: RecentIncidents = field(default_factory=RecentIncidents)
 
     @property
     def failed_count(self) -> int:
@@ -166,6 +171,7 @@ def read_overview(database: Database, now: datetime) -> Overview:
             retrying=[group for group in groups if group.state == State.RETRYING],
             drift=find_open_drift(session, MOST_DRIFT),
             confirmation=read_confirmation_delay(session, now),
+            incidents=find_recent(session, now, RECENT_INCIDENTS),
         )
 
 

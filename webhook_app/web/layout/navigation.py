@@ -36,6 +36,7 @@ ITEMS = (
 )
 #: Behind "More".
 MORE = (
+    Item("Incidents", "/incidents", ACCOUNT_ROLES),
     Item("Replays", "/replays"),
     Item("Rejected requests", "/rejections"),
     Item("Spool", "/spool"),

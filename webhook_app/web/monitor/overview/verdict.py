@@ -8,12 +8,29 @@ from datetime import UTC, datetime
 
 from webhook_app.domain.failures import Failure
 from webhook_app.domain.gate import Gate
+from webhook_app.domain.incidents import IncidentKind
 from webhook_app.domain.retry_policy import Blame, rule_for
+from webhook_app.domain.severity import Severity
 from webhook_app.models.event import Delivery
 from webhook_app.usecases.monitor.drift import OpenDrift
 from webhook_app.usecases.monitor.overview import Overview
 from webhook_app.web.layout.template_filters import grouped, times
 from webhook_app.web.monitor.overview.parts import Level, Part
+
+#: What the gate, the parts and drift say themselves.
+_SAID_BY_OTHERS = frozenset(
+    {
+        IncidentKind.PROOF_PAUSED,
+        IncidentKind.PROOF_SLOWED,
+        IncidentKind.SQL_AWAY,
+        IncidentKind.REDIS_AWAY,
+        IncidentKind.SPOOL_USED,
+        IncidentKind.SET_ASIDE,
+        IncidentKind.WORKERS_MISSING,
+        IncidentKind.CLOCK_SILENT,
+        IncidentKind.DRIFT,
+    }
+)
 
 
 @dataclass(frozen=True)
@@ -79,6 +96,14 @@ def _findings(overview: Overview, parts: Sequence[Part], *, is_admin: bool) -> I
             f"{_deliveries(failed)} failed and {waits} for {'you' if is_admin else 'an admin'}.",
             (f"{grouped(failed)} failed"),
         )
+    for incident in overview.incidents.open:
+        if incident.kind not in _SAID_BY_OTHERS:
+            level = Level.BAD if incident.severity is Severity.CRITICAL else Level.WARN
+            yield (
+                level,
+                f"{incident.name}: {incident.cause} It began {_since(incident.began_at, overview.now)}.",
+                "Incident",
+            )
     if overview.drift.makes_wait:
         yield Level.WARN, _unknown(overview.drift), "Drift"
     for part in parts:
@@ -92,6 +117,10 @@ def _remarks(overview: Overview) -> Iterator[str]:
     if retrying:
         is_are = "is" if retrying == 1 else "are"
         yield f"{_deliveries(retrying)} {is_are} retried by {'itself' if retrying == 1 else 'themselves'}."
+    over = overview.incidents.over
+    if over:
+        was = "1 incident was" if over == 1 else f"{grouped(over)} incidents were"
+        yield f"In the last three days {was}, which {'is' if over == 1 else 'are'} over."
     if overview.drift.newest and not overview.drift.makes_wait:
         yield _unknown(overview.drift)
 

@@ -1,0 +1,132 @@
+"""What an incident held up, counted exactly from the events; and what came of it, in words."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from functools import partial
+from typing import Any
+
+from sqlalchemy import ColumnElement, and_, case, false, func, literal, or_, select
+from sqlalchemy.orm import Session
+
+from webhook_app.db.database import Database
+from webhook_app.db.timestamps import seconds_between, shifted
+from webhook_app.domain.incidents import NATURES, IncidentKind
+from webhook_app.models import Event, Incident, Reconciliation
+from webhook_app.models.event import Delivery
+from webhook_app.models.incident import IS_UNSETTLED
+
+#: Whoever is served within this time has not waited.
+_NO_WAIT = timedelta(seconds=5)
+#: Seconds between two counts of one incident.
+_GAP = timedelta(seconds=15)
+#: What was held up is counted for so long after the end; what waits then waits for something else.
+_LONGEST = timedelta(days=1)
+
+
+def count_held_up(database: Database, now: datetime, *, most: int = 5) -> int:
+    """Counts anew for incidents that are open or have just ended, `most` at a time, and settles those of which nothing
+    waits any more. Returns how many were counted."""
+    is_just_over = Incident.ended_at >= Incident.counted_at
+    with database.read() as session:
+        due = session.scalars(
+            select(Incident)
+            .where(IS_UNSETTLED, or_(Incident.counted_at.is_(None), Incident.counted_at <= now - _GAP, is_just_over))
+            .order_by(Incident.counted_at, Incident.id)
+            .limit(most)
+        ).all()
+    for incident in due:
+        with database.read() as session:
+            values = _count(session, incident, now) if _holds_up(incident) else {}
+        database.run(partial(_store, incident_id=incident.id, values=values, now=now))
+    return len(due)
+
+
+def tell_outcome(incident: Incident) -> str:
+    """What it held up, and what came of that: `36 payments waited, up to 4 min; all are reconciled, none is lost.`"""
+    if not _holds_up(incident):
+        return ""
+    if not incident.held:
+        return "Nothing waited." if incident.ended_at else "Nothing waits yet."
+    waiting = incident.held - incident.held_reconciled - incident.held_failed
+    longest = tell_duration(incident.held_longest)
+    told = f"{_payments(incident.held)} waited, up to {longest}"
+    if not waiting and not incident.held_failed:
+        whole = "it is" if incident.held == 1 else "all are"
+        return f"{told}; {whole} reconciled, none is lost."
+    parts = [f"{incident.held_reconciled} reconciled"]
+    if incident.held_failed:
+        parts.append(f"{incident.held_failed} failed, shown under Deliveries, waiting for a person")
+    if waiting:
+        parts.append(f"{waiting} still waiting")
+    return f"{told}; {', '.join(parts)}; none is lost."
+
+
+def tell_duration(seconds: float) -> str:
+    """`45 s`, `4 min`, `2 h 05 min`, `3 d 4 h`; rounded up, for `up to` must hold."""
+    whole = -int(-seconds // 1)
+    if whole < 90:
+        return f"{whole} s"
+    minutes = -(-whole // 60)
+    if minutes < 90:
+        return f"{minutes} min"
+    hours, rest = divmod(minutes, 60)
+    return f"{hours} h {rest:02} min" if hours < 48 else f"{hours // 24} d {hours % 24} h"
+
+
+def _payments(count: int) -> str:
+    return "1 payment" if count == 1 else f"{count:,} payments".replace(",", " ")
+
+
+def _holds_up(incident: Incident) -> bool:
+    return incident.kind in set(IncidentKind) and NATURES[IncidentKind(incident.kind)].holds_up
+
+
+def _count(session: Session, incident: Incident, now: datetime) -> dict[str, Any]:
+    began_at, end = incident.began_at, incident.ended_at or now
+    begin = literal(began_at, Event.received_at.type)
+    came: ColumnElement[Any] = case((Event.received_at > begin, Event.received_at), else_=begin)
+    left: ColumnElement[Any] = func.coalesce(Event.settled_at, literal(now, Event.received_at.type))
+    unsettled = Event.settled_at.is_(None)
+    settled_late = and_(
+        Event.settled_at > began_at + _NO_WAIT, Event.settled_at > shifted(session, Event.received_at, _NO_WAIT)
+    )
+    waits = unsettled & (Event.received_at < now - _NO_WAIT) if now - began_at > _NO_WAIT else false()
+    # What had given up before has not waited for this.
+    gave_up_before = and_(Event.delivery == Delivery.FAILED, Reconciliation.last_failed_at < began_at)
+    waited = and_(Event.received_at < end, or_(settled_late, waits), ~func.coalesce(gave_up_before, false()))
+    transaction = Event.merchant_transaction_id
+
+    def those(*conditions: ColumnElement[bool]) -> ColumnElement[int]:
+        return func.count(case((and_(*conditions), transaction)).distinct())
+
+    held, failed, waiting, longest = session.execute(
+        select(
+            func.count(transaction.distinct()),
+            those(Event.delivery == Delivery.FAILED),
+            those(unsettled, Event.delivery != Delivery.FAILED),
+            func.max(seconds_between(session, came, left)),
+        )
+        .select_from(Event)
+        .outerjoin(Reconciliation, Reconciliation.merchant_transaction_id == transaction)
+        .where(waited)
+    ).one()
+    failed = min(failed, held)
+    return {
+        "held": held,
+        "held_failed": failed,
+        "held_reconciled": max(held - failed - waiting, 0),
+        "held_longest": max(longest or 0.0, 0.0),
+    }
+
+
+def _store(session: Session, incident_id: int, values: dict[str, Any], now: datetime) -> None:
+    row = session.get(Incident, incident_id, with_for_update=True, populate_existing=True)
+    if row is None:
+        return
+    for name, value in values.items():
+        setattr(row, name, value)
+    row.counted_at = now
+    if row.ended_at is not None:
+        waiting = row.held - row.held_reconciled - row.held_failed
+        row.is_settled = not waiting or now - row.ended_at > _LONGEST
