@@ -98,6 +98,7 @@ ADMIN_PAGES = [
     ("spool", "/spool", None),
     ("spool-refused", "/spool", "Try selected again"),
     ("drift", "/drift", None),
+    ("incidents", "/incidents", None),
     ("drift-dismissed", "/drift?state=dismissed", None),
     ("rq-queues", "/rq/", None),
     ("rq-failed", "/rq/0/view/jobs/retry/failed/8/asc/1", None),
