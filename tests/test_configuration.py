@@ -42,6 +42,8 @@ WRONG_DATABASE_URLS = [
 ]
 
 WRONG: dict[str, list[str]] = {
+    "PENDING_ALERT_AFTER_BUY": ["0", "often"],
+    "PENDING_ALERT_AFTER_SELL": ["0", "often"],
     "DATABASE_URL": WRONG_DATABASE_URLS,
     "DATABASE_MIGRATION_URL": WRONG_DATABASE_URLS,
     "REDIS_URL": [*(url.format(scheme="redis") for url in WRONG_URLS), "http://host", "unix://", "redis://h:0"],

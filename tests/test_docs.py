@@ -18,7 +18,7 @@ from webhook_app.domain.gate import (
     Limits,
 )
 from webhook_app.domain.outage import ENOUGH_WITNESSES, FAILED_FOR_EACH_USABLE, MOST_ATTEMPTS, WINDOW
-from webhook_app.domain.polling import AGE_PER_GAP, LAG_GRACE, RECHECKS_OF_FAILED, Cadence, next_check_at
+from webhook_app.domain.polling import AGE_PER_GAP, LAG_GRACE, RECHECKS_OF_FAILED, SELL_MARGIN, Cadence, next_check_at
 from webhook_app.domain.retry_policy import (
     MOST_CRASHES,
     MOST_SHARED_CRASHES,
@@ -66,6 +66,9 @@ def test_retry_policy_page_states_the_schedule_of_polling() -> None:
     assert f"at least {cadence.shortest_seconds:.0f} s later | `POLL_SHORTEST` |" in page
     assert f"at most {cadence.longest_seconds / 3600:.0f} h later | `POLL_LONGEST` |" in page
     assert f"when it is {cadence.end_seconds / 86400:.0f} days old | `POLL_END` |" in page
+    assert f"at least {cadence.sell_seconds:.0f} s later: it waits for the user's crypto | `POLL_SELL` |" in page
+    window, margin = cadence.sell_window_seconds / 3600, SELL_MARGIN.total_seconds()
+    assert f"{margin:.0f} s after the {window:.0f} h in which the crypto has to come | `SELL_WINDOW` |" in page
     assert f"every {cadence.shortest_seconds:.0f} s for ten minutes" in page
     assert timedelta(minutes=10) == LAG_GRACE
     first, second, third = (f"{wait.total_seconds() / 60:.0f}" for wait in RECHECKS_OF_FAILED)

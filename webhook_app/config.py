@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -32,7 +33,8 @@ from webhook_app.config_values import (
 )
 from webhook_app.domain.gate import Limits
 from webhook_app.domain.networks import read_address
-from webhook_app.domain.polling import Cadence
+from webhook_app.domain.polling import Cadence, OverdueAfter
+from webhook_app.domain.proof_values import BUY, SELL
 from webhook_app.domain.retry_policy import Budget
 from webhook_app.domain.text import visible_line
 
@@ -102,6 +104,9 @@ class Settings:
         "15",
         number(1, 3600),
         "seconds that a worker's lease outlasts its slowest call to Proof; a killed worker's share waits for its end",
+    )
+    proof_session_budget: float = _variable(
+        "15", number(1, 120), "seconds for all calls of one request for a session, retries included"
     )
     proof_max_calls_per_second: float = _variable(
         "100", number(0.1, 10_000), "calls per second to Proof, all workers together"
@@ -218,10 +223,24 @@ class Settings:
         number(60, 31_536_000),
         "seconds after which a transaction that still has the same status is no longer polled, and is a discrepancy",
     )
+    poll_sell: float = _variable(
+        "60", number(0.05, 3600), "seconds at least between two looks at a sell that waits for the user's crypto"
+    )
+    sell_window: float = _variable(
+        "21600",
+        number(1, 31_536_000),
+        "seconds after which Proof fails a sell that got no crypto; it is looked at just after them",
+    )
     pending_alert_after: float = _variable(
         "86400",
         number(1, 31_536_000),
         "seconds after which a transaction that is not terminal, or not confirmed at all, is a discrepancy",
+    )
+    pending_alert_after_buy: float | None = _variable(
+        None, number(1, 31_536_000), "the same for buys alone; unset: PENDING_ALERT_AFTER"
+    )
+    pending_alert_after_sell: float | None = _variable(
+        None, number(1, 31_536_000), "the same for sells alone; unset: PENDING_ALERT_AFTER"
     )
     sandbox_port: int = _variable(
         "8001", integer(1, 65535), "port of the sandbox; `run` takes a free one where it is occupied"
@@ -264,7 +283,15 @@ class Settings:
 
     @property
     def cadence(self) -> Cadence:
-        return Cadence(self.poll_shortest, self.poll_longest, self.poll_end)
+        return Cadence(self.poll_shortest, self.poll_longest, self.poll_end, self.poll_sell, self.sell_window)
+
+    @property
+    def overdue_after(self) -> OverdueAfter:
+        of_type = {BUY: self.pending_alert_after_buy, SELL: self.pending_alert_after_sell}
+        return OverdueAfter(
+            timedelta(seconds=self.pending_alert_after),
+            {name: timedelta(seconds=seconds) for name, seconds in of_type.items() if seconds is not None},
+        )
 
     @property
     def is_sandbox(self) -> bool:

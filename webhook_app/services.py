@@ -15,6 +15,8 @@ from webhook_app.config import ConfigurationError, Settings
 from webhook_app.db.database import Database
 from webhook_app.domain.timestamps import utc_now
 from webhook_app.usecases.access.last_use import LastUse
+from webhook_app.usecases.access.remembered_callers import RememberedCallers
+from webhook_app.usecases.channels.sessions import MOST_AT_ONCE, Sessions
 from webhook_app.usecases.drift import DriftLog
 from webhook_app.usecases.incidents.lookout import Lookout
 from webhook_app.usecases.incidents.surroundings import SurroundingsObserver
@@ -37,6 +39,8 @@ class Services:
     intake: Intake
     spool: Spool
     last_use: LastUse
+    remembered_callers: RememberedCallers
+    sessions: Sessions
     rejections: Rejections
     drift: DriftLog
     people_needed: PeopleNeededCount
@@ -46,6 +50,7 @@ class Services:
     def close(self) -> None:
         """Ends its threads and closes its connections."""
         self.intake.close()
+        self.sessions.close()
         self.last_use.close()
         self.rejections.close()
         self.drift.close()
@@ -78,6 +83,16 @@ def open_services(
         spool=spool,
         last_use=LastUse(database),
         rejections=Rejections(database, totals),
+        remembered_callers=RememberedCallers(),
+        sessions=Sessions(
+            database,
+            spool,
+            lambda: open_proof(settings, MOST_AT_ONCE),
+            clock,
+            budget=settings.proof_session_budget,
+            sql_budget=settings.ingest_budget,
+            pepper=settings.secret_key or "",
+        ),
         drift=DriftLog(database),
         people_needed=PeopleNeededCount(database, clock),
         totals=totals,
@@ -102,25 +117,29 @@ def open_lookout(services: Services, *, is_web: bool = False) -> Lookout:
     )
 
 
-def open_reconciler(services: Services, *, threads: int) -> Reconciler:
-    """The reconciler with its Proof client. Raises ConfigurationError where Proof's URL is unset."""
-    settings = services.settings
+def open_proof(settings: Settings, connections: int) -> ProofClient:
+    """A client that keeps so many connections. Raises ConfigurationError where Proof's URL is unset."""
     if settings.proof_api_url is None:
         raise ConfigurationError(
             "PROOF_API_URL is not set: set it, and PROOF_CLIENT_TOKEN with it, or start everything with "
             "`webhook-app run`, which brings a sandbox."
         )
-    proof = ProofClient(
+    return ProofClient(
         settings.proof_api_url,
         settings.proof_client_tokens,
         connect_timeout=settings.proof_connect_timeout,
         read_timeout=settings.proof_read_timeout,
-        pool_size=threads,
+        pool_size=connections,
         origin=settings.proof_origin,
     )
+
+
+def open_reconciler(services: Services, *, threads: int) -> Reconciler:
+    """The reconciler with its Proof client. Raises ConfigurationError where Proof's URL is unset."""
+    settings = services.settings
     return Reconciler(
         database=services.database,
-        proof=proof,
+        proof=open_proof(settings, threads),
         policy=Policy(settings.budget, settings.limits, settings.cadence),
         lease=timedelta(seconds=settings.slowest_call + settings.lease_margin),
         clock=services.clock,

@@ -19,6 +19,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from webhook_app.adapters.queueing import MOST_DISPATCHED, MOST_SHOWN
 from webhook_app.logs import first_line, get_logger
 from webhook_app.services import Services
+from webhook_app.usecases.channels.idempotency import remove_expired
 from webhook_app.usecases.heartbeats import CLOCK, beat
 from webhook_app.usecases.monitor.measures.sources import Sources
 from webhook_app.usecases.monitor.measuring import INTERVAL as MEASURING_INTERVAL
@@ -105,12 +106,13 @@ def run_once(services: Services, own_work: OwnWork | None = None, *, is_whole: b
     follow_up(services.database, _MOST_PORTIONS)
     release_replays(services.database, now)
     if is_whole:
-        overdue = note_overdue(services.database, now, timedelta(seconds=services.settings.pending_alert_after))
+        overdue = note_overdue(services.database, now, services.settings.overdue_after)
         if overdue:
             log.warning("pending for too long", new=overdue)
         unknown = gather_unknown(services.database, now)
         if unknown:
             log.warning("proof does not know these ids of unknown senders", new=unknown)
+        remove_expired(services.database, now)
     brought = bring_forward(services.database, now)
     if brought:
         log.info("the outage is over: brought forward", count=brought)

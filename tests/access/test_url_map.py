@@ -77,6 +77,7 @@ WHO: Mapping[str, set[str]] = {
     "incidents.*": READERS,
     "probe.*": ADMIN_API,
     "watches.*": PARTNERS,
+    "sessions.*": PARTNERS,
 }
 
 #: What stands in a path for each argument.

@@ -313,7 +313,7 @@ def test_session_without_a_usable_id_is_an_invalid_response(
 ) -> None:
     server, client = proof
     server.script = lambda line, _: line.reply_json(200, body)
-    failure = client.open_session({"amount": "100"})
+    failure = client.open_session(b'{"amount": "100"}')
     assert isinstance(failure, Failure)
     assert failure.code == "upstream_invalid_response"
 
@@ -328,7 +328,7 @@ def test_session_keeps_the_answer_verbatim(proof: tuple[HostileServer, ProofClie
         "n": None,
     }
     server.script = lambda line, _: line.reply_json(201, body)
-    assert client.open_session({}) == Session("a-1", body, None)
+    assert client.open_session(b"{}") == Session("a-1", json.dumps(body).encode(), None)
 
 
 # Refusals
@@ -493,7 +493,7 @@ def test_any_body_gives_a_typed_result(proof: tuple[HostileServer, ProofClient],
     server, client = proof
     server.script = lambda line, _: line.reply(status, body)
     check(client.get_transaction(EXAMPLE))
-    check(client.open_session({}))
+    check(client.open_session(b"{}"))
 
 
 @given(status=st.sampled_from([200, 404]), changes=st.dictionaries(fields, json_values, max_size=3), bare=json_values)
@@ -509,7 +509,7 @@ def test_any_json_gives_a_typed_result(
     for body in (transaction | changes, bare):
         server.script = replying(status, json.dumps(body).encode())
         check(client.get_transaction(EXAMPLE))
-        check(client.open_session({}))
+        check(client.open_session(b"{}"))
 
 
 wire_pieces = st.binary(max_size=10) | st.sampled_from(

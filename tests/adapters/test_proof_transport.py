@@ -67,7 +67,7 @@ def test_origin_goes_with_every_call(serve: Serve, connect: Connect, transaction
     server = serve(answer_any_id(transaction))
     proof = connect(server.url, origin="https://partner.test")
     proof.get_transaction("abc-1")
-    proof.open_session({})
+    proof.open_session(b"{}")
     assert [request.headers["origin"] for request in server.requests] == ["https://partner.test"] * 2
 
 
@@ -76,8 +76,8 @@ def test_session_request_is_posted_as_json(serve: Serve, connect: Connect) -> No
     example = json.loads((data / "session-request.json").read_text())
     made = json.loads((data / "session-response.json").read_text())
     server = serve(lambda line, _: line.reply_json(200, made, {"X-Request-Id": "r-1"}))
-    session = connect(server.url).open_session(example)
-    assert session == Session("550e8400-e29b-41d4-a716-446655440000", made, "r-1")
+    session = connect(server.url).open_session(json.dumps(example).encode())
+    assert session == Session("550e8400-e29b-41d4-a716-446655440000", json.dumps(made).encode(), "r-1")
     (request,) = server.requests
     assert (request.method, request.target) == ("POST", "/widget/session")
     assert request.headers["content-type"] == "application/json"
@@ -184,7 +184,7 @@ def test_401_is_returned_when_every_token_was_refused(
 
 def test_session_refused_for_its_token_is_opened_with_the_next(serve: Serve, connect: Connect) -> None:
     server = serve(refusing("new-token", transaction={}))
-    session = connect(server.url, ("new-token", "old-token")).open_session({"amount": "1"})
+    session = connect(server.url, ("new-token", "old-token")).open_session(b'{"amount": "1"}')
     assert isinstance(session, Session)
     assert [request.body for request in server.requests] == [b'{"amount": "1"}'] * 2
 
@@ -217,7 +217,7 @@ def test_server_that_never_answers_is_a_timeout(serve: Serve, connect: Connect) 
     client = connect(serve(lambda line, _: line.hang()).url, read_timeout=SHORT)
     started = time.monotonic()
     assert code_of(client.get_transaction("a")) == (None, "upstream_unavailable", "timeout")
-    assert code_of(client.open_session({})) == (None, "upstream_unavailable", "timeout")
+    assert code_of(client.open_session(b"{}")) == (None, "upstream_unavailable", "timeout")
     assert time.monotonic() - started < BOUND
 
 
@@ -435,7 +435,7 @@ def test_truncated_body_is_known_by_its_status(
 def test_reset_before_an_answer_is_a_failed_connection(serve: Serve, connect: Connect) -> None:
     server = serve(lambda line, _: line.reset())
     assert code_of(connect(server.url).get_transaction("a")) == (None, "upstream_unavailable", "connection_failed")
-    assert code_of(connect(server.url).open_session({})) == (None, "upstream_unavailable", "connection_failed")
+    assert code_of(connect(server.url).open_session(b"{}")) == (None, "upstream_unavailable", "connection_failed")
     assert len(server.requests) == 2  # a new connection that breaks is no stale one: nothing was said twice
 
 
@@ -541,8 +541,8 @@ def test_post_on_a_stale_connection_is_never_said_again(
 ) -> None:
     server = serve(close_on_second_request(False, transaction))
     client = connect(server.url)
-    client.open_session({})
-    assert code_of(client.open_session({})) == (None, "upstream_unavailable", "connection_failed")
+    client.open_session(b"{}")
+    assert code_of(client.open_session(b"{}")) == (None, "upstream_unavailable", "connection_failed")
     assert len(server.requests) == 2
 
 
@@ -558,9 +558,9 @@ def test_connection_closed_while_idle_is_replaced_for_post_too(
 
     server = serve(script)
     client = connect(server.url)
-    assert isinstance(client.open_session({}), Session)
+    assert isinstance(client.open_session(b"{}"), Session)
     assert closed.wait(10)
-    assert isinstance(client.open_session({}), Session)
+    assert isinstance(client.open_session(b"{}"), Session)
     assert len(server.requests) == 2
 
 
@@ -594,9 +594,9 @@ def test_rest_of_one_answer_is_not_taken_for_the_next(
             line.reply_json(200, {"merchant_transaction_id": "mine"})
 
     client = connect(serve(script).url)
-    assert code_of(client.open_session({})) == (103, "unrecognised_answer", "empty")
+    assert code_of(client.open_session(b"{}")) == (103, "unrecognised_answer", "empty")
     late.set()
-    session = client.open_session({})
+    session = client.open_session(b"{}")
     assert isinstance(session, Session)
     assert session.merchant_transaction_id == "mine"
 
@@ -647,7 +647,7 @@ def test_redirect_is_a_failure_and_never_followed(serve: Serve, connect: Connect
     server = serve(lambda line, _: line.reply(status, b"", {"Location": elsewhere.url + "/stolen"}))
     client = connect(server.url)
     assert code_of(client.get_transaction("a")) == (status, "unrecognised_answer", "redirect")
-    assert code_of(client.open_session({})) == (status, "unrecognised_answer", "redirect")
+    assert code_of(client.open_session(b"{}")) == (status, "unrecognised_answer", "redirect")
     assert elsewhere.requests == []
     assert len(server.requests) == 2
 

@@ -62,3 +62,31 @@ def test_failed_payment_is_looked_at_while_it_may_be_tried_again(minutes: float,
 def test_next_look_is_in_the_future_whatever_moment_proof_reports(status: Status, updated_at: datetime) -> None:
     at = next_check_at(status, updated_at, NOON, CADENCE)
     assert at is None or NOON < at <= NOON + timedelta(seconds=CADENCE.longest_seconds)
+
+
+@pytest.mark.parametrize(
+    ("age", "seconds"),
+    [
+        (timedelta(0), 60),
+        (timedelta(minutes=30), 60),
+        (timedelta(hours=2), 144),
+        (timedelta(hours=5, minutes=59), 90),  # just after its window
+        (timedelta(hours=6, seconds=30), 432.6),
+        (timedelta(days=3), 3600),
+        (timedelta(days=7), None),
+    ],
+)
+def test_sell_that_waits_for_crypto_has_a_clock_of_its_own(age: timedelta, seconds: float | None) -> None:
+    at = next_check_at(Status.PENDING, NOON - age, NOON, CADENCE, is_sell=True)
+    assert (at and (at - NOON).total_seconds()) == seconds
+    assert next_check_at(Status.PROCESSING, NOON, NOON, CADENCE, is_sell=True) == NOON + timedelta(seconds=5)
+
+
+def test_every_sell_is_looked_at_within_a_minute_after_its_window() -> None:
+    at, looks = NOON, [NOON]
+    while at < NOON + timedelta(hours=7):
+        at = next_check_at(Status.PENDING, NOON, at, CADENCE, is_sell=True) or at
+        looks.append(at)
+    window = NOON + timedelta(hours=6)
+    assert [look for look in looks if window < look <= window + timedelta(minutes=1)]
+    assert len(looks) < 170

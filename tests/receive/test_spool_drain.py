@@ -21,6 +21,7 @@ from webhook_app.usecases.receive import spool_drain
 from webhook_app.usecases.receive.ingest import ReportedEvent, RequestOrigin
 from webhook_app.usecases.receive.spool_drain import SpoolDrain, SqlRefuses
 from webhook_app.usecases.receive.spooled_event import VERSION, decode_event, encode_event
+from webhook_app.usecases.reconcile.spooled_watch import VERSION as NEWEST
 from webhook_app.web.receive.event_schema import parse_event
 
 ORIGIN = RequestOrigin(START, "203.0.113.9", {"User-Agent": "Proof"})
@@ -212,7 +213,7 @@ def test_what_is_left_is_looked_at_in_growing_gaps(
 def test_line_of_a_later_release_is_left_for_it_and_holds_up_nobody(
     database: Database, spool: Spool, clock: FakeClock
 ) -> None:
-    later = of_version(VERSION + 1, "later")
+    later = of_version(NEWEST + 1, "later")
     fill(spool, [record("a"), later, record("b")])
     drain = SpoolDrain(database, spool, clock)
     with capture_logs() as logs:
@@ -234,11 +235,10 @@ def test_line_of_a_later_release_is_left_for_it_and_holds_up_nobody(
 def test_process_of_a_later_release_takes_what_an_earlier_one_left(
     database: Database, spool: Spool, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    spool.append(of_version(VERSION + 1, "later"))
+    spool.append(of_version(NEWEST + 1, "later"))
     SpoolDrain(database, spool, clock).drain()
-    monkeypatch.setattr("webhook_app.usecases.receive.spooled_event.VERSION", VERSION + 1)
     monkeypatch.setattr(
-        "webhook_app.usecases.receive.spooled_event._READERS", {VERSION + 1: lambda _: (event("later"), ORIGIN)}
+        "webhook_app.usecases.receive.spooled_event._READERS", {NEWEST + 1: lambda _: (event("later"), ORIGIN)}
     )
     newer = SpoolDrain(database, spool, clock)
     assert newer.is_due()

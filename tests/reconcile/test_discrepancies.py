@@ -7,16 +7,19 @@ from datetime import timedelta
 from decimal import Decimal
 
 import pytest
+from sqlalchemy import select
 
 from tests.support.answers import DB_ERROR, NOT_FOUND, POLICY, answer, claim, confirmed, report_and_answer
-from tests.support.clock import FakeClock
+from tests.support.clock import START, FakeClock
 from tests.support.people import SHELL
 from tests.support.rows import confirm, make_known, note
 from tests.support.unopened import add_unopened, open_work
 from tests.support.work import report, row, shown
 from webhook_app.db.database import Database
+from webhook_app.domain.polling import OverdueAfter
 from webhook_app.domain.retry_policy import Budget
 from webhook_app.domain.status import Status
+from webhook_app.models import Discrepancy
 from webhook_app.usecases.audit import AuditFilter, list_entries
 from webhook_app.usecases.finance.discrepancies import (
     DiscrepancyFilter,
@@ -350,3 +353,15 @@ def test_flood_of_forged_mismatches_keeps_nothing_else_open(
     assert note_overdue(database, clock(), DAY) == 1
     report_and_answer(database, clock, confirmed(Status.COMPLETED, clock()))
     assert "pending_too_long" not in [one.kind for one in find_discrepancies(database, "t")]
+
+
+def test_each_type_may_be_unfinished_for_a_time_of_its_own(database: Database, clock: FakeClock) -> None:
+    for name, type in (("buy-1", "buy"), ("sell-1", "sell")):
+        confirm(database, name, "watching", type=type, created_at=clock(), updated_at=clock(), status="pending")
+    after = OverdueAfter(DAY, {"buy": DAY / 24, "sell": DAY / 2})
+    for hours, overdue in ((0.5, []), (2, ["buy-1"]), (13, ["buy-1", "sell-1"])):
+        clock.now = START + timedelta(hours=hours)
+        note_overdue(database, clock(), after)
+        with database.read() as session:
+            noted = session.scalars(select(Discrepancy.merchant_transaction_id).order_by(Discrepancy.id)).all()
+        assert noted == overdue

@@ -32,10 +32,11 @@ REQUESTS = {
     Kind.LOG_IN: (b"POST /login HTTP/1.1\r\n", (400,)),
     Kind.COSTLY: (b"GET /api/v1/summary HTTP/1.1\r\n", (401,)),
     Kind.FILE: (b"GET /api/v1/transactions/export HTTP/1.1\r\n", (401,)),
+    Kind.SESSION: (b"POST /api/v1/sessions HTTP/1.1\r\nContent-Length: 0\r\n", (401,)),
     Kind.CHEAP: (b"GET /api/v1/transactions HTTP/1.1\r\n", (401,)),
     Kind.HEALTH: (b"GET /healthz HTTP/1.1\r\n", (200,)),
 }
-LIMITED = [Kind.LOG_IN, Kind.COSTLY, Kind.FILE, Kind.CHEAP]
+LIMITED = [Kind.LOG_IN, Kind.COSTLY, Kind.FILE, Kind.SESSION, Kind.CHEAP]
 
 
 def request_of(kind: Kind, more: bytes = b"") -> bytes:
@@ -177,6 +178,7 @@ def test_every_route_has_its_kind(app: Flask) -> None:
         Kind.WEBHOOK: {"/webhooks/proof", "/webhooks/proof/<secret>"},
         Kind.COSTLY: {"/api/v1/summary", "/transaction-totals", "/transaction-strip"},
         Kind.FILE: {"/api/v1/transactions/export"},
+        Kind.SESSION: {"/api/v1/sessions"},
     }
     assert {kind_of("GET", f"/transactions.{name}", "") for name in ("csv", "ndjson", "xlsx")} == {Kind.FILE}
     assert kind_of("GET", "/api/v1/transactions", "limit=5&q=ab") is Kind.COSTLY

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import http.client
-import json
 import ssl
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from urllib.parse import quote
@@ -104,11 +103,10 @@ class ProofClient:
             return self._redact(result, answer)
         return replace(result, drift=self._hide_in(result.drift)) if result.drift else result
 
-    def open_session(self, body: Mapping[str, object]) -> Session | Failure:
-        """The session that Proof makes of `body`, sent as JSON in one call; the retry that Proof asks for is the
-        caller's. Never raises for anything that Proof or the network does; TypeError for a body JSON cannot express."""
-        encoded = json.dumps(dict(body)).encode()
-        answer = self._call("POST", "/widget/session", encoded)
+    def open_session(self, body: bytes, *, patience: float | None = None) -> Session | Failure:
+        """The session that Proof makes of `body`, JSON that is sent as it is, in one call; the retry that Proof asks
+        for is the caller's. Never raises. Takes `patience` seconds at most, and never longer than any call may."""
+        answer = self._call("POST", "/widget/session", body, patience)
         result = answer if isinstance(answer, Failure) else read_session(answer)
         return self._redact(result, answer) if isinstance(result, Failure) else result
 

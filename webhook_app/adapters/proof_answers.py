@@ -6,7 +6,7 @@ import json
 import math
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from decimal import Decimal
 from email.utils import parsedate_to_datetime
@@ -90,11 +90,11 @@ class Confirmed:
 
 @dataclass(frozen=True)
 class Session:
-    """A session that Proof made. `body` is Proof's answer as it stands, for the widget; its numbers are int or Decimal,
-    its strings are not made storable."""
+    """A session that Proof made."""
 
     merchant_transaction_id: str
-    body: Mapping[str, object]
+    body: bytes = field(repr=False)
+    """Proof's JSON as it stands, for the widget. It holds secrets."""
     request_id: str | None
 
 
@@ -127,7 +127,7 @@ def read_session(answer: Answer) -> Session | Failure:
             raise Unbelievable("wrong_shape", f"{repeated[0]} comes twice, with different values")
     except Unbelievable as problem:
         return _disbelieve(answer, problem)
-    return Session(merchant_transaction_id, body, _request_id(answer, body))
+    return Session(merchant_transaction_id, answer.body, _request_id(answer, body))
 
 
 def read_refusal(answer: Answer) -> Failure:

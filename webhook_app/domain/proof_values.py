@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from webhook_app.domain.status import Status
 
-TYPES = ("buy", "sell")
+BUY, SELL = "buy", "sell"
+TYPES = (BUY, SELL)
 
 _STATUSES = {str(status): status for status in Status}
 

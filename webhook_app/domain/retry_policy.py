@@ -211,6 +211,23 @@ def decide(failure: Failure, spent: Spent, budget: Budget) -> Decision:
 
 #: The errors that have a row, as what happens is counted by.
 KNOWN_ERRORS = frozenset(rule.error for rule in TABLE if rule.error)
+#: What a client of `POST /widget/session` must retry by itself, with the same body (proof/README.md).
+_OPENED_AGAIN = (502, "upstream_error")
+#: 4xx that do not say that the request was refused.
+_UNCLEAR = frozenset({408, 425, 499})
+
+
+def is_opened_again(failure: Failure) -> bool:
+    """Whether a session that failed so is to be opened again with the same body; nothing else is, for that might open
+    a second one."""
+    return (failure.http_status, failure.error) == _OPENED_AGAIN
+
+
+def has_opened_nothing(failure: Failure) -> bool:
+    """Whether Proof has surely opened no session; else nobody knows."""
+    if is_opened_again(failure):
+        return True
+    return failure.http_status is not None and 400 <= failure.http_status <= 499 and failure.http_status not in _UNCLEAR
 
 
 @lru_cache(maxsize=1024)

@@ -18,6 +18,7 @@ from webhook_app.models.reconciliation import Reconciliation
 from webhook_app.models.rejection import Rejection
 from webhook_app.models.replay import Replay, ReplayItem
 from webhook_app.models.saved_view import SavedView
+from webhook_app.models.session_call import IdempotencyNote, SessionProblem
 from webhook_app.models.transaction import HistoryEntry, Transaction, TransactionVersion
 from webhook_app.models.watch import StoredWatch
 
@@ -34,6 +35,7 @@ __all__ = [
     "Figures",
     "Heartbeat",
     "HistoryEntry",
+    "IdempotencyNote",
     "Incident",
     "LogInSession",
     "MetricTotal",
@@ -43,6 +45,7 @@ __all__ = [
     "Replay",
     "ReplayItem",
     "SavedView",
+    "SessionProblem",
     "StoredDrift",
     "StoredGate",
     "StoredMeasurements",

@@ -9,6 +9,7 @@ from enum import StrEnum
 from urllib.parse import parse_qsl
 
 from webhook_app.app import MAX_BODY as MAX_OTHER_BODY
+from webhook_app.usecases.channels.sessions import MOST_AT_ONCE as MOST_SESSIONS
 from webhook_app.web.receive.webhooks import MAX_BODY as MAX_WEBHOOK_BODY
 
 
@@ -22,6 +23,8 @@ class Kind(StrEnum):
     COSTLY = "costly"
     """A question of finance that passes over many rows."""
     FILE = "file"
+    SESSION = "session"
+    """It waits for Proof, for as long as PROOF_SESSION_BUDGET."""
     CHEAP = "cheap"
     """All else."""
 
@@ -45,6 +48,8 @@ LANES: Mapping[Kind, LaneSize] = {
     Kind.COSTLY: LaneSize(threads=3, most_waiting=20, patience=10, connections=3),
     # Two files are made at once. The other threads refuse a third one in words.
     Kind.FILE: LaneSize(threads=4, most_waiting=20, patience=5, connections=4),
+    # As many again commit what is noted of sessions.
+    Kind.SESSION: LaneSize(threads=MOST_SESSIONS, most_waiting=50, patience=5, connections=2 * MOST_SESSIONS),
     Kind.CHEAP: LaneSize(threads=8, most_waiting=100, patience=5, connections=8),
 }
 
@@ -56,6 +61,7 @@ _WEBHOOKS = re.compile(r"/+webhooks(?:/|$)", re.IGNORECASE)
 #: Passwords are checked here: 32 MiB and a quarter of a second of a core each.
 _LOG_IN = frozenset({"/login", "/account"})
 _COSTLY = frozenset({"/api/v1/summary", "/transaction-totals", "/transaction-strip"})
+_SESSIONS = "/api/v1/sessions"
 _FILES = frozenset({"/api/v1/transactions/export", "/transactions.csv", "/transactions.ndjson", "/transactions.xlsx"})
 #: Lists, of which a search by a part of an id is costly.
 _SEARCHED = frozenset({"/transactions", "/api/v1/transactions"})
@@ -69,6 +75,8 @@ def kind_of(method: str, path: str, query: str) -> Kind:
         return Kind.HEALTH if path == "/healthz" else Kind.READY
     if path in _LOG_IN and method == "POST":
         return Kind.LOG_IN
+    if path == _SESSIONS and method == "POST":
+        return Kind.SESSION
     if path in _FILES:
         return Kind.FILE
     if path in _COSTLY or (path in _SEARCHED and any(name == "q" for name, _ in parse_qsl(query))):

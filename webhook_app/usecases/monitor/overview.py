@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 from webhook_app.db.database import Database
 from webhook_app.domain.failures import Failure
 from webhook_app.domain.gate import Gate
-from webhook_app.models import Event, Heartbeat, Reconciliation, Replay, ReplayItem
+from webhook_app.models import Event, Heartbeat, Reconciliation, Replay, ReplayItem, SessionProblem
 from webhook_app.models.event import Delivery
 from webhook_app.models.reconciliation import State
 from webhook_app.models.replay import IS_WAITING
@@ -21,6 +21,7 @@ from webhook_app.usecases.incidents.reports import RecentIncidents, find_recent
 from webhook_app.usecases.monitor.activity import DAY, HOUR, Activity, count_activity
 from webhook_app.usecases.monitor.drift import OpenDrift, find_open_drift
 from webhook_app.usecases.monitor.measures.confirmation import ConfirmationDelay, read_confirmation_delay
+from webhook_app.usecases.monitor.session_problems import list_session_problems
 from webhook_app.usecases.reconcile.advice import advise
 from webhook_app.usecases.reconcile.observe import count_failing
 from webhook_app.usecases.reconcile.report import Surroundings, shown_in
@@ -141,6 +142,7 @@ class Overview:
     drift: OpenDrift = field(default_factory=OpenDrift)
     confirmation: ConfirmationDelay | None = None
     incidents: RecentIncidents = field(default_factory=RecentIncidents)
+    session_problems: Sequence[SessionProblem] = ()
 
     @property
     def failed_count(self) -> int:
@@ -172,6 +174,7 @@ def read_overview(database: Database, now: datetime) -> Overview:
             drift=find_open_drift(session, MOST_DRIFT),
             confirmation=read_confirmation_delay(session, now),
             incidents=find_recent(session, now, RECENT_INCIDENTS),
+            session_problems=list_session_problems(session, now),
         )
 
 

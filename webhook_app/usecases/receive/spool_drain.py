@@ -12,6 +12,7 @@ import time
 import uuid
 from collections.abc import Callable, Sequence
 from datetime import datetime
+from functools import partial
 
 from webhook_app.adapters.spool import Fate, Handling, Spool, SpoolFault
 from webhook_app.db.database import Database
@@ -25,11 +26,13 @@ from webhook_app.usecases.receive.ingest_faults import (
     is_the_datas_fault,
     name_error,
 )
-from webhook_app.usecases.receive.spooled_event import NewerFormat, decode_event
+from webhook_app.usecases.receive.spooled_event import NewerFormat, decode_line
+from webhook_app.usecases.reconcile.watches import Watch, Watcher, watch
 
 log = get_logger()
 
 _Arrival = tuple[ReportedEvent, RequestOrigin]
+_Watch = tuple[Watch, Watcher]
 
 #: Seconds between two looks at what was left for later: the first gap, which doubles, and the longest.
 _SHORTEST_GAP, _LONGEST_GAP = 0.5, 10.0
@@ -112,10 +115,10 @@ class SpoolDrain:
 
     def _take(self, texts: list[str]) -> Sequence[Handling]:
         handlings: dict[int, Handling] = {}
-        arrivals: dict[int, _Arrival] = {}
+        arrivals: dict[int, _Arrival | _Watch] = {}
         for number, text in enumerate(texts):
             try:
-                arrivals[number] = decode_event(text)
+                arrivals[number] = decode_line(text)
             except NewerFormat as newer:
                 self._newer += 1
                 handlings[number] = Handling(Fate.LEFT, str(newer))
@@ -125,9 +128,9 @@ class SpoolDrain:
             handlings |= self._ingest(arrivals)
         return [handlings[number] for number in range(len(texts))]
 
-    def _ingest(self, arrivals: dict[int, _Arrival]) -> dict[int, Handling]:
+    def _ingest(self, arrivals: dict[int, _Arrival | _Watch]) -> dict[int, Handling]:
         try:
-            ingest_events(self._database, list(arrivals.values()))
+            self._store(list(arrivals.values()))
         except Exception as error:  # noqa: BLE001 - whatever it is, it must cost no event
             if is_sequence_behind(error):
                 self.mend_sequences()
@@ -139,6 +142,17 @@ class SpoolDrain:
             halves = ({n: arrivals[n] for n in half} for half in (numbers[:middle], numbers[middle:]))
             return {number: one for half in halves for number, one in self._ingest(half).items()}
         return dict.fromkeys(arrivals, Handling(Fate.TAKEN))
+
+    def _store(self, arrivals: Sequence[_Arrival | _Watch]) -> None:
+        """Events together; watches, of which there are few, one by one. All of it may be done twice."""
+        events: list[_Arrival] = []
+        for told, origin in arrivals:
+            if isinstance(told, ReportedEvent) and isinstance(origin, RequestOrigin):
+                events.append((told, origin))
+            elif isinstance(told, Watch) and isinstance(origin, Watcher):
+                self._database.run(partial(watch, wanted=[told], watcher=origin))
+        if events:
+            ingest_events(self._database, events)
 
     def _judge(self, error: Exception) -> Handling:
         why = describe_error(error)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from base64 import b64decode, b64encode
+from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from datetime import datetime
 from decimal import Decimal
@@ -15,6 +16,9 @@ from typing import Any
 
 from webhook_app.models.event import Channel
 from webhook_app.usecases.receive.ingest import ReportedEvent, RequestOrigin
+from webhook_app.usecases.reconcile.spooled_watch import VERSION as WATCH_VERSION
+from webhook_app.usecases.reconcile.spooled_watch import decode_watch
+from webhook_app.usecases.reconcile.watches import Watch, Watcher
 
 #: What `encode_event` writes.
 VERSION = 2
@@ -31,16 +35,27 @@ def encode_event(event: ReportedEvent, request: RequestOrigin) -> str:
     return json.dumps(line, default=_encode, separators=(",", ":"))
 
 
-def decode_event(text: str) -> tuple[ReportedEvent, RequestOrigin]:
-    """Raises NewerFormat, and ValueError for a line that no `encode_event` has made."""
+def decode_line(text: str) -> tuple[ReportedEvent, RequestOrigin] | tuple[Watch, Watcher]:
+    """An event, or a watch. Raises NewerFormat, and ValueError for a line that neither `encode_event` nor
+    `encode_watch` has made."""
     try:
         line: dict[str, Any] = json.loads(text)
         version = line.get("version", 1)  # the first release wrote none
-        if isinstance(version, int) and version > VERSION:
-            raise NewerFormat(f"version {version} of the spool's lines, of which this release reads {VERSION}")
-        return _READERS[version](line)
+        newest = max(_READERS)
+        if isinstance(version, int) and version > newest:
+            raise NewerFormat(f"version {version} of the spool's lines, of which this release reads {newest}")
+        read: tuple[ReportedEvent, RequestOrigin] | tuple[Watch, Watcher] = _READERS[version](line)
+        return read
     except (ValueError, KeyError, TypeError, AttributeError, ArithmeticError, RecursionError) as error:
         raise ValueError(f"not a spooled event: {type(error).__name__}: {error}") from error
+
+
+def decode_event(text: str) -> tuple[ReportedEvent, RequestOrigin]:
+    """The same of an event alone."""
+    told, origin = decode_line(text)
+    if isinstance(told, Watch) or isinstance(origin, Watcher):
+        raise ValueError("a watch, not an event")
+    return told, origin
 
 
 def _read_1(line: dict[str, Any]) -> tuple[ReportedEvent, RequestOrigin]:
@@ -72,7 +87,7 @@ def _read_2(line: dict[str, Any]) -> tuple[ReportedEvent, RequestOrigin]:
     )
 
 
-_READERS = {1: _read_1, 2: _read_2}
+_READERS: Mapping[int, Callable[[dict[str, Any]], Any]] = {1: _read_1, 2: _read_2, WATCH_VERSION: decode_watch}
 
 
 def _encode(value: object) -> str:

@@ -12,6 +12,7 @@ from webhook_app.domain.failures import Failure, worker_died
 from webhook_app.domain.gate import Gate, Limits
 from webhook_app.domain.outage import Outlook
 from webhook_app.domain.polling import LAG_GRACE, Cadence, next_check_at
+from webhook_app.domain.proof_values import SELL
 from webhook_app.domain.retry_policy import MOST_UNCOUNTED, Action, Blame, Budget, Rule, Spent, decide, rule_for
 from webhook_app.domain.status import FINAL, TERMINAL, StatusChange
 from webhook_app.models.reconciliation import State
@@ -70,7 +71,7 @@ def decide_after_confirmation(
 
     `newest_reported_at` is when the newest event came that is ahead of Proof's API; None where there is none.
     """
-    next_check = next_check_at(held.status, held.updated_at, now, cadence)
+    next_check = next_check_at(held.status, held.updated_at, now, cadence, is_sell=confirmed.type == SELL)
     lags = held.status not in FINAL and newest_reported_at is not None and newest_reported_at > now - LAG_GRACE
     state, next_attempt_at, decision = State.WATCHING, next_check, "confirmed, still moving"
     if life.generation != call.claim.generation:

@@ -3,7 +3,8 @@ those of which an event has waited unopened for as long."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -12,6 +13,7 @@ from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from webhook_app.db.database import Database
 from webhook_app.db.upsert import insert_into
+from webhook_app.domain.polling import OverdueAfter
 from webhook_app.domain.status import TERMINAL, Status
 from webhook_app.domain.timestamps import format_timestamp
 from webhook_app.models import Discrepancy, Event, Heartbeat, Reconciliation, Transaction
@@ -39,14 +41,27 @@ _UNOPENED = "unopened"
 _Overdue = tuple[str, str, datetime]
 
 
-def note_overdue(database: Database, now: datetime, after: timedelta) -> int:
+@dataclass(frozen=True)
+class _Before:
+    """Since before when something is overdue."""
+
+    usually: datetime
+    of_type: Mapping[str, datetime]
+
+    @property
+    def latest(self) -> datetime:
+        return max([self.usually, *self.of_type.values()])
+
+
+def note_overdue(database: Database, now: datetime, after: OverdueAfter | timedelta) -> int:
     """Notes as discrepancies what has been pending for longer than `after`, unless this ran within the last minute.
 
     Returns how many are new. A discrepancy is of one status: the next one that lasts as long is another.
     """
     if not _takes_turn(database, now):
         return 0
-    before = now - after
+    after = after if isinstance(after, OverdueAfter) else OverdueAfter(after)
+    before = _Before(now - after.usually, {name: now - age for name, age in after.of_type.items()})
     with database.read() as session:
         confirmed = _find_confirmed(session)
         found = _find(session, before)
@@ -58,7 +73,7 @@ def note_overdue(database: Database, now: datetime, after: timedelta) -> int:
     return database.run(lambda session: _note(session, ids, before, now))
 
 
-def _note(session: Session, ids: Sequence[str], before: datetime, now: datetime) -> int:
+def _note(session: Session, ids: Sequence[str], before: _Before, now: datetime) -> int:
     # A worker that confirms one of them holds its reconciliation locked. With that lock, what is read here stays true.
     lock(session, Reconciliation.merchant_transaction_id.in_(ids))
     found = _find(session, before, ids)
@@ -116,7 +131,7 @@ def _take_turn(session: Session, now: datetime) -> bool:
     return taken.first() is not None
 
 
-def _find(session: Session, before: datetime, ids: Sequence[str] | None = None) -> Sequence[_Overdue]:
+def _find(session: Session, before: _Before, ids: Sequence[str] | None = None) -> Sequence[_Overdue]:
     """Each transaction once, for what says most of it."""
     found = [
         *_find_unopened(session, before, ids),
@@ -126,7 +141,7 @@ def _find(session: Session, before: datetime, ids: Sequence[str] | None = None) 
     return list({overdue[0]: overdue for overdue in found}.values())
 
 
-def _find_unopened(session: Session, before: datetime, ids: Sequence[str] | None) -> Sequence[_Overdue]:
+def _find_unopened(session: Session, before: _Before, ids: Sequence[str] | None) -> Sequence[_Overdue]:
     """Those without a reconciliation are found as any others that are not confirmed; with one, where nothing else says
     that they wait."""
     since = func.min(Event.received_at)
@@ -145,7 +160,7 @@ def _find_unopened(session: Session, before: datetime, ids: Sequence[str] | None
         .outerjoin(Reconciliation, Reconciliation.merchant_transaction_id == Event.merchant_transaction_id)
         .where(
             IS_UNOPENED,
-            Event.received_at < before,
+            Event.received_at < before.usually,
             true() if ids is None else Event.merchant_transaction_id.in_(ids),
             ~is_known_to_wait.exists(),
         )
@@ -156,14 +171,21 @@ def _find_unopened(session: Session, before: datetime, ids: Sequence[str] | None
     return [(merchant_transaction_id, what, at) for merchant_transaction_id, what, at in rows]
 
 
-def _find_under_way(session: Session, before: datetime, ids: Sequence[str] | None) -> Sequence[_Overdue]:
+def _find_under_way(session: Session, before: _Before, ids: Sequence[str] | None) -> Sequence[_Overdue]:
+    usually = literal(before.usually, Transaction.__table__.c.created_at.type)
+    of_type: Any = (
+        case(*((Transaction.type == name, at) for name, at in before.of_type.items()), else_=usually)
+        if before.of_type
+        else usually
+    )
     rows = session.execute(
         select(Transaction.merchant_transaction_id, Transaction.status, Transaction.updated_at)
         .where(
             # Written out, as the index over these alone is.
             Transaction.status.in_(bindparam("under_way", _UNDER_WAY, expanding=True, literal_execute=True)),
-            Transaction.created_at < before,
-            Transaction.updated_at < before,
+            Transaction.created_at < before.latest,
+            Transaction.created_at < of_type,
+            Transaction.updated_at < of_type,
             true() if ids is None else Transaction.merchant_transaction_id.in_(ids),
             ~_is_noted(Transaction.merchant_transaction_id, Transaction.status),
         )
@@ -173,14 +195,14 @@ def _find_under_way(session: Session, before: datetime, ids: Sequence[str] | Non
     return [(merchant_transaction_id, status, since) for merchant_transaction_id, status, since in rows]
 
 
-def _find_unconfirmed(session: Session, before: datetime, ids: Sequence[str] | None) -> Sequence[_Overdue]:
+def _find_unconfirmed(session: Session, before: _Before, ids: Sequence[str] | None) -> Sequence[_Overdue]:
     """Those that gave up have a discrepancy that says more."""
     rows = session.execute(
         select(Reconciliation.merchant_transaction_id, Reconciliation.created_at)
         .where(
             Reconciliation.reconciled_at.is_(None),
             Reconciliation.state != State.FAILED,
-            Reconciliation.created_at < before,
+            Reconciliation.created_at < before.usually,
             true() if ids is None else Reconciliation.merchant_transaction_id.in_(ids),
             ~_is_noted(Reconciliation.merchant_transaction_id, literal(_UNCONFIRMED)),
         )

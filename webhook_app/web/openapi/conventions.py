@@ -9,6 +9,7 @@ from typing import Any
 from apispec import APISpec, BasePlugin
 from flask import Flask
 from marshmallow import Schema, fields
+from marshmallow.validate import Length
 from werkzeug.routing import Rule
 
 from webhook_app.domain.money import MAX_INTEGER_DIGITS, MAX_SCALE
@@ -84,6 +85,10 @@ ERRORS: Mapping[str, dict[str, Any]] = {
         "That can no longer be done.",
         ("invalid_request", "conflict", "Replay 7 has released everything already: there is nothing to cancel."),
     ),
+    "ProofRefuses": _error(
+        "Proof refuses it, or cannot be reached: `error` and `code` are Proof's.",
+        ("upstream_error", "provider_error", "an external service failed"),
+    ),
     "Timeout": _error(
         "The body did not arrive in time.",
         ("invalid_request", "timeout", "The body did not arrive within 5 seconds."),
@@ -102,7 +107,8 @@ def describe_field(_converter: object, field: fields.Field[Any], **_: Any) -> di
     if isinstance(field, Amount):
         return {"pattern": f"^[0-9]{{1,{MAX_INTEGER_DIGITS}}}(\\.[0-9]{{1,{MAX_SCALE}}})?$", "examples": ["99.50"]}
     if isinstance(field, Term):
-        return {"minLength": 1, "maxLength": 128, "pattern": STORABLE_PATTERN}
+        longest = min([128, *(one.max for one in field.validators if isinstance(one, Length) and one.max)])
+        return {"minLength": 1, "maxLength": longest, "pattern": STORABLE_PATTERN}
     return {}
 
 
