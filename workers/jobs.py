@@ -34,7 +34,11 @@ def reconcile_due() -> int:
     context.signs[Lane.FAST].show(context.services.clock())
     with _stop_signal() as stopping:
         return context.reconciler.reconcile_due(
-            threads=context.threads, max_seconds=_LONGEST_RUN, stopping=stopping, grace=_GRACE
+            threads=context.threads,
+            max_seconds=_LONGEST_RUN,
+            stopping=stopping,
+            grace=_GRACE,
+            wake=context.services.waker.wake,
         )
 
 

@@ -106,6 +106,22 @@ def test_reconciliation_that_somebody_holds_holds_up_no_other_answer(
     assert sandbox.control.counters().gets == 3
 
 
+def test_calls_go_on_while_answers_are_applied(
+    database: Database, reconciler: Reconciler, sandbox: Sandbox, clock: FakeClock, names: list[str]
+) -> None:
+    later = sandbox.control.create(status=Status.COMPLETED, updated_at=clock() - timedelta(seconds=60))
+    with database.write() as session:
+        session.execute(text("LOCK TABLE attempts IN EXCLUSIVE MODE"))
+        with run_in_thread(lambda: run_fast(reconciler)) as worker:
+            wait_for(lambda: len(sandbox.control.calls()) == 3, "the first are called")
+            take_in(database, later, clock())
+            wait_for(lambda: sandbox.control.calls(later), "another is called meanwhile")
+            assert states(database, names) == ["pending"] * 3
+            assert worker.is_alive()
+            session.rollback()
+    assert states(database, [*names, later]) == ["succeeded"] * 4
+
+
 def test_answer_that_is_in_the_way_for_too_long_is_said_and_asked_for_again_later(
     database: Database, reconciler: Reconciler, sandbox: Sandbox, names: list[str]
 ) -> None:

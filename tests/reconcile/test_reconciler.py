@@ -318,6 +318,25 @@ def test_stop_hands_back_what_takes_longer_than_the_grace(
     assert run_fast(reconciler) == 1
 
 
+def test_more_than_one_worker_can_do_wakes_another_and_so_does_the_end_of_its_time(
+    database: Database, reconciler: Reconciler, control: SandboxControl, clock: FakeClock
+) -> None:
+    woken: list[str] = []
+
+    def run(max_seconds: float) -> int:
+        return reconciler.reconcile_due(
+            threads=2, max_seconds=max_seconds, stopping=lambda: False, grace=5.0, wake=lambda: woken.append("woken")
+        )
+
+    ids = make(control, clock, 3)
+    report(database, ids[0], clock())
+    assert (run(30.0), woken) == (1, [])
+    for id in ids[1:]:
+        report(database, id, clock())
+    assert (run(30.0), woken) == (2, ["woken"])
+    assert (run(0.0), woken) == (0, ["woken", "woken"])
+
+
 def test_several_workers_share_the_work(
     database: Database, reconciler: Reconciler, control: SandboxControl, clock: FakeClock
 ) -> None:

@@ -1,77 +1,57 @@
-"""Virtual threads and time for the worker's loop: it runs as it is, and each of its threads is an actor."""
+"""Virtual threads and time for the worker's run: it goes as it is, and each of its threads is an actor."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Hashable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
 from tests.simulate.schedule import Schedule
-from webhook_app.usecases.reconcile import reconciler
+from webhook_app.usecases.reconcile import reconciler, run
 
 
-class VirtualFuture:
-    """What `concurrent.futures.Future` is to the loop."""
+class VirtualCrew:
+    """What `crew.Crew` is to the run, which never has more under way than its threads."""
 
-    def __init__(self) -> None:
-        self._value: Any = None
-        self._error: BaseException | None = None
-        self._is_done = False
-
-    def done(self) -> bool:
-        return self._is_done
-
-    def result(self) -> Any:
-        assert self._is_done
-        if self._error is not None:
-            raise self._error
-        return self._value
-
-    def settle(self, value: Any, error: BaseException | None = None) -> None:
-        self._value, self._error, self._is_done = value, error, True
-
-
-class VirtualExecutor:
-    """What `ThreadPoolExecutor` is to the loop: at most `threads` of what is submitted run, the others wait."""
-
-    def __init__(self, schedule: Schedule, threads: int) -> None:
+    def __init__(self, schedule: Schedule) -> None:
         self._schedule = schedule
         self._leader = schedule.current.process
-        self._free = threads
-        self._waiting: list[tuple[VirtualFuture, Callable[..., Any], tuple[Any, ...]]] = []
+        self._done: list[tuple[Hashable, Any, Exception | None]] = []
 
-    def submit(self, work: Callable[..., Any], *arguments: Any) -> VirtualFuture:
-        future = VirtualFuture()
-        self._waiting.append((future, work, arguments))
-        self._start_what_fits()
-        return future
+    def submit(self, key: Hashable, work: Callable[..., Any], *arguments: Any) -> None:
+        name = f"{self._leader.name}.{next(self._schedule.numbers)}"
+        self._schedule.spawn(
+            name, lambda: self._run(key, work, arguments), role=self._leader.role, delay=0.0001, leader=self._leader
+        )
 
-    def shutdown(self, *, wait: bool, cancel_futures: bool) -> None:
-        assert not wait
-        if cancel_futures:
-            self._waiting.clear()
+    def take(self, seconds: float) -> list[tuple[Hashable, Any]]:
+        if not self._done:
+            actor = self._schedule.current
+            actor.is_listening = True
+            self._schedule.sleep(seconds)
+            actor.is_listening = False
+        done, self._done = self._done, []
+        for _, _, error in done:
+            if error is not None:
+                raise error
+        return [(key, result) for key, result, _ in done]
 
-    def _start_what_fits(self) -> None:
-        while self._free and self._waiting:
-            future, work, arguments = self._waiting.pop(0)
-            self._free -= 1
-            name = f"{self._leader.name}.{next(self._schedule.numbers)}"
-            self._schedule.spawn(name, lambda f=future, w=work, a=arguments: self._run(f, w, a),
-                                 role=self._leader.role, delay=0.0001, leader=self._leader)  # fmt: skip
+    def close(self) -> None:
+        """Nothing waits to begin."""
 
-    def _run(self, future: VirtualFuture, work: Callable[..., Any], arguments: tuple[Any, ...]) -> None:
+    def _run(self, key: Hashable, work: Callable[..., Any], arguments: tuple[Any, ...]) -> None:
+        result, raised = None, None
         try:
-            future.settle(work(*arguments))
+            result = work(*arguments)
         except Exception as error:
-            future.settle(None, error)
-        self._free += 1
-        self._start_what_fits()
+            raised = error
+        self._done.append((key, result, raised))
         if self._leader.is_listening:
             self._schedule.wake(self._leader)
 
 
 class VirtualTime:
-    """The functions of `time` that the loop uses."""
+    """The functions of `time` that the run uses."""
 
     def __init__(self, schedule: Schedule) -> None:
         self._schedule = schedule
@@ -85,23 +65,17 @@ class VirtualTime:
 
 @contextmanager
 def virtual_threads(schedule: Schedule) -> Iterator[None]:
-    """Meanwhile the worker's loop has virtual threads and virtual time."""
-
-    def wait(futures: Iterable[VirtualFuture], timeout: float, return_when: object) -> None:
-        if not any(future.done() for future in futures):
-            actor = schedule.current
-            actor.is_listening = True
-            schedule.sleep(timeout)
-            actor.is_listening = False
-
-    virtual = {
-        "ThreadPoolExecutor": lambda threads, **_: VirtualExecutor(schedule, threads),
-        "wait": wait,
-        "time": VirtualTime(schedule),
-    }
-    real = {name: getattr(reconciler, name) for name in virtual}
-    vars(reconciler).update(virtual)
+    """Meanwhile the worker's run has virtual threads and virtual time."""
+    virtual: list[tuple[Any, str, Any]] = [
+        (run, "Crew", lambda _threads: VirtualCrew(schedule)),
+        (run, "time", VirtualTime(schedule)),
+        (reconciler, "time", VirtualTime(schedule)),
+    ]
+    real = [(module, name, getattr(module, name)) for module, name, _ in virtual]
+    for module, name, value in virtual:
+        setattr(module, name, value)
     try:
         yield
     finally:
-        vars(reconciler).update(real)
+        for module, name, value in real:
+            setattr(module, name, value)
