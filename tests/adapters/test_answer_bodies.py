@@ -35,6 +35,14 @@ def test_error_in_proofs_shape_is_kept_as_it_is(body_of: Callable[..., str | Non
     assert body_of(502, json.dumps(body).encode()) == json.dumps(body)
 
 
+def test_headers_that_say_who_answered_are_kept_and_no_others(serve: Serve, connect: Connect) -> None:
+    sent = {"Content-Type": "text/html", "Via": "1.1 edge", "Server": "secret-token-1", "Set-Cookie": "a=b"}
+    server = serve(lambda line, _: line.reply(503, b"<h1>Busy</h1>", sent | {"Retry-After": "7"}))
+    failure = connect(server.url, ("secret-token-1",)).get_transaction("t")
+    assert isinstance(failure, Failure)
+    assert failure.answer_headers == "Content-Type: text/html\nRetry-After: 7\nServer: ***\nVia: 1.1 edge"
+
+
 def test_success_that_is_not_understood_is_kept(body_of: Callable[..., str | None]) -> None:
     assert body_of(200, b"<h1>Welcome</h1>") == "<h1>Welcome</h1>"
 

@@ -124,6 +124,23 @@ def test_failure_has_its_request_id_for_proofs_support(
     assert "Waits for an admin" in words
 
 
+def test_failed_attempt_shows_proofs_answer(
+    finance_client: FlaskClient,
+    admin_client: FlaskClient,
+    as_finance: dict[str, str],
+    services: Services,
+    reconciler: Reconciler,
+) -> None:
+    (failed,) = fail(services, reconciler, "unknown-1")
+    for page in (finance_client.get("/transactions/unknown-1"), admin_client.get(f"/deliveries/{failed}")):
+        words = in_words(page.text)
+        assert "Proof's answer HTTP 404 Content-Type: application/json" in words
+        assert '{"error": "not_found", "code": "not_found", "message": ' in words.replace("&#34;", '"')
+    (told,) = finance_client.get("/api/v1/transactions/unknown-1", headers=as_finance).json["attempts"]
+    assert told["answer_headers"].startswith("Content-Type: application/json")
+    assert told["answer_body"].startswith('{"error": "not_found"')
+
+
 def test_finance_sees_neither_replay_nor_deliveries(
     finance_client: FlaskClient, admin_client: FlaskClient, services: Services, reconciler: Reconciler
 ) -> None:

@@ -25,6 +25,7 @@ from webhook_app.adapters.proof_answers import (
     Confirmed,
     Session,
     read_beginning,
+    read_headers,
     read_request_id,
     read_retry_after,
     read_session,
@@ -200,7 +201,7 @@ class ProofClient:
                 damage = "truncated"
         if damage is not None and is_plain(received, coding):
             body = bytes(received)
-        return Answer(response.status, body, damage, request_id, retry_after)
+        return Answer(response.status, body, damage, request_id, retry_after, read_headers(response.headers))
 
     def _read_body(self, response: urllib3.BaseHTTPResponse, received: bytearray) -> None:
         """Appends the body as it comes. Raises TooLarge, having read one byte more than `max_body_bytes`."""
@@ -212,10 +213,11 @@ class ProofClient:
     def _redact(self, failure: Failure, answer: Answer | Failure) -> Failure:
         """A failure with the beginning of its answer that shows no token, though the answer may echo the one it was
         sent."""
-        body = read_beginning(answer) if isinstance(answer, Answer) else ""
+        body, headers = (read_beginning(answer), answer.headers) if isinstance(answer, Answer) else ("", "")
         return replace(
             failure,
             answer_body=storable(mask(self._tokens.hide(body)), MAX_BEGINNING) or None,
+            answer_headers="\n".join(mask(line) for line in self._tokens.hide(headers).splitlines()) or None,
             drift=self._hide_in(failure.drift),
             error=self._tokens.hide(failure.error),
             code=self._tokens.hide(failure.code),

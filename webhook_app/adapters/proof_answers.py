@@ -46,6 +46,11 @@ MAX_MESSAGE = 500
 MAX_REQUEST_ID = 128
 #: Characters of an answer's beginning that are kept, and bytes that are read for it: masking makes it shorter.
 MAX_BEGINNING = 1024
+
+#: Headers of an answer that are kept where it failed: what it is, who in between spoke, when to come again. None of
+#: them carries what is personal.
+KEPT_HEADERS = ("Content-Type", "Retry-After", "Location", "WWW-Authenticate", "Server", "Via", "CF-Ray", "X-Cache")
+_LONGEST_HEADER = 200
 _READ_BEGINNING = 8192
 
 
@@ -59,6 +64,8 @@ class Answer:
     damage: str | None
     request_id: str | None
     retry_after: float | None
+    headers: str = ""
+    """Those that help to tell who answered and why, a line each."""
 
     @property
     def is_success(self) -> bool:
@@ -163,6 +170,12 @@ def read_beginning(answer: Answer) -> str:
     beginning = answer.body[:_READ_BEGINNING]
     text = beginning.decode(json.detect_encoding(beginning), "replace")
     return text if len(beginning) == len(answer.body) else re.sub(r"[\w.+/=-]+\Z", "", text)
+
+
+def read_headers(headers: Mapping[str, str]) -> str:
+    """KEPT_HEADERS of an answer as lines, each cut where it is very long."""
+    kept = ((name, headers.get(name)) for name in KEPT_HEADERS)
+    return "\n".join(f"{name}: {storable(value, _LONGEST_HEADER)}" for name, value in kept if value)
 
 
 def read_request_id(header: str | None) -> str | None:

@@ -24,6 +24,8 @@ class Failure:
     """What in the answer this release does not know; it is counted, and no part of what names the failure."""
     answer_body: str | None = field(default=None, compare=False)
     """The beginning of Proof's answer, masked; None where none came."""
+    answer_headers: str | None = field(default=None, compare=False)
+    """Those of its headers that matter, a line each."""
 
     @property
     def name(self) -> str:

@@ -44,3 +44,5 @@ class Attempt(Base):
     next_attempt_at: Mapped[datetime | None]
     answer_body: Mapped[str | None] = mapped_column(Text)
     """The beginning of an answer that failed or was not understood, with personal fields masked."""
+    answer_headers: Mapped[str | None] = mapped_column(Text)
+    """Those of its headers that help to tell who answered and why, a line each."""

@@ -151,6 +151,13 @@ class AttemptSchema(Schema):
     code = fields.String(allow_none=True)
     message = fields.String(allow_none=True)
     request_id = fields.String(allow_none=True)
+    answer_headers = fields.String(
+        allow_none=True,
+        metadata={"description": "Of a failed attempt: headers of the answer that matter, a line each."},
+    )
+    answer_body = fields.String(
+        allow_none=True, metadata={"description": "The answer's beginning, with personal fields masked as `***`."}
+    )
     decision = fields.String()
     counted = fields.Boolean()
     next_attempt_at = Timestamp(allow_none=True)

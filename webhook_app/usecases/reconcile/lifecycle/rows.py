@@ -346,6 +346,7 @@ def _attempt(change: Change) -> tuple[Any, ...]:
         "counted": attempt.counted,
         "next_attempt_at": change.after.next_attempt_at,
         "answer_body": attempt.failure and attempt.failure.answer_body,
+        "answer_headers": attempt.failure and attempt.failure.answer_headers,
     }
     if attempt.failure is None:
         values |= {"http_status": 200, "request_id": attempt.request_id}
