@@ -66,10 +66,17 @@ def test_admin_finds_a_failure_by_its_error_reads_its_story_and_replays_it(
     log_in_as("ada", Role.ADMIN)
     page.goto("/")
     page.get_by_role("link", name="Deliveries 2 failed").click()
-    page.get_by_label("State").select_option("failed")
+    page.get_by_role("link", name="Failed 2", exact=True).click()
+    page.get_by_text("Failure and time").click()
     page.get_by_label("Error").fill("not_found")
     page.get_by_role("button", name="Filter").click()
-    page.wait_for_url("**/deliveries?state=failed&error=not_found**")
+    page.wait_for_url("**/deliveries?error=not_found&state=failed")
+    page.get_by_role("link", name="payment-2").click()
+    page.wait_for_url("**/deliveries/2?*")
+    page.keyboard.press("j")  # to the next in the filter
+    page.wait_for_url("**/deliveries/1?state=failed&error=not_found")
+    page.keyboard.press("Escape")
+    page.wait_for_url("**/deliveries?state=failed&error=not_found")
     page.get_by_role("link", name="payment-1").click()
     expect(page.get_by_role("heading", name="What to do")).to_be_visible()
     expect(page.get_by_text("Proof does not know this id, or it is not yours: verify it.")).to_be_visible()
@@ -104,11 +111,12 @@ def test_selection_is_replayed_by_keyboard_alone(
                 return
         raise AssertionError(f"no way to {name} by keyboard")
 
+    expect(page.get_by_role("button", name="Replay selected …")).to_be_disabled()
     reach("Select delivery 3")
     press("Space")
     reach("Select delivery 1")
     press("Space")
-    reach("Replay selected …")
+    reach("Replay 2 selected …")
     press("Enter")
     expect(page.get_by_role("heading", name="Replay 2 of 2 deliveries?")).to_be_visible()
     for _ in range(30):

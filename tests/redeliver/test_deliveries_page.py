@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from flask.testing import FlaskClient
 
-from tests.support.clock import FakeClock
+from tests.support.clock import START, FakeClock
 from tests.support.events import DOCUMENTED_ID
 from tests.support.failures import USER_AGENT, fail, ingest
 from tests.support.rows import seed
@@ -191,3 +191,43 @@ def test_succeeded_delivery_is_listed_without_a_failure(
     text = admin_client.get(f"/deliveries/{event_id}").text
     assert "What to do" not in text
     assert "Proof confirmed: completed" in text
+
+
+def test_tabs_count_what_is_not_done_within_the_filter(admin_client: FlaskClient, database: Database) -> None:
+    wallet = (400, "wallet_not_supported", "wallet_not_supported")
+    for number, (state, failure) in enumerate(
+        [("failed", wallet), ("failed", None), ("failed", wallet), ("retrying", wallet), ("pending", None)]
+    ):
+        seed(database, f"order-{number}", state, failure=failure)
+    seed(database, "done", "succeeded", settled_at=START)
+    tabs = r'>(All|Failed|Retrying|Pending|Succeeded)(?: <span class="tab-count">(\d+)</span>)?</a>'
+    for query, counts in [
+        ("", ["", "3", "1", "1", ""]),
+        ("?error=wallet_not_supported&state=failed", ["", "2", "1", "", ""]),
+    ]:
+        page = admin_client.get(f"/deliveries{query}").text
+        assert [count for _, count in re.findall(tabs, page)] == counts, query
+    assert '<a href="/deliveries?error=wallet_not_supported&amp;state=retrying">Retrying' in page
+    assert '<a href="/deliveries?error=wallet_not_supported&amp;state=failed" aria-current="page">Failed' in page
+
+
+def test_delivery_leads_to_its_neighbours_in_the_filter_and_back_to_it(
+    admin_client: FlaskClient, database: Database
+) -> None:
+    wallet = (400, "wallet_not_supported", "wallet_not_supported")
+    for number, failure in enumerate([wallet, None, wallet, wallet]):
+        seed(database, f"order-{number}", "failed", failure=failure)
+    query = "state=failed&error=wallet_not_supported"
+    assert f'href="/deliveries/3?{query}"'.replace("&", "&amp;") in admin_client.get(f"/deliveries?{query}").text
+    for path, newer, older in [
+        (f"/deliveries/3?{query}", 4, 1),
+        (f"/deliveries/4?{query}", None, 3),
+        ("/deliveries/2", 3, 1),
+        ("/deliveries/1?state=gone", 2, None),
+    ]:
+        page = admin_client.get(path).text
+        found = {rel: int(id) for id, rel in re.findall(r'href="/deliveries/(\d+)[^"]*" rel="(prev|next)"', page)}
+        assert found == {rel: id for rel, id in (("prev", newer), ("next", older)) if id is not None}, path
+    page = admin_client.get(f"/deliveries/3?{query}").text
+    assert f'<a href="/deliveries?{query}">Deliveries: failed</a>'.replace("&", "&amp;") in page
+    assert f'<a href="/deliveries/1?{query}" rel="next">'.replace("&", "&amp;") in page

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, select
+from sqlalchemy import ColumnElement, Select, and_, case, func, select
 from sqlalchemy.orm import Session, defer
 
 from webhook_app.db.database import Database
@@ -15,6 +15,7 @@ from webhook_app.db.keyset_page import Page, newest, read_page
 from webhook_app.db.types import MAX_ID
 from webhook_app.domain.timestamps import format_timestamp
 from webhook_app.models import Attempt, Event, Reconciliation, Replay, ReplayItem
+from webhook_app.models.event import Delivery
 from webhook_app.usecases.receipts import ReceiptReport, count_receipts, list_receipts
 from webhook_app.usecases.reconcile.report import ErrorReport, ReconciliationReport, report_reconciliation
 from webhook_app.usecases.reconcile.stored_gate import read_gate
@@ -24,6 +25,11 @@ from webhook_app.usecases.reconcile.unopened import find_waiting
 _MOST_RECEIPTS = 200
 _MOST_ATTEMPTS = 200
 _MOST_REPLAYS = 50
+
+#: States whose deliveries are counted for the tabs of the list: what is not done.
+COUNTED = (Delivery.FAILED, Delivery.RETRYING, Delivery.PENDING)
+#: Deliveries of one state that a count looks at.
+MOST_LOOKED_AT = 5000
 
 SAME_TRANSACTION = Reconciliation.merchant_transaction_id == Event.merchant_transaction_id
 
@@ -86,6 +92,49 @@ def list_deliveries(
     """Newest first."""
     with database.read() as session:
         return read_page(session, delivery_query(wanted), Event.id, limit, after, _report)
+
+
+@dataclass(frozen=True)
+class StateCount:
+    count: int
+    is_more: bool
+    """Whether no more than MOST_LOOKED_AT were looked at."""
+
+
+def count_by_state(database: Database, wanted: DeliveryFilter) -> Mapping[str, StateCount]:
+    """How many there are in each state of what is not done, within the rest of the filter."""
+    with database.read() as session:
+        found = {state: session.execute(_count_query(replace(wanted, state=state))).one() for state in COUNTED}
+    return {state: StateCount(count, looked_at >= MOST_LOOKED_AT) for state, (count, looked_at) in found.items()}
+
+
+def _count_query(wanted: DeliveryFilter) -> Select[int, int]:
+    """How many match, and how many were looked at for it: the newest of the state, so that it costs the same however
+    many there are."""
+    of_event = replace(wanted, error=None, code=None)
+    newest = select(Event.merchant_transaction_id).where(*conditions(of_event)).order_by(Event.id.desc())
+    looked_at = newest.limit(MOST_LOOKED_AT).subquery()
+    query = select(func.count(), func.count()).select_from(looked_at)
+    if wanted.error is None and wanted.code is None:
+        return query
+    failed = conditions(DeliveryFilter(error=wanted.error, code=wanted.code))
+    same = Reconciliation.merchant_transaction_id == looked_at.c.merchant_transaction_id
+    return select(func.count(case((and_(*failed), 1))), func.count()).select_from(
+        looked_at.outerjoin(Reconciliation, same)
+    )
+
+
+def find_neighbours(database: Database, wanted: DeliveryFilter, event_id: int) -> tuple[int | None, int | None]:
+    """The ids of the deliveries before and after this one in the list with that filter, newest first."""
+    query = select(Event.id).select_from(Event)
+    if wanted.error is not None or wanted.code is not None:
+        query = query.outerjoin(Reconciliation, SAME_TRANSACTION)
+    query = query.where(*conditions(wanted)).limit(1)
+    with database.read() as session:
+        return (
+            session.scalar(query.where(Event.id > event_id).order_by(Event.id)),
+            session.scalar(query.where(Event.id < event_id).order_by(Event.id.desc())),
+        )
 
 
 def find_delivery_story(database: Database, event_id: int) -> DeliveryStory | None:

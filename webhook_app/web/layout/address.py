@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 from urllib.parse import urlencode
 
 from flask import request, url_for
@@ -10,9 +11,9 @@ from flask import request, url_for
 from webhook_app.web.local_path import outer_path
 
 
-def url_of(endpoint: str, query: Mapping[str, str]) -> str:
-    """The address of a page with that query."""
-    path = url_for(endpoint)
+def url_of(endpoint: str, query: Mapping[str, str], **arguments: Any) -> str:
+    """The address of a page with that query; `arguments` are those in its path."""
+    path = url_for(endpoint, **arguments)
     return f"{path}?{urlencode(query)}" if query else path
 
 

@@ -1,4 +1,5 @@
-// The keyboard on every page: / or Ctrl-K to search, j and k through the rows of a list, Enter to open, Esc to go back.
+// The keyboard on every page: / or Ctrl-K to search, j and k through the rows of a list, or from one of its pages to the
+// next, Enter to open, Esc to go back.
 // And with the mouse: a row opens wherever it is clicked.
 "use strict";
 
@@ -17,6 +18,11 @@ function rowLinks() {
 
 function step(by) {
   const links = rowLinks();
+  const neighbour = document.querySelector(`.neighbours a[rel=${by > 0 ? "next" : "prev"}]`);
+  if (links.length === 0) {
+    neighbour?.click();
+    return;
+  }
   const row = document.activeElement.closest("tr, li");
   const here = links.findIndex((link) => row !== null && link.closest("tr, li") === row);
   const next = links[here === -1 ? (by > 0 ? 0 : links.length - 1) : here + by];

@@ -1,4 +1,4 @@
-// What pages do in the browser: copy buttons, forms that are sent once. Everything else works without scripts.
+// What pages do in the browser: copy buttons, forms that are sent once, short addresses. Everything else works without scripts.
 "use strict";
 
 function announce(text) {
@@ -40,6 +40,21 @@ for (const form of document.querySelectorAll("form[data-once]")) {
     form.dataset.sent = "yes";
   });
 }
+// A form sends its empty fields, too; the address is easier to share without them.
+for (const form of document.querySelectorAll("form[data-brief]")) {
+  form.addEventListener("formdata", (event) => {
+    for (const [name, value] of [...event.formData]) {
+      if (value === "") {
+        event.formData.delete(name);
+      }
+    }
+    // A time zone says nothing where no time is named.
+    if (![...event.formData.keys()].some((name) => name.endsWith("_from") || name.endsWith("_to") || name === "as_of" || name === "day_of")) {
+      event.formData.delete("tz");
+    }
+  });
+}
+
 // Back in the history, a form may be sent again.
 window.addEventListener("pageshow", () => {
   document.querySelectorAll("form[data-once]").forEach((form) => delete form.dataset.sent);

@@ -1,21 +1,6 @@
-// Transactions in the browser: what has to be counted is fetched beside the list, and addresses of filters stay short.
+// Transactions in the browser: what has to be counted is fetched beside the list.
 // Without it a link leads to the totals.
 "use strict";
-
-// A form sends its empty fields, too; the address is easier to share without them.
-for (const form of document.querySelectorAll("form[data-brief]")) {
-  form.addEventListener("formdata", (event) => {
-    for (const [name, value] of [...event.formData]) {
-      if (value === "") {
-        event.formData.delete(name);
-      }
-    }
-    // A time zone says nothing where no time is named.
-    if (![...event.formData.keys()].some((name) => name.endsWith("_from") || name.endsWith("_to") || name === "as_of" || name === "day_of")) {
-      event.formData.delete("tz");
-    }
-  });
-}
 
 async function loadPart(place) {
   place.setAttribute("aria-busy", "true");

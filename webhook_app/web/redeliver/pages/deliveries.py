@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from flask import Blueprint, render_template, request
 
 from webhook_app.db.keyset_page import Page
@@ -9,9 +11,13 @@ from webhook_app.models.event import Delivery
 from webhook_app.models.role import Role
 from webhook_app.usecases.reconcile.advice import advise
 from webhook_app.usecases.redeliver.deliveries import (
+    DeliveryFilter,
     DeliveryReport,
     DeliveryStory,
+    StateCount,
+    count_by_state,
     find_delivery_story,
+    find_neighbours,
     list_deliveries,
 )
 from webhook_app.usecases.redeliver.replay import Selection, preview_replay
@@ -27,6 +33,8 @@ delivery_pages_blueprint = Blueprint("delivery_pages", __name__)
 
 PER_PAGE = 50
 _LISTING = "delivery-pages"
+#: In the order of what needs a person first.
+_TABS = (Delivery.FAILED, Delivery.RETRYING, Delivery.PENDING, Delivery.SUCCEEDED)
 
 
 @delivery_pages_blueprint.get("/deliveries")
@@ -37,12 +45,16 @@ def show_all() -> tuple[str, int]:
     after, lost = read_after(_LISTING, request.args.get("cursor"))
     is_wrong = bool(form.problems or lost)
     page: Page[DeliveryReport, int] = Page([])
+    counts: Mapping[str, StateCount] = {}
     if not is_wrong:
         page = list_deliveries(get_services().database, form.wanted, PER_PAGE, after)
+        counts = count_by_state(get_services().database, form.wanted)
     html = render_template(
         "redeliver/deliveries.html",
         form=form,
-        states=[(state, state) for state in Delivery],
+        states=[(None, "All"), *((state, state.capitalize()) for state in _TABS)],
+        counts=counts,
+        query=form.typed,
         lost=lost,
         page=page,
         next_cursor=make_cursor(_LISTING, page.next_after),
@@ -53,7 +65,7 @@ def show_all() -> tuple[str, int]:
 @delivery_pages_blueprint.get("/deliveries/<int:event_id>")
 @roles_required(Role.ADMIN)
 def show(event_id: int) -> str:
-    """One delivery's whole story."""
+    """One delivery's whole story, among those of the filter in the address."""
     return render_story(find_story(event_id))
 
 
@@ -73,6 +85,9 @@ def render_story(story: DeliveryStory, reason: str = "", problem: str = "") -> s
     preview = preview_replay(get_services().database, Selection((story.delivery.id,)))
     body, is_json = pretty_body(story.body)
     failure = story.delivery.last_error
+    form = read_filter(request.args)
+    wanted = DeliveryFilter() if form.problems else form.wanted
+    newer, older = find_neighbours(get_services().database, wanted, story.delivery.id)
     return render_template(
         "redeliver/delivery.html",
         story=story,
@@ -80,6 +95,9 @@ def render_story(story: DeliveryStory, reason: str = "", problem: str = "") -> s
         entries=make_time_line(story),
         advice=failure and advise(failure, story.delivery.state),
         failure=failure,
+        query={} if form.problems else form.typed,
+        newer=newer,
+        older=older,
         body=body,
         body_is_json=is_json,
         why_not=preview.skipped[0].why if preview.skipped else None,
