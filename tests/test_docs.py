@@ -20,6 +20,7 @@ from webhook_app.domain.gate import (
 from webhook_app.domain.outage import ENOUGH_WITNESSES, FAILED_FOR_EACH_USABLE, MOST_ATTEMPTS, WINDOW
 from webhook_app.domain.polling import AGE_PER_GAP, LAG_GRACE, RECHECKS_OF_FAILED, SELL_MARGIN, Cadence, next_check_at
 from webhook_app.domain.retry_policy import (
+    MOST_BROUGHT_FORWARD,
     MOST_CRASHES,
     MOST_SHARED_CRASHES,
     MOST_UNCOUNTED,
@@ -56,6 +57,8 @@ def test_retry_policy_page_states_the_defaults() -> None:
     assert f"`failed` after {MOST_CRASHES} such failures in a row" in page
     assert MOST_SHARED_CRASHES == 2
     assert "From the second death on it is only tried alone." in page
+    assert MOST_CRASHES - MOST_SHARED_CRASHES == 3
+    assert f"So do {MOST_BROUGHT_FORWARD} events\nat most" in page
     assert f"{MOST_UNCOUNTED} times in a row at most" in page
 
 

@@ -150,6 +150,7 @@ def test_gate_as_the_release_before_left_it_admits_what_it_may() -> None:
 
 def test_429_halves_the_rate_once_for_all_calls_that_were_under_way() -> None:
     gate = slow_down(FULL, NOON)
+    assert slow_down(gate, at(-3)) == gate, "a clock that is behind turns nothing back"
     assert gate.pace_at(NOON) == 0.5
     assert slow_down(gate, at(0.5)) == gate
     assert slow_down(gate, at(1)).pace_at(at(1)) == pytest.approx((0.5 + 1 / PACE_RECOVERY_SECONDS) / 2)

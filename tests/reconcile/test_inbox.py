@@ -115,20 +115,36 @@ def test_new_event_reopens_with_a_full_budget(database: Database, left: dict[str
     assert (reconciliation.attempts, reconciliation.reconciled_at) == (30, START)
 
 
-def test_new_event_forgives_the_workers_that_died_with_one_that_failed(database: Database) -> None:
-    put(database, state="failed", next_attempt_at=None, crashes=3)
+@pytest.mark.parametrize(("crashes", "left"), [(5, 2), (1, 1), (0, 0)])
+def test_new_event_has_one_that_failed_with_its_workers_tried_alone(
+    database: Database, crashes: int, left: int
+) -> None:
+    put(database, state="failed", next_attempt_at=None, crashes=crashes)
     report(database, "t", START)
-    assert row(database, "t").crashes == 0
+    assert row(database, "t").crashes == left
 
 
-def test_new_event_leaves_one_that_backs_off_its_time_and_budget(database: Database) -> None:
+def test_new_event_brings_one_that_backs_off_forward_with_the_budget_that_is_left(database: Database) -> None:
     then = LATER + timedelta(minutes=10)
-    put(database, state="retrying", next_attempt_at=then, spent_attempts=7, single_retries=1, first_failed_at=START)
+    backs_off = {"state": "retrying", "next_attempt_at": then, "generation": 4, "settled_generation": 1}
+    put(database, **backs_off, spent_attempts=7, single_retries=1, first_failed_at=START)
     report(database, "t", LATER)
     reconciliation = row(database, "t")
-    assert (reconciliation.state, reconciliation.next_attempt_at, reconciliation.generation) == ("retrying", then, 2)
+    assert (reconciliation.state, reconciliation.next_attempt_at, reconciliation.generation) == ("retrying", LATER, 5)
     assert (reconciliation.spent_attempts, reconciliation.single_retries) == (7, 1)
     assert reconciliation.first_failed_at == START
+    report(database, "t", LATER + timedelta(seconds=1), updated_at=START)
+    assert row(database, "t").next_attempt_at == LATER, "it is due already"
+
+
+@pytest.mark.parametrize("why", [{"generation": 6, "settled_generation": 1}, {"last_http_status": 503}])
+def test_after_five_events_or_where_proof_has_named_it_one_that_backs_off_keeps_its_time(
+    database: Database, why: dict[str, Any]
+) -> None:
+    then = LATER + timedelta(minutes=10)
+    put(database, state="retrying", next_attempt_at=then, spent_attempts=7, first_failed_at=START, **why)
+    report(database, "t", LATER)
+    assert (row(database, "t").next_attempt_at, row(database, "t").spent_attempts) == (then, 7)
 
 
 def test_new_event_during_a_fetch_leaves_the_claim_and_raises_the_generation(database: Database) -> None:

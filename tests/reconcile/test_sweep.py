@@ -114,7 +114,8 @@ def test_new_event_sends_a_killer_of_workers_into_the_slow_lane(database: Databa
     report(database, "t", clock(), updated_at=clock())
     work = find_work(database, clock(), 10)
     assert (work.fast_is_due, work.slow_due) == (False, ("t",))
-    assert row(database, "t").crashes == 0
+    clock.advance(60)
+    assert find_work(database, clock(), 10).fast_is_due is False, "however late the slow lane is, it is tried alone"
     crash(database, clock)
     assert row(database, "t").state == "retrying"
 
@@ -231,7 +232,8 @@ def test_replay_gives_a_failed_one_its_full_budget_again(database: Database, clo
     assert replay_from_rq(database, "t", Actor("anna", "rq"), "requeued", clock())
     reconciliation = row(database, "t")
     assert (reconciliation.state, reconciliation.next_attempt_at) == ("retrying", clock())
-    assert (reconciliation.crashes, reconciliation.spent_attempts, reconciliation.single_retries) == (0, 0, 0)
+    assert (reconciliation.crashes, reconciliation.spent_attempts, reconciliation.single_retries) == (2, 0, 0)
+    assert find_work(database, clock() + timedelta(minutes=1), 10).fast_is_due is False, "it is still tried alone"
     assert (reconciliation.first_failed_at, reconciliation.generation) == (None, generation + 1)
     assert events(database, "t")[0].delivery == "retrying"
 

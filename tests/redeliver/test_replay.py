@@ -139,6 +139,19 @@ def test_release_keeps_to_its_rate_and_can_be_cancelled(
         cancel_replay(services.database, ordered.replay_id, ANNA, clock())
 
 
+def test_a_clock_that_is_set_back_does_not_stop_a_replay(
+    services: Services, reconciler: Reconciler, clock: FakeClock
+) -> None:
+    for number in range(6):
+        _ingest(services, f"gone-{number}")
+    _reconcile(reconciler)
+    clock.advance(60)
+    order_replay(services.database, FAILED, ANNA, "slowly", clock(), per_second=3)
+    clock.advance(-3600)
+    assert release_replays(services.database, clock()) == 3
+    assert release_replays(services.database, clock()) == 0, "the rate holds by the clock as it is now"
+
+
 def test_transaction_that_succeeded_before_its_release_is_skipped(
     services: Services, reconciler: Reconciler, failed: list[int], clock: FakeClock
 ) -> None:

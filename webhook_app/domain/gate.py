@@ -156,16 +156,17 @@ def resume(gate: Gate, now: datetime) -> Gate:
         next_probe_at=None,
         next_newcomer_at=None,
         probes=0,
-        resumed_at=now,
+        resumed_at=later(gate.resumed_at, now),
         paused_seconds=gate.paused_seconds_until(now),
     )
 
 
 def slow_down(gate: Gate, now: datetime) -> Gate:
     """Proof has answered 429: half the rate, for all, once for all calls that were under way at the rate before."""
-    if gate.paced_at is not None and timedelta() <= now - gate.paced_at < _PACE_STEP:
+    at = later(gate.paced_at, now)
+    if gate.paced_at is not None and timedelta() <= at - gate.paced_at < _PACE_STEP:
         return gate
-    return replace(gate, pace=max(gate.pace_at(now) / 2, SLOWEST_PACE), paced_at=now)
+    return replace(gate, pace=max(gate.pace_at(at) / 2, SLOWEST_PACE), paced_at=at)
 
 
 def later(stored: datetime | None, now: datetime) -> datetime:

@@ -87,6 +87,10 @@ _PAUSE, _SLOW, _UNLESS_NEW = Action.PAUSE, Action.SLOW_DOWN, Action.PERMANENT_UN
 MOST_CRASHES = 5
 #: With which so many have died in a row, it is only tried alone.
 MOST_SHARED_CRASHES = 2
+#: Events since Proof's last usable answer that bring the next look forward, of one that backs off.
+MOST_BROUGHT_FORWARD = 5
+#: Where Proof itself says how long to wait, no event makes that shorter.
+WAITS_AS_PROOF_SAYS = (429, 503)
 #: Failures in a row that are charged to nobody while calls go on; the next ones are the transaction's.
 MOST_UNCOUNTED = 10
 #: Seconds for which a transaction that the partner watches is new.

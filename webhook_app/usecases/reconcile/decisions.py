@@ -13,7 +13,18 @@ from webhook_app.domain.gate import Gate, Limits
 from webhook_app.domain.outage import Outlook
 from webhook_app.domain.polling import LAG_GRACE, Cadence, next_check_at
 from webhook_app.domain.proof_values import SELL
-from webhook_app.domain.retry_policy import MOST_UNCOUNTED, Action, Blame, Budget, Rule, Spent, decide, rule_for
+from webhook_app.domain.retry_policy import (
+    MOST_BROUGHT_FORWARD,
+    MOST_UNCOUNTED,
+    WAITS_AS_PROOF_SAYS,
+    Action,
+    Blame,
+    Budget,
+    Rule,
+    Spent,
+    decide,
+    rule_for,
+)
 from webhook_app.domain.status import FINAL, TERMINAL, StatusChange
 from webhook_app.models.reconciliation import State
 from webhook_app.usecases.reconcile.claim import Claim
@@ -124,6 +135,8 @@ def decide_after_failure(
     if decision.gives_up:
         return give_up(life, attempt, charge)
     wait = backoff_seconds(charge.spent_attempts, policy.budget, failure.retry_after, rng)
+    if _comes_forward(life, call, failure):
+        wait = min(wait, policy.budget.base_seconds)
     return retry(life, attempt, charge, now + timedelta(seconds=wait))
 
 
@@ -151,6 +164,13 @@ def decide_after_copy(life: Life, now: datetime, budget: Budget, rng: random.Ran
     # Never later than that from now: the wall clock may have been set back since.
     at = min(max(now, (life.last_failed_at or now) + wait), now + wait)
     return ask_by_copy(life, replace(life.charge, spent_attempts=spent), at)
+
+
+def _comes_forward(life: Life, call: FinishedCall, failure: Failure) -> bool:
+    """Whether an event came during the call, for which the next look is soon: as for one that comes after it."""
+    is_asked_again = life.generation != call.claim.generation
+    asked = life.generation - life.settled_generation
+    return is_asked_again and asked <= MOST_BROUGHT_FORWARD and failure.http_status not in WAITS_AS_PROOF_SAYS
 
 
 def _failed_attempt(call: FinishedCall, failure: Failure, decision: str, *, counted: bool = False) -> MadeAttempt:

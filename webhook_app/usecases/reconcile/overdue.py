@@ -8,11 +8,12 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, bindparam, case, func, literal, select, true, update
+from sqlalchemy import ColumnElement, bindparam, case, func, literal, or_, select, true, update
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from webhook_app.db.database import Database
 from webhook_app.db.upsert import insert_into
+from webhook_app.domain.gate import MOST_SKEW
 from webhook_app.domain.polling import OverdueAfter
 from webhook_app.domain.status import TERMINAL, Status
 from webhook_app.domain.timestamps import format_timestamp
@@ -114,7 +115,7 @@ def _takes_turn(database: Database, now: datetime) -> bool:
     """Of several clocks one looks: whose conditional update changes the row."""
     with database.read() as session:
         looked_at = session.scalar(select(Heartbeat.beat_at).where(Heartbeat.name == OVERDUE))
-        if looked_at is not None and looked_at > now - EVERY:
+        if looked_at is not None and now - EVERY < looked_at <= now + MOST_SKEW:
             return False
     return database.run(lambda session: _take_turn(session, now))
 
@@ -125,7 +126,8 @@ def _take_turn(session: Session, now: datetime) -> bool:
         statement.on_conflict_do_update(
             index_elements=[Heartbeat.name],
             set_={"beat_at": statement.excluded.beat_at},
-            where=Heartbeat.beat_at <= now - EVERY,
+            # What is far ahead is of a clock that was set back since.
+            where=or_(Heartbeat.beat_at <= now - EVERY, Heartbeat.beat_at > now + MOST_SKEW),
         ).returning(Heartbeat.name)
     )
     return taken.first() is not None

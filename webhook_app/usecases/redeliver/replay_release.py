@@ -10,6 +10,7 @@ from sqlalchemy.orm import Session
 
 from webhook_app.db.database import Database
 from webhook_app.domain.failures import WORKER_DIED
+from webhook_app.domain.gate import MOST_SKEW
 from webhook_app.models import Reconciliation, Replay, ReplayItem
 from webhook_app.models.event import Delivery
 from webhook_app.models.reconciliation import State
@@ -42,7 +43,10 @@ def release(database: Database, replay_id: int, now: datetime) -> int:
             return 0  # finished, cancelled, or in another clock's hands
         just_released = session.scalar(
             select(func.count()).where(
-                ReplayItem.replay_id == replay_id, ReplayItem.released_at > now - timedelta(seconds=1)
+                ReplayItem.replay_id == replay_id,
+                ReplayItem.released_at > now - timedelta(seconds=1),
+                ReplayItem.released_at
+                <= now + MOST_SKEW,  # what is further ahead was released before a clock was set back
             )
         )
         allowed = max(int(order.per_second), 1) - (just_released or 0)

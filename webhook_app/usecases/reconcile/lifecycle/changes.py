@@ -10,6 +10,7 @@ from datetime import datetime
 from typing import Any
 
 from webhook_app.domain.failures import Failure
+from webhook_app.domain.retry_policy import MOST_SHARED_CRASHES
 from webhook_app.models.reconciliation import AskedBy, State
 from webhook_app.usecases.reconcile.lifecycle.transitions import (
     ASKED_BY_COPY,
@@ -164,7 +165,8 @@ def ask_by_copy(life: Life, charge: Charge, next_attempt_at: datetime) -> Change
 
 
 def replay(life: Life, now: datetime, *, alone: bool) -> Change:
-    """A person sends it round again: `alone`, in the slow lane, or many at once."""
+    """A person sends it round again: `alone`, in the slow lane, or many at once. One with which workers have died is
+    tried alone still, until as many have died again as are left to `MOST_CRASHES`."""
     return _change(
         REPLAYED,
         life,
@@ -173,7 +175,7 @@ def replay(life: Life, now: datetime, *, alone: bool) -> Change:
         next_attempt_at=now,
         generation=life.generation + 1,
         asked_by=AskedBy.PERSON.value,
-        crashes=0,
+        crashes=min(life.crashes, MOST_SHARED_CRASHES),
         charge=_full(life),
     )
 

@@ -11,13 +11,14 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, Executable, bindparam, case, func, insert, literal, select, true, update
+from sqlalchemy import ColumnElement, Executable, bindparam, case, func, insert, literal, or_, select, true, update
 from sqlalchemy.orm import Session
 
 from webhook_app.db.planner_hints import unindexed
 from webhook_app.db.row_sets import RowSet, for_each_dialect, row_set
 from webhook_app.db.timestamps import shifted
 from webhook_app.db.upsert import insert_into
+from webhook_app.domain.retry_policy import MOST_BROUGHT_FORWARD, MOST_SHARED_CRASHES, WAITS_AS_PROOF_SAYS
 from webhook_app.models import Attempt, Reconciliation
 from webhook_app.models.failure import failure_columns, read_failure
 from webhook_app.models.reconciliation import IS_UNGATHERED, AskedBy, State
@@ -95,9 +96,6 @@ def ask_for_reconciliations(
         **{name: literal(0) for name in ("crashes", "attempts", "spent_attempts", "single_retries")},
         "paused_seconds_then": literal(0.0),
     }
-    backs_off = _TABLE.c.state == State.RETRYING
-    gave_up = _TABLE.c.state == State.FAILED
-    took_workers_down = gave_up & (_TABLE.c.crashes > 0)  # it stays in the slow lane, where it harms no other
     statement = insert_into(session, _TABLE).from_select(
         list(opened),
         # In one order, so that two transactions that open the same ones do not wait for each other. SQLite takes
@@ -105,15 +103,22 @@ def ask_for_reconciliations(
         select(*opened.values()).where(true()).order_by(wanted.merchant_transaction_id),
         include_defaults=False,
     )
+    wanted_at = statement.excluded.next_attempt_at
+    backs_off = _TABLE.c.state == State.RETRYING
+    gave_up = _TABLE.c.state == State.FAILED
+    took_workers_down = gave_up & (_TABLE.c.crashes > 0)  # it stays in the slow lane, where it harms no other
+    keeps_time = or_(
+        _TABLE.c.last_http_status.in_(WAITS_AS_PROOF_SAYS),
+        _TABLE.c.generation - _TABLE.c.settled_generation >= MOST_BROUGHT_FORWARD,
+        _TABLE.c.next_attempt_at <= wanted_at,
+    )
     asked = session.execute(
         statement.on_conflict_do_update(
             index_elements=[_TABLE.c.merchant_transaction_id],
             set_={
                 "generation": _TABLE.c.generation + 1,
                 "state": case((backs_off | took_workers_down, State.RETRYING.value), else_=State.PENDING.value),
-                "next_attempt_at": case(
-                    (backs_off, _TABLE.c.next_attempt_at), else_=statement.excluded.next_attempt_at
-                ),
+                "next_attempt_at": case((backs_off & keeps_time, _TABLE.c.next_attempt_at), else_=wanted_at),
                 "asked_by": case(
                     (_TABLE.c.reconciled_at.is_not(None), AskedBy.EVENT.value),
                     (statement.excluded.asked_by == AskedBy.STRANGER.value, _TABLE.c.asked_by),
@@ -123,7 +128,9 @@ def ask_for_reconciliations(
                 "spent_attempts": case((backs_off, _TABLE.c.spent_attempts), else_=0),
                 "single_retries": case((backs_off, _TABLE.c.single_retries), else_=0),
                 "first_failed_at": case((backs_off, _TABLE.c.first_failed_at), else_=None),
-                "crashes": case((gave_up, 0), else_=_TABLE.c.crashes),
+                "crashes": case(
+                    (gave_up & (_TABLE.c.crashes > MOST_SHARED_CRASHES), MOST_SHARED_CRASHES), else_=_TABLE.c.crashes
+                ),
             },
         ).returning(_TABLE.c.merchant_transaction_id, _TABLE.c.generation)
     )
