@@ -26,7 +26,9 @@ _PIPE_CLOSED = 141
 #: Each command's module in `webhook_app.commands`, in which it has its own name.
 _MODULES = {
     "clock": "clock",
+    "completion": "completion",
     "db": "db",
+    "deliveries": "deliveries",
     "doctor": "doctor",
     "drift": "drift",
     "export": "export",
@@ -34,8 +36,12 @@ _MODULES = {
     "replay": "replay",
     "run": "run",
     "sandbox": "sandbox",
+    "show": "show",
     "spool": "spool",
+    "status": "status",
+    "support-packet": "support_packet",
     "tokens": "tokens",
+    "trigger": "trigger",
     "users": "users",
     "watch": "watch",
     "web": "web",
@@ -58,7 +64,8 @@ class _Commands(click.Group):
     def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
         if super().get_command(ctx, name) is None:
             return None
-        command: click.Command = getattr(importlib.import_module(f"webhook_app.commands.{_MODULES[name]}"), name)
+        module = _MODULES[name]
+        command: click.Command = getattr(importlib.import_module(f"webhook_app.commands.{module}"), module)
         return command
 
 

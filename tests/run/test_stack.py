@@ -23,6 +23,7 @@ from tests.support.processes import REPOSITORY, Running, is_gone, read, started
 from tests.support.waiting import wait_for
 from webhook_app.config import load_settings
 from webhook_app.run.ports import free_port
+from webhook_app.run.running import with_running
 
 DRIVER = """
 import os, sys
@@ -211,6 +212,23 @@ def test_on_a_terminal_payments_have_no_line_so_that_the_password_stays_on_the_s
     assert levels["web"] == levels["worker --lane fast"] == "changes"
     assert b"password a-new-password" in said
     assert said.index(b"password a-new-password") > said.index(b"Starting"), "the banner comes last"
+
+
+def test_other_commands_find_what_the_run_runs_for_as_long_as_it_does(
+    env: dict[str, str], data_dir: Path, tmp_path: Path
+) -> None:
+    given = {"WEBHOOK_APP_DATA_DIR": str(data_dir)}
+    with up(env, tmp_path) as run:
+        found = with_running(given | {"LOG_LEVEL": "error"})
+        assert found["REDIS_URL"] == f"unix://{data_dir}/redis.sock?db=0"
+        assert found["PROOF_API_URL"] == f"http://127.0.0.1:{env['SANDBOX_PORT']}"
+        assert found["PROOF_CLIENT_TOKEN"] == read(data_dir / "sandbox-token").strip()
+        assert (found["PORT"], found["LOG_LEVEL"]) == (env["PORT"], "error")
+        assert with_running(given | {"REDIS_URL": "redis://own"})["REDIS_URL"] == "redis://own"
+        assert found["PROOF_CLIENT_TOKEN"] not in read(data_dir / "running.json")
+        run.send(signal.SIGKILL)
+        run.ended()
+    wait_for(lambda: with_running(given) == given)
 
 
 def test_failed_database_upgrade_is_reported_in_its_own_words(env: dict[str, str], tmp_path: Path) -> None:

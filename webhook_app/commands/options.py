@@ -11,7 +11,8 @@ from typing import Any, TypeVar
 import click
 
 from webhook_app.commands.start import start_process
-from webhook_app.db.database import Database
+from webhook_app.config import Settings
+from webhook_app.db.database import Database, missing_file
 from webhook_app.domain.proof_values import TYPES
 from webhook_app.domain.status import Status
 from webhook_app.domain.text import is_term, storable
@@ -41,10 +42,22 @@ class Timestamp(click.ParamType[datetime]):
 
 
 def open_database(name: str) -> Database:
-    """The database, for a command that is no process of its own: `start_process`, and closed when the command ends."""
-    database = Database(start_process(name).database_url, pool_size=1)
+    """The database, for a command that is no process of its own: `start_process`, and closed when the command ends.
+    Raises ClickException where there is none: it would be made, empty, in whatever folder somebody stands."""
+    settings = start_process(name)
+    check_database(settings)
+    database = Database(settings.database_url, pool_size=1)
     click.get_current_context().call_on_close(database.close)
     return database
+
+
+def check_database(settings: Settings) -> None:
+    """Raises ClickException where the SQLite file that these settings name is not there."""
+    if (path := missing_file(settings.database_url)) is not None:
+        raise click.ClickException(
+            f"There is no database {path}, and this command makes none. Run it where `make run` was started, or set "
+            "WEBHOOK_APP_DATA_DIR to its data folder, or DATABASE_URL; `webhook-app db upgrade` makes a new one."
+        )
 
 
 def shell_actor() -> Actor:

@@ -9,7 +9,7 @@ from contextlib import closing, contextmanager
 import click
 
 from webhook_app.adapters.spool import Spool
-from webhook_app.commands.options import check_reason, shell_actor
+from webhook_app.commands.options import check_database, check_reason, shell_actor
 from webhook_app.commands.start import start_process
 from webhook_app.console import say
 from webhook_app.db.database import Database
@@ -84,6 +84,7 @@ def discard(ids: tuple[str, ...], reason: str, yes: bool) -> None:
 @contextmanager
 def _opened() -> Iterator[tuple[Database, Spool]]:
     settings = start_process("spool")
+    check_database(settings)
     with closing(Database(settings.database_url, pool_size=1)) as database:
         yield database, open_spool(settings)
 

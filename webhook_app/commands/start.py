@@ -7,11 +7,19 @@ import os
 from webhook_app.config import Settings, load_settings
 from webhook_app.logs import configure_logging
 from webhook_app.run.own_files import keep_private
+from webhook_app.run.running import with_running
 
 
 def start_process(name: str) -> Settings:
     """The settings from the environment; log lines are set up and carry `name`. Raises ConfigurationError."""
     settings = load_settings(os.environ)
+    configure_logging(settings.log_format, settings.log_level, name)
+    return settings
+
+
+def start_command(name: str) -> Settings:
+    """The same for a command beside the service: what is unset here is found out from a `run` that is under way."""
+    settings = load_settings(with_running(os.environ))
     configure_logging(settings.log_format, settings.log_level, name)
     return settings
 

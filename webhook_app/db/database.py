@@ -104,6 +104,15 @@ class Database:
         self.engine.dispose()
 
 
+def missing_file(url: str) -> Path | None:
+    """The SQLite file that the URL names, where it is not there; None for all others."""
+    address = make_url(url)
+    if address.get_backend_name() != "sqlite" or not address.database or address.database.startswith("file:"):
+        return None
+    path = Path(address.database)
+    return None if path.exists() else path
+
+
 def was_broken_off(error: DBAPIError) -> bool:
     """Whether the database has undone the transaction in favour of another: run again, it may well succeed."""
     return getattr(error.orig, "sqlstate", None) in _BROKEN_OFF

@@ -1,4 +1,4 @@
-"""`webhook-app doctor`: what is in force, what is wrong, and what to do about it."""
+"""`webhook-app doctor`: what is wrong, and what to do about it."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from webhook_app.adapters.foreign_jobs import KEPT_FOR, count_refused
 from webhook_app.config import ConfigurationError, Settings, describe_settings
+from webhook_app.db.database import missing_file
 from webhook_app.domain.failures import Failure
 from webhook_app.domain.retry_policy import rule_for
 from webhook_app.domain.text import visible_line
@@ -33,18 +34,32 @@ class Finding:
     is_well: bool = True
 
 
-def diagnose(settings: Settings, environ: Mapping[str, str]) -> list[Finding]:
-    """The configuration in force, secrets masked, then one finding for each check."""
-    findings = [Finding(f"  {variable.name} = {shown}") for variable, shown in describe_settings(environ)]
-    findings.append(_look_at_files(settings.data_dir))
+def describe(environ: Mapping[str, str]) -> list[str]:
+    """The configuration in force, secrets masked."""
+    return [f"  {variable.name} = {shown}" for variable, shown in describe_settings(environ)]
+
+
+def diagnose(settings: Settings) -> list[Finding]:
+    """One finding for each check, what is wrong first."""
+    return sorted(_diagnose(settings), key=lambda finding: (finding.is_well, finding.line.startswith("✓")))
+
+
+def _diagnose(settings: Settings) -> list[Finding]:
+    findings = [_look_at_files(settings.data_dir)]
+    if (path := missing_file(settings.database_url)) is not None:
+        told = (
+            f"✗ sql: there is no database {path}. Start everything with `make run`, run this where that was started, "
+            "or make one with `webhook-app db upgrade`"
+        )
+        return [*findings, Finding(told, is_well=False)]
     try:
         services = open_services(settings)
     except ConfigurationError as error:
         return [*findings, Finding(f"✗ configuration: {error}", is_well=False)]
     with closing(services):
-        findings += [_run(name, check, services) for name, check in CHECKS.items()]
-        findings.append(_run("spool", _check_spool, services))
-        findings.append(_run("proof", _check_proof, services))
+        findings += [run_finding(name, check, services) for name, check in CHECKS.items()]
+        findings.append(run_finding("spool", _check_spool, services))
+        findings.append(run_finding("proof", check_proof, services))
         findings += _find_foreign_jobs(services)
     return findings
 
@@ -61,7 +76,8 @@ def _look_at_files(data_dir: Path) -> Finding:
     )
 
 
-def _run(name: str, check: Callable[[Services], None], services: Services) -> Finding:
+def run_finding(name: str, check: Callable[[Services], None], services: Services) -> Finding:
+    """What a check has found, whatever it raises."""
     try:
         check(services)
     except (NotReady, ConfigurationError) as problem:
@@ -102,7 +118,7 @@ def _check_spool(services: Services) -> None:
         raise NotReady("; ".join(found))
 
 
-def _check_proof(services: Services) -> None:
+def check_proof(services: Services) -> None:
     with closing(open_reconciler(services, threads=1).proof) as proof:
         answer = proof.get_transaction(_PROBE_ID)
     if isinstance(answer, Failure):

@@ -13,7 +13,16 @@ from webhook_app.logs import get_logger
 log = get_logger()
 
 #: What is ours in the data folder. Anything else in it may be somebody else's, and is left alone.
-_FILES = ("webhook-app.sqlite3*", "secret-key*", "api-token*", "sandbox-token*", "sandbox.json*", "run.lock", "redis.*")
+_FILES = (
+    "webhook-app.sqlite3*",
+    "secret-key*",
+    "api-token*",
+    "sandbox-token*",
+    "sandbox.json*",
+    "running.json*",
+    "run.lock",
+    "redis.*",
+)
 _FOLDERS = ("spool", "redis", "redis-damaged-*")
 
 _OTHERS = stat.S_IRWXG | stat.S_IRWXO

@@ -15,6 +15,8 @@ from webhook_app.run.ports import free_port
 
 LOOPBACK = "127.0.0.1"
 WEBHOOKS = "/webhooks/proof"
+#: Where the data folder keeps the sandbox's client token.
+SANDBOX_TOKEN = "sandbox-token"  # noqa: S105 - the name of a file
 
 Command = Callable[..., Program]
 
@@ -72,7 +74,7 @@ def make_plan(settings: Settings, environ: Mapping[str, str], command: Command) 
     if settings.proof_api_url is None:
         sandbox_port = free_port(LOOPBACK, range(settings.sandbox_port, settings.sandbox_port + 20), settings.port)
         proof_url = f"http://{LOOPBACK}:{sandbox_port}"
-        token = ",".join(settings.proof_client_tokens) or keep(data_dir / "sandbox-token", secrets.token_urlsafe)
+        token = ",".join(settings.proof_client_tokens) or keep(data_dir / SANDBOX_TOKEN, secrets.token_urlsafe)
         env |= environment(sandbox_port=str(sandbox_port), proof_api_url=proof_url, proof_client_tokens=token)
     plan = Plan(settings, command, env, redis_argv, redis_url, redis_fault, proof_url, sandbox_port)
     env |= environment(sandbox_webhook_url=settings.sandbox_webhook_url or plan.webhook_url)
