@@ -106,7 +106,7 @@ def fault(
 def faults() -> None:
     """Name, HTTP status and meaning of every fault that there is, separated by tabs."""
     for one in _call("GET", "/sandbox/faults", None)["table"]:
-        say(visible_line(f"{one['name']}\t{one['status'] or '-'}\t{one['meaning']}"))
+        say("\t".join(visible_line(str(field)) for field in (one["name"], one["status"] or "-", one["meaning"])))
 
 
 @trigger.command("clear")
