@@ -166,6 +166,21 @@ def test_line_outlives_a_power_cut_at_every_moment_until_it_is_taken(
     assert spool.depth() == Depth(0, 0, 0)
 
 
+def test_what_is_done_with_does_not_come_back_after_a_power_cut(
+    spool: Spool, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder.mkdir()
+    disk = Disk(folder, monkeypatch)
+    fill(spool, ["taken", "later", "unfit", "unfit too"])
+    spool.drain(by_text({"later": LEFT, "unfit": UNFIT, "unfit too": UNFIT}), NOW)
+    assert not disk.may_hold(line_of("taken"))
+    assert take_all(spool, with_held=True) == ["later"]
+    assert not disk.may_hold(line_of("later"))
+    for record in spool.list_set_aside():
+        spool.discard([record.id])
+        assert not disk.may_hold(base64.b64encode(record.line))
+
+
 # Crashes and damage
 
 
@@ -353,6 +368,16 @@ def test_damaged_line_is_set_aside_again_under_the_same_id(spool: Spool, folder:
     spool.bring_back([before.id])
     assert take_all(spool) == []
     assert [record.id for record in spool.list_set_aside()] == [before.id]
+
+
+def test_line_that_was_cut_off_stays_apart_from_those_that_are_brought_back_with_it(spool: Spool, folder: Path) -> None:
+    folder.mkdir()
+    (folder / "incoming.spool").write_bytes(b"cut off")
+    assert take_all(spool) == []
+    spool.append("whole")
+    spool.drain(by_text({"whole": UNFIT}), NOW)
+    spool.bring_back([record.id for record in spool.list_set_aside()])
+    assert take_all(spool) == ["whole"]
 
 
 def test_damaged_line_among_what_was_set_aside_is_shown_and_kept(spool: Spool, folder: Path) -> None:

@@ -48,6 +48,14 @@ class Disk:
             for names in (self._names, self._names_now())
         )
 
+    def may_hold(self, form: bytes) -> bool:
+        """Whether this may be on the disk, at some moment of a power cut."""
+        return any(
+            form in self._contents.get(inode, b"")
+            for names in (self._names, self._names_now())
+            for inode in names.values()
+        )
+
     def _watched(self, name: str) -> Callable[..., Any]:
         real = getattr(os, name)
 
