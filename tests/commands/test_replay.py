@@ -144,7 +144,7 @@ def test_interrupt_leaves_the_replay_running(services: Services, reconciler: Rec
     assert process.returncode == 130
     assert b"replay 1 goes on" in said
     assert b"/api/v1/replays/1/cancel" in said
-    assert replays(services)[0].finished_at is None
+    assert replays(services)[0].released_at is None
 
 
 SENSELESS = [

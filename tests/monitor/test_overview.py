@@ -173,8 +173,8 @@ def test_clock_and_running_replays(database: Database) -> None:
     order = {"actor": "ada", "via": "page", "reason": "wallet is there", "wanted": {}, "per_second": 20.0}
     with database.write() as session:
         session.execute(insert(Heartbeat).values(name=CLOCK, beat_at=START))
-        for finished_at in (None, START):
-            replay = Replay(created_at=START, matched=2, finished_at=finished_at, **order)
+        for released_at in (None, START):
+            replay = Replay(created_at=START, matched=2, released_at=released_at, **order)
             session.add(replay)
             session.flush()
             session.add(ReplayItem(replay_id=replay.id, reconciliation_id=first, released_at=START))

@@ -67,10 +67,10 @@ def test_event_whose_work_is_not_opened_is_not(database: Database, is_opened: bo
     assert is_quiet(database, START) is is_opened
 
 
-@pytest.mark.parametrize("finished_at", [None, OLD])
-def test_running_replay_is_not(database: Database, finished_at: datetime | None) -> None:
-    add(database, Replay, **REPLAY, finished_at=finished_at)
-    assert is_quiet(database, START) is (finished_at is not None)
+@pytest.mark.parametrize("released_at", [None, OLD])
+def test_running_replay_is_not(database: Database, released_at: datetime | None) -> None:
+    add(database, Replay, **REPLAY, released_at=released_at)
+    assert is_quiet(database, START) is (released_at is not None)
 
 
 def test_it_is_one_statement_and_each_part_finds_its_rows_in_an_index(database: Database) -> None:

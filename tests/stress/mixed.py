@@ -130,7 +130,7 @@ def _find_waiting(database: Database) -> str:
             return "work"
         if session.scalar(select(exists().where(Reconciliation.has_events_behind))):
             return "events behind"
-        return "a replay" if session.scalar(select(exists().where(Replay.finished_at.is_(None)))) else ""
+        return "a replay" if session.scalar(select(exists().where(Replay.released_at.is_(None)))) else ""
 
 
 def _compare(world: World) -> Iterator[str]:

@@ -25,6 +25,7 @@ from webhook_app.usecases.redeliver.replay import (
     preview_replay,
 )
 from webhook_app.usecases.redeliver.replay_reports import Progress, report_progress
+from webhook_app.usecases.redeliver.while_paused import describe_pause, find_pause
 from webhook_app.usecases.refusals import Refused
 
 #: Seconds between two looks at a replay that runs, and without any movement before that is said.
@@ -86,6 +87,9 @@ def _order(
     """The id of the replay; None after a dry run. Exits where there is nothing to do. Raises Refused."""
     preview = preview_replay(database, selection)
     _say_preview(preview)
+    paused = find_pause(database) if preview.replayed else None
+    if paused is not None:
+        say(describe_pause(paused, preview.replayed, utc_now(), "{:.0f} s".format))
     if not preview.replayed:
         sys.exit(1 if selection.ids else 0)
     if dry_run:

@@ -30,8 +30,9 @@ class Replay(Base):
     """The ids or the filter that it was ordered with."""
     matched: Mapped[int]
     per_second: Mapped[float]
-    finished_at: Mapped[datetime | None]
-    """When the last item was released, or when it was cancelled."""
+    released_at: Mapped[datetime | None] = mapped_column("finished_at")
+    """When the last item was released, or when it was cancelled. When the last one was settled is read from the
+    attempts: `report_progress`."""
     cancelled_at: Mapped[datetime | None]
     cancelled_by: Mapped[str | None] = mapped_column(String(128))
 

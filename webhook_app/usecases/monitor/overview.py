@@ -215,7 +215,7 @@ def _list_running_replays(session: Session) -> Sequence[RunningReplay]:
     )
     rows = session.execute(
         select(Replay.id, Replay.actor, Replay.reason, Replay.created_at, Replay.matched, waiting)
-        .where(Replay.finished_at.is_(None))
+        .where(Replay.released_at.is_(None))
         .order_by(Replay.id.desc())
         .limit(_MOST_REPLAYS)
     )

@@ -21,7 +21,7 @@ _SOMETHING = select(
         exists(select(Event.id).where(IS_UNOPENED)),
         exists(select(Receipt.id).where(RECEIPT_IS_UNOPENED)),
         exists(select(Reconciliation.id).where(HAS_EVENTS_BEHIND)),
-        exists(select(Replay.id).where(Replay.finished_at.is_(None))),
+        exists(select(Replay.id).where(Replay.released_at.is_(None))),
         exists(select(StoredGate.id).where(StoredGate.id == 1, StoredGate.outage_since.is_not(None))),
     )
 )

@@ -134,7 +134,7 @@ def replay_from_rq(
             session, {"merchant_transaction_id": merchant_transaction_id}, actor, reason, now, 1, 1
         )
         session.add(ReplayItem(replay_id=replay_id, reconciliation_id=life.id, released_at=now))
-        session.execute(update(Replay).where(Replay.id == replay_id).values(finished_at=now))
+        session.execute(update(Replay).where(Replay.id == replay_id).values(released_at=now))
         write_replays(session, [changes.replay(life, now, alone=True)])
         details = {"replay_id": replay_id}
         record(session, actor, AuditAction.REPLAY, merchant_transaction_id, reason, details, now)
@@ -150,9 +150,9 @@ def cancel_replay(database: Database, replay_id: int, actor: Actor, now: datetim
         replay = session.scalars(select(Replay).where(Replay.id == replay_id).with_for_update()).one_or_none()
         if replay is None:
             raise Missing(f"There is no replay {replay_id}.")
-        if replay.finished_at is not None:
+        if replay.released_at is not None:
             raise Conflict(f"Replay {replay_id} has released everything already: there is nothing to cancel.")
-        replay.finished_at = replay.cancelled_at = now
+        replay.released_at = replay.cancelled_at = now
         replay.cancelled_by = actor.name
         cancelled = session.execute(
             update(ReplayItem)
@@ -189,7 +189,7 @@ def _one_order_at_a_time(session: Session) -> None:
 _WAITING = (
     select(ReplayItem.reconciliation_id, func.min(ReplayItem.replay_id).label("replay_id"))
     .join(Replay, Replay.id == ReplayItem.replay_id)
-    .where(Replay.finished_at.is_(None), IS_WAITING)
+    .where(Replay.released_at.is_(None), IS_WAITING)
     .group_by(ReplayItem.reconciliation_id)
     .subquery()
 )

@@ -28,7 +28,7 @@ REPLAYABLE = tuple(state for state in State if REPLAYED.may_follow(state))
 def release_replays(database: Database, now: datetime) -> int:
     """Releases what the running replays' rates allow now; returns how many items. Any number of clocks may call it."""
     with database.read() as session:
-        running = session.scalars(select(Replay.id).where(Replay.finished_at.is_(None)).order_by(Replay.id)).all()
+        running = session.scalars(select(Replay.id).where(Replay.released_at.is_(None)).order_by(Replay.id)).all()
     return sum(release(database, replay_id, now) for replay_id in running)
 
 
@@ -37,7 +37,7 @@ def release(database: Database, replay_id: int, now: datetime) -> int:
 
     def release_items(session: Session) -> int:
         order = session.scalars(
-            select(Replay).where(Replay.id == replay_id, Replay.finished_at.is_(None)).with_for_update(skip_locked=True)
+            select(Replay).where(Replay.id == replay_id, Replay.released_at.is_(None)).with_for_update(skip_locked=True)
         ).one_or_none()
         if order is None:
             return 0  # finished, cancelled, or in another clock's hands
@@ -57,7 +57,7 @@ def release(database: Database, replay_id: int, now: datetime) -> int:
             .limit(max(allowed, 0) + 1)
         ).all()
         if len(items) <= allowed:
-            order.finished_at = now
+            order.released_at = now
         released = items[: max(allowed, 0)]
         lives = lock(session, Reconciliation.id.in_([item.reconciliation_id for item in released]))
         # One whose worker died is tried alone; the others many at once.

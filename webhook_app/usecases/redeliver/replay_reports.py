@@ -24,6 +24,15 @@ class Progress:
     skipped: int
     succeeded: int
     failed: int
+    settled_at: datetime | None = None
+    """When the latest of those that are settled was."""
+
+    @property
+    def finished_at(self) -> datetime | None:
+        """When the last of it was settled, or left as it was; None while something waits or is under way."""
+        if not self.is_settled or self.replay.released_at is None:
+            return None
+        return max(self.replay.released_at, self.settled_at or self.replay.released_at)
 
     @property
     def under_way(self) -> int:
@@ -60,12 +69,19 @@ def report_progress(database: Database, replay_id: int) -> Progress | None:
         if replay is None:
             return None
         rows = session.execute(
-            _with_state(select(_STATE, func.count())).where(ReplayItem.replay_id == replay_id).group_by(_STATE)
+            _with_state(select(_STATE, func.count(), func.max(_SETTLED_AT)))
+            .where(ReplayItem.replay_id == replay_id)
+            .group_by(_STATE)
         ).all()
-        counts: dict[str, int] = dict(rows)
+        counts = {state: count for state, count, _ in rows}
+        settled = [at for state, _, at in rows if state in ("succeeded", "failed") and at is not None]
         return Progress(
-            replay,
-            *(counts.get(state, 0) for state in ("waiting", "skipped", "succeeded", "failed")),
+            replay=replay,
+            waiting=counts.get("waiting", 0),
+            skipped=counts.get("skipped", 0),
+            succeeded=counts.get("succeeded", 0),
+            failed=counts.get("failed", 0),
+            settled_at=max(settled, default=None),
         )
 
 
@@ -102,6 +118,10 @@ _STATE = case(
     ),
     else_=literal("under_way"),
 ).label("item_state")
+
+
+#: When an item was: by its attempt, or, where that has been pruned, by its reconciliation.
+_SETTLED_AT = func.coalesce(Attempt.finished_at, Reconciliation.reconciled_at, Reconciliation.last_failed_at)
 
 
 def _with_state(query: Select[Any]) -> Select[Any]:

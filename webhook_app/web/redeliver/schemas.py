@@ -110,6 +110,13 @@ class SkippedSchema(Schema):
     why = fields.String()
 
 
+class WhilePausedSchema(Schema):
+    """All calls to Proof are paused: what is sent round goes out when a probe is answered. Null while they go on."""
+
+    since = Timestamp()
+    next_probe_at = Timestamp(allow_none=True)
+
+
 class OrderedSchema(Schema):
     """What the order covers, in deliveries. `skipped` lists the first hundred; the counts are whole."""
 
@@ -117,6 +124,7 @@ class OrderedSchema(Schema):
     matched = fields.Integer()
     replayed = fields.Integer()
     skipped = fields.List(fields.Nested(SkippedSchema))
+    paused = fields.Nested(WhilePausedSchema, allow_none=True)
 
 
 class ReplaySchema(Schema):
@@ -128,7 +136,12 @@ class ReplaySchema(Schema):
     wanted = fields.Dict()
     matched = fields.Integer()
     per_second = fields.Float()
-    finished_at = Timestamp(allow_none=True)
+    released_at = Timestamp(
+        allow_none=True, metadata={"description": "When the last of it was sent round, or when it was cancelled."}
+    )
+    finished_at = Timestamp(
+        allow_none=True, metadata={"description": "When the last of it was settled; null while anything is under way."}
+    )
     cancelled_at = Timestamp(allow_none=True)
     cancelled_by = fields.String(allow_none=True)
 
@@ -137,6 +150,7 @@ class ProgressSchema(Schema):
     """How a replay stands, in reconciliations."""
 
     replay = fields.Nested(ReplaySchema)
+    paused = fields.Nested(WhilePausedSchema, allow_none=True)
     waiting = fields.Integer()
     under_way = fields.Integer()
     succeeded = fields.Integer()

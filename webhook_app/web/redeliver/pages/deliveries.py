@@ -26,6 +26,7 @@ from webhook_app.web.cursors import make_cursor
 from webhook_app.web.layout.paging import read_after
 from webhook_app.web.people import roles_required
 from webhook_app.web.redeliver.pages.delivery_filter import read_filter
+from webhook_app.web.redeliver.pages.pauses import pause_sentence
 from webhook_app.web.redeliver.pages.time_line import make_time_line, pretty_body
 from webhook_app.web.requests import get_services
 
@@ -100,6 +101,7 @@ def render_story(story: DeliveryStory, reason: str = "", problem: str = "") -> s
         older=older,
         body=body,
         body_is_json=is_json,
+        paused="" if preview.skipped else pause_sentence(1),
         why_not=preview.skipped[0].why if preview.skipped else None,
         reason=reason,
         problem=problem,

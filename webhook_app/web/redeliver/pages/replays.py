@@ -30,6 +30,7 @@ from webhook_app.web.layout.paging import read_after
 from webhook_app.web.people import current_actor, roles_required
 from webhook_app.web.redeliver.pages.deliveries import find_story, render_story
 from webhook_app.web.redeliver.pages.delivery_filter import LABELS, read_filter
+from webhook_app.web.redeliver.pages.pauses import pause_sentence
 from webhook_app.web.redeliver.reasons import LONGEST_REASON, read_reason, reason_problem
 from webhook_app.web.requests import get_services
 
@@ -121,6 +122,7 @@ def show(replay_id: int) -> tuple[str, int]:
         progress=progress,
         replay=progress.replay,
         items=page.items,
+        paused=pause_sentence(progress.waiting + progress.under_way),
         problem=problem,
         describe=describe,
         next_cursor=make_cursor(listing, page.next_after),
@@ -209,6 +211,7 @@ def _render_preview(order: _Order, preview: Ordered) -> str:
         labels=LABELS,
         is_confirmed="confirm" in request.form,
         seconds=preview.replayed / order.per_second,
+        paused=pause_sentence(preview.replayed),
         fastest=FASTEST,
         longest_reason=LONGEST_REASON,
     )
