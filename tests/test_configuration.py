@@ -49,6 +49,11 @@ WRONG: dict[str, list[str]] = {
     "REDIS_URL": [*(url.format(scheme="redis") for url in WRONG_URLS), "http://host", "unix://", "redis://h:0"],
     "PROOF_API_URL": [*(url.format(scheme="https") for url in WRONG_URLS), "redis://host", "https://h:99999"],
     "PROOF_ORIGIN": ["x", "ftp://host", "https://h/", "https://h/path", "https://u@h", "https://h?q", "https://h#f"],
+    "PROOF_WS_URL": [
+        *(url.format(scheme="wss") for url in WRONG_URLS),
+        *("https://host/ws", "wss://u@host/ws", "wss://host/ws#f", "wss://host/ws?x={other}"),
+        *("wss://host/ws?tx_id={tx_id}&user_id={user_id}", "wss://host/{token}?user_id={user_id}"),
+    ],
     "PROOF_CLIENT_TOKEN": [",", "a b", "é", "a\tb", "a,b c"],
     "PROOF_WEBHOOK_SECRETS": [",", "short", "long-enough,short", "with space", "with/slash", "with%20pc", "é" * 8],
     "PROOF_WEBHOOK_ALLOWED_IPS": [",", "x", "1.2.3", "1.2.3.4/33", "1.2.3.4,x", "::1/129", "host.example"],
@@ -73,6 +78,7 @@ WRONG: dict[str, list[str]] = {
             "RETRY_MAX_ATTEMPTS": ["0"],
             "PAUSE_AFTER_FAILURES": ["0"],
             "PROOF_MAX_CONCURRENCY": ["0"],
+            "LISTEN_MAX_CONNECTIONS": ["0"],
         }.items()
     },
 }

@@ -32,6 +32,7 @@ _MODULES = {
     "doctor": "doctor",
     "drift": "drift",
     "export": "export",
+    "listen": "listen",
     "probe": "probe",
     "replay": "replay",
     "run": "run",

@@ -27,6 +27,7 @@ from webhook_app.config_values import (
     read_secret_key,
     read_secrets,
     read_tokens,
+    read_websocket_url,
     sqlite_url,
     url,
     without_passwords,
@@ -37,6 +38,7 @@ from webhook_app.domain.polling import Cadence, OverdueAfter
 from webhook_app.domain.proof_values import BUY, SELL
 from webhook_app.domain.retry_policy import Budget
 from webhook_app.domain.text import visible_line
+from webhook_app.domain.websocket_address import WebSocketAddress, derive_address
 
 
 class ConfigurationError(Exception):
@@ -97,6 +99,18 @@ class Settings:
     )
     proof_origin: str | None = _variable(
         None, read_origin, "the Origin header of each call to Proof, where it knows its partners by that"
+    )
+    proof_ws_url: str | None = _variable(
+        None,
+        read_websocket_url,
+        "where `listen` connects, such as wss://host/ws, or in the older form "
+        "wss://host/ws?token={token}&user_id={user_id}; unset: /ws beside PROOF_API_URL",
+    )
+    listen_max_connections: int = _variable(
+        "200", integer(1, 10_000), "WebSocket connections of one `listen` process, one for each transaction"
+    )
+    listen_for: float = _variable(
+        "3600", number(1, 604_800), "seconds for which an open transaction has a WebSocket connection"
     )
     proof_connect_timeout: float = _variable("3", number(0.1, 60), "seconds to connect to Proof")
     proof_read_timeout: float = _variable("10", number(0.1, 120), "seconds for Proof's whole answer")
@@ -292,6 +306,12 @@ class Settings:
             timedelta(seconds=self.pending_alert_after),
             {name: timedelta(seconds=seconds) for name, seconds in of_type.items() if seconds is not None},
         )
+
+    @property
+    def websocket_address(self) -> WebSocketAddress | None:
+        """Where `listen` connects; None without Proof's URL."""
+        template = self.proof_ws_url or (derive_address(self.proof_api_url) if self.proof_api_url else None)
+        return WebSocketAddress(template) if template else None
 
     @property
     def is_sandbox(self) -> bool:

@@ -16,6 +16,8 @@ from redis.exceptions import RedisError
 from sqlalchemy import URL, make_url
 from sqlalchemy.exc import ArgumentError, SAWarning
 
+from webhook_app.domain.websocket_address import complete_template
+
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 # A password may hold any character: it ends at the last @, also in a URL that is not well formed.
@@ -94,6 +96,21 @@ def read_proof_url(text: str) -> str:
             "belongs in PROOF_CLIENT_TOKEN"
         )
     return checked
+
+
+def read_websocket_url(text: str) -> str:
+    """A template (`domain/websocket_address.py`)."""
+    try:
+        template = complete_template(text)
+        checked = url("wss", "ws")(template)
+        if "@" in urlsplit(checked).netloc or "#" in checked:
+            raise ValueError
+    except ValueError:
+        raise ValueError(
+            "a URL that starts with wss:// or ws://, without a user or a number sign, and with at most {tx_id} or "
+            "{user_id}, and {token}, in its query"
+        ) from None
+    return template
 
 
 def read_redis_url(text: str) -> str:

@@ -61,6 +61,8 @@ def configure_logging(log_format: str, level: str, process: str, stream: TextIO 
     # These tell of each job, each connection and each plug-in; of the first two our own lines do it better.
     logging.getLogger("rq").setLevel(logging.WARNING)
     logging.getLogger("urllib3").setLevel(logging.ERROR)
+    # It would show the token of each handshake.
+    logging.getLogger("websockets").setLevel(logging.WARNING)
     logging.getLogger("alembic.runtime.plugins").setLevel(logging.WARNING)
 
 

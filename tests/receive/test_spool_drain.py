@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
@@ -17,11 +18,11 @@ from tests.support.events import webhook
 from webhook_app.adapters.spool import Spool
 from webhook_app.db.database import Database
 from webhook_app.models import Event, Receipt, Reconciliation
+from webhook_app.models.event import Channel
 from webhook_app.usecases.receive import spool_drain
 from webhook_app.usecases.receive.ingest import ReportedEvent, RequestOrigin
 from webhook_app.usecases.receive.spool_drain import SpoolDrain, SqlRefuses
 from webhook_app.usecases.receive.spooled_event import VERSION, decode_event, encode_event
-from webhook_app.usecases.reconcile.spooled_watch import VERSION as NEWEST
 from webhook_app.web.receive.event_schema import parse_event
 
 ORIGIN = RequestOrigin(START, "203.0.113.9", {"User-Agent": "Proof"})
@@ -213,7 +214,7 @@ def test_what_is_left_is_looked_at_in_growing_gaps(
 def test_line_of_a_later_release_is_left_for_it_and_holds_up_nobody(
     database: Database, spool: Spool, clock: FakeClock
 ) -> None:
-    later = of_version(NEWEST + 1, "later")
+    later = of_version(VERSION + 1, "later")
     fill(spool, [record("a"), later, record("b")])
     drain = SpoolDrain(database, spool, clock)
     with capture_logs() as logs:
@@ -235,10 +236,10 @@ def test_line_of_a_later_release_is_left_for_it_and_holds_up_nobody(
 def test_process_of_a_later_release_takes_what_an_earlier_one_left(
     database: Database, spool: Spool, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    spool.append(of_version(NEWEST + 1, "later"))
+    spool.append(of_version(VERSION + 1, "later"))
     SpoolDrain(database, spool, clock).drain()
     monkeypatch.setattr(
-        "webhook_app.usecases.receive.spooled_event._READERS", {NEWEST + 1: lambda _: (event("later"), ORIGIN)}
+        "webhook_app.usecases.receive.spooled_event._READERS", {VERSION + 1: lambda _: (event("later"), ORIGIN)}
     )
     newer = SpoolDrain(database, spool, clock)
     assert newer.is_due()
@@ -270,10 +271,13 @@ def test_line_of_the_first_release_is_read(drain: SpoolDrain, spool: Spool, data
 
 def test_line_that_is_written_says_its_version_and_what_it_holds() -> None:
     """Whoever changes what a line holds counts VERSION up, adds a reader, and changes this test."""
-    assert VERSION == 2
+    assert VERSION == 4
     written = json.loads(encode_event(*decode_event(FIRST_RELEASE)))
     first = json.loads(FIRST_RELEASE)
     assert written == first | {"version": 2, "request": first["request"] | {"is_vouched": True}}
+    heard = replace(event("x"), channel=Channel.WEBSOCKET)
+    assert json.loads(encode_event(heard, ORIGIN))["version"] == VERSION, "a release before does not know the channel"
+    assert decode_event(encode_event(heard, ORIGIN))[0].channel is Channel.WEBSOCKET
 
 
 @pytest.mark.parametrize("is_vouched", [True, False])

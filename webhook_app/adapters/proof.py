@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import http.client
 import ssl
-import threading
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -17,6 +16,7 @@ from urllib3.exceptions import SSLError as TLSError
 
 from webhook_app import __version__
 from webhook_app.adapters.bounded_http import StaleConnection, call_until, open_pool
+from webhook_app.adapters.client_tokens import ClientTokens
 from webhook_app.adapters.content_coding import CutOff, TooLarge, UnreadableCoding, decode_content, is_plain
 from webhook_app.adapters.proof_answers import (
     MAX_BEGINNING,
@@ -78,7 +78,7 @@ class ProofClient:
         self._address = f"{url.scheme}://{url.netloc}"
         self._prefix = (url.path or "").rstrip("/")
         self._own_headers = {"Origin": origin} if origin else {}
-        self._tokens = _Tokens(tokens)
+        self._tokens = ClientTokens(tokens)
         self._connect_timeout = connect_timeout
         self._read_timeout = read_timeout
         self._max_body_bytes = max_body_bytes
@@ -227,31 +227,6 @@ class ProofClient:
 
     def _hide_in(self, drift: tuple[Drift, ...]) -> tuple[Drift, ...]:
         return tuple(replace(one, word=self._tokens.hide(one.word)) for one in drift)
-
-
-class _Tokens:
-    """Client tokens, newest first, and which of them Proof accepted last."""
-
-    def __init__(self, tokens: Sequence[str]) -> None:
-        self._tokens = tuple(tokens)
-        self._accepted = self._tokens[0]
-        self._lock = threading.Lock()
-
-    def in_order(self) -> Iterator[str]:
-        """The accepted one, then the others, newest first."""
-        with self._lock:
-            first = self._accepted
-        yield first
-        yield from (token for token in self._tokens if token != first)
-
-    def accept(self, token: str) -> None:
-        with self._lock:
-            self._accepted = token
-
-    def hide(self, text: str) -> str:
-        for token in self._tokens:
-            text = text.replace(token, "***")
-        return text
 
 
 def _is_sendable(token: str) -> bool:

@@ -53,6 +53,7 @@ class DriftSource(StrEnum):
 
     API = "api"
     WEBHOOK = "webhook"
+    WEBSOCKET = "websocket"
 
 
 @dataclass(frozen=True, order=True)

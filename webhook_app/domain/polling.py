@@ -6,7 +6,7 @@ The schedule stands in docs/retry-policy.md, "When a confirmed transaction is lo
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
 from webhook_app.domain.status import TERMINAL, Status
@@ -25,6 +25,12 @@ class Cadence:
     sell_window_seconds: float = 6 * 3600.0
     """After so long Proof fails a sell that got no crypto (proof/README.md, "Dialects")."""
 
+    def thinned_out(self) -> Cadence:
+        """For a transaction with a WebSocket connection that stands: what comes there brings the look forward, and the
+        polls are for what is lost on the way."""
+        shortest = min(self.shortest_seconds * LISTENED_FACTOR, self.longest_seconds)
+        return replace(self, shortest_seconds=shortest)
+
 
 @dataclass(frozen=True)
 class OverdueAfter:
@@ -37,6 +43,9 @@ class OverdueAfter:
     def shortest(self) -> timedelta:
         return min([self.usually, *self.of_type.values()])
 
+
+#: How many times longer the shortest gap is where Proof tells of each change by WebSocket.
+LISTENED_FACTOR = 6
 
 #: A status that has lasted for n seconds is asked for again after the n-th part of this.
 AGE_PER_GAP = 50

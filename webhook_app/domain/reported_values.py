@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
@@ -19,6 +19,11 @@ class ReportedValues:
     fiat_currency: str | None = None
     fiat_amount: Decimal | None = None
     created_at: datetime | None = None
+
+    def says_otherwise(self, known: ReportedValues, silent: Collection[str] = ()) -> bool:
+        """Whether it reports other values than what is known, `silent` fields aside, which one of the two cannot
+        report."""
+        return any(value != getattr(known, name) for name, value in vars(self).items() if name not in silent)
 
     def as_json(self) -> dict[str, str]:
         """What is reported, as text."""

@@ -12,6 +12,7 @@ from webhook_app.models.event import Event, Receipt
 from webhook_app.models.gate import StoredGate
 from webhook_app.models.heartbeat import Heartbeat
 from webhook_app.models.incident import Figures, Incident
+from webhook_app.models.listening import Listening
 from webhook_app.models.log_in import AccountNetwork, LogInSession
 from webhook_app.models.metrics import MetricTotal, StoredMeasurements
 from webhook_app.models.reconciliation import Reconciliation
@@ -37,6 +38,7 @@ __all__ = [
     "HistoryEntry",
     "IdempotencyNote",
     "Incident",
+    "Listening",
     "LogInSession",
     "MetricTotal",
     "Receipt",

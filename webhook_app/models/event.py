@@ -30,6 +30,7 @@ class Channel(StrEnum):
     """How an event reached us."""
 
     WEBHOOK = "webhook"
+    WEBSOCKET = "websocket"
 
 
 class Delivery(StrEnum):

@@ -48,7 +48,7 @@ class Sighting:
     drift: tuple[Drift, ...]
     source: DriftSource
     at: datetime
-    merchant_transaction_id: str
+    merchant_transaction_id: str | None
     request_id: str | None
 
 

@@ -70,7 +70,7 @@ class DriftReport:
     @property
     def advice(self) -> str:
         """What a person does about it."""
-        if self.source is DriftSource.WEBHOOK and self.kind in _ADVICE_ON_WEBHOOKS:
+        if self.source is not DriftSource.API and self.kind in _ADVICE_ON_WEBHOOKS:
             return _ADVICE_ON_WEBHOOKS[self.kind]
         return _ADVICE[self.kind]
 

@@ -18,7 +18,7 @@ from sqlalchemy.orm import Session
 from webhook_app.db.row_sets import insert_rows
 from webhook_app.domain.reported_values import ReportedValues
 from webhook_app.models import Receipt
-from webhook_app.models.event import RECEIPT_IS_UNOPENED
+from webhook_app.models.event import RECEIPT_IS_UNOPENED, Channel
 
 #: Of one event: bodies of copies that report what is known already, in another spelling; and copies that report
 #: something else, each of which asks Proof once. A copy beyond these is a receipt without a body.
@@ -27,6 +27,9 @@ MOST_REPORTS = 20
 
 #: Copies that wait to be looked at and are considered before another is marked.
 _MOST_WAITING = 1000
+
+#: What a message of that channel never says (proof/tx-update.json): its silence is no other value.
+_NOT_SAID = {Channel.WEBSOCKET.value: frozenset({"network", "created_at"})}
 
 _TABLE: Any = Receipt.__table__
 
@@ -38,6 +41,7 @@ class KnownEvent:
     id: int
     body: bytes
     values: ReportedValues
+    channel: str
     may_be_asked_again: bool
     """Whether a copy that reports the same may ask again: the event is not settled, or has no `updated_at`, so that the
     same message may tell of another change."""
@@ -65,7 +69,7 @@ def insert_copies(session: Session, copies: Sequence[Copy]) -> None:
 
 def _receipt_row(known: _Known, copy: Copy) -> dict[str, Any]:
     event = copy.event
-    is_news = known.is_news(event, copy.values)
+    is_news = known.is_news(event, copy)
     is_report = is_news and known.take_report(event.id, copy.values)
     is_kept = is_report or (not is_news and copy.body != event.body and known.take_spelling(event.id))
     return {
@@ -92,9 +96,15 @@ class _Known:
         may_ask = any(copy.event.may_be_asked_again for copy in copies)
         self._waiting = _find_waiting(session) if may_ask else set()
 
-    def is_news(self, event: KnownEvent, values: ReportedValues) -> bool:
+    def is_news(self, event: KnownEvent, copy: Copy) -> bool:
         """Whether nobody has reported these values of the event before."""
-        return values != event.values and values not in self._reports[event.id]
+        if event.channel == copy.channel:
+            silent: frozenset[str] = frozenset()
+        else:
+            silent = _NOT_SAID.get(event.channel, frozenset()) | _NOT_SAID.get(copy.channel, frozenset())
+        return not any(
+            not copy.values.says_otherwise(known, silent) for known in (event.values, *self._reports[event.id])
+        )
 
     def take_report(self, event_id: int, values: ReportedValues) -> bool:
         """Whether they are a report of their own, of which there are only so many."""

@@ -167,7 +167,7 @@ def _copy(known: KnownEvent, event: ReportedEvent, request: RequestOrigin) -> Co
 
 def _known(event_id: int, event: ReportedEvent) -> KnownEvent:
     """A new one: its work is still to be opened, which answers for copies that came before."""
-    return KnownEvent(event_id, event.body, event.values, may_be_asked_again=False)
+    return KnownEvent(event_id, event.body, event.values, event.channel, may_be_asked_again=False)
 
 
 def _find_events(session: Session, keys: Sequence[_Key]) -> dict[_Key, KnownEvent]:
@@ -177,15 +177,16 @@ def _find_events(session: Session, keys: Sequence[_Key]) -> dict[_Key, KnownEven
     key = (Event.merchant_transaction_id, Event.status, Event.updated_at_key)
     values = [getattr(Event, name) for name in _VALUES]
     rows = session.execute(
-        select(*key, Event.id, Event.body, Event.updated_at, Event.is_opened, Event.delivery, *values).where(
-            tuple_(*key).in_(keys)
-        )
+        select(
+            *key, Event.id, Event.body, Event.channel, Event.updated_at, Event.is_opened, Event.delivery, *values
+        ).where(tuple_(*key).in_(keys))
     )
     return {
         (row.merchant_transaction_id, row.status, row.updated_at_key): KnownEvent(
             row.id,
             row.body,
             ReportedValues(**{name: getattr(row, name) for name in _VALUES}),
+            row.channel,
             may_be_asked_again=row.is_opened and (row.updated_at is None or row.delivery != Delivery.SUCCEEDED),
         )
         for row in rows

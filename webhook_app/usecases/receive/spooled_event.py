@@ -20,8 +20,8 @@ from webhook_app.usecases.reconcile.spooled_watch import VERSION as WATCH_VERSIO
 from webhook_app.usecases.reconcile.spooled_watch import decode_watch
 from webhook_app.usecases.reconcile.watches import Watch, Watcher
 
-#: What `encode_event` writes.
-VERSION = 2
+#: What `encode_event` writes of a channel beside the webhook; version 3 is a watch.
+VERSION = 4
 
 
 class NewerFormat(Exception):
@@ -31,7 +31,9 @@ class NewerFormat(Exception):
 def encode_event(event: ReportedEvent, request: RequestOrigin) -> str:
     fields = asdict(event) | {"body": b64encode(event.body).decode()}
     del fields["drift"]  # which was counted when the event came
-    line = {"version": VERSION, "event": fields, "request": asdict(request)}
+    # A line that a release before can read says so, for it may be the one that drains the spool.
+    version = 2 if event.channel is Channel.WEBHOOK else VERSION
+    line = {"version": version, "event": fields, "request": asdict(request)}
     return json.dumps(line, default=_encode, separators=(",", ":"))
 
 
@@ -87,7 +89,12 @@ def _read_2(line: dict[str, Any]) -> tuple[ReportedEvent, RequestOrigin]:
     )
 
 
-_READERS: Mapping[int, Callable[[dict[str, Any]], Any]] = {1: _read_1, 2: _read_2, WATCH_VERSION: decode_watch}
+_READERS: Mapping[int, Callable[[dict[str, Any]], Any]] = {
+    1: _read_1,
+    2: _read_2,
+    WATCH_VERSION: decode_watch,
+    VERSION: _read_2,  # which knows more than one channel
+}
 
 
 def _encode(value: object) -> str:

@@ -31,6 +31,7 @@ from webhook_app.usecases.reconcile.discrepancies import note_ends_of_polling
 from webhook_app.usecases.reconcile.lifecycle.changes import Change, Life
 from webhook_app.usecases.reconcile.lifecycle.rows import lock_ids, write_changes
 from webhook_app.usecases.reconcile.lifecycle.transitions import CONFIRMED
+from webhook_app.usecases.reconcile.listened import find_listened
 from webhook_app.usecases.reconcile.observe import observe_calls
 from webhook_app.usecases.reconcile.settle import settle_events, show_failures
 from webhook_app.usecases.reconcile.stored_gate import read_gate
@@ -109,6 +110,8 @@ def _apply(
     generations = {life.merchant_transaction_id: call.claim.generation for life, call in held if life.id in confirmed}
     reported_at = compare_with_events(session, transactions, generations, now)
     new = find_new(session, _unknown(held), now)
+    users = {one.merchant_transaction_id: one.partner_user_id for one in confirmed.values()}
+    listened = find_listened(session, users, now)
     changes = []
     for life, call in held:
         name = life.merchant_transaction_id
@@ -117,7 +120,12 @@ def _apply(
             changes.append(decide_after_failure(life, call, call.result, outlook, now, policy, rng, is_new=is_new))
         else:
             newest, after = reported_at.get(name), transactions[name].change
-            changes.append(decide_after_confirmation(life, call, call.result, after, newest, now, policy.cadence))
+            is_listened = name in listened
+            changes.append(
+                decide_after_confirmation(
+                    life, call, call.result, after, newest, now, policy.cadence, is_listened=is_listened
+                )
+            )
     write_changes(session, changes)
     _note_ends_of_polling(session, changes, transactions, now)
     show_failures(session, changes, now)

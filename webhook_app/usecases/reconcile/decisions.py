@@ -77,12 +77,16 @@ def decide_after_confirmation(
     newest_reported_at: datetime | None,
     now: datetime,
     cadence: Cadence,
+    *,
+    is_listened: bool = False,
 ) -> Change:
     """After an answer that `confirmed` the transaction, of which we now hold `held`: an older answer changes nothing.
 
     `newest_reported_at` is when the newest event came that is ahead of Proof's API; None where there is none.
+    `is_listened`: a WebSocket connection tells of its changes.
     """
-    next_check = next_check_at(held.status, held.updated_at, now, cadence, is_sell=confirmed.type == SELL)
+    polled = cadence.thinned_out() if is_listened else cadence
+    next_check = next_check_at(held.status, held.updated_at, now, polled, is_sell=confirmed.type == SELL)
     lags = held.status not in FINAL and newest_reported_at is not None and newest_reported_at > now - LAG_GRACE
     state, next_attempt_at, decision = State.WATCHING, next_check, "confirmed, still moving"
     if life.generation != call.claim.generation:

@@ -17,6 +17,7 @@ from webhook_app.domain.proof_values import TYPES, read_status, read_type
 from webhook_app.domain.status import Status
 from webhook_app.domain.text import STORABLE_PATTERN, USABLE_ID, is_usable_id, storable
 from webhook_app.domain.timestamps import read_timestamp
+from webhook_app.models.event import Channel
 from webhook_app.usecases.receive.ingest import ReportedEvent
 from webhook_app.web.errors import ApiError
 
@@ -135,7 +136,11 @@ _REQUIRED = ("merchant_transaction_id", "status")
 
 def parse_event(body: bytes) -> ReportedEvent:
     """The event in a webhook's body. Raises ApiError, in Proof's shape, without JSON or a usable id and status."""
-    payload = _decode(body)
+    return read_event(_decode(body), body)
+
+
+def read_event(payload: Mapping[str, Any], body: bytes, channel: Channel = Channel.WEBHOOK) -> ReportedEvent:
+    """The same of the object that a body holds, with the fields named as in a webhook."""
     values, unreadable = _load(payload)
     warnings = _lines(unreadable)
     if values["status"] not in set(Status):
@@ -157,6 +162,7 @@ def parse_event(body: bytes) -> ReportedEvent:
         created_at=values.get("created_at"),
         warnings=tuple(warnings[:_MAX_WARNINGS]),
         body=body,
+        channel=channel,
         drift=(*drift_of_transaction(payload), *forms)[:MOST_OF_ONE_MESSAGE],
     )
 

@@ -123,7 +123,7 @@ def defer(life: Life, attempt: MadeAttempt, next_attempt_at: datetime, uncounted
 
 
 def bring_forward(life: Life, now: datetime) -> Change:
-    """The outage is over because of which it backs off."""
+    """The outage is over because of which it backs off, or something makes a look worth it."""
     return _change(BROUGHT_FORWARD, life, None, next_attempt_at=now)
 
 

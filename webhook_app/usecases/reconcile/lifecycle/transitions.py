@@ -113,7 +113,8 @@ DEFERRED = Transition(
 )
 BROUGHT_FORWARD = Transition(
     "brought forward",
-    "The outage is over because of which it backs off: it is due now, and its budget stays as it is.",
+    "The outage is over because of which it backs off, or a look at what is confirmed is worth it at once: it is due "
+    "now, and its budget stays as it is.",
     _SAME_STATE,
     ClaimRule.STAYS,
 )

@@ -1,0 +1,1 @@
+"""The WebSocket channel: what exists because connections to Proof stay open."""
