@@ -10,8 +10,8 @@ from alembic import op
 
 from webhook_app.db.schema_changes import replace_check
 
-revision = "0034"
-down_revision = "0033"
+revision = "0035"
+down_revision = "0034"
 branch_labels = None
 depends_on = None
 
