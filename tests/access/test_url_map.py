@@ -78,6 +78,7 @@ WHO: Mapping[str, set[str]] = {
     "probe.*": ADMIN_API,
     "watches.*": PARTNERS,
     "sessions.*": PARTNERS,
+    "hints.*": PARTNERS,
 }
 
 #: What stands in a path for each argument.

@@ -11,6 +11,7 @@ from webhook_app.models.drift import StoredDrift
 from webhook_app.models.event import Event, Receipt
 from webhook_app.models.gate import StoredGate
 from webhook_app.models.heartbeat import Heartbeat
+from webhook_app.models.hint import Hint
 from webhook_app.models.incident import Figures, Incident
 from webhook_app.models.listening import Listening
 from webhook_app.models.log_in import AccountNetwork, LogInSession
@@ -35,6 +36,7 @@ __all__ = [
     "Event",
     "Figures",
     "Heartbeat",
+    "Hint",
     "HistoryEntry",
     "IdempotencyNote",
     "Incident",

@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 
 from webhook_app.db.database import Database
 from webhook_app.db.keyset_page import newest
-from webhook_app.models import AuditEntry, Event, StoredWatch, TransactionVersion
+from webhook_app.models import AuditEntry, Event, Hint, StoredWatch, TransactionVersion
 from webhook_app.models.audit import AuditAction
 from webhook_app.usecases.finance.discrepancies import (
     DiscrepancyFilter,
@@ -51,6 +51,8 @@ class TransactionStory:
     """The latest event, where nothing is confirmed: what it says is all that is known."""
     watch: StoredWatch | None = None
     """Where the partner has named it, what it said."""
+    hints: Sequence[Hint] = ()
+    """What the widget said in the browser; it decides nothing."""
 
 
 def find_transaction_story(database: Database, merchant_transaction_id: str) -> TransactionStory | None:
@@ -77,6 +79,9 @@ def find_transaction_story(database: Database, merchant_transaction_id: str) -> 
             reported=_latest_event(session, merchant_transaction_id) if report.confirmed_at is None else None,
             watch=session.scalar(
                 select(StoredWatch).where(StoredWatch.merchant_transaction_id == merchant_transaction_id)
+            ),
+            hints=newest(
+                session, select(Hint).where(Hint.merchant_transaction_id == merchant_transaction_id), Hint.id, _MOST
             ),
         )
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from webhook_app.models import Attempt, AuditEntry, StoredWatch
+from webhook_app.models import Attempt, AuditEntry, Hint, StoredWatch
 from webhook_app.usecases.finance.discrepancies import DiscrepancyReport
 from webhook_app.usecases.finance.reports import EventReport
 from webhook_app.usecases.finance.transaction_story import ConfirmedChange, TransactionStory
@@ -32,6 +32,7 @@ class TransactionEntry:
 
     at: datetime
     watch: StoredWatch | None = None
+    hint: Hint | None = None
     event: EventReport | None = None
     act: AuditEntry | None = None
     attempt: Attempt | None = None
@@ -48,6 +49,8 @@ def make_time_line(story: TransactionStory) -> Sequence[TransactionEntry]:
 def _entries(story: TransactionStory) -> Iterator[TransactionEntry]:
     if story.watch is not None:
         yield TransactionEntry(story.watch.watched_at, watch=story.watch)
+    for hint in story.hints:
+        yield TransactionEntry(hint.received_at, hint=hint)
     for event in story.report.events:
         yield TransactionEntry(event.received_at, event=event)
     for act in story.acts:
@@ -63,5 +66,5 @@ def _entries(story: TransactionStory) -> Iterator[TransactionEntry]:
 
 
 def _rank(entry: TransactionEntry) -> int:
-    kinds = (entry.watch, entry.event, entry.act, entry.attempt, entry.change, entry.found, entry.resolved)
+    kinds = (entry.watch, entry.hint, entry.event, entry.act, entry.attempt, entry.change, entry.found, entry.resolved)
     return next(number for number, kind in enumerate(kinds) if kind is not None)
