@@ -34,6 +34,21 @@ def test_payment_is_one_step_from_any_page(page: Page, log_in_as: LogIn, databas
     page.wait_for_url("**/transactions?partner_user_id=user-7")
 
 
+def test_one_kind_of_failure_is_replayed_from_the_overview_in_two_steps_and_a_reason(
+    page: Page, log_in_as: LogIn, database: Database
+) -> None:
+    wallet = (400, "wallet_not_supported", "wallet_not_supported")
+    for number in range(3):
+        seed(database, f"order-{number}", "failed", failure=wallet if number else (404, "not_found", "not_found"))
+    log_in_as("ada", Role.ADMIN)
+    page.goto("/")
+    page.get_by_role("row").filter(has_text="wallet_not_supported").get_by_role("button", name="Replay 2 …").click()
+    page.get_by_label("Reason").fill("Proof has provisioned it")
+    page.get_by_role("button", name="Replay 2").click()
+    expect(page.get_by_role("heading", name="Replay 1", exact=True)).to_be_visible()
+    expect(page.get_by_text("0 of 2 settled.")).to_be_visible()
+
+
 def test_list_is_walked_by_keyboard_and_a_row_opens_where_it_is_clicked(
     page: Page, log_in_as: LogIn, database: Database
 ) -> None:

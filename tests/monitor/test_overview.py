@@ -15,7 +15,7 @@ from webhook_app.db.database import Database
 from webhook_app.domain.failures import WORKER_DIED
 from webhook_app.models import Event, Heartbeat, Replay, ReplayItem
 from webhook_app.usecases.heartbeats import CLOCK
-from webhook_app.usecases.monitor.activity import DAY, HOUR, Counts
+from webhook_app.usecases.monitor.activity import DAY, HOUR, MONTH, WEEK, Counts
 from webhook_app.usecases.monitor.overview import Overview, Pair, read_overview
 
 
@@ -31,35 +31,37 @@ def test_empty_database_has_nothing_to_tell(database: Database) -> None:
     assert overview.oldest_waiting is None
     assert (overview.watching, overview.failed_count) == (0, 0)
     assert [overview.replays, overview.failed, overview.retrying, overview.for_proof] == [[], [], [], []]
-    assert overview.hour.total == overview.day.total == Counts()
-    assert (len(overview.hour.buckets), len(overview.day.buckets)) == (30, 48)
+    found = [read_overview(database, START, span).activity for span in (HOUR, DAY, WEEK, MONTH)]
+    assert [activity.total for activity in found] == [Counts()] * 4
+    assert [len(activity.buckets) for activity in found] == [30, 48, 42, 30]
 
 
 def test_bucket_holds_its_beginning_and_not_its_end(database: Database) -> None:
     now = START + timedelta(minutes=1)
     for number, offset in enumerate([-0.001, 0.0, 119.999, 120.0]):
         seed(database, f"a-{number}", received_at=START + timedelta(seconds=offset))
-    hour = read_overview(database, now).hour
+    hour = read_overview(database, now).activity
     assert (hour.buckets[-1].begin, hour.buckets[-1].end) == (START, START + HOUR.bucket)
     assert [bucket.counts.received for bucket in hour.buckets[-2:]] == [1, 2]
     assert hour.total.received == 3
 
 
 def test_buckets_begin_at_whole_multiples_and_cover_the_whole_span(database: Database) -> None:
-    overview = read_overview(database, START + timedelta(minutes=59, seconds=59))
-    assert overview.hour.buckets[0].begin == START
-    assert overview.hour.buckets[-1].end == START + timedelta(hours=1)
-    assert overview.day.buckets[0].begin == START + timedelta(hours=1) - DAY.length
-    assert all(a.end == b.begin for a, b in zip(overview.day.buckets, overview.day.buckets[1:], strict=False))
+    now = START + timedelta(minutes=59, seconds=59)
+    hour, day = (read_overview(database, now, span).activity for span in (HOUR, DAY))
+    assert hour.buckets[0].begin == START
+    assert hour.buckets[-1].end == START + timedelta(hours=1)
+    assert day.buckets[0].begin == START + timedelta(hours=1) - DAY.length
+    assert all(a.end == b.begin for a, b in zip(day.buckets, day.buckets[1:], strict=False))
 
 
 def test_buckets_are_the_same_whatever_the_time_zone_of_now(database: Database) -> None:
     seed(database, "a", received_at=START - timedelta(minutes=3))
-    here = read_overview(database, START)
-    there = read_overview(database, START.astimezone(timezone(timedelta(hours=5, minutes=45))))
-    assert [bucket.begin for bucket in here.day.buckets] == [bucket.begin for bucket in there.day.buckets]
-    assert here.hour.buckets == there.hour.buckets
-    assert here.hour.buckets[0].begin.tzinfo is UTC
+    elsewhere = START.astimezone(timezone(timedelta(hours=5, minutes=45)))
+    for span in (HOUR, DAY):
+        here, there = (read_overview(database, now, span).activity for now in (START, elsewhere))
+        assert here.buckets == there.buckets
+        assert here.buckets[0].begin.tzinfo is UTC
 
 
 def test_each_series_counts_what_its_name_says(database: Database) -> None:
@@ -71,8 +73,8 @@ def test_each_series_counts_what_its_name_says(database: Database) -> None:
     attempt(database, reconciliation, before, error="upstream_error", next_attempt_at=START)
     attempt(database, reconciliation, before, error="wallet_not_supported")
     overview = read_overview(database, START)
-    assert overview.hour.total == Counts(received=1, reconciled=1, retried=2, given_up=1)
-    assert overview.day.total == Counts(received=2, reconciled=1, retried=2, given_up=1)
+    assert overview.activity.total == Counts(received=1, reconciled=1, retried=2, given_up=1)
+    assert read_overview(database, START, DAY).activity.total == Counts(received=2, reconciled=1, retried=2, given_up=1)
 
 
 def test_counts_and_ages_by_state(database: Database) -> None:
@@ -204,7 +206,7 @@ def test_big_counts(database: Database) -> None:
     with database.write() as session:
         session.execute(insert(Event), rows)
     overview: Overview = read_overview(database, START)
-    assert overview.unsettled["pending"].count == overview.hour.total.received == 20_000
+    assert overview.unsettled["pending"].count == overview.activity.total.received == 20_000
 
 
 def test_events_that_wait_unopened_are_counted_as_pending(database: Database) -> None:

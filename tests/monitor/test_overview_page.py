@@ -18,7 +18,7 @@ from webhook_app.adapters.queueing import Queues, connect_redis
 from webhook_app.adapters.rq_jobs import FAST_QUEUE
 from webhook_app.app import create_app
 from webhook_app.db.database import Database
-from webhook_app.models import Replay, ReplayItem
+from webhook_app.models import Incident, Replay, ReplayItem
 from webhook_app.services import Services
 
 REFUSED = {
@@ -52,6 +52,8 @@ def test_all_is_well(admin_client: FlaskClient, services: Services) -> None:
     assert "1 fast, 1 slow" in page.text
     assert "last beat just now" in page.text
     assert "Proof has to act" not in page.text
+    assert "8 of 8 parts up" in page.text
+    assert page.text.count('class="part"') == 8
     assert "none in this time" in page.text
 
 
@@ -77,10 +79,8 @@ def test_pause_by_our_configuration(admin_client: FlaskClient, services: Service
     since = clock() - timedelta(minutes=4)
     pause(services.database, "configuration", since, next_probe_at=clock() + timedelta(seconds=40), probes=3, **REFUSED)
     page = admin_client.get("/").text
-    sentence = (
-        "Calls to Proof are paused since 11:56 UTC: our configuration is refused, 401 unauthorised/invalid_token."
-    )
-    assert sentence in page
+    assert "Proof refuses our configuration: calls paused for 4 minutes." in page
+    assert "401 unauthorised/invalid_token" in page
     assert "Check or rotate PROOF_CLIENT_TOKEN" in page
     assert "req-123" in page
     assert "in 40 seconds" in page
@@ -91,8 +91,10 @@ def test_pause_by_an_outage(admin_client: FlaskClient, services: Services, clock
     make_well(services)
     failure = {"http_status": None, "error": "upstream_unavailable", "code": "connection_failed", "message": "refused"}
     pause(services.database, "upstream", clock() - timedelta(days=1), next_probe_at=clock(), **failure)
+    seed(services.database, "a")
     page = admin_client.get("/").text
-    assert "paused since 2026-03-31 12:00 UTC: Proof cannot serve them, no answer upstream_unavailable" in page
+    assert "Proof is not answering: calls paused for 1 day, 1 delivery waits." in page
+    assert "when Proof answers" in page
     assert "an outage of Proof, or of the way to it" in page
     assert "check PROOF_API_URL and the network" in page
     assert "as soon as a transaction is due" in page
@@ -109,6 +111,8 @@ def test_failures_link_to_their_list(admin_client: FlaskClient, services: Servic
     assert 'href="/deliveries?state=failed&amp;error=not_found&amp;code=transaction_not_found"' in page
     assert 'href="/deliveries?state=retrying&amp;error=upstream_error&amp;code=provider_error"' in page
     assert "Proof does not know this id" in page
+    assert "Replay 2 …" in page
+    assert page.count("</form>") == 2  # of what is retried by itself there is none; the other is the log-out's
 
 
 def test_what_proof_has_to_do_stands_out(admin_client: FlaskClient, services: Services) -> None:
@@ -149,8 +153,34 @@ def test_plots_tell_exact_values_and_have_a_table(admin_client: FlaskClient, ser
     assert "<title>11:56–11:58 UTC: 1 received, 1 reconciled</title>" in page
     assert "<title>11:56–11:58 UTC: 1 retried, 0 given up</title>" in page
     assert "deliveries per 2 minutes" in page
-    assert "attempts per 30 minutes" in page
+    assert "attempts per 30 minutes" in admin_client.get("/?span=day").text
     assert '<th scope="row">11:56–11:58</th>' in page
+
+
+def test_long_spans_have_days_and_shade_incidents(admin_client: FlaskClient, services: Services) -> None:
+    seed(services.database, "a", "succeeded", received_at=START - timedelta(days=20), settled_at=START)
+    begin = START - timedelta(days=3)
+    rows = [
+        {
+            "cause": "Proof was <away>.",
+            "severity": "critical",
+            "began_at": begin,
+            "ended_at": begin + timedelta(hours=4),
+        },
+        {"cause": "Nobody minds.", "severity": "info", "began_at": begin, "ended_at": None},
+        {"cause": "Long ago.", "severity": "critical", "began_at": START - timedelta(days=40), "ended_at": begin},
+    ]
+    with services.database.write() as session:
+        for number, row in enumerate(rows):
+            session.execute(insert(Incident).values(row | {"kind": "pause", "key": str(number)}))
+    month = admin_client.get("/?span=month").text
+    assert "<title>Thu 12 Mar UTC: 1 received, 0 reconciled</title>" in month
+    week = admin_client.get("/?span=week").text
+    assert "Incident from Sun 29 Mar 12:00 UTC, until 16:00 UTC: Proof was &lt;away&gt;." in week
+    assert "1 incident in this time" in week
+    assert 'data-part="/overview/part?span=week" data-seconds="60"' in week
+    assert "incident" not in admin_client.get("/?span=hour").text.partition('class="span"')[2]
+    assert "Last hour" in admin_client.get("/?span=year").text
 
 
 @pytest.mark.parametrize("path", ["/", "/overview/part"])

@@ -63,6 +63,9 @@ _LOG_IN = frozenset({"/login", "/account"})
 _COSTLY = frozenset({"/api/v1/summary", "/transaction-totals", "/transaction-strip"})
 _SESSIONS = "/api/v1/sessions"
 _FILES = frozenset({"/api/v1/transactions/export", "/transactions.csv", "/transactions.ndjson", "/transactions.xlsx"})
+#: Pages of which a long span is costly.
+_SPANNED = frozenset({"/", "/overview/part"})
+_LONG_SPANS = frozenset({("span", "week"), ("span", "month")})
 #: Lists, of which a search by a part of an id is costly.
 _SEARCHED = frozenset({"/transactions", "/api/v1/transactions"})
 
@@ -80,6 +83,8 @@ def kind_of(method: str, path: str, query: str) -> Kind:
     if path in _FILES:
         return Kind.FILE
     if path in _COSTLY or (path in _SEARCHED and any(name == "q" for name, _ in parse_qsl(query))):
+        return Kind.COSTLY
+    if path in _SPANNED and not _LONG_SPANS.isdisjoint(parse_qsl(query)):
         return Kind.COSTLY
     return Kind.CHEAP
 

@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 
-from sqlalchemy import ColumnElement, func, select
+from sqlalchemy import ColumnElement, func, or_, select
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
-from webhook_app.models import Attempt, Event
+from webhook_app.domain.severity import Severity
+from webhook_app.models import Attempt, Event, Incident
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _HAS_FAILED = Attempt.error.is_not(None)
@@ -26,6 +27,11 @@ class Span:
 
 HOUR = Span(timedelta(hours=1), timedelta(minutes=2))
 DAY = Span(timedelta(days=1), timedelta(minutes=30))
+WEEK = Span(timedelta(days=7), timedelta(hours=4))
+MONTH = Span(timedelta(days=30), timedelta(days=1))
+
+#: Incidents that are shown beside the counts of one span; the newest.
+_MOST_INCIDENTS = 50
 
 
 @dataclass(frozen=True)
@@ -60,11 +66,22 @@ class Bucket:
 
 
 @dataclass(frozen=True)
+class IncidentTime:
+    """`end` is None for one that is open."""
+
+    cause: str
+    begin: datetime
+    end: datetime | None
+
+
+@dataclass(frozen=True)
 class Activity:
     """Oldest bucket first; the last one is not over yet."""
 
     span: Span
     buckets: Sequence[Bucket]
+    incidents: Sequence[IncidentTime] = ()
+    """Those that were under way in it, oldest first."""
 
     @property
     def total(self) -> Counts:
@@ -86,7 +103,23 @@ def count_activity(session: Session, now: datetime, span: Span) -> Activity:
             Bucket(begin, end, Counts(*counts))
             for begin, end, counts in zip(edges[:-1], edges[1:], columns, strict=True)
         ],
+        _find_incidents(session, edges[0], edges[-1]),
     )
+
+
+def _find_incidents(session: Session, begin: datetime, end: datetime) -> Sequence[IncidentTime]:
+    """Those of mere information are left out."""
+    rows = session.execute(
+        select(Incident.cause, Incident.began_at, Incident.ended_at)
+        .where(
+            Incident.began_at < end,
+            or_(Incident.ended_at.is_(None), Incident.ended_at > begin),
+            Incident.severity != Severity.INFO.value,
+        )
+        .order_by(Incident.began_at.desc())
+        .limit(_MOST_INCIDENTS)
+    ).all()
+    return [IncidentTime(*row) for row in reversed(rows)]
 
 
 def _edges(now: datetime, span: Span) -> list[datetime]:

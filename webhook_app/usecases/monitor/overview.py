@@ -18,7 +18,7 @@ from webhook_app.models.reconciliation import State
 from webhook_app.models.replay import IS_WAITING
 from webhook_app.usecases.heartbeats import CLOCK
 from webhook_app.usecases.incidents.reports import RecentIncidents, find_recent
-from webhook_app.usecases.monitor.activity import DAY, HOUR, Activity, count_activity
+from webhook_app.usecases.monitor.activity import HOUR, Activity, Span, count_activity
 from webhook_app.usecases.monitor.drift import OpenDrift, find_open_drift
 from webhook_app.usecases.monitor.measures.confirmation import ConfirmationDelay, read_confirmation_delay
 from webhook_app.usecases.monitor.session_problems import list_session_problems
@@ -66,6 +66,7 @@ class OldestWaiting:
     merchant_transaction_id: str
     state: str
     received_at: datetime
+    next_attempt_at: datetime | None
 
 
 @dataclass(frozen=True)
@@ -135,8 +136,7 @@ class Overview:
     """Transactions that Proof has confirmed and that still move."""
     oldest_waiting: OldestWaiting | None
     replays: Sequence[RunningReplay]
-    hour: Activity
-    day: Activity
+    activity: Activity
     failed: Sequence[FailureGroup] = ()
     retrying: Sequence[FailureGroup] = ()
     drift: OpenDrift = field(default_factory=OpenDrift)
@@ -154,8 +154,8 @@ class Overview:
         return [group for group in self.failed if group.needs_proof]
 
 
-def read_overview(database: Database, now: datetime) -> Overview:
-    """How everything stands at `now`, as far as SQL tells."""
+def read_overview(database: Database, now: datetime, span: Span = HOUR) -> Overview:
+    """How everything stands at `now`, as far as SQL tells, and what happened in the `span` before."""
     with database.read() as session:
         groups = _group_failures(session)
         return Overview(
@@ -167,8 +167,7 @@ def read_overview(database: Database, now: datetime) -> Overview:
             watching=_count_watching(session),
             oldest_waiting=_find_oldest_waiting(session),
             replays=_list_running_replays(session),
-            hour=count_activity(session, now, HOUR),
-            day=count_activity(session, now, DAY),
+            activity=count_activity(session, now, span),
             failed=[group for group in groups if group.state == State.FAILED],
             retrying=[group for group in groups if group.state == State.RETRYING],
             drift=find_open_drift(session, MOST_DRIFT),
@@ -199,7 +198,12 @@ def _find_oldest_waiting(session: Session) -> OldestWaiting | None:
     found = []
     for state in (Delivery.PENDING, Delivery.RETRYING):  # one after the other: each is the first entry of an index
         row = session.execute(
-            select(Event.id, Event.merchant_transaction_id, Event.delivery, Event.received_at)
+            select(
+                *(Event.id, Event.merchant_transaction_id, Event.delivery, Event.received_at),
+                select(Reconciliation.next_attempt_at)
+                .where(Reconciliation.merchant_transaction_id == Event.merchant_transaction_id)
+                .scalar_subquery(),
+            )
             .where(Event.settled_at.is_(None), Event.delivery == state)
             .order_by(Event.received_at)
             .limit(1)

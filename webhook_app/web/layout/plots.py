@@ -36,6 +36,15 @@ class Hit:
 
 
 @dataclass(frozen=True)
+class Shade:
+    """A stretch of time behind the bars, with what it means."""
+
+    x: float
+    width: float
+    text: str
+
+
+@dataclass(frozen=True)
 class Series:
     name: str
     kind: str
@@ -61,6 +70,7 @@ class Plot:
     is_empty: bool
     line: str = ""
     """Points of a polyline; empty for none."""
+    shades: Sequence[Shade] = ()
 
     @property
     def width(self) -> int:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from datetime import timedelta
 
 from webhook_app.usecases.monitor.activity import Activity, Bucket
-from webhook_app.web.layout.plots import BUCKET_WIDTH, Hit, Numbers, Plot, Series, level_line, nice_top, stack
+from webhook_app.web.layout.plots import BUCKET_WIDTH, Hit, Numbers, Plot, Series, Shade, level_line, nice_top, stack
 from webhook_app.web.layout.template_filters import duration, grouped
 
 _LABELS = 5
@@ -34,6 +35,7 @@ def plot_flow(activity: Activity) -> Plot:
         times=times,
         span=_span(times),
         is_empty=not (total.received or total.reconciled),
+        shades=_shades(activity),
     )
 
 
@@ -61,6 +63,7 @@ def plot_failures(activity: Activity) -> Plot:
         times=times,
         span=_span(times),
         is_empty=not (total.retried or total.given_up),
+        shades=_shades(activity),
     )
 
 
@@ -71,7 +74,7 @@ def list_numbers(activity: Activity) -> Numbers:
         ["Received", "Reconciled", "Retried", "Given up"],
         [
             (
-                f"{bucket.begin:%H:%M}–{bucket.end:%H:%M}",
+                _name(bucket),
                 [grouped(count) for count in (counts.received, counts.reconciled, counts.retried, counts.given_up)],
             )
             for bucket in reversed(activity.buckets)
@@ -81,10 +84,30 @@ def list_numbers(activity: Activity) -> Numbers:
 
 
 def _hits(buckets: Sequence[Bucket], describe: Callable[[Bucket], str]) -> Sequence[Hit]:
-    return [
-        Hit(i * BUCKET_WIDTH, f"{bucket.begin:%H:%M}–{bucket.end:%H:%M} UTC: {describe(bucket)}")
-        for i, bucket in enumerate(buckets)
-    ]
+    return [Hit(i * BUCKET_WIDTH, f"{_name(bucket)} UTC: {describe(bucket)}") for i, bucket in enumerate(buckets)]
+
+
+def _name(bucket: Bucket) -> str:
+    """Its time; of one longer than an hour its day, too."""
+    length = bucket.end - bucket.begin
+    if length >= timedelta(days=1):
+        return f"{bucket.begin:%a %d %b}"
+    day = f"{bucket.begin:%a %d %b} " if length > timedelta(hours=1) else ""
+    return f"{day}{bucket.begin:%H:%M}–{bucket.end:%H:%M}"
+
+
+def _shades(activity: Activity) -> Sequence[Shade]:
+    """Where incidents were under way, at least a sliver of each."""
+    begin, end = activity.buckets[0].begin, activity.buckets[-1].end
+    unit = BUCKET_WIDTH / activity.span.bucket.total_seconds()
+    shades = []
+    for incident in activity.incidents:
+        first, last = max(incident.begin, begin), min(incident.end or end, end)
+        width = max((last - first).total_seconds() * unit, 1.0)
+        until = f"until {incident.end:%H:%M} UTC" if incident.end is not None else "not over"
+        text = f"Incident from {incident.begin:%a %d %b %H:%M} UTC, {until}: {incident.cause}"
+        shades.append(Shade(round((first - begin).total_seconds() * unit, 2), round(width, 2), text))
+    return shades
 
 
 def _span(times: Sequence[str]) -> str:
@@ -94,6 +117,8 @@ def _span(times: Sequence[str]) -> str:
 def _times(buckets: Sequence[Bucket]) -> Sequence[str]:
     begin, end = buckets[0].begin, buckets[-1].end
     timestamps = [begin + (end - begin) * part / (_LABELS - 1) for part in range(_LABELS)]
+    if end - begin > timedelta(days=2):
+        return [f"{timestamp:%d %b}" for timestamp in timestamps]
     times = [f"{timestamp:%H:%M}" for timestamp in timestamps]
     if times[0] == times[-1]:
         times[0], times[-1] = f"{begin:%a %H:%M}", f"{end:%a %H:%M}"

@@ -14,7 +14,7 @@ from webhook_app.domain.severity import Severity
 from webhook_app.models.event import Delivery
 from webhook_app.usecases.monitor.drift import OpenDrift
 from webhook_app.usecases.monitor.overview import Overview
-from webhook_app.web.layout.template_filters import grouped, times
+from webhook_app.web.layout.template_filters import duration, grouped, times
 from webhook_app.web.monitor.overview.parts import Level, Part
 
 #: What the gate, the parts and drift say themselves.
@@ -83,8 +83,10 @@ def _findings(overview: Overview, parts: Sequence[Part], *, is_admin: bool) -> I
     """Worst first: level, sentence, alarm."""
     gate = overview.gate
     if gate.is_paused and gate.paused_at:
-        why = f": {_whose(gate)}" + (f", {gate.failure.name}" if gate.failure else "")
-        yield Level.BAD, f"Calls to Proof are paused since {_since(gate.paused_at, overview.now)}{why}.", "Paused"
+        paused_for = duration(max((overview.now - gate.paused_at).total_seconds(), 1))
+        waiting = sum(overview.unsettled[state].count for state in (Delivery.PENDING, Delivery.RETRYING))
+        wait = f", {_deliveries(waiting)} wait{'s' if waiting == 1 else ''}" if waiting else ""
+        yield Level.BAD, f"{_whose(gate)}: calls paused for {paused_for}{wait}.", "Paused"
     for part in parts:
         if part.name != "Proof" and part.level is Level.BAD:
             yield Level.BAD, part.finding, f"{part.name} {part.state}"
@@ -140,7 +142,7 @@ def _pause(gate: Gate) -> Pause | None:
 
 
 def _whose(gate: Gate) -> str:
-    return "our configuration is refused" if gate.blame is Blame.CONFIGURATION else "Proof cannot serve them"
+    return "Proof refuses our configuration" if gate.blame is Blame.CONFIGURATION else "Proof is not answering"
 
 
 def _since(timestamp: datetime, now: datetime) -> str:

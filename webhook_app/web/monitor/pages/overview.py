@@ -6,19 +6,20 @@ from collections.abc import Mapping
 from typing import Any
 from urllib.parse import urlencode
 
-from flask import Blueprint, make_response, render_template
+from flask import Blueprint, make_response, render_template, request
 from markupsafe import Markup, escape
 from werkzeug.wrappers import Response
 
 from webhook_app.logs import first_line, get_logger
 from webhook_app.models.role import Role
 from webhook_app.services import Services
+from webhook_app.usecases.monitor.activity import DAY, HOUR, MONTH, WEEK
 from webhook_app.usecases.monitor.overview import MOST_LOOKED_AT, Overview, read_overview
 from webhook_app.web.content_negotiation import wants_page
 from webhook_app.web.errors import DATABASE_UNAVAILABLE, RETRY_AFTER
 from webhook_app.web.local_path import outer_path
 from webhook_app.web.monitor.index import service_index
-from webhook_app.web.monitor.overview.parts import check_parts, check_parts_without_sql
+from webhook_app.web.monitor.overview.parts import Level, check_parts, check_parts_without_sql
 from webhook_app.web.monitor.overview.plots import list_numbers, plot_failures, plot_flow
 from webhook_app.web.monitor.overview.verdict import judge, judge_without_sql
 from webhook_app.web.people import current_person, looks_on, refuse_others
@@ -31,6 +32,9 @@ overview_blueprint = Blueprint("overview", __name__)
 #: Kinds of failure that are listed; the rest is counted.
 MOST_GROUPS = 20
 MOST_PAIRS = 12
+
+#: How far the plot looks back, by what the address calls it.
+_SPANS = {"hour": HOUR, "day": DAY, "week": WEEK, "month": MONTH}
 
 
 @overview_blueprint.app_template_filter("commands")
@@ -60,12 +64,15 @@ def _answer(template: str) -> Response:
         refusal = refuse_others()
         if refusal is not None:
             return refusal
-        overview = read_overview(services.database, services.clock())
+        overview = read_overview(services.database, services.clock(), _SPANS[_span_asked_for()])
         return make_response(render_template(template, **_context(services, overview)))
     except DATABASE_UNAVAILABLE as error:
         log.error("database unavailable", error=first_line(error))
     parts = check_parts_without_sql(services)
-    page = render_template(template, overview=None, parts=parts, verdict=judge_without_sql(), now=services.clock())
+    up = sum(part.level is Level.GOOD for part in parts)
+    page = render_template(
+        template, overview=None, parts=parts, up=up, verdict=judge_without_sql(), now=services.clock(), span="hour"
+    )
     return make_response(page, 503, {"Retry-After": str(RETRY_AFTER)})
 
 
@@ -79,6 +86,7 @@ def _context(services: Services, overview: Overview) -> Mapping[str, Any]:
     person = current_person()
     is_admin = person is not None and person.role == Role.ADMIN
     parts = check_parts(services, overview)
+    failures = plot_failures(overview.activity)
     return {
         "overview": overview,
         "now": overview.now,
@@ -89,8 +97,15 @@ def _context(services: Services, overview: Overview) -> Mapping[str, Any]:
         "most_looked_at": MOST_LOOKED_AT,
         "most_groups": MOST_GROUPS,
         "most_pairs": MOST_PAIRS,
-        "spans": [
-            (name, list_numbers(activity), [plot_flow(activity), plot_failures(activity)])
-            for name, activity in (("Last hour", overview.hour), ("Last day", overview.day))
-        ],
+        "spans": list(_SPANS),
+        "span": _span_asked_for(),
+        "up": sum(part.level is Level.GOOD for part in parts),
+        "numbers": list_numbers(overview.activity),
+        # What did not happen needs no plot.
+        "plots_drawn": [plot_flow(overview.activity), *([failures] if not failures.is_empty else [])],
     }
+
+
+def _span_asked_for() -> str:
+    asked = request.args.get("span", "")
+    return asked if asked in _SPANS else "hour"
