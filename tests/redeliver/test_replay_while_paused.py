@@ -7,7 +7,7 @@ from datetime import timedelta
 from flask.testing import FlaskClient
 
 from tests.support.clock import FakeClock
-from tests.support.failures import fail
+from tests.support.failures import fail, ingest
 from tests.support.page_text import in_words
 from tests.support.people import BROWSER, csrf_token
 from tests.support.rows import pause
@@ -29,6 +29,9 @@ def test_it_is_said_where_a_replay_is_ordered_and_where_it_is_followed(
     assert "paused" not in in_words(admin_client.get(f"/deliveries/{ids[0]}").text)
     pause(services.database, "upstream", clock(), next_probe_at=clock() + timedelta(seconds=43))
     assert SENTENCE.format("this one goes") in in_words(admin_client.get(f"/deliveries/{ids[0]}").text)
+    assert "when Proof answers" not in admin_client.get("/deliveries").text  # what failed waits for a person
+    ingest(services, "p-3")
+    assert "when Proof answers" in admin_client.get("/deliveries").text
     order = {"scope": "all", "state": "failed", "csrf_token": csrf_token(admin_client, "/account")}
     preview = admin_client.post("/deliveries/replay", data=order, headers=BROWSER)
     assert SENTENCE.format("these 2 go") in in_words(preview.text)

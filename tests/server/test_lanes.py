@@ -184,6 +184,8 @@ def test_every_route_has_its_kind(app: Flask) -> None:
     assert kind_of("GET", "/api/v1/transactions", "limit=5&q=ab") is Kind.COSTLY
     assert kind_of("GET", "/transactions", "%71=ab") is Kind.COSTLY
     assert kind_of("GET", "/transactions", "q=&status=completed") is Kind.CHEAP
+    assert kind_of("GET", "/overview/part", "span=month") is kind_of("GET", "/", "span=week") is Kind.COSTLY
+    assert kind_of("GET", "/", "span=day") is Kind.CHEAP
     assert kind_of("POST", "/login", "") is kind_of("POST", "/account", "") is Kind.LOG_IN
     assert {kind_of("POST", path, "") for path in ("//webhooks/proof/", "/Webhooks/x", "/webhooks")} == {Kind.WEBHOOK}
     assert kind_of("GET", "/login", "") is kind_of("POST", "/healthz", "") is Kind.CHEAP

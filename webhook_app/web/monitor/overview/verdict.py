@@ -116,7 +116,7 @@ def _findings(overview: Overview, parts: Sequence[Part], *, is_admin: bool) -> I
 def _remarks(overview: Overview) -> Iterator[str]:
     """What needs nobody."""
     retrying = overview.unsettled[Delivery.RETRYING].count
-    if retrying:
+    if retrying and not overview.gate.is_paused:  # or the verdict says that they wait
         is_are = "is" if retrying == 1 else "are"
         yield f"{_deliveries(retrying)} {is_are} retried by {'itself' if retrying == 1 else 'themselves'}."
     over = overview.incidents.over

@@ -21,6 +21,7 @@ from webhook_app.usecases.redeliver.deliveries import (
     list_deliveries,
 )
 from webhook_app.usecases.redeliver.replay import Selection, preview_replay
+from webhook_app.usecases.redeliver.while_paused import find_pause
 from webhook_app.usecases.refusals import Missing
 from webhook_app.web.cursors import make_cursor
 from webhook_app.web.layout.paging import read_after
@@ -55,6 +56,7 @@ def show_all() -> tuple[str, int]:
         form=form,
         states=[(None, "All"), *((state, state.capitalize()) for state in _TABS)],
         counts=counts,
+        is_paused=find_pause(get_services().database) is not None,
         query=form.typed,
         lost=lost,
         page=page,
