@@ -45,7 +45,7 @@ def status() -> None:
         say(visible_line(f"  {part.name:<11} {part.state:<9} {_plain(part.detail)}"))
     say("")
     _say_deliveries(overview)
-    _say_hour(overview, overview.hour)
+    _say_hour(overview, overview.activity)
     sys.exit(1 if verdict.level is Level.BAD else 0)
 
 
