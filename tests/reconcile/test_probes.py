@@ -80,7 +80,9 @@ def test_of_retries_the_one_that_failed_least_is_probed(database: Database, cloc
     put(database, "healthy", 1, due=1, state="retrying", spent_attempts=1)
     shut(database, clock())
     clock.advance(5)
-    assert [one.merchant_transaction_id for one in claim(database, clock)] == ["healthy0"]
+    chosen = {one.merchant_transaction_id for one in claim(database, clock)}
+    assert "healthy0" in chosen
+    assert len(chosen) == PROBES_AT_ONCE, "where only one class waits, the others of the round are of it too"
 
 
 def test_what_has_just_come_is_probed_at_once_and_ends_a_pause_that_poison_made(

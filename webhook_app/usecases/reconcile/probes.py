@@ -1,7 +1,8 @@
 """Probes: which transactions are called while all calls are paused, so that the pause ends as soon as Proof works.
 
-A round goes to several classes at once, in turn, and first to what has never failed. Beside the rounds, what has just
-come and never failed is called at once: where poison has paused all calls, that ends the pause.
+A round goes to several at once, of different classes as far as there are, which take turns, and first to what has never
+failed. Beside the rounds, what has just come and never failed is called at once: where poison has paused all calls,
+that ends the pause.
 """
 
 from __future__ import annotations
@@ -83,7 +84,8 @@ def _find_newcomer(session: Session, gate: Gate, now: datetime) -> Sequence[int]
 
 def _choose_round(session: Session, number: int, taken: Sequence[int], now: datetime) -> list[int]:
     """One each of different classes, which take turns; first those of which something has never failed, but not they
-    alone."""
+    alone. Where there are fewer classes, more of each: among many that fail for their own reasons the one for which
+    Proof is well again is then found soon."""
     turn = number % len(WorkClass)
     classes = [*WorkClass][turn:] + [*WorkClass][:turn]
     chosen: dict[WorkClass, int] = {}
@@ -94,9 +96,13 @@ def _choose_round(session: Session, number: int, taken: Sequence[int], now: date
                 chosen[work_class] = one
     for work_class in classes:
         if work_class not in chosen and len(chosen) < PROBES_AT_ONCE:
-            for one in _least_failed(session, work_class, taken, now):
+            for one in _least_failed(session, work_class, taken, now, 1):
                 chosen[work_class] = one
-    return list(chosen.values())
+    ids = list(chosen.values())
+    for work_class in classes:
+        if len(ids) < PROBES_AT_ONCE:
+            ids += _least_failed(session, work_class, [*taken, *ids], now, PROBES_AT_ONCE - len(ids))
+    return ids
 
 
 def _first(session: Session, condition: ColumnElement[bool], *, newest: bool = False) -> Sequence[int]:
@@ -110,8 +116,10 @@ def _first(session: Session, condition: ColumnElement[bool], *, newest: bool = F
     ).all()
 
 
-def _least_failed(session: Session, work_class: WorkClass, taken: Sequence[int], now: datetime) -> Sequence[int]:
-    """Of those that have been due longest, the one with the fewest failures."""
+def _least_failed(
+    session: Session, work_class: WorkClass, taken: Sequence[int], now: datetime, limit: int
+) -> Sequence[int]:
+    """Of those that have been due longest, so many with the fewest failures."""
     longest = (
         select(Reconciliation.id)
         .where(in_class(work_class), is_waiting(now), may_be_shared(), Reconciliation.id.not_in(taken))
@@ -122,6 +130,6 @@ def _least_failed(session: Session, work_class: WorkClass, taken: Sequence[int],
         select(Reconciliation.id)
         .where(Reconciliation.id.in_(longest.scalar_subquery()), is_waiting(now))
         .order_by(Reconciliation.spent_attempts, Reconciliation.next_attempt_at)
-        .limit(1)
+        .limit(limit)
         .with_for_update(skip_locked=True)
     ).all()
