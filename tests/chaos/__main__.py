@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import os
 import random
@@ -21,14 +22,18 @@ import psutil
 
 from tests.chaos.deploy import run_deploy
 from tests.chaos.engines import ENGINES
+from tests.chaos.job_queue import run_job_queue
 from tests.chaos.matrix import ALL_CELLS, Cell, Mishap, run_matrix
 from tests.chaos.outage import run_outage
 from tests.chaos.poison import run_poison
 from tests.chaos.rig import PREFIX, Rig, print_line, rig
 from tests.chaos.storm import run_storm
-from tests.chaos.table import Row, render
+from tests.chaos.table import Row, add_up, describe_rates, describe_recoveries, render
 
 Part = Callable[[Rig], list[Row]]
+
+#: Faults of one storm, where storms are repeated: each kind comes, most of them twice.
+_FAULTS_OF_A_STORM = 50
 
 #: What stands for the matrix in a quick run: where most can go wrong.
 _QUICK_CELLS = (
@@ -47,6 +52,9 @@ class Arguments:
     parts: tuple[str, ...]
     is_quick: bool
     backlog: int
+    faults: int
+    """Of repeated storms, on each engine; 0: the parts as they are."""
+    minutes: float
     result: Path | None
 
 
@@ -59,6 +67,8 @@ def main() -> int:
     started = time.monotonic()
     rows, failures = _run_both(arguments)
     print_line("\n" + render(rows))
+    for line in (*describe_recoveries(rows), *describe_rates(rows)):
+        print_line(line)
     orphans = _orphans()
     for orphan in orphans:
         print_line(f"left over: {orphan}")
@@ -74,11 +84,18 @@ def _read_arguments() -> Arguments:
     parser.add_argument("--engine", action="append", choices=list(ENGINES), help="only this one")
     parser.add_argument("--part", action="append", choices=list(_parts(False, 0)), help="only this one")
     parser.add_argument("--backlog", type=int, default=100_000, help="transactions that wait while Proof is down")
+    parser.add_argument(
+        "--faults", type=int, default=0, help="storms with one seed after the other, for so many faults"
+    )
+    parser.add_argument("--minutes", type=float, default=240, help="after which no further storm begins")
     parser.add_argument("--result", type=Path, help=argparse.SUPPRESS)
     given = parser.parse_args()
     seed = int(os.environ.get("CHAOS_SEED") or random.randrange(1_000_000))
     parts = tuple(given.part or (("matrix", "storm") if given.quick else _parts(False, 0)))
-    return Arguments(seed, tuple(given.engine or ENGINES), parts, given.quick, given.backlog, given.result)
+    engines = tuple(given.engine or ENGINES)
+    result = given.result
+    faults = given.faults if result is not None else -(-given.faults // len(engines))
+    return Arguments(seed, engines, parts, given.quick, given.backlog, faults, given.minutes, result)
 
 
 def _parts(is_quick: bool, backlog: int) -> dict[str, Part]:
@@ -90,6 +107,7 @@ def _parts(is_quick: bool, backlog: int) -> dict[str, Part]:
             "proof-down": partial(run_outage, backlog=2000, fault="provider_error", seconds=3, drain_seconds=20),
             "proof-refuses": partial(run_outage, backlog=500, fault="forbidden_origin", seconds=3, drain_seconds=20),
             "deploy": partial(run_deploy, events=100),
+            "job-queue": partial(run_job_queue, seconds=2),
         }
     return {
         "matrix": lambda rig: run_matrix(rig, ALL_CELLS)[0],
@@ -98,6 +116,7 @@ def _parts(is_quick: bool, backlog: int) -> dict[str, Part]:
         "proof-down": partial(run_outage, backlog=backlog, fault="provider_error", seconds=10, drain_seconds=20),
         "proof-refuses": partial(run_outage, backlog=2000, fault="forbidden_origin", seconds=5, drain_seconds=10),
         "deploy": partial(run_deploy, events=600),
+        "job-queue": partial(run_job_queue, seconds=10),
     }
 
 
@@ -127,6 +146,7 @@ def _start_engine(arguments: Arguments, engine: str, output: Path) -> subprocess
     words = [sys.executable, "-m", "tests.chaos", "--engine", engine, "--result", str(output)]
     words += [f"--part={part}" for part in arguments.parts] + [f"--backlog={arguments.backlog}"]
     words += ["--quick"] * arguments.is_quick
+    words += [f"--faults={arguments.faults}", f"--minutes={arguments.minutes}"]
     env = {**os.environ, "CHAOS_SEED": str(arguments.seed)}
     return subprocess.Popen(words, env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
 
@@ -138,8 +158,36 @@ def _forward(process: subprocess.Popen[str]) -> None:
             print_line(line.rstrip())
 
 
+def _run_storms(arguments: Arguments, engine: str, output: Path) -> int:
+    """One storm after the other, each with a seed and a rig of its own, until there were so many faults."""
+    rows: list[Row] = []
+    code = done = 0
+    ends_at = time.monotonic() + arguments.minutes * 60
+    for number in itertools.count():
+        left = arguments.faults - done
+        if left <= 0 or time.monotonic() > ends_at or number >= arguments.faults:
+            break
+        say = partial(_say, f"{engine} storm {number + 1}")
+        most = min(left, _FAULTS_OF_A_STORM)
+        try:
+            with rig(engine, arguments.seed + number, say) as one:
+                found = run_storm(one, lifecycles=most * 10, seconds=most * 8.0, faults=most)
+        except Exception as error:
+            say(f"broke off: {error!r}")
+            code = 1
+            done += most
+            continue
+        rows = add_up([*rows, *found])
+        done += sum(row.times for row in found)
+        say("; ".join(describe_recoveries(rows)))
+        output.write_text(json.dumps([asdict(row) for row in rows]))
+    return code
+
+
 def _run_engine(arguments: Arguments, engine: str, output: Path) -> int:
     """One part after the other, each on a rig of its own."""
+    if arguments.faults:
+        return _run_storms(arguments, engine, output)
     rows: list[Row] = []
     code = 0
     for name in arguments.parts:

@@ -29,7 +29,7 @@ def run_outage(rig: Rig, *, backlog: int, fault: str, seconds: float, drain_seco
     """A backlog meets an outage of `seconds`; then it drains for at most `drain_seconds`."""
     row = Row(rig.engine.name, f"{fault}, with a backlog of {backlog:,}", times=1)
     rig.control.inject_period(fault, 3600)
-    _insert(rig, rig.control.create_many(backlog, status=Status.COMPLETED))
+    insert_events(rig, rig.control.create_many(backlog, status=Status.COMPLETED))
     row.accepted = backlog
     rig.control.configure(webhook_url=None)
     for name, words in (("fast-0", ("worker", "--lane", "fast")), ("slow-0", ("worker", "--lane", "slow"))):
@@ -46,12 +46,13 @@ def run_outage(rig: Rig, *, backlog: int, fault: str, seconds: float, drain_seco
     except NotInTime as error:
         rig.say(str(error))
         row.late += 1
-    row.lost += _count_wrong(rig, backlog)
-    row.duplicated = _count_duplicated(rig)
+    row.lost += count_wrong(rig, backlog)
+    row.duplicated = count_duplicated(rig)
     return [row]
 
 
-def _insert(rig: Rig, ids: list[str]) -> None:
+def insert_events(rig: Rig, ids: list[str]) -> None:
+    """An event of each into the inbox, as a web process does."""
     now = datetime.now(UTC)
     request = RequestOrigin(now, "127.0.0.1", {})
     for start in range(0, len(ids), _BATCH):
@@ -131,14 +132,15 @@ def _count(rig: Rig, state: State) -> int:
         return session.scalar(select(func.count()).where(Reconciliation.state == state)) or 0
 
 
-def _count_wrong(rig: Rig, backlog: int) -> int:
+def count_wrong(rig: Rig, backlog: int) -> int:
     """Events that are gone, and reconciliations that failed because of the outage."""
     with rig.database.read() as session:
         events = session.scalar(select(func.count()).select_from(Event)) or 0
     return backlog - events + _count(rig, State.FAILED)
 
 
-def _count_duplicated(rig: Rig) -> int:
+def count_duplicated(rig: Rig) -> int:
+    """Confirmed changes beyond the one that each transaction has."""
     with rig.database.read() as session:
         changes = session.scalar(select(func.count()).select_from(HistoryEntry)) or 0
         ids = session.scalar(select(func.count(HistoryEntry.merchant_transaction_id.distinct()))) or 0

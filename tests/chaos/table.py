@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 
@@ -22,6 +22,8 @@ class Row:
     """Seconds from each fault's end until a new event was accepted and reconciled."""
     late: int = 0
     """How often it did not recover in time."""
+    rates: list[tuple[float, float]] = field(default_factory=list)
+    """Transactions reconciled a second before and after each."""
 
     @property
     def is_clean(self) -> bool:
@@ -29,6 +31,47 @@ class Row:
 
 
 HEADINGS = ("engine", "fault", "times", "accepted", "lost", "duplicated", "backwards", "recovery s, median", "max")
+
+
+def add_up(rows: Iterable[Row]) -> list[Row]:
+    """One row for each engine and fault, of any number of runs."""
+    sums: dict[tuple[str, str], Row] = {}
+    for row in rows:
+        known = sums.setdefault((row.engine, row.fault), Row(row.engine, row.fault))
+        for name in ("times", "accepted", "lost", "duplicated", "backwards", "late"):
+            setattr(known, name, getattr(known, name) + getattr(row, name))
+        known.recoveries += row.recoveries
+        known.rates += row.rates
+    return list(sums.values())
+
+
+def describe_recoveries(rows: Sequence[Row]) -> list[str]:
+    """A line for each engine: faults, recovery by percentiles, and what was lost, duplicated or went backwards."""
+    lines = []
+    for engine in dict.fromkeys(row.engine for row in rows):
+        mine = [row for row in rows if row.engine == engine]
+        took = sorted(second for row in mine for second in row.recoveries)
+        if len(took) < 2:
+            continue
+        cuts = statistics.quantiles(took, n=100, method="inclusive")
+        faults, lost = sum(row.times for row in mine), sum(row.lost for row in mine)
+        duplicated, backwards = sum(row.duplicated for row in mine), sum(row.backwards for row in mine)
+        lines.append(
+            f"{engine}: {faults:,} faults, recovery p50 {cuts[49]:.1f} s, p95 {cuts[94]:.1f} s, p99 {cuts[98]:.1f} s, "
+            f"longest {took[-1]:.1f} s; {lost} lost, {duplicated} duplicated, {backwards} backwards, "
+            f"{sum(row.late for row in mine)} not in time"
+        )
+    return lines
+
+
+def describe_rates(rows: Iterable[Row]) -> list[str]:
+    """A line for each fault around which throughput was measured."""
+    return [
+        f"{row.engine}: {row.fault}: {before:.0f}/s before, {after:.0f}/s after, after ÷ before "
+        f"{after / before if before else 0:.2f}"
+        for row in rows
+        for before, after in row.rates
+    ]
 
 
 def render(rows: Iterable[Row]) -> str:
@@ -50,14 +93,6 @@ def _cells(row: Row) -> list[str]:
         longest = f"{row.late} NOT IN TIME"
     counts = (row.times, row.accepted, row.lost, row.duplicated, row.backwards)
     return [row.engine, row.fault, *map(str, counts), median, longest]
-
-
-def _line(cells: list[str], widths: list[int]) -> str:
-    return (
-        "| "
-        + " | ".join(_pad(text, width, n) for n, (text, width) in enumerate(zip(cells, widths, strict=True)))
-        + " |"
-    )
 
 
 def _pad(text: str, width: int, column: int) -> str:

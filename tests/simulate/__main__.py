@@ -22,6 +22,9 @@ from tests.simulate.worlds import WORLDS
 from tests.support.servers import PostgresServer
 from webhook_app.db.migrate import upgrade
 
+#: Seeds between two lines that say how far it is.
+_PROGRESS = 100
+
 
 def main() -> int:
     arguments = _read_arguments()
@@ -88,6 +91,8 @@ def _run_seeds(go: Runner, arguments: argparse.Namespace) -> int:
         if arguments.one:
             print(f"digest {outcome.digest}, {outcome.steps} steps, {outcome.virtual_seconds:.0f} virtual seconds")
             print("\n".join(item.describe() for item in plan.items))
+        if count % _PROGRESS == 0:
+            print(f"{count} seeds so far, {failures} failed", flush=True)
         if outcome.problem is None:
             continue
         failures += 1

@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 from dataclasses import replace
 
-from tests.simulate.plan import NORMAL, Happening, Item, Misfortune, Plan, Process, Rows, Spell
+from tests.simulate.plan import NORMAL, Absence, Happening, Item, Misfortune, Plan, Process, Rows, Spell
 from tests.simulate.proof import OUTAGES, POISONS, REFUSALS_OF_US
 from tests.simulate.schedule import Trouble
 from tests.simulate.traffic import forged, payment, poisoned, webhooks
@@ -72,9 +72,33 @@ def draw(seed: int, *, long: bool = False) -> Plan:
     if happens("replay", 0.25):
         for _ in range(rng.randint(1, 3)):
             items.append(Happening(rng.uniform(1.0, lasts * 1.5), "replay of all that failed"))
+    items += _draw_more(random.Random(f"more/{seed}/{long}"), lasts, names)
     rate = rng.choice((10.0, 100.0, 100.0))
-    return Plan(", ".join(names) or "all well", seed, tuple(items), lasts, rate=rate,
-                concurrency=rng.choice((8, 32)), most_attempts=rng.choice((3, 6)))  # fmt: skip
+    drawn = Plan(", ".join(names) or "all well", seed, tuple(items), lasts, rate=rate,
+                 concurrency=rng.choice((8, 32)), most_attempts=rng.choice((3, 6)))  # fmt: skip
+    # Every other wake-up is taken away, and stands for all for two seconds.
+    return replace(drawn, lag_bound=9.0, median_bound=2.5) if Process("foreign") in items else drawn
+
+
+def _draw_more(rng: random.Random, lasts: float, names: list[str]) -> list[Item]:
+    """What was thought of later, from numbers of its own, so that seeds keep what they had."""
+    items: list[Item] = []
+    if rng.random() < 0.12:
+        names.append("SQL is away")
+        for _ in range(rng.randint(1, 3)):
+            begins = rng.uniform(0.5, lasts)
+            items.append(Absence(begins, begins + rng.choice((0.3, 2.0, 8.0))))
+    if rng.random() < 0.08:
+        names.append("another program's worker")
+        items.append(Process("foreign"))
+    if rng.random() < 0.1:
+        names.append("probe now")
+        items += [Happening(rng.uniform(1.0, lasts * 2), "probe now") for _ in range(rng.randint(1, 3))]
+    if rng.random() < 0.1:
+        names.append("the older dialect")
+        begins = rng.uniform(0.0, lasts / 2)
+        items.append(Spell(rng.choice(("older 502", "older 401", "older 429")), begins, begins + rng.uniform(1.0, 5.0)))
+    return items
 
 
 def _freeze(rng: random.Random) -> float:

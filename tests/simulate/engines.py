@@ -26,7 +26,7 @@ def sqlite_runner(folder: Path, migrated: Path) -> Iterator[Runner]:
     with database.engine.connect() as connection:  # a copy of it is to have no files beside it
         connection.connection.driver_connection.execute("PRAGMA journal_mode = DELETE")  # type: ignore[union-attr]
     database.close()
-    simulated = SimulatedDatabase(f"sqlite:///{folder / 'simulated.sqlite3'}")
+    simulated = SimulatedDatabase(f"sqlite:///{folder / 'simulated.sqlite3'}", folder)
     yield lambda plan, *most: run(plan, simulated, lambda: restore_sqlite(simulated, template), *most)
     simulated.close()
 

@@ -2,21 +2,29 @@
 
 from __future__ import annotations
 
+import math
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from statistics import median
 
-from tests.simulate.plan import Plan, Spell
+from tests.simulate.plan import Absence, Happening, Plan, Process, Spell
 from tests.simulate.processes import Accepted, Machinery
 from tests.simulate.safety import Watch, seconds
 from tests.simulate.store import SimulatedDatabase
 from tests.support.clock import START
+from webhook_app.usecases.reconcile.standing_in import NOBODY_AFTER
+from webhook_app.usecases.reconcile.work_classes import Lane
 
 #: Seconds after an outage until the first event is confirmed: the longest gap between two probes, and the call.
 PROBE_GAP = 62.0
 #: Seconds beyond backlog ÷ rate until all are.
 AFTER_OUTAGE = 60.0
+#: Seconds after SQL was away until what was claimed before it is taken back: a lease, and what leads to it.
+AFTER_ABSENCE = 45.0
+#: Seconds after *probe now* until the first event is confirmed, where Proof is well by then.
+AFTER_PROBE = 5.0
+_FLUSHED = "redis is flushed"
 
 
 @dataclass
@@ -38,7 +46,7 @@ def measure(machinery: Machinery, watch: Watch) -> Figures:
     for accepted in _first_of_healthy(machinery):
         if _hindrance(accepted, machinery.plan, watch) > 0:
             continue
-        settled = watch.settled_at.get(accepted.event_id)
+        settled = watch.settled_at.get(accepted.event_id or 0)
         unconfirmed += settled is None
         waits.append((watch.schedule.now if settled is None else settled) - accepted.at)
     states = _states(machinery.database)
@@ -59,6 +67,8 @@ def judge(plan: Plan, machinery: Machinery, watch: Watch) -> str | None:
         _judge_lost(machinery, watch)
         or _judge_lag(plan, machinery, watch)
         or _judge_outages(plan, machinery, watch)
+        or _judge_probes(plan, machinery, watch)
+        or _judge_ends(plan, machinery)
         or (_judge_end(machinery, watch) if plan.ends_all else None)
     )
 
@@ -107,7 +117,7 @@ def _judge_lag(plan: Plan, machinery: Machinery, watch: Watch) -> str | None:
     waits = []
     for accepted in _first_of_healthy(machinery):
         hindrance = _hindrance(accepted, plan, watch)
-        settled = watch.settled_at.get(accepted.event_id, watch.schedule.now)
+        settled = watch.settled_at.get(accepted.event_id or 0, watch.schedule.now)
         wait = settled - accepted.at
         if wait > plan.lag_bound + hindrance:
             allowed = f"{plan.lag_bound + hindrance:.1f}"
@@ -124,16 +134,42 @@ def _judge_outages(plan: Plan, machinery: Machinery, watch: Watch) -> str | None
         waiting = [
             accepted
             for accepted in _first_of_healthy(machinery)
-            if accepted.at < spell.ends and watch.settled_at.get(accepted.event_id, spell.ends) >= spell.ends
+            if accepted.at < spell.ends and watch.settled_at.get(accepted.event_id or 0, spell.ends) >= spell.ends
         ]
         if not waiting or _is_followed(spell, plan):
             continue
-        settled = [watch.settled_at.get(accepted.event_id, watch.schedule.now) for accepted in waiting]
+        settled = [watch.settled_at.get(accepted.event_id or 0, watch.schedule.now) for accepted in waiting]
         if min(settled) > spell.ends + PROBE_GAP:
             return f"{spell.describe()}: the first was confirmed {min(settled) - spell.ends:.0f} s after it"
         allowed = len(waiting) / plan.rate + AFTER_OUTAGE + PROBE_GAP
         if max(settled) > spell.ends + allowed:
             return f"{spell.describe()}: the last was confirmed {max(settled) - spell.ends:.0f} s after it"
+    return None
+
+
+def _judge_probes(plan: Plan, machinery: Machinery, watch: Watch) -> str | None:
+    """An admin who asks for probes after an outage need not wait for the next round."""
+    ends = max((spell.ends for spell in _outages(plan)), default=0.0)
+    asked = [one.at for one in plan.of(Happening) if isinstance(one, Happening) and one.what == "probe now"]
+    at = next((one for one in asked if one >= ends), None)
+    waiting = [
+        watch.settled_at.get(accepted.event_id or 0, watch.schedule.now)
+        for accepted in _first_of_healthy(machinery)
+        if at is not None and accepted.at < at <= watch.settled_at.get(accepted.event_id or 0, at)
+    ]
+    if at is None or not waiting or min(waiting) <= at + AFTER_PROBE:
+        return None
+    return f"late: the first was confirmed {min(waiting) - at:.1f} s after an admin asked for probes"
+
+
+def _judge_ends(plan: Plan, machinery: Machinery) -> str | None:
+    rows = machinery.database.query("SELECT merchant_transaction_id, status FROM transactions")
+    held = dict(tuple(row) for row in rows)
+    now = machinery.schedule.now
+    for id in sorted(plan.ends_well):
+        told = machinery.proof.status_at(id, now)
+        if told is None or held.get(id) != told[0]:
+            return f"not ended well: {id} is held as {held.get(id)}, at Proof it is {told and told[0]}"
     return None
 
 
@@ -180,16 +216,36 @@ def _hindrance(accepted: Accepted, plan: Plan, watch: Watch) -> float:
     """Seconds for which something kept this very event from being confirmed: its worker died or stood still, Proof was
     away for all."""
     id = accepted.webhook.id
-    settled = watch.settled_at.get(accepted.event_id, watch.schedule.now)
+    settled = watch.settled_at.get(accepted.event_id or 0, watch.schedule.now)
     lost = watch.lost_claims.get(id, ())
     total = sum(until - accepted.at + 5.0 for since, until in lost if accepted.at <= until and since <= settled)
-    for begins, ends in watch.gaps:
-        if begins <= settled and accepted.at <= ends:
-            total += ends - max(begins, accepted.at)
+    gaps = [gap for gap in watch.gaps if gap[1] <= settled and accepted.at <= gap[2]]
+    is_claim_lost = total > 0 or any(_FLUSHED in happening.describe() for happening in plan.of(Happening))
+    for process, begins, ends in gaps:
+        longest = _longest_wait(process, plan, is_claim_lost or any(gap[0] != process for gap in gaps))
+        total += min(ends - max(begins, accepted.at), longest)
+    for absence in plan.of(Absence):
+        assert isinstance(absence, Absence)
+        if absence.begins <= settled and accepted.at <= absence.ends:
+            total += absence.ends - max(accepted.at, absence.begins) + AFTER_ABSENCE
     for spell in _outages(plan):
         if spell.begins <= settled and accepted.at <= spell.ends + PROBE_GAP:
             total += spell.ends - max(accepted.at, spell.begins) + PROBE_GAP + AFTER_OUTAGE
     return total
+
+
+def _longest_wait(process: str, plan: Plan, are_others_hit: bool) -> float:
+    """Seconds for which an event may wait because that process was gone or stood still, however long that was."""
+    role = process.partition("-")[0]
+    is_alone = sum(1 for one in plan.of(Process) if isinstance(one, Process) and one.role == role) == 1
+    if role == "slow":
+        return 0.0  # what is new is not its work, and what it is late with the fast lane does
+    if role == "fast":
+        return NOBODY_AFTER[Lane.FAST].total_seconds() + 5.0 if is_alone else 3.0
+    if role == "clock":
+        # It has to see what others have left undone: a claim of a dead worker, a wake-up that was lost.
+        return math.inf if is_alone and are_others_hit else 0.0
+    return 2.0  # the clock finds what a web process has stored and told nobody
 
 
 def _outages(plan: Plan) -> list[Spell]:

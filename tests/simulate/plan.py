@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from tests.simulate.schedule import Trouble
 
@@ -63,8 +63,19 @@ class Spell:
 
 
 @dataclass(frozen=True)
+class Absence:
+    """From `begins` to `ends` SQL is away: nothing begins, and what commits just then is not told so."""
+
+    begins: float
+    ends: float
+
+    def describe(self) -> str:
+        return f"SQL is away from {self.begins:.1f} to {self.ends:.1f}"
+
+
+@dataclass(frozen=True)
 class Happening:
-    """Something that happens once: `redis is flushed`, `replay all`, `clock of HOST is set`."""
+    """Something that happens once: `redis is flushed`, `replay of all that failed`, `probe now`, `clock is set`."""
 
     at: float
     what: str
@@ -100,7 +111,8 @@ class Rows:
 
 @dataclass(frozen=True)
 class Process:
-    """A process that runs: `role` is `web`, `fast`, `slow` or `clock`; `skew` is how far its host's clock is ahead."""
+    """A process that runs: `role` is `web`, `fast`, `slow`, `clock` or `foreign`, another program's worker, which takes
+    our jobs and runs none; `skew` is how far its host's clock is ahead."""
 
     role: str
     number: int = 1
@@ -119,7 +131,7 @@ class Process:
         return f"process {self.name}{oddities}"
 
 
-Item = Payment | Webhook | Spell | Happening | Misfortune | Rows | Process
+Item = Payment | Webhook | Spell | Absence | Happening | Misfortune | Rows | Process
 
 NORMAL = tuple(Process(role) for role in ("web", "fast", "slow", "clock"))
 
@@ -140,8 +152,8 @@ class Plan:
     median_bound: float = 1.0
     ends_all: bool = True
     """Whether the run goes on until everything has ended."""
-    sees: tuple[str, ...] = field(default=())
-    """What of the checks does not apply, with the reason in the world's docstring."""
+    ends_well: frozenset[str] = frozenset()
+    """Ids of payments that are not healthy, and have to be held in the end as Proof holds them."""
 
     def of(self, kind: Callable[..., Item]) -> list[Item]:
         return [item for item in self.items if isinstance(item, kind)]  # type: ignore[arg-type]

@@ -4,13 +4,18 @@ has died."""
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable
+import tempfile
+import threading
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from decimal import Decimal
 from functools import cached_property
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
+
+from sqlalchemy.exc import DBAPIError
 
 from tests.simulate.plan import Plan, Process, Webhook
 from tests.simulate.proof import VirtualProof, moment
@@ -18,12 +23,18 @@ from tests.simulate.redis import VirtualQueues
 from tests.simulate.schedule import Actor, Schedule
 from tests.simulate.store import SimulatedDatabase
 from tests.support.uncounted import Uncounted
+from webhook_app.adapters.spool import Spool
 from webhook_app.config import Settings, load_settings
 from webhook_app.usecases.receive.ingest import ReportedEvent, RequestOrigin, ingest_events
+from webhook_app.usecases.receive.spool_drain import SpoolDrain, SqlRefuses
+from webhook_app.usecases.receive.spooled_event import encode_event
 from webhook_app.usecases.reconcile.clock_jump import follow_clock
 from webhook_app.usecases.reconcile.decisions import Policy
 from webhook_app.usecases.reconcile.reconciler import Reconciler
+from webhook_app.usecases.reconcile.standing_in import note_standing_in, show_worker
+from webhook_app.usecases.reconcile.work_classes import Lane
 from workers.clock import INTERVAL, run_once
+from workers.own_work import work_by_itself
 
 #: Seconds until a process that died runs again.
 RESTART = 1.5
@@ -37,10 +48,10 @@ _LONGEST_RUN, _GRACE = 30.0, 5.0
 
 @dataclass
 class Accepted:
-    """A webhook that was answered with 2xx."""
+    """A webhook that was answered with 2xx. One that was spooled has no `event_id` before `find_spooled`."""
 
     webhook: Webhook
-    event_id: int
+    event_id: int | None
     at: float
     duplicate: bool
 
@@ -54,10 +65,14 @@ class Machinery:
     database: SimulatedDatabase
     proof: VirtualProof
     queues: VirtualQueues
+    folder: Path
+    """Where the spool is made."""
     arrived: list[Webhook] = field(default_factory=list)
     accepted: list[Accepted] = field(default_factory=list)
     clock_steps: dict[str, float] = field(default_factory=dict)
     """By process, how far its host's wall clock has been set since the beginning."""
+    shown_at: dict[str, float] = field(default_factory=dict)
+    """By worker process, when it has last shown that it lives."""
     idle_webs: list[Actor] = field(default_factory=list)
     idle_until: float = 0.0
     """Until then nothing is due, so the clocks need not look."""
@@ -118,23 +133,60 @@ class Machinery:
             totals=Uncounted(self.database),
         )
 
+    @cached_property
+    def spool(self) -> Spool:
+        return Spool(Path(tempfile.mkdtemp(prefix="sim-spool-", dir=self.folder)), 100_000_000)
+
+    def find_spooled(self) -> None:
+        """Finds the events of the webhooks that were spooled."""
+        known = {accepted.event_id for accepted in self.accepted}
+        for accepted in self.accepted:
+            if accepted.event_id is None:
+                event = _to_event(accepted.webhook)
+                found = self.database.query(
+                    "SELECT id FROM events WHERE merchant_transaction_id = :id AND status = :status "
+                    "AND updated_at_key = :key",
+                    id=event.merchant_transaction_id, status=event.status, key=event.updated_at_key,
+                )  # fmt: skip
+                accepted.event_id = found[0][0] if found else None
+                accepted.duplicate = accepted.event_id in known
+                known.add(accepted.event_id)
+
     def _run_web(self, process: Process) -> None:
-        """The thread that writes: it commits together what waits."""
+        """The thread that writes: it commits together what waits, and spools it where SQL does not take it. The same
+        thread drains the spool."""
         clock = self.wall_clock(process)
+        drain = SpoolDrain(self.database, self.spool, clock) if self.database.absences else None
         while True:
             while not self.arrived:
                 self.idle_webs.append(self.schedule.current)
-                self.schedule.sleep(3600.0)
+                self.schedule.sleep(3600.0 if drain is None else 0.5)
+                if drain is not None and not self.arrived:
+                    self._drain(drain)
             batch, self.arrived = self.arrived[:_BATCH], self.arrived[_BATCH:]
             now = clock()
             arrivals = [
                 (_to_event(webhook), RequestOrigin(now, "192.0.2.1", {}, is_vouched=not webhook.is_forged))
                 for webhook in batch
             ]
-            answers = ingest_events(self.database, arrivals)
+            try:
+                answers = ingest_events(self.database, arrivals)
+            except DBAPIError:
+                for webhook, arrival in zip(batch, arrivals, strict=True):
+                    self.spool.append(encode_event(*arrival))
+                    self.accepted.append(Accepted(webhook, None, self.schedule.now, duplicate=False))
+                continue
             for webhook, answer in zip(batch, answers, strict=True):
                 self.accepted.append(Accepted(webhook, answer.event_id, self.schedule.now, answer.duplicate))
             self.queues.wake()
+
+    def _drain(self, drain: SpoolDrain) -> None:
+        if drain.is_due():
+            try:
+                if drain.drain():
+                    self.queues.wake()
+            except SqlRefuses:
+                self.schedule.note("the spool waits for SQL")
 
     def _run_fast(self, process: Process) -> None:
         reconciler = self.reconciler(process)
@@ -142,9 +194,25 @@ class Machinery:
             self.queues.take_wake_job()
             self.schedule.step("takes a job", 0.002)
             self.queues.acknowledge_wake()
-            reconciler.reconcile_due(
-                threads=self.plan.concurrency, max_seconds=_LONGEST_RUN, stopping=lambda: False, grace=_GRACE
-            )
+            try:
+                self._show(process, Lane.FAST)
+                reconciler.reconcile_due(
+                    threads=self.plan.concurrency, max_seconds=_LONGEST_RUN, stopping=lambda: False, grace=_GRACE
+                )
+            except DBAPIError:
+                self.schedule.note("its job failed: SQL is away")
+
+    def _show(self, process: Process, lane: Lane) -> None:
+        """As `SignOfLife`, in virtual time."""
+        if self.schedule.now - self.shown_at.get(process.name, -10.0) >= 1.0:
+            show_worker(self.database, lane, self.wall_clock(process)())
+            self.shown_at[process.name] = self.schedule.now
+
+    def _run_foreign(self, _process: Process) -> None:
+        """Another program's worker, in whose serializer our jobs are not written: it takes them away."""
+        while True:
+            self.queues.take_wake_job()
+            self.schedule.step("takes a job that it cannot run", 0.002)
 
     def _run_slow(self, process: Process) -> None:
         """Its jobs run in processes of their own: one that dies takes no other with it."""
@@ -167,7 +235,11 @@ class Machinery:
             schedule.sleep(3600.0)
 
     def _run_job(self, process: Process, merchant_transaction_id: str) -> None:
-        self.reconciler(process).reconcile_one(merchant_transaction_id)
+        try:
+            self._show(process, Lane.SLOW)
+            self.reconciler(process).reconcile_one(merchant_transaction_id)
+        except DBAPIError:
+            self.schedule.note("its job failed: SQL is away")
 
     def _run_clock(self, process: Process) -> None:
         clock = self.wall_clock(process)
@@ -177,15 +249,47 @@ class Machinery:
             clock=clock,
             settings=self.settings,
         )
+        own_work = _OwnWork(self, services, process)
         swept_at = -_LONGEST_GAP
+        step = self.clock_steps.get(process.name, 0.0)
         while True:
             # A sweep that finds nothing does nothing: most of those are left out, for they cost the most time.
-            if self.schedule.now - swept_at >= _LONGEST_GAP or self.database.has_work(clock()):
+            was_set, step = step != self.clock_steps.get(process.name, 0.0), self.clock_steps.get(process.name, 0.0)
+            if was_set or self.schedule.now - swept_at >= _LONGEST_GAP or self.database.has_work(clock()):
                 swept_at = self.schedule.now
                 uptime = timedelta(days=1, seconds=self.schedule.now)
-                follow_clock(self.database, f"host of {process.name}", clock(), uptime)
-                run_once(services)
+                try:
+                    follow_clock(self.database, f"host of {process.name}", clock(), uptime)
+                    run_once(services, own_work)  # type: ignore[arg-type]  # what it needs of one
+                except DBAPIError:
+                    self.schedule.note("the clock waits for SQL")
             self.schedule.sleep(max(INTERVAL, self.idle_until - self.schedule.now))
+
+
+class _OwnWork:
+    """What `workers.own_work.OwnWork` is to the clock, its thread an actor."""
+
+    def __init__(self, machinery: Machinery, services: Any, process: Process) -> None:
+        self._machinery, self._services, self._process = machinery, services, process
+        self._leader = machinery.schedule.current
+        self._thread: Actor | None = None
+
+    def begin(self, lanes: Collection[Lane], *, stands_in: bool) -> None:  # noqa: ARG002 - it always does here
+        if self._thread is not None and not self._thread.is_dead:
+            return
+        name = f"{self._leader.name}.own{next(self._machinery.starts)}"
+        self._thread = self._machinery.schedule.spawn(
+            name, lambda: self._run(lanes), role=self._process.name, leader=self._leader
+        )
+
+    def _run(self, lanes: Collection[Lane]) -> None:
+        machinery = self._machinery
+        try:
+            reconciler = machinery.reconciler(self._process)
+            for lane in work_by_itself(self._services, reconciler, lanes, threading.Event()):
+                note_standing_in(machinery.database, lane, self._services.clock())
+        except DBAPIError:
+            machinery.schedule.note("the clock waits for SQL")
 
 
 def _to_event(webhook: Webhook) -> ReportedEvent:

@@ -32,6 +32,14 @@ _REFUSALS = {
     "503": (503, "upstream_unavailable", "upstream_unavailable"),
     "429": (429, "rate_limit_exceeded", "rate_limit_exceeded"),
 }
+#: HTTP status and error in Proof's older dialect, which knows no codes and tells the request id in the body.
+_OLDER = {
+    "older 404": (404, "transaction_not_found"),
+    "older 403": (403, "offramp_disabled"),
+    "older 502": (502, "upstream_error"),
+    "older 401": (401, "unauthorized"),
+    "older 429": (429, "rate_limit_exceeded"),
+}
 #: What a gateway in front of Proof answers.
 _PAGES = {"502 page": 502, "503 page": 503, "403 page": 403}
 
@@ -40,7 +48,17 @@ POISONS = ("unknown status", "no JSON", "another id", "no amount", "404", "400",
 #: Spells in which all of Proof is away or refuses us.
 OUTAGES = ("502", "503", "502 page", "503 page", "is gone", "hangs")
 REFUSALS_OF_US = ("401", "403 forbidden")
-ALL_KINDS = {*_UNANSWERED, *_REFUSALS, *_PAGES, "unknown status", "no JSON", "another id", "no amount", "kills"}
+ALL_KINDS = {
+    *_UNANSWERED,
+    *_REFUSALS,
+    *_OLDER,
+    *_PAGES,
+    "unknown status",
+    "no JSON",
+    "another id",
+    "no amount",
+    "kills",
+}
 
 
 def moment(seconds: float) -> datetime:
@@ -109,6 +127,10 @@ class VirtualProof:
     def _answer(self, kind: str, merchant_transaction_id: str) -> Answer:
         if kind in _PAGES:
             return Answer(_PAGES[kind], b"<html>gateway</html>", None, None, None)
+        if kind in _OLDER:
+            status, error = _OLDER[kind]
+            older = {"error": error, "message": "refused", "request_id": "req-1"}
+            return Answer(status, json.dumps(older).encode(), None, None, 2.0 if status == 429 else None)
         held = self.status_at(merchant_transaction_id, self.schedule.now)
         if kind in _REFUSALS or held is None:
             status, error, code = _REFUSALS.get(kind, _REFUSALS["404"])

@@ -9,7 +9,7 @@ from webhook_app.adapters.queueing import MOST_DISPATCHED
 from webhook_app.domain.waiting import Waiting
 
 #: Seconds for which one wake-up stands for all.
-_WAKE_SECONDS = 5.0
+_WAKE_SECONDS = 2.0
 
 
 class VirtualQueues:

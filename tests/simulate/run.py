@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import hashlib
+import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from pathlib import Path
+
+from sqlalchemy.exc import DBAPIError
 
 from tests.simulate import liveness
-from tests.simulate.plan import Happening, Misfortune, Payment, Plan, Process, Rows, Spell, Webhook
+from tests.simulate.plan import Absence, Happening, Misfortune, Payment, Plan, Process, Rows, Spell, Webhook
 from tests.simulate.processes import Machinery
 from tests.simulate.proof import VirtualProof
 from tests.simulate.redis import VirtualQueues
@@ -17,11 +21,15 @@ from tests.simulate.schedule import Actor, Schedule, TooLong
 from tests.simulate.store import SimulatedDatabase
 from tests.simulate.threads import virtual_threads
 from webhook_app.usecases.audit import Actor as Person
+from webhook_app.usecases.reconcile.probe_now import probe_now
 from webhook_app.usecases.redeliver.deliveries import DeliveryFilter
 from webhook_app.usecases.redeliver.replay import Selection, order_replay
+from webhook_app.usecases.refusals import Conflict
+from workers.clock import INTERVAL
 
 #: Virtual seconds that may pass until everything has ended, after all is well: backoff to its end, and late looks.
 PATIENCE = 1.5 * 3600.0
+_ADA = Person("ada", "page")
 
 
 @dataclass
@@ -66,7 +74,9 @@ class _Simulation:
         self.proof = VirtualProof(schedule, payments, spells)
         self.watch = Watch(plan, schedule, self.proof)
         queues = VirtualQueues(schedule)
-        self.machinery = Machinery(plan, schedule, database, self.proof, queues)
+        database.absences = plan.of(Absence)  # type: ignore[assignment]  # `of` gives items
+        self.folder = tempfile.TemporaryDirectory(prefix="sim-run-", dir=database.folder)
+        self.machinery = Machinery(plan, schedule, database, self.proof, queues, Path(self.folder.name))
         schedule.on_death = self._on_death
         schedule.on_freeze = lambda actor, seconds: self.watch.note_loss(actor.role, seconds)
         for rows in plan.of(Rows):
@@ -97,13 +107,14 @@ class _Simulation:
                 return f"unsafe: {problem}"
             except TooLong as problem:
                 return str(problem)
+        self.machinery.find_spooled()
         return liveness.judge(plan, self.machinery, self.watch)
 
     def _run_until_ended(self) -> None:
         """Time passes until nothing is open, or patience ends. While nothing is due the clocks sleep."""
         schedule = self.schedule
         arrivals = [item.at for item in self.plan.items if isinstance(item, Webhook | Happening)]
-        schedule.run_until(max(arrivals, default=0.0))
+        schedule.run_until(max(arrivals, default=0.0) + 2 * INTERVAL)  # the clocks follow one that was set
         while not self._has_ended() and schedule.now < self.plan.lasts + PATIENCE:
             planned = liveness.next_plan(self.database)
             idle_until = 0.0 if planned is None else planned - self._largest_skew - 2.0
@@ -111,12 +122,16 @@ class _Simulation:
             schedule.run_until(max(idle_until, schedule.now) + 5.0)
 
     def _has_ended(self) -> bool:
-        return liveness.has_ended(self.database) and not liveness.find_untrue(self.machinery)
+        self.machinery.find_spooled()
+        is_stored = all(accepted.event_id is not None for accepted in self.machinery.accepted)
+        return is_stored and liveness.has_ended(self.database) and not liveness.find_untrue(self.machinery)
 
     def end(self) -> None:
         self.schedule.close()
         self.database.schedule = None
         self.database.on_commit = lambda: None
+        self.database.absences = ()
+        self.folder.cleanup()
 
     def _on_commit(self) -> None:
         self.watch.look(self.database.drain_log())
@@ -136,12 +151,21 @@ class _Simulation:
                 steps[process.name] = steps.get(process.name, 0.0) + happening.seconds
         elif happening.what == "replay of all that failed":
             schedule.spawn(f"admin-{happening.at}", self._replay, role="admin")
+        elif happening.what == "probe now":
+            schedule.spawn(f"admin-{happening.at}", self._probe, role="admin")
         else:
             raise ValueError(happening.what)
+
+    def _probe(self) -> None:
+        try:
+            probe_now(self.database, _ADA, "Proof says that it is back", self.machinery.wall_clock(Process("admin"))())
+        except (Conflict, DBAPIError) as refused:
+            self.schedule.note(f"nothing is probed: {refused}")
 
     def _replay(self) -> None:
         wanted = Selection(wanted=DeliveryFilter(state="failed"))
         admin = Process("admin")
-        order_replay(
-            self.database, wanted, Person("ada", "page"), "a drill", self.machinery.wall_clock(admin)(), per_second=50.0
-        )
+        try:
+            order_replay(self.database, wanted, _ADA, "a drill", self.machinery.wall_clock(admin)(), per_second=50.0)
+        except DBAPIError:
+            self.schedule.note("nothing is replayed: SQL is away")

@@ -53,8 +53,8 @@ class Watch:
     history: dict[str, list[tuple[str, float]]] = field(default_factory=lambda: defaultdict(list))
     lost_claims: dict[str, list[tuple[float, float]]] = field(default_factory=lambda: defaultdict(list))
     """Claims whose process died or stood still, by id: since when, and until when the lease lasts."""
-    gaps: list[tuple[float, float]] = field(default_factory=list)
-    """When a process was gone or stood still: what it was to do waited."""
+    gaps: list[tuple[str, float, float]] = field(default_factory=list)
+    """When which process was gone or stood still."""
     claims: Counter[str] = field(default_factory=Counter)
     tokens: float = 0.0
     refilled_at: float = 0.0
@@ -155,7 +155,7 @@ class Watch:
     def note_loss(self, process: str, seconds_lost: float | None) -> None:
         """A process died (None) or stood still: what it held waits for the end of its lease."""
         now = self.schedule.now
-        self.gaps.append((now, now + (RESTART + 1.0 if seconds_lost is None else seconds_lost)))
+        self.gaps.append((process, now, now + (RESTART + 1.0 if seconds_lost is None else seconds_lost)))
         for id, held in self.held.items():
             if held.process == process:
                 self.lost_claims[id].append((now, held.until))

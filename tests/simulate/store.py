@@ -7,15 +7,17 @@ serves all. The log is written by triggers, so it misses nothing.
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from sqlalchemy import bindparam, event, select, text
+from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
 
+from tests.simulate.plan import Absence
 from tests.simulate.schedule import Schedule
 from webhook_app.db.database import Database
 from webhook_app.models import Reconciliation, StoredGate
@@ -52,9 +54,11 @@ class SimulatedDatabase(Database):
     """Give it a schedule with `begin` before each simulation."""
 
     schedule: Schedule | None = None
+    absences: Sequence[Absence] = ()
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, folder: Path | None = None) -> None:
         super().__init__(url, pool_size=1)
+        self.folder = folder
         self._connection: Any = None
         if self.is_sqlite:
             event.listen(self.engine, "connect", _relax_sqlite)
@@ -78,7 +82,7 @@ class SimulatedDatabase(Database):
             yield session
         if self.schedule is not None and self.schedule.is_inside:
             self.on_commit()
-            self._pause("has written")
+            self._pause("has written", told=True)
 
     def on_commit(self) -> None:
         """Replaced by whoever looks at each commit."""
@@ -137,12 +141,17 @@ class SimulatedDatabase(Database):
                 self._connection = connection.connection.driver_connection
         return self._connection
 
-    def _pause(self, what: str) -> None:
+    def _pause(self, what: str, *, told: bool = False) -> None:
+        """A step, unless nobody is inside. Raises OperationalError where SQL is away after it; `told`: so that what was
+        committed is not confirmed to whoever wrote it."""
         schedule = self.schedule
         if schedule is not None and schedule.is_inside:
             rng = schedule.current.rng
             slow = rng.random() < 0.01
             schedule.step(what, rng.uniform(0.02, 0.3) if slow else rng.uniform(0.0003, 0.003))
+            if any(absence.begins <= schedule.now < absence.ends for absence in self.absences):
+                schedule.note("SQL is away" + (", after it has committed" if told else ""))
+                raise OperationalError(what, {}, ConnectionError("the server is away"))
 
 
 def add_log(database: Database) -> None:

@@ -15,6 +15,7 @@ class VirtualCrew:
 
     def __init__(self, schedule: Schedule) -> None:
         self._schedule = schedule
+        self._owner = schedule.current
         self._leader = schedule.current.process
         self._done: list[tuple[Hashable, Any, Exception | None]] = []
 
@@ -46,8 +47,8 @@ class VirtualCrew:
         except Exception as error:
             raised = error
         self._done.append((key, result, raised))
-        if self._leader.is_listening:
-            self._schedule.wake(self._leader)
+        if self._owner.is_listening:
+            self._schedule.wake(self._owner)
 
 
 class VirtualTime:

@@ -6,7 +6,7 @@ import random
 from collections.abc import Callable
 from dataclasses import replace
 
-from tests.simulate.plan import NORMAL, Happening, Item, Misfortune, Plan, Process, Rows, Spell
+from tests.simulate.plan import NORMAL, Absence, Happening, Item, Misfortune, Plan, Process, Rows, Spell, Webhook
 from tests.simulate.schedule import Trouble
 from tests.simulate.traffic import forged, payment, poisoned, steady, webhooks
 
@@ -151,3 +151,59 @@ def _retried(seed: int) -> Plan:
         one = payment(rng, f"again-{number}", 1.0 + number, retried=True, whole_seconds=number % 2 == 0, pace=1.0)
         items += [one, *webhooks(rng, one, copied=0.2, late=0.1)]
     return _plan("payments that are paid again", seed, items, lag_bound=5.0)
+
+
+@_world("no worker runs")
+def _no_worker(seed: int) -> Plan:
+    """Nor does it where RQ's own workers are suspended. The clock does the work, once something was due for ten
+    seconds; from then on it looks every second."""
+    plan = _plan("no worker runs", seed, [], lag_bound=17.0, median_bound=2.0)
+    workers = {Process("fast"), Process("slow")}
+    return replace(plan, items=tuple(item for item in plan.items if item not in workers))
+
+
+@_world("another program's worker takes our jobs beside ours")
+def _foreign(seed: int) -> Plan:
+    """Every other wake-up is taken away, and stands for all for two seconds."""
+    return _plan("another program's worker takes our jobs beside ours", seed, [Process("foreign")], median_bound=2.5)
+
+
+@_world("SQL is away for 20 s")
+def _sql_away(seed: int) -> Plan:
+    return _plan("SQL is away for 20 s", seed, [Absence(20.0, 40.0)], lasts=120.0)
+
+
+@_world("SQL is away again and again")
+def _sql_flaps(seed: int) -> Plan:
+    items: list[Item] = [Absence(at, at + 0.7) for at in (10.0, 14.0, 18.0, 22.0, 26.0, 30.0)]
+    return _plan("SQL is away again and again", seed, items, lasts=120.0)
+
+
+@_world("an admin asks for probes after an outage")
+def _probe_now(seed: int) -> Plan:
+    """Rounds are a minute apart by then, and nothing new comes that would be called at once."""
+    items: list[Item] = [Spell("502 page", 10.0, 130.0), Happening(133.0, "probe now")]
+    return replace(_plan("an admin asks for probes after an outage", seed, items), lasts=200.0)
+
+
+@_world("copies of what gave up")
+def _copies(seed: int) -> Plan:
+    """Proof refuses some for a while, and delivers again when it does not."""
+    rng = random.Random(seed)
+    items, ids = poisoned(rng, 20, _BEGINS)
+    items += [Spell("400", 0.0, 20.0, ids)]
+    items += [replace(item, at=item.at + 25.0) for item in items if isinstance(item, Webhook)]
+    return _plan("copies of what gave up", seed, items, lasts=90.0, ends_well=ids)
+
+
+@_world("Proof speaks its older dialect")
+def _older(seed: int) -> Plan:
+    rng = random.Random(seed)
+    items: list[Item] = []
+    for kind in ("older 404", "older 403"):
+        more, ids = poisoned(rng, 10, _BEGINS)
+        tag = kind.replace(" ", "-")
+        items += [replace(item, id=f"{tag}-{item.id}") for item in more]  # type: ignore[type-var,union-attr]
+        items.append(Spell(kind, ids=frozenset(f"{tag}-{id}" for id in ids)))
+    items += [Spell("older 502", 20.0, 40.0), Spell("older 401", 90.0, 100.0)]
+    return _plan("Proof speaks its older dialect", seed, items, lasts=260.0)
