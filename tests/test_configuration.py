@@ -63,6 +63,23 @@ WRONG: dict[str, list[str]] = {
     "TRUSTED_USER_PROXIES": [",", "x", "1.2.3.4/33"],
     "SESSION_COOKIE_SECURE": ["never", "true"],
     "SECRET_KEY": ["short", "x" * 15],
+    **{
+        name: [url.format(scheme="https") for url in WRONG_URLS]
+        for name in (
+            *("NOTIFY_WEBHOOK_URL", "NOTIFY_SLACK_URL", "NOTIFY_TEAMS_URL", "NOTIFY_PAGERDUTY_URL"),
+            "NOTIFY_HEARTBEAT_URL",
+        )
+    },
+    "NOTIFY_SMTP_URL": [url.format(scheme="smtp") for url in WRONG_URLS],
+    "NOTIFY_WEBHOOK_SECRET": ["x", "whsec_", "whsec_c2hvcnQ=", "whsec_no base64", "A" * 40],
+    "NOTIFY_PAGERDUTY_KEY": ["short", "two words", "é" * 8],
+    "NOTIFY_MAIL_FROM": ["x", "a@b@c", "a b@c.example", "A <a@c.example>"],
+    "NOTIFY_MAIL_TO": [",", "x", "a@c.example,b"],
+    "NOTIFY_SEVERITY": ["error", "2"],
+    "NOTIFY_KINDS": [",", "x", "sql_away,x"],
+    "NOTIFY_QUIET_HOURS": ["22-7", "22:00-24:00", "7:00-8:00", "22:00-22:00"],
+    "NOTIFY_TIME_ZONE": ["Mars/Base", "GMT+25"],
+    "NOTIFY_ALLOW_PRIVATE": ["yes", "1"],
     "HOST": ["x", "nonsense!", "1.2.3", "host.example", "127.0.0.1:80"],
     "LOG_FORMAT": ["xml", "json,console"],
     "LOG_LEVEL": ["loud", "7", "critical"],

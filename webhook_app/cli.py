@@ -33,6 +33,7 @@ _MODULES = {
     "drift": "drift",
     "export": "export",
     "listen": "listen",
+    "notify": "notify",
     "probe": "probe",
     "replay": "replay",
     "run": "run",

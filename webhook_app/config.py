@@ -8,7 +8,18 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
+from zoneinfo import ZoneInfo
 
+from webhook_app.config_notify import (
+    read_flag,
+    read_incident_kinds,
+    read_mail_address,
+    read_mail_addresses,
+    read_quiet_hours,
+    read_routing_key,
+    read_severity,
+    read_signing_secret,
+)
 from webhook_app.config_values import (
     Network,
     integer,
@@ -33,11 +44,14 @@ from webhook_app.config_values import (
     without_passwords,
 )
 from webhook_app.domain.gate import Limits
-from webhook_app.domain.networks import read_address
+from webhook_app.domain.networks import is_private, read_address
+from webhook_app.domain.notices import QuietHours
 from webhook_app.domain.polling import Cadence, OverdueAfter
 from webhook_app.domain.proof_values import BUY, SELL
 from webhook_app.domain.retry_policy import Budget
+from webhook_app.domain.severity import Severity
 from webhook_app.domain.text import visible_line
+from webhook_app.domain.time_zones import read_zone
 from webhook_app.domain.websocket_address import WebSocketAddress, derive_address
 
 
@@ -256,6 +270,63 @@ class Settings:
     pending_alert_after_sell: float | None = _variable(
         None, number(1, 31_536_000), "the same for sells alone; unset: PENDING_ALERT_AFTER"
     )
+    notify_webhook_url: str | None = _variable(
+        None, url("https", "http"), "where incidents are sent, signed by Standard Webhooks", secret=True
+    )
+    notify_webhook_secret: str | None = _variable(
+        None, read_signing_secret, "signs them: `whsec_` and 24 to 64 bytes in base64", secret=True
+    )
+    notify_slack_url: str | None = _variable(
+        None, url("https", "http"), "incoming webhook of Slack, or of what takes the same", secret=True
+    )
+    notify_teams_url: str | None = _variable(
+        None, url("https", "http"), "workflow of Microsoft Teams that takes an Adaptive Card", secret=True
+    )
+    notify_pagerduty_key: str | None = _variable(
+        None, read_routing_key, "integration key of PagerDuty's Events API v2", secret=True
+    )
+    notify_pagerduty_url: str = _variable(
+        "https://events.pagerduty.com/v2/enqueue", url("https", "http"), "where PagerDuty takes events"
+    )
+    notify_smtp_url: str | None = _variable(
+        None,
+        url("smtp", "smtps"),
+        "mail server, smtp://user:password@host:587 or smtps://…; needs NOTIFY_MAIL_FROM and NOTIFY_MAIL_TO",
+        secret=True,
+    )
+    notify_mail_from: str | None = _variable(None, read_mail_address, "sender of these mails")
+    notify_mail_to: tuple[str, ...] = _variable(
+        None, read_mail_addresses, "who gets these mails, separated by commas", unset=()
+    )
+    notify_severity: Severity = _variable(  # noqa: RUF009 - it makes a dataclass field
+        "warning", read_severity, "least severe incidents that are sent: critical, warning or info"
+    )
+    notify_kinds: tuple[str, ...] = _variable(
+        None, read_incident_kinds, "kinds of incident that are sent, separated by commas; unset: all", unset=()
+    )
+    notify_after: float = _variable(
+        "60", number(0, 86_400), "seconds that an incident must last before it is sent; 0: at once"
+    )
+    notify_remind_every: float = _variable(
+        "14400", number(0, 604_800), "seconds between two reminders of one that is still open; 0: none"
+    )
+    notify_quiet_hours: QuietHours | None = _variable(  # noqa: RUF009 - it makes a dataclass field
+        None,
+        read_quiet_hours,
+        "when only critical incidents are sent, such as 22:00-07:00; the others wait for its end",
+    )
+    notify_time_zone: ZoneInfo = _variable(  # noqa: RUF009 - it makes a dataclass field
+        "UTC", read_zone, "time zone of NOTIFY_QUIET_HOURS, such as Europe/Paris"
+    )
+    notify_heartbeat_url: str | None = _variable(
+        None,
+        url("https", "http"),
+        "is asked for by GET each minute while all lives, so that a watcher outside misses it when the host dies",
+        secret=True,
+    )
+    notify_allow_private: bool = _variable(
+        "false", read_flag, "whether the addresses above may be of this host or of a private network; mail always may"
+    )
     sandbox_port: int = _variable(
         "8001", integer(1, 65535), "port of the sandbox; `run` takes a free one where it is occupied"
     )
@@ -314,6 +385,18 @@ class Settings:
         return WebSocketAddress(template) if template else None
 
     @property
+    def notify_addresses(self) -> Mapping[str, str]:
+        """Where HTTP requests go because of incidents, by the variable that says so."""
+        found = {
+            "NOTIFY_WEBHOOK_URL": self.notify_webhook_url,
+            "NOTIFY_SLACK_URL": self.notify_slack_url,
+            "NOTIFY_TEAMS_URL": self.notify_teams_url,
+            "NOTIFY_PAGERDUTY_URL": self.notify_pagerduty_url if self.notify_pagerduty_key else None,
+            "NOTIFY_HEARTBEAT_URL": self.notify_heartbeat_url,
+        }
+        return {name: address for name, address in found.items() if address}
+
+    @property
     def is_sandbox(self) -> bool:
         """Whether no real money moves: Proof is a sandbox by its name, or on this very host."""
         host = urlsplit(self.proof_api_url or "").hostname or ""
@@ -362,7 +445,37 @@ def load_settings(environ: Mapping[str, str]) -> Settings:
             "could send that header too. Set it to at least 16 random characters, and let the proxy send them in "
             "X-Proxy-Secret with every request (docs/proxies.md shows how), or unset TRUSTED_USER_HEADER."
         )
+    _check_notifications(settings)
     return settings
+
+
+def _check_notifications(settings: Settings) -> None:
+    """Raises ConfigurationError where half of something is set, or an address is private by its looks."""
+    if bool(settings.notify_webhook_url) != bool(settings.notify_webhook_secret):
+        raise ConfigurationError(
+            "NOTIFY_WEBHOOK_URL and NOTIFY_WEBHOOK_SECRET belong together, but only one of them is set: what is sent "
+            "there is signed. Set both, or none."
+        )
+    mail = (settings.notify_smtp_url, settings.notify_mail_from, settings.notify_mail_to)
+    if any(mail) and not all(mail):
+        raise ConfigurationError(
+            "NOTIFY_SMTP_URL, NOTIFY_MAIL_FROM and NOTIFY_MAIL_TO belong together, but one of them is missing. Set all "
+            "three, or none."
+        )
+    for name, address in settings.notify_addresses.items():
+        host = (urlsplit(address).hostname or "").rstrip(".")
+        looks_private = host == "localhost" or host.endswith(".localhost")
+        if looks_private or (read_address(host.partition("%")[0]) is not None and is_private(host)):
+            refuse_private(settings, name)
+
+
+def refuse_private(settings: Settings, name: str) -> None:
+    """Raises ConfigurationError, unless private addresses are allowed."""
+    if not settings.notify_allow_private:
+        raise ConfigurationError(
+            f"{name} leads to this host or to a private network. Correct it, or set NOTIFY_ALLOW_PRIVATE=true if that "
+            "is meant."
+        )
 
 
 def environment(**values: str) -> dict[str, str]:

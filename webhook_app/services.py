@@ -3,16 +3,25 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from urllib.parse import urlsplit
 
 from webhook_app.adapters.incident_journal import IncidentJournal
+from webhook_app.adapters.name_resolution import resolve
 from webhook_app.adapters.proof import ProofClient
 from webhook_app.adapters.queueing import Queues, Waker, connect_redis
+from webhook_app.adapters.senders.mail import MailSender
+from webhook_app.adapters.senders.pagerduty import PagerDutySender
+from webhook_app.adapters.senders.sender import Sender
+from webhook_app.adapters.senders.slack import SlackSender
+from webhook_app.adapters.senders.teams import TeamsSender
+from webhook_app.adapters.senders.webhook import WebhookSender
 from webhook_app.adapters.spool import Spool
-from webhook_app.config import ConfigurationError, Settings
+from webhook_app.config import ConfigurationError, Settings, refuse_private
 from webhook_app.db.database import Database
+from webhook_app.domain.networks import is_private
 from webhook_app.domain.timestamps import utc_now
 from webhook_app.usecases.access.last_use import LastUse
 from webhook_app.usecases.access.remembered_callers import RememberedCallers
@@ -20,6 +29,8 @@ from webhook_app.usecases.channels.sessions import MOST_AT_ONCE, Sessions
 from webhook_app.usecases.drift import DriftLog
 from webhook_app.usecases.incidents.lookout import Lookout
 from webhook_app.usecases.incidents.surroundings import SurroundingsObserver
+from webhook_app.usecases.notifications.courier import Courier
+from webhook_app.usecases.notifications.plan import Rules
 from webhook_app.usecases.people_needed import PeopleNeededCount
 from webhook_app.usecases.receive.intake import Intake
 from webhook_app.usecases.receive.rejections import Rejections
@@ -28,6 +39,9 @@ from webhook_app.usecases.reconcile.reconciler import Reconciler
 from webhook_app.usecases.totals import Totals
 
 Clock = Callable[[], datetime]
+
+#: Seconds that a start waits for the address of somebody who is to be notified.
+_RESOLVED_WITHIN = 3.0
 
 
 @dataclass(frozen=True)
@@ -115,6 +129,63 @@ def open_lookout(services: Services, *, is_web: bool = False) -> Lookout:
         services.clock,
         is_web=is_web,
     )
+
+
+def open_senders(settings: Settings) -> Mapping[str, Sender]:
+    """Who is notified of incidents, by name; empty where nobody is."""
+    private = settings.notify_allow_private
+    found: list[Sender] = []
+    if settings.notify_smtp_url and settings.notify_mail_from:
+        found.append(MailSender(settings.notify_smtp_url, settings.notify_mail_from, settings.notify_mail_to))
+    if settings.notify_webhook_url and settings.notify_webhook_secret:
+        found.append(WebhookSender(settings.notify_webhook_url, settings.notify_webhook_secret, private))
+    if settings.notify_slack_url:
+        found.append(SlackSender(settings.notify_slack_url, private))
+    if settings.notify_teams_url:
+        found.append(TeamsSender(settings.notify_teams_url, private))
+    if settings.notify_pagerduty_key:
+        found.append(PagerDutySender(settings.notify_pagerduty_key, settings.notify_pagerduty_url, private))
+    return {sender.name: sender for sender in found}
+
+
+def open_courier(services: Services, *, is_web: bool = False) -> Courier:
+    """The courier of a process, which is to be started."""
+    settings = services.settings
+    senders = open_senders(settings)
+    rules = Rules(
+        recipients=tuple(senders),
+        after=timedelta(seconds=settings.notify_after),
+        remind_every=timedelta(seconds=settings.notify_remind_every),
+        severity=settings.notify_severity,
+        kinds=settings.notify_kinds,
+        quiet_hours=settings.notify_quiet_hours,
+        zone=settings.notify_time_zone,
+    )
+    return Courier(
+        services.database,
+        IncidentJournal(settings.data_dir / "incidents"),
+        senders,
+        rules,
+        services.clock,
+        heartbeat_url=settings.notify_heartbeat_url,
+        may_be_private=settings.notify_allow_private,
+        is_web=is_web,
+    )
+
+
+def refuse_private_addresses(settings: Settings) -> None:
+    """To be called at the start: raises ConfigurationError where a name that is told of incidents leads to this host or
+    to a private network. One that cannot be found now is looked at again with each sending."""
+    if settings.notify_allow_private:
+        return
+    for name, address in settings.notify_addresses.items():
+        parts = urlsplit(address)
+        try:
+            found = resolve(parts.hostname or "", parts.port or 443, _RESOLVED_WITHIN)
+        except (OSError, UnicodeError):
+            continue
+        if any(is_private(where[0]) for _, _, _, where in found):
+            refuse_private(settings, name)
 
 
 def open_proof(settings: Settings, connections: int) -> ProofClient:

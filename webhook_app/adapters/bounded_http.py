@@ -18,6 +18,7 @@ from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.exceptions import ConnectTimeoutError, NameResolutionError, NewConnectionError
 
 from webhook_app.adapters.name_resolution import Address, resolve
+from webhook_app.domain.networks import is_private
 
 if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
@@ -44,12 +45,19 @@ def call_until(ends_at: float) -> Iterator[None]:
         _ENDS_AT.reset(token)
 
 
+class PrivateAddress(OSError):
+    """A connection to this host or to a private network was refused by us."""
+
+
 class StaleConnection(ConnectionError):
     """A connection that had served an earlier call was closed before it gave this one an answer."""
 
 
-def open_pool(scheme: str, host: str, port: int | None, size: int) -> urllib3.HTTPConnectionPool:
-    """A thread-safe pool for one server that keeps up to `size` idle connections.
+def open_pool(
+    scheme: str, host: str, port: int | None, size: int, *, may_be_private: bool = True
+) -> urllib3.HTTPConnectionPool:
+    """A thread-safe pool for one server that keeps up to `size` idle connections. An address that must not be
+    private is looked at with each connection: a name may lead elsewhere tomorrow.
 
     Callers beyond that get a connection of their own, closed after use, so nobody waits for one. Over `https` the
     server's certificate is checked against the system's store. The read time-out of a call bounds its whole answer,
@@ -57,8 +65,9 @@ def open_pool(scheme: str, host: str, port: int | None, size: int) -> urllib3.HT
     """
     if scheme == "https":
         # One context for all connections: loading the store anew for each costs more than the handshake.
-        return _HTTPSPool(host, port, maxsize=size, ssl_context=ssl.create_default_context())
-    return _HTTPPool(host, port, maxsize=size)
+        secure = _HTTPSPool if may_be_private else _PublicHTTPSPool
+        return secure(host, port, maxsize=size, ssl_context=ssl.create_default_context())
+    return (_HTTPPool if may_be_private else _PublicHTTPPool)(host, port, maxsize=size)
 
 
 class _BoundedReader(io.RawIOBase):
@@ -101,6 +110,7 @@ class _BoundedAnswer(http.client.HTTPResponse):
 
 class _Connection(HTTPConnection):
     response_class = _BoundedAnswer
+    may_be_private = True
     _has_answered = False
 
     def connect(self) -> None:
@@ -132,6 +142,8 @@ class _Connection(HTTPConnection):
 
     def _connect_to(self, address: Address, seconds: float, ends_at: float) -> socket.socket:
         family, kind, protocol, where = address
+        if not self.may_be_private and is_private(where[0]):
+            raise PrivateAddress("the address is of this host or of a private network")
         sock = socket.socket(family, kind, protocol)
         try:
             for option in self.socket_options or ():
@@ -165,3 +177,19 @@ class _HTTPPool(urllib3.HTTPConnectionPool):
 
 class _HTTPSPool(urllib3.HTTPSConnectionPool):
     ConnectionCls = _SecureConnection
+
+
+class _PublicConnection(_Connection):
+    may_be_private = False
+
+
+class _PublicSecureConnection(_SecureConnection):
+    may_be_private = False
+
+
+class _PublicHTTPPool(urllib3.HTTPConnectionPool):
+    ConnectionCls = _PublicConnection
+
+
+class _PublicHTTPSPool(urllib3.HTTPSConnectionPool):
+    ConnectionCls = _PublicSecureConnection

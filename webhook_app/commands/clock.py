@@ -8,7 +8,13 @@ import threading
 import click
 
 from webhook_app.commands.start import start_service
-from webhook_app.services import open_lookout, open_reconciler, open_services
+from webhook_app.services import (
+    open_courier,
+    open_lookout,
+    open_reconciler,
+    open_services,
+    refuse_private_addresses,
+)
 from workers.clock import run_clock
 
 
@@ -19,9 +25,13 @@ def clock() -> None:
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
-    services = open_services(settings, pool_size=3)
+    refuse_private_addresses(settings)
+    services = open_services(settings, pool_size=4)
     lookout = open_lookout(services)
     lookout.note_absence()
     lookout.start()
+    courier = open_courier(services)
+    courier.start()
     run_clock(services, open_reconciler(services, threads=8), stop)
+    courier.close()
     lookout.close()

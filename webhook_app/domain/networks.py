@@ -9,6 +9,9 @@ from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_add
 _BRACKETED = re.compile(r"\[([^\[\]]+)\](?::(?:[0-9]{1,5}|_[A-Za-z0-9._-]+))?")
 _IPV4_WITH_PORT = re.compile(r"([0-9.]+):(?:[0-9]{1,5}|_[A-Za-z0-9._-]+)")
 
+#: RFC 6052, 2.1.
+_NAT64 = IPv6Network("64:ff9b::/96")
+
 #: What stands for the network of an address that is not known.
 UNKNOWN = "unknown"
 
@@ -20,6 +23,19 @@ def read_address(text: str | None) -> IPv4Address | IPv6Address | None:
     except ValueError:
         return None
     return getattr(address, "ipv4_mapped", None) or address
+
+
+def is_private(text: str) -> bool:
+    """Whether the address is of this host, of a private network, or of none that anybody else can reach; also inside of
+    the IPv6 addresses that carry an IPv4 one (RFC 3056, 4291, 6052). What is no address counts as private."""
+    address = read_address(text.partition("%")[0])
+    if isinstance(address, IPv6Address):
+        carried = address.sixtofour
+        if address in _NAT64:
+            carried = IPv4Address(int(address) & 0xFFFFFFFF)
+        if carried is not None:
+            return is_private(str(carried))
+    return address is None or not address.is_global or address.is_multicast
 
 
 def read_forwarded_address(text: str) -> IPv4Address | IPv6Address | None:

@@ -16,6 +16,7 @@ from webhook_app.models.incident import Figures, Incident
 from webhook_app.models.listening import Listening
 from webhook_app.models.log_in import AccountNetwork, LogInSession
 from webhook_app.models.metrics import MetricTotal, StoredMeasurements
+from webhook_app.models.notification import Notification
 from webhook_app.models.reconciliation import Reconciliation
 from webhook_app.models.rejection import Rejection
 from webhook_app.models.replay import Replay, ReplayItem
@@ -43,6 +44,7 @@ __all__ = [
     "Listening",
     "LogInSession",
     "MetricTotal",
+    "Notification",
     "Receipt",
     "Reconciliation",
     "Rejection",

@@ -23,6 +23,7 @@ class AuditAction(StrEnum):
     PROBE = "probe"
     DISMISS_DRIFT = "dismiss_drift"
     WATCH = "watch"
+    TEST_NOTIFICATIONS = "test_notifications"
     LOG_IN = "log_in"
     CREATE_ACCOUNT = "create_account"
     CHANGE_ACCOUNT = "change_account"

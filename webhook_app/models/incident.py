@@ -44,6 +44,10 @@ class Incident(Base):
     """Seconds that one of them waited at most, from its report, or from the begin where that was later."""
     counted_at: Mapped[datetime | None]
     """When these were counted last."""
+    told_at: Mapped[datetime | None]
+    """When its begin was to be told of, or its end where it was over by then; None where it was not to be yet."""
+    reminded_at: Mapped[datetime | None]
+    end_told_at: Mapped[datetime | None]
 
 
 #: The condition that it is not settled, written as in the partial index, which SQLite uses only so.

@@ -15,14 +15,14 @@ from webhook_app.server.kinds import LANES
 from webhook_app.server.refusals import Refusals
 from webhook_app.server.sockets import allow_connections, end_stalled_connections
 from webhook_app.server.watchdog import BEAT, Beat, Reporter
-from webhook_app.services import Services, open_lookout
+from webhook_app.services import Services, open_courier, open_lookout
 
 log = get_logger()
 
 #: Two threads of the intake, which write and drain the spool; one that keeps refused requests, one that notes when a
 #: token was last used, one that counts what is not known in webhooks, one that adds to totals, one that watches the
-#: clock.
-_BACKGROUND_CONNECTIONS = 7
+#: clock, one that notifies of it.
+_BACKGROUND_CONNECTIONS = 8
 
 #: Database connections of a web process: enough for all lanes at once, so that none waits for another's.
 DATABASE_CONNECTIONS = sum(size.connections for size in LANES.values()) + _BACKGROUND_CONNECTIONS
@@ -49,6 +49,8 @@ class ServedApplication:
         )
         self._lookout = open_lookout(services, is_web=True)
         self._lookout.start()
+        self._courier = open_courier(services, is_web=True)
+        self._courier.start()
         services.intake.start()  # what a process that died has left in the spool waits for no new event
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -66,6 +68,7 @@ class ServedApplication:
         await send({"type": "lifespan.startup.complete"})
         await receive()
         heart.cancel()
+        await asyncio.to_thread(self._courier.close)
         await asyncio.to_thread(self._lookout.close)
         await asyncio.to_thread(self._services.close)
         await send({"type": "lifespan.shutdown.complete"})

@@ -141,6 +141,8 @@ def enter(database: Database, entries: Sequence[Entry], now: datetime) -> None:
                 continue
             incident_id = begin(session, finding, now)
             if incident_id is not None:
-                end(session, incident_id, entry.ended_at or now)
+                ended = end(session, incident_id, entry.ended_at or now)
+                if ended is not None and entry.told:
+                    ended.told_at = now  # so that its end is told as well
 
     database.run(write_all)

@@ -124,6 +124,10 @@ def _watch(entry: AuditEntry) -> list[Part]:
     return [Part(f"watched {entry.subject}{more}")]
 
 
+def _test_notifications(entry: AuditEntry) -> list[Part]:
+    return [Part(f"sent a test notification to {entry.subject}")]
+
+
 _SENTENCES: Mapping[str, Callable[[AuditEntry], list[Part]]] = {
     AuditAction.REPLAY: _replay,
     AuditAction.CANCEL_REPLAY: _cancel_replay,
@@ -134,6 +138,7 @@ _SENTENCES: Mapping[str, Callable[[AuditEntry], list[Part]]] = {
     AuditAction.DISMISS_DRIFT: _dismiss_drift,
     AuditAction.PROBE: _probe,
     AuditAction.WATCH: _watch,
+    AuditAction.TEST_NOTIFICATIONS: _test_notifications,
     AuditAction.LOG_IN: _log_in,
     AuditAction.CREATE_ACCOUNT: _create_account,
     AuditAction.CHANGE_ACCOUNT: _change_account,

@@ -16,8 +16,9 @@ from webhook_app.db.migrate import head_revision
 from webhook_app.domain.gate import Gate
 from webhook_app.domain.retry_policy import Blame
 from webhook_app.readiness import OK, run_check
-from webhook_app.services import Services
+from webhook_app.services import Services, open_senders
 from webhook_app.usecases.monitor.overview import Overview
+from webhook_app.usecases.notifications.outbox import find_reach
 from webhook_app.web.layout.template_filters import duration, grouped
 
 #: Queues and the names of their lanes.
@@ -56,6 +57,7 @@ def check_parts(services: Services, overview: Overview) -> Sequence[Part]:
         _clock(run_check("clock", services), overview),
         _migrations(run_check("migrations", services)),
         _spool(services),
+        *_notifications(services),
     ]
 
 
@@ -153,3 +155,17 @@ def _spool(services: Services) -> Part:
     events = "1 event" if depth.lines == 1 else f"{grouped(depth.lines)} events"
     waits = "waits" if depth.lines == 1 else "wait"
     return Part("Spool", Level.WARN, "in use", events, f"{events} {waits} in the spool on disk to be stored in SQL.")
+
+
+def _notifications(services: Services) -> Sequence[Part]:
+    """None where nobody is to be notified."""
+    recipients = list(open_senders(services.settings))
+    if not recipients:
+        return []
+    with services.database.read() as session:
+        unreached = [one for one in find_reach(session, recipients) if one.error]
+    if not unreached:
+        return [Part("Notifications", Level.GOOD, "on", f"by {', '.join(recipients)}")]
+    told = "; ".join(f"{one.recipient}: {one.error}" for one in unreached)
+    finding = f"Incidents cannot be told: {told}. They are shown here, and sending is tried again."
+    return [Part("Notifications", Level.WARN, "failing", told, finding)]

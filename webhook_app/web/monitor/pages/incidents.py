@@ -5,16 +5,22 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 
-from flask import Blueprint, render_template, request
+from flask import Blueprint, flash, redirect, render_template, request, url_for
+from werkzeug.wrappers import Response
 
 from webhook_app.db.database import Database
 from webhook_app.db.keyset_page import Page
 from webhook_app.models.account import ACCOUNT_ROLES
+from webhook_app.models.role import Role
+from webhook_app.services import open_senders
 from webhook_app.usecases.incidents.figures import Period, add_up, read_days, read_hours
 from webhook_app.usecases.incidents.reports import IncidentFilter, IncidentReport, IncidentState, list_incidents
+from webhook_app.usecases.notifications.outbox import Reach, find_reach
+from webhook_app.usecases.notifications.trial import send_test
+from webhook_app.usecases.refusals import Conflict
 from webhook_app.web.cursors import make_cursor
 from webhook_app.web.layout.paging import read_after
-from webhook_app.web.people import roles_required
+from webhook_app.web.people import current_actor, roles_required
 from webhook_app.web.requests import get_services
 
 incidents_page_blueprint = Blueprint("incidents_page", __name__)
@@ -48,8 +54,33 @@ def show() -> tuple[str, int]:
         sums=_sums(database, now),
         days=read_days(database, now - timedelta(days=_DAYS - 1), now)[::-1],
         next_cursor=make_cursor(_LISTING, page.next_after),
+        reach=_reach(database),
     )
     return html, 400 if problem else 200
+
+
+@incidents_page_blueprint.post("/incidents/test")
+@roles_required(Role.ADMIN)
+def send_test_to_all() -> Response:
+    """*Send a test*: back to the page, which says what became of it."""
+    services = get_services()
+    try:
+        results = send_test(services.database, open_senders(services.settings), current_actor(), services.clock())
+    except Conflict as refused:
+        flash(str(refused), "warning")
+        return redirect(url_for("incidents_page.show"), 303)
+    failed = {name: why for name, why in results.items() if why is not None}
+    for name, why in failed.items():
+        flash(f"The test did not reach {name}: {why}.", "danger")
+    if reached := [name for name in results if name not in failed]:
+        flash(f"The test was sent to {', '.join(reached)}.", "success")
+    return redirect(url_for("incidents_page.show"), 303)
+
+
+def _reach(database: Database) -> Sequence[Reach]:
+    """How those who are notified are reached; empty where nobody is."""
+    with database.read() as session:
+        return find_reach(session, list(open_senders(get_services().settings)))
 
 
 def _sums(database: Database, now: datetime) -> Sequence[tuple[str, Period]]:

@@ -1,0 +1,73 @@
+"""What all senders share."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Mapping
+from typing import Any, Protocol
+
+import urllib3
+from urllib3.exceptions import HTTPError
+
+from webhook_app.adapters.bounded_http import call_until, open_pool
+from webhook_app.domain.notices import Notice
+
+#: Seconds that one notice may take, the search for the address included.
+PATIENCE = 10.0
+
+
+class NotSent(Exception):
+    """Why a notice did not go out, in words without any secret."""
+
+
+class Sender(Protocol):
+    @property
+    def name(self) -> str: ...
+
+    def send(self, notice: Notice) -> None: ...
+
+
+def post_json(
+    url: str,
+    body: Mapping[str, Any] | bytes,
+    *,
+    may_be_private: bool,
+    headers: Mapping[str, str] | None = None,
+) -> None:
+    """Any 2xx will do. Raises NotSent; never says the address, which may hold a secret."""
+    encoded = body if isinstance(body, bytes) else json.dumps(body).encode()
+    request(url, "POST", encoded, {"Content-Type": "application/json", **(headers or {})}, may_be_private)
+
+
+def request(url: str, method: str, body: bytes | None, headers: Mapping[str, str], may_be_private: bool) -> None:
+    """One request, without redirects, on a connection of its own. Raises NotSent where the answer is no 2xx."""
+    parts = urllib3.util.parse_url(url)
+    assert parts.scheme is not None, "checked with the configuration"
+    assert parts.host is not None
+    pool = open_pool(parts.scheme, parts.host, parts.port, 1, may_be_private=may_be_private)
+    more = urllib3.util.make_headers(basic_auth=parts.auth) if parts.auth else {}
+    try:
+        with call_until(time.monotonic() + PATIENCE):
+            answer = pool.request(
+                method,
+                parts.request_uri,
+                body=body,
+                headers={"User-Agent": "webhook-app", **headers, **more},
+                timeout=PATIENCE,
+                retries=False,
+                redirect=False,
+            )
+    except (HTTPError, OSError) as error:
+        raise NotSent(_why(error)) from error
+    finally:
+        pool.close()
+    if not 200 <= answer.status < 300:
+        raise NotSent(f"HTTP {answer.status}")
+
+
+def _why(error: Exception) -> str:
+    """The class of the error, and the system's words where there are some."""
+    cause = error.__cause__ or error.__context__
+    words = cause.strerror if isinstance(cause, OSError) and cause.strerror else str(cause or "")[:100]
+    return f"{type(error).__name__}{f': {words}' if words else ''}"

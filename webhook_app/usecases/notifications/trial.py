@@ -1,0 +1,59 @@
+"""*Send a test*: a notice to every recipient at once, and what became of each."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime
+
+from sqlalchemy.orm import Session
+
+from webhook_app.adapters.senders.sender import NotSent, Sender
+from webhook_app.db.database import Database
+from webhook_app.domain.notices import Change, Notice
+from webhook_app.domain.severity import Severity
+from webhook_app.models.audit import AuditAction
+from webhook_app.usecases.audit import Actor, record
+from webhook_app.usecases.refusals import Conflict
+
+
+def send_test(
+    database: Database, senders: Mapping[str, Sender], actor: Actor, now: datetime
+) -> Mapping[str, str | None]:
+    """Why it did not arrive, by the recipient's name; None where it did. The audit log has it. Raises Conflict where
+    nobody is to be notified."""
+    if not senders:
+        raise Conflict("Nobody is to be notified: no NOTIFY_… variable names a recipient (docs/notifications.md).")
+    id = f"webhook-app-test-{uuid.uuid4().hex}"
+    notice = Notice(
+        id=id,
+        thread=id,
+        at=now,
+        change=Change.TEST,
+        kind="test",
+        name="Test",
+        severity=Severity.INFO,
+        cause=f"{actor.name} sends a test: who is told of incidents is reached.",
+        advice="",
+        began_at=now,
+        ended_at=None,
+        lasted="",
+        outcome="",
+    )
+    with ThreadPoolExecutor(len(senders)) as pool:
+        results = dict(zip(senders, pool.map(lambda sender: _try(sender, notice), senders.values()), strict=True))
+
+    def write(session: Session) -> None:
+        record(session, actor, AuditAction.TEST_NOTIFICATIONS, ", ".join(senders), "", dict(results), now)
+
+    database.run(write)
+    return results
+
+
+def _try(sender: Sender, notice: Notice) -> str | None:
+    try:
+        sender.send(notice)
+    except NotSent as error:
+        return str(error)
+    return None
