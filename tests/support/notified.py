@@ -17,6 +17,8 @@ from aiosmtpd.smtp import SMTP, Envelope, Session
 
 
 class MailSink:
+    """An SMTP server that keeps each message."""
+
     def __init__(self) -> None:
         self.messages: list[Message] = []
         self._controller = Controller(self, hostname="127.0.0.1", port=0)

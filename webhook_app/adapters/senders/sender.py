@@ -37,10 +37,10 @@ def post_json(
 ) -> None:
     """Any 2xx will do. Raises NotSent; never says the address, which may hold a secret."""
     encoded = body if isinstance(body, bytes) else json.dumps(body).encode()
-    request(url, "POST", encoded, {"Content-Type": "application/json", **(headers or {})}, may_be_private)
+    ask(url, "POST", encoded, {"Content-Type": "application/json", **(headers or {})}, may_be_private)
 
 
-def request(url: str, method: str, body: bytes | None, headers: Mapping[str, str], may_be_private: bool) -> None:
+def ask(url: str, method: str, body: bytes | None, headers: Mapping[str, str], may_be_private: bool) -> None:
     """One request, without redirects, on a connection of its own. Raises NotSent where the answer is no 2xx."""
     parts = urllib3.util.parse_url(url)
     assert parts.scheme is not None, "checked with the configuration"

@@ -14,7 +14,7 @@ from datetime import datetime, timedelta
 from sqlalchemy.exc import SQLAlchemyError
 
 from webhook_app.adapters.incident_journal import Entry, IncidentJournal
-from webhook_app.adapters.senders.sender import NotSent, Sender, request
+from webhook_app.adapters.senders.sender import NotSent, Sender, ask
 from webhook_app.db.database import Database
 from webhook_app.domain.incidents import NATURES, IncidentKind
 from webhook_app.domain.notices import Change
@@ -95,7 +95,7 @@ class Courier:
             if self._is_clock_silent(self._clock()):
                 return
             self._beat_at = time.monotonic()
-            request(self._heartbeat_url, "GET", None, {}, self._may_be_private)
+            ask(self._heartbeat_url, "GET", None, {}, self._may_be_private)
             self._is_beat_failing = False
         except (SQLAlchemyError, NotSent) as error:
             if not self._is_beat_failing:
