@@ -11,8 +11,8 @@ from alembic import op
 
 from webhook_app.db.schema_changes import replace_check
 
-revision = "0036"
-down_revision = "0035"
+revision = "0037"
+down_revision = "0036"
 branch_labels = None
 depends_on = None
 
