@@ -7,8 +7,9 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any
 
-from sqlalchemy import ColumnElement, and_, exists, or_, select
+from sqlalchemy import ColumnElement, Integer, Select, and_, bindparam, exists, func, literal, or_, select, union_all
 from sqlalchemy.orm import Session
 
 from webhook_app.db.database import Database
@@ -18,7 +19,16 @@ from webhook_app.models import Reconciliation
 from webhook_app.usecases.reconcile.lifecycle.rows import begin_claims, end_claims
 from webhook_app.usecases.reconcile.probes import choose_probes
 from webhook_app.usecases.reconcile.stored_gate import lock_gate, store_gate
-from webhook_app.usecases.reconcile.work_classes import Lane, class_of, in_class, is_due, is_waiting, may_be_shared
+from webhook_app.usecases.reconcile.work_classes import (
+    AT,
+    Lane,
+    asked_at,
+    class_of,
+    in_class,
+    is_due,
+    is_waiting,
+    may_be_shared,
+)
 
 
 @dataclass(frozen=True)
@@ -57,7 +67,7 @@ def claim_due(database: Database, room: Room | int, now: datetime, lease: timede
     if room.threads <= sum(room.in_use.values()):
         return []
     with database.read() as session:  # most sweeps find nothing, and need no lock for that
-        if not session.scalar(select(exists().where(is_waiting(now), may_be_shared()))):
+        if not session.scalar(_SOMETHING_WAITS, asked_at(now)):
             return []
     return database.run(lambda session: _claim_shared(session, room, now, lease, limits))
 
@@ -91,11 +101,10 @@ def _claim_shared(session: Session, room: Room, now: datetime, lease: timedelta,
         store_gate(session, probed)
         return _begin(session, probed, dict.fromkeys(chosen, None), now, lease, limits)
     in_flight = count_in_flight(session, now)
-    found = {
-        work_class: _find_due(session, work_class, count, now)
-        for work_class, count in _most_wanted(room, in_flight, limits).items()
-        if count and not (room.is_hurried and work_class is WorkClass.HANGING)
-    }
+    most = _most_wanted(room, in_flight, limits)
+    if room.is_hurried:
+        most[WorkClass.HANGING] = 0
+    found = _find_due(session, most, now)
     wanted = divide_slots({work_class: len(ids) for work_class, ids in found.items()}, room.in_use, room.threads)
     admitted, opened = admit(gate, wanted, in_flight, now, limits)
     patience: dict[int, float | None] = {}
@@ -150,26 +159,49 @@ def _most_patient(work_class: WorkClass, limits: Limits) -> int:
     return (most_slots(work_class, limits.concurrency) + 1) // 2
 
 
-def _find_due(session: Session, work_class: WorkClass, limit: int, now: datetime) -> Sequence[int]:
-    """Locked, without those that somebody else has locked."""
-    return session.scalars(
-        select(Reconciliation.id)
-        .where(in_class(work_class), is_due(now, Lane.FAST))
-        .order_by(Reconciliation.next_attempt_at)
-        .limit(limit)
+_SOMETHING_WAITS = select(exists().where(is_waiting(AT), may_be_shared()))
+
+_TABLE: Any = Reconciliation.__table__
+
+
+def _due_of(work_class: WorkClass) -> Select[Any]:
+    """In a query of its own, so that each class is found in its own index and in its own number."""
+    due = (
+        select(literal(work_class.value).label("work_class"), _TABLE.c.id, _TABLE.c.next_attempt_at)
+        .where(in_class(work_class), is_due(AT, Lane.FAST))
+        .order_by(_TABLE.c.next_attempt_at)
+        .limit(bindparam(f"most_{work_class}", type_=Integer()))
         .with_for_update(skip_locked=True)
-    ).all()
+        .subquery(work_class.value)
+    )
+    return select(*due.c)
+
+
+_DUE = union_all(*(_due_of(work_class) for work_class in WorkClass))
+
+
+def _find_due(session: Session, most: Counts, now: datetime) -> Mapping[WorkClass, Sequence[int]]:
+    """The ids of those that are due, longest first, locked; without those that somebody else has locked."""
+    rows = session.execute(_DUE, {**asked_at(now), **{f"most_{one}": count for one, count in most.items()}}).all()
+    found: dict[WorkClass, list[int]] = {work_class: [] for work_class in WorkClass}
+    for row in sorted(rows, key=lambda row: row.next_attempt_at):
+        found[WorkClass(row.work_class)].append(row.id)
+    return found
+
+
+_IN_FLIGHT = (
+    select(_TABLE.c.state, _TABLE.c.asked_by, _TABLE.c.last_code, func.count())
+    .where(_TABLE.c.lease_until > AT, or_(_TABLE.c.slot_until.is_(None), _TABLE.c.slot_until > AT))
+    .group_by(_TABLE.c.state, _TABLE.c.asked_by, _TABLE.c.last_code)
+)
 
 
 def count_in_flight(session: Session, now: datetime) -> Counts:
     """Calls that may be under way, of all workers, dead ones too."""
-    rows = session.execute(
-        select(Reconciliation.state, Reconciliation.asked_by, Reconciliation.last_code).where(
-            Reconciliation.lease_until > now,
-            or_(Reconciliation.slot_until.is_(None), Reconciliation.slot_until > now),
-        )
-    )
-    return Counter(class_of(state, asked_by, last_code) for state, asked_by, last_code in rows)
+    calls: Counter[WorkClass] = Counter()
+    for state, asked_by, last_code, count in session.execute(_IN_FLIGHT, {"at": now}):
+        calls[class_of(state, asked_by, last_code)] += count
+    return calls
 
 
 def _begin(

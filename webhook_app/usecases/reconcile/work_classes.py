@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import Boolean, ColumnElement, and_, or_
+from sqlalchemy import BindParameter, Boolean, ColumnElement, and_, bindparam, or_
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.visitors import InternalTraversal
@@ -57,7 +58,17 @@ def _compile_class(element: in_class, compiler: SQLCompiler, **_: Any) -> str:
     return f"({class_condition(WorkClass(element.work_class), compiler.dialect.name)})"
 
 
-def is_waiting(now: datetime) -> ColumnElement[bool]:
+#: For statements that are made once: the time at which they ask, and that before which a retry is overdue then.
+AT = bindparam("at", type_=Reconciliation.__table__.c.next_attempt_at.type)
+_OVERDUE_SINCE = bindparam("overdue_since", type_=Reconciliation.__table__.c.next_attempt_at.type)
+
+
+def asked_at(now: datetime) -> Mapping[str, datetime]:
+    """The parameters of a statement with `AT`."""
+    return {"at": now, "overdue_since": now - OVERDUE}
+
+
+def is_waiting(now: datetime | BindParameter[Any]) -> ColumnElement[bool]:
     """The condition on a reconciliation that waits for nothing but a worker."""
     return and_(Reconciliation.next_attempt_at <= now, Reconciliation.claim_token.is_(None))
 
@@ -67,8 +78,9 @@ def may_be_shared() -> ColumnElement[bool]:
     return or_(Reconciliation.state != State.RETRYING, Reconciliation.crashes < MOST_SHARED_CRASHES)
 
 
-def is_due(now: datetime, lane: Lane) -> ColumnElement[bool]:
+def is_due(now: datetime | BindParameter[Any], lane: Lane) -> ColumnElement[bool]:
     """The condition on a reconciliation that waits for nothing but a worker of that lane, while calls go on."""
     retrying = Reconciliation.state == State.RETRYING
-    overdue = and_(Reconciliation.next_attempt_at <= now - OVERDUE, Reconciliation.crashes < MOST_SHARED_CRASHES)
+    since = now - OVERDUE if isinstance(now, datetime) else _OVERDUE_SINCE
+    overdue = and_(Reconciliation.next_attempt_at <= since, Reconciliation.crashes < MOST_SHARED_CRASHES)
     return and_(is_waiting(now), retrying if lane is Lane.SLOW else or_(~retrying, overdue))
