@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 from flask import Flask
 
 from webhook_app.config import ConfigurationError
@@ -35,6 +38,13 @@ from webhook_app.web.streaming import limit_files
 MAX_BODY = 1024 * 1024
 
 
+class _Application(Flask):
+    """Flask, for functions that are no coroutines: it would ask each of them at each request."""
+
+    def ensure_sync(self, func: Callable[..., Any]) -> Callable[..., Any]:
+        return func
+
+
 def create_app(services: Services) -> Flask:
     """The application over these services. Raises ConfigurationError without a SECRET_KEY."""
     settings = services.settings
@@ -43,7 +53,7 @@ def create_app(services: Services) -> Flask:
             "SECRET_KEY is not set: set it to at least 16 random characters, the same for every web process. "
             'Make one with: python -c "import secrets; print(secrets.token_urlsafe(32))"'
         )
-    app = Flask(__name__, template_folder="web/templates", static_folder="web/static")
+    app = _Application(__name__, template_folder="web/templates", static_folder="web/static")
     app.secret_key = settings.secret_key
     app.json.sort_keys = False  # type: ignore[attr-defined]  # the default provider has it, its base class has not
     app.config["MAX_CONTENT_LENGTH"] = MAX_BODY

@@ -30,7 +30,7 @@ from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.orm import Session
 from sqlalchemy.types import TypeEngine
 
-from webhook_app.db.upsert import insert_into
+from webhook_app.db.upsert import insert_on
 
 Statement = TypeVar("Statement")
 
@@ -130,28 +130,38 @@ def insert_rows(
     """
     if not rows:
         return []
-    names = list(rows[0])
-    statement = insert_into(session, table)
-    if session.get_bind().dialect.name != "sqlite":
-        given = row_set(
-            session,
-            "given",
-            {name: table.c[name].type for name in names},
-            [[row[name] for name in names] for row in rows],
-        )
+    dialect = session.get_bind().dialect.name
+    names = tuple(rows[0])
+    statement = _insertion(dialect, table, names, tuple(returning), tuple(unless))
+    if dialect == "sqlite":
+        return session.execute(statement, rows).all()
+    given = _rows_of(table, names).given(session, [[row[name] for name in names] for row in rows])
+    return session.execute(statement, given).all()
+
+
+@functools.cache
+def _rows_of(table: Any, names: tuple[str, ...]) -> RowSet:
+    return RowSet("given", {name: table.c[name].type for name in names})
+
+
+@functools.cache
+def _insertion(
+    dialect: str, table: Any, names: tuple[str, ...], returning: tuple[Any, ...], unless: tuple[Any, ...]
+) -> Any:
+    """Made once for each kind of row."""
+    statement = insert_on(dialect, table)
+    if dialect != "sqlite":
+        given = _rows_of(table, names).table(dialect)
         chosen = select(*given.c)
         if unless:
             # PostgreSQL would wait for whoever changes the row that conflicts. A subquery, so that each row is looked
             # up in the constraint's index, whatever the planner knows of the table.
             there = select(true()).where(*(table.c[key.key] == given.c[key.key] for key in unless))
             chosen = chosen.where(there.correlate(given).scalar_subquery().is_(None))
-        statement = statement.from_select(names, chosen, include_defaults=False)
+        statement = statement.from_select(list(names), chosen, include_defaults=False)
     if unless:
         statement = statement.on_conflict_do_nothing(index_elements=unless)
-    statement = statement.returning(*returning)
-    if statement.select is not None:
-        return session.execute(statement).all()
-    return session.execute(statement, rows).all()
+    return statement.returning(*returning)
 
 
 def _unbounded(kind: TypeEngine[Any]) -> TypeEngine[Any]:

@@ -12,7 +12,6 @@ import io
 import os
 import time
 from collections.abc import Awaitable, Callable
-from dataclasses import replace
 from functools import partial
 
 from webhook_app.logs import get_logger
@@ -157,7 +156,7 @@ class Bridge:
             if not deferrals or answer is None:
                 return answer
             status, content = await self._commits.wait(deferrals[0], due)
-            return replace(answer, status=status, body=content)
+            return Response(status, answer.headers, content)
         except LaneFull:
             environ[BUDGET] = 0.0
         except NotCommitted as refusal:

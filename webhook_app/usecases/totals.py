@@ -10,7 +10,8 @@ from __future__ import annotations
 import json
 import threading
 from bisect import bisect_left
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from functools import lru_cache
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
@@ -43,11 +44,18 @@ class Totals:
 
     def observe(self, histogram: Family, value: float, **labels: str) -> None:
         """Returns at once."""
-        bucket, total, count = histogram.sample_names
-        number = bisect_left(histogram.buckets, value)
-        bound = f"{histogram.buckets[number]:g}" if number < len(histogram.buckets) else "+Inf"
-        shown = _to_text(labels)
-        self._gather({(bucket, _to_text({**labels, "le": bound})): 1.0, (total, shown): value, (count, shown): 1.0})
+        self.observe_all(histogram, (value,), **labels)
+
+    def observe_all(self, histogram: Family, values: Iterable[float], **labels: str) -> None:
+        """Returns at once."""
+        shown = tuple(labels.items())
+        amounts: dict[_Key, float] = {}
+        for value in values:
+            bucket, total, count = _samples(histogram, bisect_left(histogram.buckets, value), shown)
+            amounts[bucket] = amounts.get(bucket, 0.0) + 1.0
+            amounts[total] = amounts.get(total, 0.0) + value
+            amounts[count] = amounts.get(count, 0.0) + 1.0
+        self._gather(amounts)
 
     def flush(self) -> None:
         """Adds what has gathered. Raises SQLAlchemyError, and keeps it, where that cannot be done."""
@@ -98,6 +106,15 @@ def _add(database: Database, amounts: Mapping[_Key, float]) -> None:
         )
 
     database.run(add)
+
+
+@lru_cache(maxsize=1024)
+def _samples(histogram: Family, number: int, labels: tuple[tuple[str, str], ...]) -> tuple[_Key, _Key, _Key]:
+    """What one value in that bucket adds to."""
+    bucket, total, count = histogram.sample_names
+    bound = f"{histogram.buckets[number]:g}" if number < len(histogram.buckets) else "+Inf"
+    shown = _to_text(dict(labels))
+    return (bucket, _to_text({**dict(labels), "le": bound})), (total, shown), (count, shown)
 
 
 def _to_text(labels: Mapping[str, str]) -> str:

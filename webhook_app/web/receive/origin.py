@@ -8,13 +8,23 @@ from webhook_app.domain.text import storable
 from webhook_app.usecases.receive.ingest import RequestOrigin
 from webhook_app.web.requests import get_services
 
-#: Request headers that are kept with an event: enough to find the sender's log line, no credentials.
-_KEPT_HEADERS = ("User-Agent", "Content-Type", "X-Request-Id", "X-Forwarded-For", "Date", "Traceparent")
+#: Request headers that are kept with an event, with their keys in WSGI's environ: enough to find the sender's log line,
+#: no credentials.
+_KEPT_HEADERS = {
+    "User-Agent": "HTTP_USER_AGENT",
+    "Content-Type": "CONTENT_TYPE",
+    "X-Request-Id": "HTTP_X_REQUEST_ID",
+    "X-Forwarded-For": "HTTP_X_FORWARDED_FOR",
+    "Date": "HTTP_DATE",
+    "Traceparent": "HTTP_TRACEPARENT",
+}
 
 
 def describe_origin(*, is_vouched: bool = False) -> RequestOrigin:
     """When the present request came, from where, with which headers worth keeping; `is_vouched` is what the caller has
     found out about its sender."""
-    headers = {name: storable(request.headers[name], 500) for name in _KEPT_HEADERS if name in request.headers}
-    address = request.remote_addr and storable(request.remote_addr, 64)
+    environ = request.environ
+    headers = {name: storable(environ[key], 500) for name, key in _KEPT_HEADERS.items() if key in environ}
+    address = environ.get("REMOTE_ADDR")
+    address = address and storable(address, 64)
     return RequestOrigin(get_services().clock(), address, headers, is_vouched)

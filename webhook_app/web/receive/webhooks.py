@@ -5,6 +5,7 @@ from __future__ import annotations
 import hmac
 from collections.abc import Sequence
 from functools import partial
+from io import BytesIO
 
 from flask import Blueprint, Response, g, request
 from werkzeug.exceptions import ClientDisconnected, RequestEntityTooLarge
@@ -113,6 +114,11 @@ def _not_from_here(address: object) -> ApiError:
 def _read_body() -> bytes:
     if (request.content_length or 0) > MAX_BODY:
         raise _too_large()
+    if isinstance(whole := request.environ["wsgi.input"], BytesIO):  # our server has all of it, and so do tests
+        body = whole.read(MAX_BODY + 1)
+        if len(body) > MAX_BODY:
+            raise _too_large()
+        return body
     try:
         body = request.get_data(cache=True)
     except RequestEntityTooLarge:
