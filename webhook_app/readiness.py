@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 
-from redis.exceptions import RedisError
+from redis.exceptions import RedisError, ResponseError
 from sqlalchemy import select, text
 from sqlalchemy.exc import SQLAlchemyError
 
 from webhook_app.adapters.rq_workers import are_suspended, count_workers
+from webhook_app.db.database import found_disk_full
 from webhook_app.db.migrate import current_revision, head_revision, is_older
+from webhook_app.domain.text import visible_line
 from webhook_app.models import Heartbeat
 from webhook_app.services import Services
 from webhook_app.usecases.heartbeats import CLOCK, IS_LATE
@@ -18,6 +21,10 @@ from webhook_app.usecases.reconcile.work_classes import Lane
 
 #: What a check says that found nothing wrong.
 OK = "ok"
+
+
+#: Bytes that nothing can be done with.
+_NEARLY_NOTHING = 1024 * 1024
 
 
 class NotReady(Exception):
@@ -43,6 +50,11 @@ def run_check(name: str, services: Services) -> str:
 def _check_sql(services: Services) -> None:
     with services.database.read() as session:
         session.execute(text("SELECT 1"))
+    if problem := _find_write_problem(services):
+        raise NotReady(
+            f"takes no writes: {problem}. Webhooks are kept in the spool meanwhile, and go into SQL by themselves "
+            "afterwards"
+        )
     fault = services.spool.find_fault()
     if fault is not None and fault.stops_all:
         raise NotReady(
@@ -51,8 +63,36 @@ def _check_sql(services: Services) -> None:
         )
 
 
+def _find_write_problem(services: Services) -> str:
+    """Why SQL takes no writes, in words that name no host and nothing that was sent; empty where it does, and where its
+    schema is what is wrong, which another check says."""
+    try:
+        services.write_probe.check()
+    except SQLAlchemyError as error:
+        if is_older(current_revision(services.database)):
+            return ""
+        if found_disk_full(error):
+            return "its disk is full"
+        return _disk_problem(services) or type(getattr(error, "orig", None) or error).__name__
+    return ""
+
+
+def _disk_problem(services: Services) -> str:
+    """Empty where the disk of the data folder has room left, or cannot be looked at."""
+    folder = services.settings.data_dir
+    try:
+        free = shutil.disk_usage(folder).free
+    except OSError:
+        return ""
+    return f"the disk of {folder} is full" if free < _NEARLY_NOTHING else ""
+
+
 def _check_redis(services: Services) -> None:
-    services.queues.redis.set("webhook-app:ready", "1", ex=60)  # a full or read-only one answers a ping
+    try:
+        services.queues.redis.set("webhook-app:ready", "1", ex=60)  # a full or read-only one answers a ping
+    except ResponseError as error:
+        why = _disk_problem(services) or visible_line(str(error)[:200].rstrip("."))
+        raise NotReady(f"refuses writes: {why}. Nothing is lost: the clock works without it, only slower") from error
 
 
 def _check_migrations(services: Services) -> None:
@@ -69,6 +109,8 @@ def _check_clock(services: Services) -> None:
     if beat_at is None:
         raise NotReady("the clock has never run: start `webhook-app clock`")
     if abs(services.clock() - beat_at) > IS_LATE:  # one that is ahead was sent before this host's clock was set
+        if _find_write_problem(services):
+            raise NotReady("not known, for a heartbeat cannot be stored while SQL takes no writes")
         raise NotReady(f"the clock has sent no heartbeat since {beat_at.isoformat()}: start `webhook-app clock`")
 
 

@@ -37,6 +37,7 @@ from webhook_app.usecases.receive.rejections import Rejections
 from webhook_app.usecases.reconcile.decisions import Policy
 from webhook_app.usecases.reconcile.reconciler import Reconciler
 from webhook_app.usecases.totals import Totals
+from webhook_app.usecases.write_probe import WriteProbe
 
 Clock = Callable[[], datetime]
 
@@ -59,6 +60,7 @@ class Services:
     drift: DriftLog
     people_needed: PeopleNeededCount
     totals: Totals
+    write_probe: WriteProbe
     clock: Clock = utc_now
 
     def close(self) -> None:
@@ -110,6 +112,7 @@ def open_services(
         drift=DriftLog(database),
         people_needed=PeopleNeededCount(database, clock),
         totals=totals,
+        write_probe=WriteProbe(database, clock),
         clock=clock,
     )
 

@@ -109,8 +109,9 @@ ARGUMENTS: Mapping[str, object] = {
 NEVER = ("PUT", "PATCH", "DELETE", "TRACE")
 #: When somebody or something was seen is no state of anything.
 SEEN = {"last_used_at", "seen_at"}
-#: Nor is the trace that a request under /webhooks/ leaves when it is not taken, nor that it is counted.
-TRACES = ("rejections", "metric_totals")
+#: Nor is the trace that a request under /webhooks/ leaves when it is not taken, nor that it is counted, nor that
+#: `/readyz` has tried whether a write is possible.
+TRACES = ("rejections", "metric_totals", "heartbeats")
 
 
 @dataclass

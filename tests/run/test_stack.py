@@ -237,6 +237,15 @@ def test_failed_database_upgrade_is_reported_in_its_own_words(env: dict[str, str
     assert "could not be upgraded:\nstub: db cannot do this\n" in run.stderr
 
 
+def test_first_access_that_cannot_be_made_is_told_and_what_runs_goes_on(env: dict[str, str], tmp_path: Path) -> None:
+    """As on a disk that has filled up during the start: webhooks are taken in all the same."""
+    fails = "users create admin --role admin --generate --if-missing"
+    with up(env | {"STUB_FAILS": fails}, tmp_path) as run:
+        assert "The account admin could not be made:\nstub: users cannot do this\nAll else runs." in run.stdout
+        assert "not made yet, see above" in run.stdout
+        assert run.process.poll() is None
+
+
 def test_web_that_crashes_at_its_start_ends_the_run(env: dict[str, str], data_dir: Path, tmp_path: Path) -> None:
     with started(ARGV, env | {"STUB_FAILS": "web"}, tmp_path) as run:
         assert run.ended(40) == 1

@@ -39,6 +39,7 @@ FIRST_WAIT = 0.02
 _BROKEN_OFF = ("40001", "40P01")
 #: Its `lock_not_available`.
 _LOCK_TIMED_OUT = "55P03"
+_DISK_FULL = "53100"
 
 Result = TypeVar("Result")
 
@@ -129,6 +130,13 @@ def was_in_the_way(error: DBAPIError) -> bool:
     may well succeed later. On SQLite that is any writer (SQLITE_BUSY, SQLITE_LOCKED)."""
     primary = getattr(error.orig, "sqlite_errorcode", 0) & 0xFF
     return was_broken_off(error) or waited_too_long(error) or primary in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
+
+
+def found_disk_full(error: BaseException) -> bool:
+    """Whether the database itself says that there is no room on its disk (SQLITE_FULL; PostgreSQL's `disk_full`)."""
+    driver = getattr(error, "orig", None)
+    is_full = getattr(driver, "sqlite_errorcode", 0) & 0xFF == sqlite3.SQLITE_FULL
+    return is_full or getattr(driver, "sqlstate", None) == _DISK_FULL
 
 
 def is_pooled(connection: psycopg.Connection[Any]) -> bool:

@@ -75,8 +75,7 @@ def _run_locked(plan: Plan, lock: int) -> int:
             return fail(f"The database {masked(plan.settings.database_migration_url)} could not be upgraded:\n{words}")
         if not supervisor.start():
             return 0
-        token = keep_token(plan, supervisor)
-        log_in = make_account(plan, supervisor)
+        token, log_in = _make_first_access(plan, supervisor)
         missing = _what_is_not_ready(plan, supervisor)
         if supervisor.stop_asked:
             return 0
@@ -85,6 +84,18 @@ def _run_locked(plan: Plan, lock: int) -> int:
             tell(f"Not ready yet, after {READY_SECONDS:.0f} s: {missing}")
         supervisor.run()
     return 0
+
+
+def _make_first_access(plan: Plan, supervisor: Supervisor) -> tuple[str, str]:
+    """The token and how to log in. Where they cannot be made, as on a disk that has just filled up, what runs goes on:
+    it takes webhooks in, and the next start makes them."""
+    token, log_in = "", "not made yet, see above"
+    try:
+        token = keep_token(plan, supervisor)
+        log_in = make_account(plan, supervisor)
+    except (OSError, StartFailed) as problem:
+        tell(f"{problem}\nAll else runs. Once that is mended, start again to have it made.")
+    return token, log_in
 
 
 def _what_is_not_ready(plan: Plan, supervisor: Supervisor) -> str:

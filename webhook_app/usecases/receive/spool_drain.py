@@ -28,6 +28,7 @@ from webhook_app.usecases.receive.ingest_faults import (
 )
 from webhook_app.usecases.receive.spooled_event import NewerFormat, decode_line
 from webhook_app.usecases.reconcile.watches import Watch, Watcher, watch
+from webhook_app.usecases.write_probe import probe_write
 
 log = get_logger()
 
@@ -205,3 +206,4 @@ class SpoolDrain:
             ),
             RequestOrigin(now, None, {}),
         )
+        probe_write(self._database, now)  # on a full disk all goes well until something is committed
