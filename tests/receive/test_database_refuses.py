@@ -144,7 +144,7 @@ def _diagnose(database: Database, folder: Path) -> list[Any]:
         "PROOF_API_URL": "http://127.0.0.1:1",
         "PROOF_CLIENT_TOKEN": "x",
     }
-    return diagnose(load_settings(variables), variables)
+    return diagnose(load_settings(variables))
 
 
 def test_sequences_are_only_ever_moved_forward(behind: Database) -> None:
