@@ -58,6 +58,7 @@ WRONG: dict[str, list[str]] = {
     "PROOF_WEBHOOK_SECRETS": [",", "short", "long-enough,short", "with space", "with/slash", "with%20pc", "é" * 8],
     "PROOF_WEBHOOK_ALLOWED_IPS": [",", "x", "1.2.3", "1.2.3.4/33", "1.2.3.4,x", "::1/129", "host.example"],
     "METRICS_ALLOWED_IPS": [",", "x", "1.2.3.4/33"],
+    "SENTRY_DSN": ["x", "ftp://host"],
     "TRUSTED_USER_HEADER": ["two words", "colon:", "é", "a/b"],
     "TRUSTED_USER_SECRET": [",", "short", "x" * 15, "has a blank in the middle", "é" * 16, "long-enough-for-one,short"],
     "TRUSTED_USER_PROXIES": [",", "x", "1.2.3.4/33"],

@@ -350,6 +350,9 @@ class Settings:
         "least severe level that is logged; `changes`: as `info`, without a line for each payment, as `run` logs on a "
         "terminal where this is unset",
     )
+    sentry_dsn: str | None = _variable(
+        None, url("https", "http"), "where errors are sent (Sentry); needs the extra `sentry`", secret=True
+    )
 
     @property
     def budget(self) -> Budget:

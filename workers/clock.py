@@ -21,6 +21,7 @@ from webhook_app.logs import first_line, get_logger
 from webhook_app.services import Services
 from webhook_app.usecases.channels.idempotency import remove_expired
 from webhook_app.usecases.heartbeats import CLOCK, beat
+from webhook_app.usecases.installation import ADVICE, is_shared
 from webhook_app.usecases.monitor.measures.sources import Sources
 from webhook_app.usecases.monitor.measuring import INTERVAL as MEASURING_INTERVAL
 from webhook_app.usecases.monitor.measuring import write_measurements
@@ -61,6 +62,7 @@ def run_clock(services: Services, reconciler: Reconciler, stop: threading.Event)
     booted_at: datetime | None = None
     whole_at = 0.0
     measures_at = 0.0
+    shared = False
     trouble: str | None = None
     while not stop.is_set():
         is_whole = trouble is not None or time.monotonic() >= whole_at
@@ -71,6 +73,7 @@ def run_clock(services: Services, reconciler: Reconciler, stop: threading.Event)
                 booted_at = seen_at
             if is_whole and time.monotonic() >= measures_at:
                 measure(services)
+                shared = _look_for_others(services, shared)
                 measures_at = time.monotonic() + MEASURING_INTERVAL.total_seconds()
             run_once(services, own_work, is_whole=is_whole)
             if is_whole:
@@ -137,6 +140,17 @@ def measure(services: Services) -> None:
         log.warning("not measured", error=first_line(error))
     except Exception:
         log.exception("not measured")
+
+
+def _look_for_others(services: Services, shared: bool) -> bool:
+    """Whether another installation uses this database of Redis, said once. What cannot be looked up now is later."""
+    try:
+        found = is_shared(services.database, services.queues.redis, services.clock())
+    except (RedisError, SQLAlchemyError):
+        return shared
+    if found and not shared:
+        log.warning("redis is shared", advice=ADVICE)
+    return found
 
 
 def _follow_clock(services: Services, boot_id: str) -> None:

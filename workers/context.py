@@ -11,6 +11,7 @@ from functools import lru_cache
 from sqlalchemy.exc import SQLAlchemyError
 
 from webhook_app.config import load_settings
+from webhook_app.error_reports import flush_error_reports
 from webhook_app.services import Services, open_reconciler, open_services
 from webhook_app.usecases.reconcile.reconciler import Reconciler
 from webhook_app.usecases.reconcile.standing_in import SignOfLife
@@ -30,9 +31,10 @@ def worker_context() -> WorkerContext:
     return _open_context(os.getpid())
 
 
-def write_totals() -> None:
-    """At the end of a process, or of a forked one: what it has counted and not added to SQL yet. Where SQL is away that
-    is lost."""
+def flush_context() -> None:
+    """At the end of a process, or of a forked one: errors that are not sent yet, and what was counted and is not in SQL
+    yet. Where SQL is away the counts are lost."""
+    flush_error_reports()
     if _open_context.cache_info().currsize:
         with suppress(SQLAlchemyError):
             worker_context().services.totals.flush()

@@ -14,7 +14,7 @@ from webhook_app.logs import get_logger
 from webhook_app.usecases.audit import Actor
 from webhook_app.usecases.reconcile.work_classes import Lane
 from webhook_app.usecases.redeliver.replay import replay_from_rq
-from workers.context import worker_context, write_totals
+from workers.context import flush_context, worker_context
 
 log = get_logger()
 
@@ -60,7 +60,7 @@ def reconcile_one(merchant_transaction_id: str) -> str:
         )
         log.info("replayed through RQ", id=merchant_transaction_id, replay_id=replayed)
     applied = context.reconciler.reconcile_one(merchant_transaction_id)
-    write_totals()  # this process is a fork, and ends with its job
+    flush_context()  # this process is a fork, and ends with its job
     if applied is None:
         return "nothing to do: not due, in another worker's hands, or all calls are paused"
     return applied.decision

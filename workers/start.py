@@ -17,7 +17,7 @@ from webhook_app.adapters.queueing import connect_redis
 from webhook_app.adapters.rq_jobs import FAST_QUEUE, SLOW_QUEUE
 from webhook_app.logs import get_logger
 from webhook_app.usecases.reconcile.work_classes import Lane
-from workers.context import write_totals
+from workers.context import flush_context
 from workers.lane_worker import FastWorker, OwnQueue, SlowWorker
 
 log = get_logger()
@@ -47,7 +47,7 @@ def run_lane(redis_url: str, lane: Lane) -> None:
     watch.start()
     log.info("worker started", lane=str(lane))
     worker.work(logging_level="WARNING")
-    write_totals()
+    flush_context()
     log.info("worker stopped", lane=str(lane))
 
 

@@ -409,7 +409,7 @@ def test_what_is_left_of_a_refused_job_names_nothing_that_another_worker_could_r
 
 def test_doctor_counts_them(services: Services, in_process: Work) -> None:
     def told() -> list[str]:
-        return [finding.line for finding in diagnose(services.settings, {}) if " jobs: " in finding.line]
+        return [finding.line for finding in diagnose(services.settings) if " jobs: " in finding.line]
 
     assert told() == []
     for queue in (FAST_QUEUE, SLOW_QUEUE):

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 
-from webhook_app.config import Settings, load_settings
+from webhook_app import __version__
+from webhook_app.config import ConfigurationError, Settings, load_settings
+from webhook_app.error_reports import ErrorReportsMissing, start_error_reports
 from webhook_app.logs import configure_logging
 from webhook_app.run.own_files import keep_private
 from webhook_app.run.running import with_running
@@ -14,6 +16,10 @@ def start_process(name: str) -> Settings:
     """The settings from the environment; log lines are set up and carry `name`. Raises ConfigurationError."""
     settings = load_settings(os.environ)
     configure_logging(settings.log_format, settings.log_level, name)
+    try:
+        start_error_reports(settings.sentry_dsn, __version__, name)
+    except ErrorReportsMissing as problem:
+        raise ConfigurationError(str(problem)) from None
     return settings
 
 

@@ -21,6 +21,7 @@ from webhook_app.logs import first_line
 from webhook_app.readiness import CHECKS, NotReady
 from webhook_app.run.own_files import open_to_others
 from webhook_app.services import Services, open_reconciler, open_services
+from webhook_app.usecases.installation import ADVICE, is_shared
 
 #: Files that are named, of those that others can read.
 _MOST_NAMED = 5
@@ -61,6 +62,7 @@ def _diagnose(settings: Settings) -> list[Finding]:
         findings.append(run_finding("spool", _check_spool, services))
         findings.append(run_finding("proof", check_proof, services))
         findings += _find_foreign_jobs(services)
+        findings += _find_other_installation(services)
     return findings
 
 
@@ -102,6 +104,15 @@ def _find_foreign_jobs(services: Services) -> list[Finding]:
         "Somebody else can write to it: see the failed jobs under /rq/, and docs/security.md for what they can do."
     )
     return [Finding(told, is_well=False)]
+
+
+def _find_other_installation(services: Services) -> list[Finding]:
+    """The same."""
+    try:
+        shared = is_shared(services.database, services.queues.redis, services.clock())
+    except (RedisError, SQLAlchemyError):
+        return []
+    return [Finding(f"✗ redis: {ADVICE}", is_well=False)] if shared else []
 
 
 def _check_spool(services: Services) -> None:

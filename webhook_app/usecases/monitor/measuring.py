@@ -16,13 +16,13 @@ from webhook_app.db.upsert import insert_into
 from webhook_app.domain.metrics import Family, Sample
 from webhook_app.models import Heartbeat, StoredMeasurements
 from webhook_app.usecases.heartbeats import CLOCK
-from webhook_app.usecases.monitor.measures import confirmation, deliveries, gate, rq, waiting
+from webhook_app.usecases.monitor.measures import channels, confirmation, deliveries, gate, incidents, rq, waiting
 from webhook_app.usecases.monitor.measures.sources import Measure, Sources
 
 #: Between two rows. Prometheus scrapes as often, unless it is told otherwise.
 INTERVAL = timedelta(seconds=15)
 
-_PARTS = (waiting, deliveries, gate, confirmation, rq)
+_PARTS = (waiting, deliveries, gate, confirmation, channels, incidents, rq)
 _MEASURES: Sequence[Measure] = [part.measure for part in _PARTS]
 #: What the row holds.
 MEASURED: Sequence[Family] = [family for part in _PARTS for family in part.FAMILIES]
