@@ -61,7 +61,10 @@ def find_empty_ranges(values: Mapping[str, Any], names: Iterable[str]) -> Iterat
 
 def format_timestamp(timestamp: datetime | None) -> str | None:
     """`2026-04-01T10:03:45Z`, with microseconds only where there are some."""
-    return None if timestamp is None else timestamp.astimezone(UTC).isoformat().replace("+00:00", "Z")
+    if timestamp is None:
+        return None
+    utc = timestamp if timestamp.tzinfo is UTC else timestamp.astimezone(UTC)
+    return f"{utc.isoformat()[:-6]}Z"
 
 
 def format_date_or_timestamp(timestamp: datetime, zone: tzinfo = UTC) -> str:

@@ -6,8 +6,9 @@ import hashlib
 import secrets
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
-from sqlalchemy import or_, select, update
+from sqlalchemy import bindparam, or_, select, update
 from sqlalchemy.orm import Session
 
 from webhook_app.db.database import Database
@@ -87,11 +88,18 @@ def check_token_name(name: str) -> None:
         raise Refused("A token's name must not be a number: tokens are revoked by name or by id, a number.")
 
 
+#: Read at each request of the API: made once, and as columns.
+_TOKENS: Any = ApiToken.__table__
+_CALLER = select(
+    *(_TOKENS.c[name] for name in ("id", "name", "role", "revoked_at", "expires_at", "last_used_at"))
+).where(_TOKENS.c.token_sha256 == bindparam("digest"))
+
+
 def find_caller(database: Database, last_use: LastUse, token: str, now: datetime) -> Caller | None:
     """Whose token this is, and notes that it is in use; None for an unknown one. Raises TokenUnusable for one that is
     revoked or has expired."""
     with database.read() as session:
-        row = session.scalars(select(ApiToken).where(ApiToken.token_sha256 == _digest(token))).one_or_none()
+        row = session.execute(_CALLER, {"digest": _digest(token)}).one_or_none()
     if row is None:
         return None
     if row.revoked_at is not None:

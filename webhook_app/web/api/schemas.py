@@ -14,6 +14,13 @@ from webhook_app.web.api.fields import Timestamp
 MAX_LIMIT = 200
 
 
+class ReportSchema(Schema):
+    """JSON made of a report: an object with attributes. marshmallow would first look for items, for each field."""
+
+    def get_attribute(self, obj: Any, attr: str, default: Any) -> Any:
+        return getattr(obj, attr, default)
+
+
 class PageQuerySchema(Schema):
     """Paging of a list. A query loads as its `limit`, its `cursor` and, as `wanted`, what `make_filter` makes of the
     other fields."""
@@ -36,7 +43,7 @@ def check_ranges(data: Mapping[str, Any], *names: str) -> None:
         raise ValidationError(problems)
 
 
-class LastErrorSchema(Schema):
+class LastErrorSchema(ReportSchema):
     http_status = fields.Integer(allow_none=True)
     error = fields.String()
     code = fields.String(allow_none=True)

@@ -21,7 +21,7 @@ from webhook_app.usecases.finance.summary import DayOf, Dimension, Grouping
 from webhook_app.usecases.finance.transaction_filter import ANY_DISCREPANCY, Sort, TransactionFilter
 from webhook_app.usecases.reconcile.report import PAUSED
 from webhook_app.web.api.fields import Amount, Choice, LocalTimestamp, Term, Timestamp, TimeZone, Word
-from webhook_app.web.api.schemas import LastErrorSchema, PageQuerySchema
+from webhook_app.web.api.schemas import LastErrorSchema, PageQuerySchema, ReportSchema
 from webhook_app.web.requests import get_services
 
 
@@ -102,7 +102,7 @@ class SummaryQuerySchema(TransactionFilterSchema):
         return {"grouping": grouping, "wanted": TransactionFilter(**data)}
 
 
-class ReconciliationSchema(Schema):
+class ReconciliationSchema(ReportSchema):
     """Where the work on a transaction stands: `pending` from its first event on, and again from each later one until
     Proof was asked; `retrying` while calls for it fail, `paused` while all calls are."""
 
@@ -113,7 +113,7 @@ class ReconciliationSchema(Schema):
     last_error = fields.Nested(LastErrorSchema, allow_none=True)
 
 
-class AnomalySchema(Schema):
+class AnomalySchema(ReportSchema):
     """A discrepancy that is not resolved."""
 
     kind = Choice(DiscrepancyKind)
@@ -125,13 +125,13 @@ class AnomalySchema(Schema):
     note = fields.String(allow_none=True)
 
 
-class StatusChangeSchema(Schema):
+class StatusChangeSchema(ReportSchema):
     status = Choice(Status)
     updated_at = Timestamp()
     recorded_at = Timestamp()
 
 
-class EventSchema(Schema):
+class EventSchema(ReportSchema):
     id = fields.Integer()
     channel = Choice(Channel)
     status = fields.String()
@@ -142,7 +142,7 @@ class EventSchema(Schema):
     warnings = fields.List(fields.String())
 
 
-class AttemptSchema(Schema):
+class AttemptSchema(ReportSchema):
     started_at = Timestamp()
     finished_at = Timestamp()
     status = Choice(Status, allow_none=True)
@@ -163,7 +163,7 @@ class AttemptSchema(Schema):
     next_attempt_at = Timestamp(allow_none=True)
 
 
-class TransactionSchema(Schema):
+class TransactionSchema(ReportSchema):
     """Confirmed values are null before Proof's API confirmed them; amounts are strings. As of a past time there are
     confirmed values and history alone: `reconciliation` and `reported_status` are null, `events` and `anomalies` empty.
     """
