@@ -25,6 +25,7 @@ _PIPE_CLOSED = 141
 
 #: Each command's module in `webhook_app.commands`, in which it has its own name.
 _MODULES = {
+    "backfill": "backfill",
     "clock": "clock",
     "completion": "completion",
     "db": "db",

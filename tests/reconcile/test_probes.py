@@ -27,7 +27,7 @@ from webhook_app.usecases.reconcile.decisions import FinishedCall
 from webhook_app.usecases.reconcile.stored_gate import lock_gate, read_gate, store_gate
 from webhook_app.usecases.reconcile.sweep import find_work
 
-FIRST, RETRY, POLL, HANGING, STRANGER = WorkClass
+FIRST, RETRY, POLL, HANGING, STRANGER, BACKFILL = WorkClass
 REFUSED = Failure(403, "forbidden", "forbidden_origin", "m", "r-403")
 LIMITS = POLICY.limits
 

@@ -13,7 +13,7 @@ from webhook_app.domain.shares import WorkClass
 from webhook_app.models import Reconciliation
 from webhook_app.models.reconciliation import AskedBy, State
 
-FIRST, RETRY, POLL, HANGING, STRANGER = WorkClass
+FIRST, RETRY, POLL, HANGING, STRANGER, BACKFILL = WorkClass
 
 #: A row of each class, due.
 OF_CLASS: dict[WorkClass, dict[str, object]] = {
@@ -22,6 +22,7 @@ OF_CLASS: dict[WorkClass, dict[str, object]] = {
     POLL: {"state": State.WATCHING},
     HANGING: {"state": State.RETRYING, "last_code": "timeout"},
     STRANGER: {"state": State.PENDING, "asked_by": AskedBy.STRANGER},
+    BACKFILL: {"state": State.PENDING, "asked_by": AskedBy.BACKFILL},
 }
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from typing import BinaryIO
 
 from webhook_app.domain.text import is_usable_id, visible_line
 
@@ -19,11 +20,10 @@ _MOST_SHOWN = 40
 
 @dataclass(frozen=True)
 class FoundId:
-    """`number` of its line, from 1; `size` of the file up to its end, in bytes."""
+    """`number` of its line, from 1."""
 
     number: int
     merchant_transaction_id: str
-    size: int = 0
 
 
 @dataclass(frozen=True)
@@ -32,26 +32,32 @@ class BadLine:
 
     number: int
     why: str
-    size: int = 0
 
 
-def read_ids(
-    lines: Iterable[bytes], *, number: int = 0, size: int = 0, column: int | None = None
-) -> Iterator[FoundId | BadLine]:
+def bounded_lines(file: BinaryIO) -> Iterator[bytes]:
+    """The lines of a file from where it stands, each read whole and none kept longer than `MOST_IN_LINE` and a byte."""
+    while line := file.readline(MOST_IN_LINE + 1):
+        piece = line
+        while len(piece) > MOST_IN_LINE and not piece.endswith(b"\n"):
+            piece = file.readline(MOST_IN_LINE + 1)
+        yield line
+
+
+def read_ids(lines: Iterable[bytes], *, number: int = 0, column: int | None = None) -> Iterator[FoundId | BadLine]:
     """Each id, and each line that has none. A BOM, CRLF, empty lines and a header are no fault; of CSV (commas,
     semicolons or tabs) the column is used that the header names, or the first.
 
-    To go on after line `number`, `size` bytes into the file, give the `column` that `find_column` found in its first.
+    To go on after line `number`, give the `column` that `find_column` found in the first one.
     """
     for line in lines:
-        number, size = number + 1, size + len(line)
+        number += 1
         if number == 1:
             line = line.removeprefix(_BOM)
             column = find_column(line)
             if _is_header(line):
                 continue
         if line.strip():
-            yield _read_line(line, number, size, column or 0)
+            yield _read_line(line, number, column or 0)
 
 
 def find_column(first_line: bytes) -> int:
@@ -64,17 +70,17 @@ def _is_header(line: bytes) -> bool:
     return any(_plain(cell) in HEADERS for cell in _cells(line))
 
 
-def _read_line(line: bytes, number: int, size: int, column: int) -> FoundId | BadLine:
+def _read_line(line: bytes, number: int, column: int) -> FoundId | BadLine:
     if len(line) > MOST_IN_LINE:
-        return BadLine(number, f"longer than {MOST_IN_LINE} bytes", size)
+        return BadLine(number, f"longer than {MOST_IN_LINE} bytes")
     cells = _cells(line)
     found = cells[column].strip() if column < len(cells) else ""
     if not found:
-        return BadLine(number, f"column {column + 1} is empty", size)
+        return BadLine(number, f"column {column + 1} is empty")
     if is_usable_id(found):
-        return FoundId(number, found, size)
+        return FoundId(number, found)
     shown = visible_line(found[:_MOST_SHOWN]) + ("…" if len(found) > _MOST_SHOWN else "")
-    return BadLine(number, f"{shown!r} is no transaction id: letters, digits, dots, colons, _ and -, 128 at most", size)
+    return BadLine(number, f"{shown!r} is no transaction id: letters, digits, dots, colons, _ and -, 128 at most")
 
 
 def _cells(line: bytes) -> list[str]:

@@ -24,6 +24,8 @@ class WorkClass(StrEnum):
     """A retry whose last call got no answer in time, and may well hang again."""
     STRANGER = "stranger"
     """An id that nobody vouches for: anybody may have made it up."""
+    BACKFILL = "backfill"
+    """An old id, from a file of many: nobody waits for it."""
 
 
 @dataclass(frozen=True)
@@ -40,7 +42,8 @@ SHARES: Mapping[WorkClass, Share] = {
     WorkClass.RETRY: Share(rate=0.2, slots=0.125),
     WorkClass.POLL: Share(rate=0.2, slots=0.125),
     WorkClass.HANGING: Share(rate=0.1, slots=0.0625),
-    WorkClass.STRANGER: Share(rate=0.1, slots=0.0625),
+    WorkClass.STRANGER: Share(rate=0.08, slots=0.0625),
+    WorkClass.BACKFILL: Share(rate=0.02, slots=0.03125),
 }
 
 Counts = Mapping[WorkClass, int]

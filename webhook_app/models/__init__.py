@@ -4,6 +4,7 @@ from webhook_app.models.account import Account
 from webhook_app.models.api_token import ApiToken
 from webhook_app.models.attempt import Attempt
 from webhook_app.models.audit import AuditEntry
+from webhook_app.models.backfill import Backfill
 from webhook_app.models.boot import Boot
 from webhook_app.models.declarative import Base
 from webhook_app.models.discrepancy import Discrepancy
@@ -31,6 +32,7 @@ __all__ = [
     "ApiToken",
     "Attempt",
     "AuditEntry",
+    "Backfill",
     "Base",
     "Boot",
     "Discrepancy",

@@ -47,16 +47,18 @@ class AskedBy(StrEnum):
     """The partner, with a file of old ids; likewise."""
 
 
-_AGAIN = "asked_by <> 'stranger' AND (state = 'retrying' OR (state = 'pending' AND asked_by = 'person'))"
+_OTHERS = "asked_by NOT IN ('stranger', 'backfill')"
+_AGAIN = f"{_OTHERS} AND (state = 'retrying' OR (state = 'pending' AND asked_by = 'person'))"
 
 #: The class of what has a next attempt, as SQL. Each has an index of its own, which PostgreSQL and SQLite use only for
 #: a query with the very same condition. `usecases/reconcile/work_classes.py` says the same of one row.
 CLASS_CONDITIONS: Mapping[WorkClass, str] = {
-    WorkClass.FIRST_LOOK: "state = 'pending' AND asked_by NOT IN ('person', 'stranger')",
+    WorkClass.FIRST_LOOK: "state = 'pending' AND asked_by NOT IN ('person', 'stranger', 'backfill')",
     WorkClass.RETRY: f"{_AGAIN} AND (last_code IS NULL OR last_code <> '{TIMEOUT}')",
-    WorkClass.POLL: "asked_by <> 'stranger' AND state IN ('succeeded', 'watching')",
+    WorkClass.POLL: f"{_OTHERS} AND state IN ('succeeded', 'watching')",
     WorkClass.HANGING: f"{_AGAIN} AND last_code = '{TIMEOUT}'",
     WorkClass.STRANGER: "asked_by = 'stranger'",
+    WorkClass.BACKFILL: "asked_by = 'backfill'",
 }
 
 

@@ -6,7 +6,7 @@ from datetime import datetime
 from decimal import Decimal
 from enum import StrEnum
 
-from sqlalchemy import String, UniqueConstraint
+from sqlalchemy import BigInteger, Index, String, UniqueConstraint, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from webhook_app.db.types import BigId
@@ -30,13 +30,20 @@ class StoredWatch(Base):
     """What the partner said of the transaction when it named it first: advisory, never the truth."""
 
     __tablename__ = "watches"
-    __table_args__ = (UniqueConstraint("merchant_transaction_id"), one_of("source", WatchSource, "source"))
+    __table_args__ = (
+        UniqueConstraint("merchant_transaction_id"),
+        one_of("source", WatchSource, "source"),
+        Index("ix_watches_backfill_id_id", "backfill_id", "id", postgresql_where=text("backfill_id IS NOT NULL"),
+              sqlite_where=text("backfill_id IS NOT NULL")),
+    )  # fmt: skip
 
     id: Mapped[int] = mapped_column(BigId, primary_key=True)
     merchant_transaction_id: Mapped[str] = mapped_column(String(128))
     source: Mapped[str] = mapped_column(String(16))
     watched_by: Mapped[str] = mapped_column(String(128))
     """The API token's name, or who ran the command."""
+    backfill_id: Mapped[int | None] = mapped_column(BigInteger)
+    """Of the backfill whose file named it."""
     watched_at: Mapped[datetime]
     opened_at: Mapped[datetime | None]
     """When the partner opened the session, as it said."""

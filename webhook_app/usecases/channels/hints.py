@@ -13,7 +13,7 @@ from webhook_app.db.database import Database
 from webhook_app.domain.polling import Cadence
 from webhook_app.models import Hint
 from webhook_app.models.watch import WatchSource
-from webhook_app.usecases.reconcile.look_forward import look_soon
+from webhook_app.usecases.reconcile.look_soon import look_soon
 from webhook_app.usecases.reconcile.watches import Watch, Watcher, watch
 
 #: Of one transaction; a browser may say the same for ever.
@@ -50,7 +50,7 @@ def take_hint(database: Database, hint: WidgetHint, name: str, cadence: Cadence,
         told = Watch(hint.merchant_transaction_id, currency=hint.currency, network=hint.network)
         (is_known,) = watch(session, [told], watcher)
         if is_known:
-            look_soon(session, hint.merchant_transaction_id, now, timedelta(seconds=cadence.shortest_seconds))
+            look_soon(session, [hint.merchant_transaction_id], now, timedelta(seconds=cadence.shortest_seconds))
         return TakenHint(hint.merchant_transaction_id, not is_known, _keep(session, hint, name, now))
 
     return database.run(take)

@@ -21,9 +21,9 @@ from webhook_app.db.planner_hints import unindexed
 from webhook_app.db.row_sets import RowSet, for_each_dialect, row_set
 from webhook_app.models import Event, Reconciliation
 from webhook_app.models.event import Delivery
-from webhook_app.models.reconciliation import HAS_EVENTS_BEHIND, State
+from webhook_app.models.reconciliation import HAS_EVENTS_BEHIND, AskedBy, State
 from webhook_app.usecases.reconcile.discrepancies import GivenUp, note_failures
-from webhook_app.usecases.reconcile.lifecycle.changes import Change
+from webhook_app.usecases.reconcile.lifecycle.changes import Change, Life
 from webhook_app.usecases.reconcile.lifecycle.rows import mark_unknown, note_events_behind
 from webhook_app.usecases.reconcile.unknown_ids import find_unknown
 
@@ -46,7 +46,7 @@ def settle_events(session: Session, names: Sequence[str]) -> None:
 
 def show_failures(session: Session, changes: Sequence[Change], now: datetime) -> None:
     """Shows what failed: its events become deliveries that are retried or failed, and what gave up is a discrepancy,
-    but for unknown ids, which are gathered."""
+    but for unknown ids, which are gathered or are in the report of a backfill."""
     failed = [change for change in changes if change.after.last_failure is not None]
     deliveries = {State.RETRYING: Delivery.RETRYING, State.FAILED: Delivery.FAILED}
     move_events(
@@ -63,9 +63,14 @@ def show_failures(session: Session, changes: Sequence[Change], now: datetime) ->
     noted = [
         GivenUp(life.merchant_transaction_id, life.last_failure, life.attempts)
         for life in given_up
-        if life.last_failure is not None and life.id not in unknown
+        if life.last_failure is not None and life.id not in unknown and not _is_of_report(life)
     ]
     note_failures(session, noted, now)
+
+
+def _is_of_report(life: Life) -> bool:
+    """Whether Proof does not know an old id: a backfill reports these together, and none is a discrepancy."""
+    return life.asked_by == AskedBy.BACKFILL and life.last_failure is not None and life.last_failure.http_status == 404
 
 
 def move_events(session: Session, moves: Mapping[str, Delivery], *, moved: Sequence[Delivery] = _UNSETTLED) -> None:

@@ -47,6 +47,7 @@ class Watcher:
     source: WatchSource
     name: str
     at: datetime
+    backfill_id: int | None = None
 
 
 def watch(session: Session, wanted: Sequence[Watch], watcher: Watcher) -> list[bool]:
@@ -60,8 +61,11 @@ def watch(session: Session, wanted: Sequence[Watch], watcher: Watcher) -> list[b
         first.setdefault(one.merchant_transaction_id, one)
     known = _find_known(session, list(first))
     new = _insert(session, [first[name] for name in sorted(first)], watcher)
-    asked = [name for name in new if known.get(name, True)]
-    by = AskedBy.BACKFILL if watcher.source is WatchSource.BACKFILL else AskedBy.WATCH
+    is_backfill = watcher.source is WatchSource.BACKFILL
+    asked = {name for name in new if known.get(name, True)}
+    if not is_backfill:  # somebody waits for it now
+        asked |= _find_slow(session, first.keys() - new)
+    by = AskedBy.BACKFILL if is_backfill else AskedBy.WATCH
     ask_for_reconciliations(session, dict.fromkeys(asked, watcher.at), by=by)
     seen = {name for name in first if name in known or name not in new}
     told = []
@@ -107,9 +111,29 @@ def _find_known(session: Session, names: Sequence[str]) -> Mapping[str, bool]:
     }
 
 
+def _find_slow(session: Session, names: Collection[str]) -> set[str]:
+    """Those that wait as part of a backfill."""
+    if not names:
+        return set()
+    return set(
+        session.scalars(
+            select(Reconciliation.merchant_transaction_id).where(
+                Reconciliation.merchant_transaction_id.in_(names),
+                Reconciliation.asked_by == AskedBy.BACKFILL,
+                Reconciliation.state == State.PENDING,
+            )
+        )
+    )
+
+
 def _insert(session: Session, wanted: Sequence[Watch], watcher: Watcher) -> set[str]:
     """Those that were not watched before."""
-    who = {"source": watcher.source.value, "watched_by": watcher.name, "watched_at": watcher.at}
+    who = {
+        "source": watcher.source.value,
+        "watched_by": watcher.name,
+        "watched_at": watcher.at,
+        "backfill_id": watcher.backfill_id,
+    }
     rows = [{one.name: getattr(watch, one.name) for one in fields(Watch)} | who for watch in wanted]
     key = (_TABLE.c.merchant_transaction_id,)
     return {row.merchant_transaction_id for row in insert_rows(session, _TABLE, rows, key, unless=key)}

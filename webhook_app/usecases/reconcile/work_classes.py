@@ -34,6 +34,8 @@ def class_of(state: str, asked_by: str, last_code: str | None) -> WorkClass:
     """The class of one that has a next attempt."""
     if asked_by == AskedBy.STRANGER:
         return WorkClass.STRANGER
+    if asked_by == AskedBy.BACKFILL:
+        return WorkClass.BACKFILL
     if state in (State.WATCHING, State.SUCCEEDED):
         return WorkClass.POLL
     if state == State.PENDING and asked_by != AskedBy.PERSON:

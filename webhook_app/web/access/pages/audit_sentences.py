@@ -119,6 +119,8 @@ def _probe(entry: AuditEntry) -> list[Part]:
 def _watch(entry: AuditEntry) -> list[Part]:
     known = entry.details.get("known")
     more = f"; {_count(known, 'was', 'were')} known before" if known else ""
+    if entry.details.get("backfill") is not None:
+        return [Part(f"began to watch {entry.subject}")]
     if entry.details.get("count") == 1:
         return [Part("watched "), _transaction(entry.subject), Part(more)]
     return [Part(f"watched {entry.subject}{more}")]
