@@ -11,8 +11,8 @@ from alembic import op
 
 from webhook_app.db.schema_changes import create_index, drop_index
 
-revision = "0037"
-down_revision = "0036"
+revision = "0038"
+down_revision = "0037"
 branch_labels = None
 depends_on = None
 

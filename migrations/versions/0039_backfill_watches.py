@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from webhook_app.db.schema_changes import create_index, drop_index
 
-revision = "0038"
-down_revision = "0037"
+revision = "0039"
+down_revision = "0038"
 branch_labels = None
 depends_on = None
 
