@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,7 @@ from click.testing import CliRunner, Result
 from sqlalchemy import select
 
 from tests.support.class_rows import put
-from tests.support.clock import START, FakeClock
+from tests.support.clock import FakeClock
 from tests.support.sandbox import Sandbox
 from tests.support.work import attempts, report, row, shown, work_once
 from webhook_app.cli import cli
@@ -20,6 +21,7 @@ from webhook_app.db.database import Database
 from webhook_app.domain.id_files import MOST_IN_LINE, BadLine, FoundId, bounded_lines, read_ids
 from webhook_app.domain.shares import WorkClass
 from webhook_app.domain.status import Status
+from webhook_app.domain.timestamps import utc_now
 from webhook_app.models import Discrepancy
 from webhook_app.services import Services
 from webhook_app.usecases.audit import Actor
@@ -115,6 +117,7 @@ def test_shell_goes_on_and_writes_what_proof_does_not_know(
     database: Database,
     reconciler: Reconciler,
     sandbox: Sandbox,
+    clock: FakeClock,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -122,7 +125,8 @@ def test_shell_goes_on_and_writes_what_proof_does_not_know(
     path, unknown = tmp_path / "old.csv", tmp_path / "unknown.csv"
     path.write_text(f"merchant_transaction_id,amount\n{known},1\ngone-1,2\n,3\n")
     # A worker works meanwhile.
-    monkeypatch.setattr(Interrupts, "wait", lambda *_: work_once(reconciler, START))
+    clock.now = utc_now() + timedelta(hours=1)  # the command has no other clock than the wall's
+    monkeypatch.setattr(Interrupts, "wait", lambda *_: work_once(reconciler, clock()))
     done = run(str(path), "--unknown", str(unknown))
     assert done.exit_code == 1, done.output
     assert "4 lines: 2 watched from now on, 0 known before, 1 could not be used; Proof does not know 1" in done.stdout
