@@ -123,6 +123,16 @@ def test_class_that_is_alone_gets_all_that_comes(database: Database, clock: Fake
     assert 40 <= claimed <= 60
 
 
+def test_where_first_looks_are_behind_some_of_the_newest_are_called(database: Database, clock: FakeClock) -> None:
+    put(database, "old-", 100, due=60, **OF_CLASS[FIRST])
+    put(database, "new-", 1, due=0, **OF_CLASS[FIRST])
+    called = [one.merchant_transaction_id for one in claim_due(database, 8, clock(), LEASE, WIDE)]
+    assert "new-0" in called
+    assert sum(id.startswith("old-") for id in called) == len(called) - 1, "the others keep most of the places"
+    clock.advance(0.000001)  # in turns, for as few as one may be admitted
+    assert len(claim_due(database, 1, clock(), LEASE, WIDE)) == 1
+
+
 @pytest.mark.parametrize("greedy", [HANGING, RETRY, POLL, STRANGER])
 def test_calls_that_hang_leave_places_to_first_looks(database: Database, clock: FakeClock, greedy: WorkClass) -> None:
     """In the gate, for all workers together, and in the threads of each."""

@@ -112,8 +112,7 @@ def _claim_shared(session: Session, room: Room, now: datetime, lease: timedelta,
         under_way = in_flight.get(work_class, 0)
         patient = 0 if room.is_hurried else _most_patient(work_class, limits) - under_way
         for number, one in enumerate(ids[: admitted[work_class]]):
-            is_patient = work_class is WorkClass.HANGING or number < patient
-            patience[one] = None if is_patient else SHORT_CALL_SECONDS
+            patience[one] = None if number < patient else SHORT_CALL_SECONDS
     if not patience:
         return []
     store_gate(session, opened)
@@ -177,16 +176,42 @@ def _due_of(work_class: WorkClass) -> Select[Any]:
     return select(*due.c)
 
 
+#: Where a first look is due for so long, the class is behind.
+_BEHIND = timedelta(seconds=1)
+_NEWEST = (
+    select(_TABLE.c.id)
+    .where(in_class(WorkClass.FIRST_LOOK), is_due(AT, Lane.FAST))
+    .order_by(_TABLE.c.next_attempt_at.desc())
+    .limit(bindparam("most", type_=Integer()))
+    .with_for_update(skip_locked=True)
+)
+
 _DUE = union_all(*(_due_of(work_class) for work_class in WorkClass))
 
 
 def _find_due(session: Session, most: Counts, now: datetime) -> Mapping[WorkClass, Sequence[int]]:
-    """The ids of those that are due, longest first, locked; without those that somebody else has locked."""
+    """The ids of those that are due, locked; without those that somebody else has locked. Longest due first, but for a
+    part of the first looks, where more of them wait than may be called."""
     rows = session.execute(_DUE, {**asked_at(now), **{f"most_{one}": count for one, count in most.items()}}).all()
     found: dict[WorkClass, list[int]] = {work_class: [] for work_class in WorkClass}
+    behind = False
     for row in sorted(rows, key=lambda row: row.next_attempt_at):
         found[WorkClass(row.work_class)].append(row.id)
+        behind = behind or (row.work_class == WorkClass.FIRST_LOOK and row.next_attempt_at < now - _BEHIND)
+    first_looks = found[WorkClass.FIRST_LOOK]
+    if behind and len(first_looks) == most[WorkClass.FIRST_LOOK]:
+        found[WorkClass.FIRST_LOOK] = _with_newest(session, first_looks, now)
     return found
+
+
+def _with_newest(session: Session, oldest: Sequence[int], now: datetime) -> list[int]:
+    """A quarter of them are the newest ones: where many hang that have come together, the next that is well need not
+    wait for all of them. They come first every other time, for as few as one may be admitted."""
+    is_first = now.microsecond % 2 == 1
+    count = max(len(oldest) // 4, int(is_first))
+    newest = session.scalars(_NEWEST, {**asked_at(now), "most": count}).all() if count else []
+    rest = [one for one in oldest if one not in newest][: len(oldest) - len(newest)]
+    return [*newest, *rest] if is_first else [*rest, *newest]
 
 
 _IN_FLIGHT = (

@@ -84,8 +84,8 @@ def _find_newcomer(session: Session, gate: Gate, now: datetime) -> Sequence[int]
 
 def _choose_round(session: Session, number: int, taken: Sequence[int], now: datetime) -> list[int]:
     """One each of different classes, which take turns; first those of which something has never failed, but not they
-    alone. Where there are fewer classes, more of each: among many that fail for their own reasons the one for which
-    Proof is well again is then found soon."""
+    alone. Where all have failed and there are fewer classes, more of each: among many that fail for their own reasons
+    the one for which Proof is well again is then found soon."""
     turn = number % len(WorkClass)
     classes = [*WorkClass][turn:] + [*WorkClass][:turn]
     chosen: dict[WorkClass, int] = {}
@@ -94,13 +94,14 @@ def _choose_round(session: Session, number: int, taken: Sequence[int], now: date
             never_failed = in_class(work_class) & Reconciliation.last_error.is_(None)
             for one in _first(session, never_failed & is_waiting(now) & Reconciliation.id.not_in(taken)):
                 chosen[work_class] = one
+    has_untried = bool(chosen)
     for work_class in classes:
         if work_class not in chosen and len(chosen) < PROBES_AT_ONCE:
             for one in _least_failed(session, work_class, taken, now, 1):
                 chosen[work_class] = one
     ids = list(chosen.values())
     for work_class in classes:
-        if len(ids) < PROBES_AT_ONCE:
+        if len(ids) < PROBES_AT_ONCE and not has_untried:
             ids += _least_failed(session, work_class, [*taken, *ids], now, PROBES_AT_ONCE - len(ids))
     return ids
 
