@@ -80,7 +80,7 @@ def draw(seed: int, *, long: bool = False) -> Plan:
     slowest = max(process.pace for process in items if isinstance(process, Process))
     drawn = replace(drawn, lag_bound=drawn.lag_bound + slowest - 1)
     # Every other wake-up is taken away, and stands for all for two seconds.
-    return replace(drawn, lag_bound=drawn.lag_bound + 4, median_bound=2.5) if Process("foreign") in items else drawn
+    return replace(drawn, lag_bound=drawn.lag_bound + 4, median_bound=4.0) if Process("foreign") in items else drawn
 
 
 def _draw_more(rng: random.Random, lasts: float, names: list[str]) -> list[Item]:
