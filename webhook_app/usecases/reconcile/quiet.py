@@ -32,3 +32,19 @@ def is_quiet(database: Database, now: datetime) -> bool:
     reconciliation, no replay runs, and no outage has to be dealt with."""
     with database.read() as session:
         return not session.scalar(_SOMETHING, {"now": now})
+
+
+_SOMETHING_TO_OPEN = select(
+    or_(
+        exists(select(Event.id).where(IS_UNOPENED)),
+        exists(select(Receipt.id).where(RECEIPT_IS_UNOPENED)),
+        exists(select(Reconciliation.id).where(HAS_EVENTS_BEHIND)),
+    )
+)
+
+
+def has_to_open(database: Database) -> bool:
+    """Whether an event or copy waits to be opened, or events to follow their reconciliation: what comes before a claim,
+    asked in one statement, for mostly there is nothing."""
+    with database.read() as session:
+        return bool(session.scalar(_SOMETHING_TO_OPEN))

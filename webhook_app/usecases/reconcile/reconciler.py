@@ -18,6 +18,7 @@ from webhook_app.usecases.reconcile.claim import Claim, Room, claim_due, claim_o
 from webhook_app.usecases.reconcile.decisions import FinishedCall, Policy
 from webhook_app.usecases.reconcile.finished_calls import FinishedCalls
 from webhook_app.usecases.reconcile.inbox import open_work
+from webhook_app.usecases.reconcile.quiet import has_to_open
 from webhook_app.usecases.reconcile.run import Bounds, Run
 from webhook_app.usecases.reconcile.settle import follow_up
 from webhook_app.usecases.reconcile.sweep import find_work
@@ -94,8 +95,9 @@ class Reconciler:
         """Opens what came in and claims what is due; nothing where another transaction is in the way, for what is under
         way goes on."""
         try:
-            open_work(self.database, _MOST_OPENED, self.clock(), self.policy.budget)
-            follow_up(self.database, 1)
+            if has_to_open(self.database):
+                open_work(self.database, _MOST_OPENED, self.clock(), self.policy.budget)
+                follow_up(self.database, 1)
             return self.claim_due(room)
         except DBAPIError as error:
             if not was_in_the_way(error):
