@@ -205,6 +205,7 @@ def test_database_that_fails_half_way_leaves_nothing_either(database: Database, 
 
 
 def test_database_without_a_schema_is_one_sentence(tmp_path: Path, folder: Path) -> None:
+    (tmp_path / "empty.sqlite3").touch()
     database = Database(f"sqlite:///{tmp_path}/empty.sqlite3")
     with process(database, "--format", "csv") as started:
         _, said = started.communicate(timeout=60)
