@@ -46,6 +46,7 @@ _MODULES = {
     "tokens": "tokens",
     "trigger": "trigger",
     "users": "users",
+    "verify": "verify",
     "watch": "watch",
     "web": "web",
     "worker": "worker",

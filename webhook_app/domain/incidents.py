@@ -26,6 +26,7 @@ class IncidentKind(StrEnum):
     CHANNEL_SILENT = "channel_silent"
     DRIFT = "drift"
     FOREIGN_JOB = "foreign_job"
+    INVARIANT_BROKEN = "invariant_broken"
 
 
 @dataclass(frozen=True)
@@ -146,5 +147,11 @@ NATURES: Mapping[IncidentKind, Nature] = {
         Severity.WARNING,
         "Somebody else's jobs are in our Redis",
         "They were refused. Give Redis a password of its own, and see in the RQ dashboard what they asked for.",
+    ),
+    IncidentKind.INVARIANT_BROKEN: Nature(
+        Severity.CRITICAL,
+        "What must always hold does not",
+        "Run `webhook-app verify`, which names the rows; docs/invariants.md says what each rule is for. Keep a backup "
+        "before anything is corrected.",
     ),
 }

@@ -12,6 +12,7 @@ from webhook_app.adapters.spool import Depth, SpoolFault
 from webhook_app.domain.gate import Gate
 from webhook_app.domain.incidents import NATURES, IncidentKind, Nature
 from webhook_app.domain.severity import Severity
+from webhook_app.usecases.invariants.checking import Breach
 
 
 @dataclass(frozen=True)
@@ -66,3 +67,5 @@ class Look:
     """Since when this process looks: what happened before is nobody's silence."""
     beats: Mapping[str, datetime] = field(default_factory=dict)
     """When each process was last seen alive, by its name."""
+    breaches: Mapping[str, Breach] = field(default_factory=dict)
+    """Rules that do not hold, by name."""

@@ -23,6 +23,7 @@ from webhook_app.usecases.incidents.finding import Finding, Look
 from webhook_app.usecases.incidents.held_up import count_held_up
 from webhook_app.usecases.incidents.register import Changed, Sightings, begin, end, follow
 from webhook_app.usecases.incidents.surroundings import SurroundingsObserver
+from webhook_app.usecases.invariants.checking import Checker
 from webhook_app.usecases.reconcile.stored_gate import read_gate
 
 log = get_logger()
@@ -59,6 +60,7 @@ class Lookout:
         self._since = clock()
         self._sightings = Sightings()
         self._figures = FiguresKeeper()
+        self._checker = Checker()
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
 
@@ -117,7 +119,9 @@ class Lookout:
     def _watch_all(self, now: datetime) -> Sequence[Changed]:
         surroundings = self._observer.observe()
         with self._database.read() as session:
-            look = Look(session, now, read_gate(session), surroundings, self._since, read_beats(session))
+            self._checker.step(session, now)
+            beats, breaches = read_beats(session), self._checker.breaches
+            look = Look(session, now, read_gate(session), surroundings, self._since, beats, breaches)
             findings = [finding for find in DETECTORS for finding in find(look)]
             findings += find_silence(look.beats, self._since, now)  # of sweeps that hang beside this thread
         changed = follow(self._database, findings, self._sightings, now, _OF_CLOCK)

@@ -9,6 +9,7 @@ from webhook_app.usecases.incidents.detectors import (
     drift,
     failure_burst,
     foreign_job,
+    invariant_broken,
     proof_paused,
     proof_slowed,
     redis_away,
@@ -40,4 +41,5 @@ DETECTORS: Sequence[Detector] = (
     failure_burst.find,
     drift.find,
     foreign_job.find,
+    invariant_broken.find,
 )
