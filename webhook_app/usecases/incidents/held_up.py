@@ -116,7 +116,7 @@ def _count(session: Session, incident: Incident, now: datetime) -> dict[str, Any
         "held": held,
         "held_failed": failed,
         "held_reconciled": max(held - failed - waiting, 0),
-        "held_longest": max(longest or 0.0, 0.0),
+        "held_longest": round(max(longest or 0.0, 0.0), 3),  # SQLite tells it with an error of microseconds
     }
 
 
