@@ -36,24 +36,25 @@ class Period:
 
 
 class FiguresKeeper:
-    """Of one process: counts the present hour each minute, and one earlier hour beside it, the latest first."""
+    """Of one process: counts the present hour and the one before each minute, and one earlier hour beside them, the
+    latest first."""
 
     def __init__(self) -> None:
         self._counted_at: datetime | None = None
-        self._back = 1
+        self._back = 2
 
     def step(self, database: Database, now: datetime) -> None:
         if self._counted_at is not None and timedelta() <= now - self._counted_at < _GAP:
             return
         this_hour = _floor(now, HOUR)
-        hours = [this_hour, this_hour - self._back * HOUR]
+        hours = [this_hour, this_hour - HOUR, this_hour - self._back * HOUR]
         counted = []
         with database.read() as session:
             for hour in hours:
                 counted.append((hour, _count(session, hour, hour + HOUR)))
         database.run(lambda session: _store(session, counted))
         self._counted_at = now
-        self._back = self._back % (_COUNTED_AGAIN // HOUR) + 1
+        self._back = self._back % (_COUNTED_AGAIN // HOUR) + 2
 
 
 def read_hours(database: Database, since: datetime, until: datetime) -> Sequence[Period]:
