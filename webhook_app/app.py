@@ -10,6 +10,7 @@ from flask import Flask
 from webhook_app.config import ConfigurationError
 from webhook_app.services import Services
 from webhook_app.web.channels.hints import hints_blueprint
+from webhook_app.web.channels.scorecard import scorecard_blueprint
 from webhook_app.web.channels.sessions import sessions_blueprint
 from webhook_app.web.channels.watches import watches_blueprint
 from webhook_app.web.errors import register_error_handlers
@@ -72,6 +73,7 @@ def create_app(services: Services) -> Flask:
     api.register_blueprint(watches_blueprint)
     api.register_blueprint(sessions_blueprint)
     api.register_blueprint(hints_blueprint)
+    api.register_blueprint(scorecard_blueprint)
     api.register_blueprint(exports_blueprint)
     api.register_blueprint(summary_blueprint)
     api.register_blueprint(discrepancies_blueprint)

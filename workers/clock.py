@@ -19,6 +19,8 @@ from sqlalchemy.exc import SQLAlchemyError
 from webhook_app.adapters.queueing import MOST_DISPATCHED, MOST_SHOWN
 from webhook_app.logs import first_line, get_logger
 from webhook_app.services import Services
+from webhook_app.usecases.channels.channel_days import count_changes
+from webhook_app.usecases.channels.error_days import count_errors
 from webhook_app.usecases.channels.idempotency import remove_expired
 from webhook_app.usecases.heartbeats import CLOCK, beat
 from webhook_app.usecases.installation import ADVICE, is_shared
@@ -116,6 +118,8 @@ def run_once(services: Services, own_work: OwnWork | None = None, *, is_whole: b
         if unknown:
             log.warning("proof does not know these ids of unknown senders", new=unknown)
         remove_expired(services.database, now)
+        count_changes(services.database, now)
+        count_errors(services.database, now)
     brought = bring_forward(services.database, now)
     if brought:
         log.info("the outage is over: brought forward", count=brought)

@@ -99,6 +99,7 @@ ADMIN_PAGES = [
     ("spool-refused", "/spool", "Try selected again"),
     ("drift", "/drift", None),
     ("incidents", "/incidents", None),
+    ("scorecard", "/scorecard", None),
     ("drift-dismissed", "/drift?state=dismissed", None),
     ("rq-queues", "/rq/", None),
     ("rq-failed", "/rq/0/view/jobs/retry/failed/8/asc/1", None),

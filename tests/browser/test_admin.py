@@ -309,6 +309,7 @@ def test_our_pages_have_no_accessibility_violation(
         f"/replays/{known['settled_replay']}",
         "/drift?state=dismissed",
         "/incidents",
+        "/scorecard",
         "/rq/",
         "/rq/0/view/jobs/retry/failed/8/asc/1",
         "/rq/0/view/job/reconcile-order-2026-04-01-0003",

@@ -22,6 +22,7 @@ from webhook_app.models.reconciliation import Reconciliation
 from webhook_app.models.rejection import Rejection
 from webhook_app.models.replay import Replay, ReplayItem
 from webhook_app.models.saved_view import SavedView
+from webhook_app.models.scorecard import ChannelDay, ErrorDay, ScorecardProgress
 from webhook_app.models.session_call import IdempotencyNote, SessionProblem
 from webhook_app.models.transaction import HistoryEntry, Transaction, TransactionVersion
 from webhook_app.models.watch import StoredWatch
@@ -35,7 +36,9 @@ __all__ = [
     "Backfill",
     "Base",
     "Boot",
+    "ChannelDay",
     "Discrepancy",
+    "ErrorDay",
     "Event",
     "Figures",
     "Heartbeat",
@@ -53,6 +56,7 @@ __all__ = [
     "Replay",
     "ReplayItem",
     "SavedView",
+    "ScorecardProgress",
     "SessionProblem",
     "StoredDrift",
     "StoredGate",

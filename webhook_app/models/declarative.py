@@ -30,6 +30,7 @@ class Base(DeclarativeBase):
         dict[str, Any]: JSON(),
         dict[str, str]: JSON(),
         dict[str, float]: JSON(),
+        dict[str, int]: JSON(),
     }
 
 

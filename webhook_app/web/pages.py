@@ -14,6 +14,7 @@ from webhook_app.web.access.pages.audit import audit_blueprint
 from webhook_app.web.access.pages.log_in import people_blueprint
 from webhook_app.web.access.pages.tokens import tokens_blueprint
 from webhook_app.web.access.throttle import register_throttle
+from webhook_app.web.channels.pages.scorecard import scorecard_page_blueprint
 from webhook_app.web.content_negotiation import is_program_path
 from webhook_app.web.errors import ApiError
 from webhook_app.web.finance.discrepancy_words import register_discrepancy_words
@@ -79,6 +80,7 @@ def register_pages(app: Flask, settings: Settings) -> None:
         delivery_pages_blueprint,
         replays_blueprint,
         rejections_blueprint,
+        scorecard_page_blueprint,
         spool_blueprint,
         drift_page_blueprint,
         incidents_page_blueprint,

@@ -37,6 +37,7 @@ ITEMS = (
 #: Behind "More".
 MORE = (
     Item("Incidents", "/incidents", ACCOUNT_ROLES),
+    Item("Scorecard", "/scorecard", ACCOUNT_ROLES),
     Item("Replays", "/replays"),
     Item("Rejected requests", "/rejections"),
     Item("Spool", "/spool"),

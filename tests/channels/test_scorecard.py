@@ -1,0 +1,219 @@
+"""Proof's scorecard: what is counted, once, and that it equals what the sandbox did."""
+
+from __future__ import annotations
+
+import json
+import random
+from dataclasses import replace
+from datetime import UTC, date, datetime, timedelta
+from typing import Any
+
+import pytest
+from flask.testing import FlaskClient
+from sqlalchemy import delete, insert, select
+
+from tests.support.clock import START, FakeClock
+from tests.support.page_text import in_words
+from tests.support.rows import attempt, confirm, make_known
+from tests.support.sandbox import Sandbox
+from tests.support.work import run_fast
+from webhook_app.db.database import Database
+from webhook_app.domain.lateness import add_up, quantile, span_of
+from webhook_app.domain.status import TERMINAL, Status
+from webhook_app.domain.timestamps import utc_now
+from webhook_app.models import Attempt, Event, HistoryEntry, Incident
+from webhook_app.models.event import Channel
+from webhook_app.usecases.channels.channel_days import SETTLED_AFTER, count_changes
+from webhook_app.usecases.channels.error_days import count_errors
+from webhook_app.usecases.channels.scorecard import Row, Scorecard, ScorecardFilter, read_scorecard
+from webhook_app.usecases.channels.watching import watch_all
+from webhook_app.usecases.receive.ingest import RequestOrigin, ingest_event
+from webhook_app.usecases.reconcile.reconciler import Reconciler
+from webhook_app.usecases.reconcile.watches import Watch
+from webhook_app.web.receive.event_schema import parse_event
+
+APRIL = ScorecardFilter(date(2026, 4, 1), date(2026, 4, 30))
+
+
+def tell(
+    database: Database, name: str, status: str, updated_at: datetime, received_at: datetime, channel: str = "webhook"
+) -> None:
+    body = {"merchant_transaction_id": name, "status": status, "updated_at": updated_at.isoformat()}
+    event = replace(parse_event(json.dumps(body).encode()), channel=Channel(channel))
+    ingest_event(database, event, RequestOrigin(received_at, None, {}, is_vouched=True))
+
+
+def change(database: Database, name: str, status: str, updated_at: datetime, recorded_at: datetime) -> None:
+    values = {"merchant_transaction_id": name, "status": status, "updated_at": updated_at, "recorded_at": recorded_at}
+    with database.write() as session:
+        session.execute(insert(HistoryEntry).values(values))
+
+
+def count_all(database: Database, now: datetime) -> int:
+    total = 0
+    while counted := count_changes(database, now):
+        total += counted
+    while count_errors(database, now):
+        pass
+    return total
+
+
+def figures(row: Row) -> dict[str, Any]:
+    return {name: value for name, value in vars(row.counts).items() if value and name not in ("late", "latest")}
+
+
+def second(number: float) -> datetime:
+    return START + timedelta(seconds=number)
+
+
+@pytest.fixture
+def told(database: Database) -> Scorecard:
+    """Three payments: all by webhook, two of them swapped and one repeated; by WebSocket; by nobody."""
+    for name, currency in (("a", "USDT"), ("b", "USDT"), ("c", "BTC")):
+        confirm(database, name, currency=currency, network="TRC20", type="buy", status="completed")
+    change(database, "a", "processing", second(0), second(1))
+    change(database, "a", "completed", second(10), second(11))
+    tell(database, "a", "completed", second(10), second(12))
+    tell(database, "a", "completed", second(10), second(13))
+    tell(database, "a", "processing", second(0), second(30))
+    change(database, "b", "completed", second(10), second(11))
+    tell(database, "b", "completed", second(10), second(10.1), "websocket")
+    change(database, "c", "cancelled", second(10), second(20))
+    return read_scorecard(database, APRIL)
+
+
+def test_what_is_not_counted_yet_is_in_the_scorecard_all_the_same(told: Scorecard) -> None:
+    assert figures(told.total) == {
+        "changes": 4,
+        "changes_by_webhook": 2,
+        "finals": 3,
+        "finals_by_webhook": 1,
+        "finals_by_websocket": 1,
+        "finals_by_polling": 1,
+        "repeated": 1,
+        "out_of_order": 1,
+    }
+    assert (told.total.counts.lost, told.total.counts.finals_lost) == (2, 2)
+    assert told.total.late_worst == 30
+    assert told.total.late_p50 == pytest.approx(2, rel=0.1)
+    assert [(row.currency, row.counts.finals_by_polling) for row in told.pairs] == [("BTC", 1), ("USDT", 0)]
+    assert [row.day for row in told.days] == [date(2026, 4, 1)]
+
+
+def test_days_are_counted_once_and_outlive_the_events(database: Database, clock: FakeClock, told: Scorecard) -> None:
+    assert count_all(database, clock()) == 0, "their webhooks may still come"
+    clock.advance(SETTLED_AFTER.total_seconds() + 60)
+    assert count_all(database, clock()) == 4
+    assert count_all(database, clock()) == 0
+    assert read_scorecard(database, APRIL) == told
+    with database.write() as session:
+        session.execute(delete(Event))
+    assert read_scorecard(database, APRIL) == told
+    of_btc = read_scorecard(database, replace(APRIL, currency="BTC"))
+    assert (figures(of_btc.total), len(of_btc.pairs)) == ({"changes": 1, "finals": 1, "finals_by_polling": 1}, 1)
+    assert read_scorecard(database, replace(APRIL, last_day=date(2026, 3, 31))).pairs == []
+
+
+def test_a_webhook_that_comes_hours_later_is_lost(database: Database, clock: FakeClock) -> None:
+    confirm(database, "a", status="completed")
+    change(database, "a", "completed", second(0), second(1))
+    tell(database, "a", "completed", second(0), second(2 * 3600))
+    assert read_scorecard(database, APRIL).total.counts.finals_lost == 1
+
+
+def test_what_changed_before_we_knew_of_it_is_not_proofs_to_answer_for(database: Database) -> None:
+    confirm(database, "old", status="completed")
+    change(database, "old", "completed", second(-86_400), second(1))
+    assert figures(read_scorecard(database, replace(APRIL, first_day=date(2026, 3, 1))).total) == {}
+
+
+def test_errors_and_outages_are_listed_with_what_support_asks_for(database: Database, clock: FakeClock) -> None:
+    work = make_known(database, "a")
+    for number in range(7):
+        failed = {"http_status": 502, "error": "upstream_error", "code": "provider_error", "status": None}
+        attempt(database, work, second(number), **failed, request_id=f"r-{number}")
+    attempt(database, work, second(9), http_status=None, error="upstream_unavailable", code="timeout", status=None)
+    with database.write() as session:
+        outage = {"kind": "proof_paused", "key": "outage", "severity": "warning", "cause": "Proof cannot serve us."}
+        session.add(Incident(**outage, began_at=START, ended_at=second(60)))
+        session.add(Incident(**outage | {"key": "configuration"}, began_at=START, ended_at=second(60)))
+    assert count_errors(database, clock()) == 0
+    clock.advance(600)
+    count_all(database, clock())
+    with database.write() as session:
+        session.execute(delete(Attempt))
+    found = read_scorecard(database, APRIL)
+    assert [(one.http_status, one.code, one.count) for one in found.errors] == [
+        (502, "provider_error", 7),
+        (None, "timeout", 1),
+    ]
+    assert found.errors[0].request_ids == ["r-6", "r-5", "r-4", "r-3", "r-2"]
+    assert [(one.began_at, one.ended_at) for one in found.outages] == [(START, second(60))]
+
+
+def test_lateness_is_told_within_a_tenth() -> None:
+    rng = random.Random(1)
+    waits = sorted(rng.lognormvariate(0, 2) for _ in range(2000))
+    counts: dict[str, int] = {}
+    for wait in waits:
+        counts = add_up(counts, {span_of(wait): 1})
+    for share in (0.5, 0.95, 1):
+        exact = max(waits[int(len(waits) * share) - 1], 0.01)
+        assert exact * 0.99 <= (quantile(counts, share) or 0) <= exact * 1.11
+    assert quantile({}, 0.5) is None
+
+
+def test_it_equals_what_the_sandbox_dropped(
+    database: Database, sandbox: Sandbox, reconciler: Reconciler, clock: FakeClock
+) -> None:
+    """A run with losses, repeats and both orders: final statuses exactly."""
+    rng = random.Random(7)
+    clock.now = utc_now()
+    names = sandbox.control.create_many(60)
+    watch_all(database, [Watch(name) for name in names], "test", clock())
+    dropped = 0
+    for name in names:
+        final = rng.choice((Status.COMPLETED, Status.FAILED, Status.CANCELLED))
+        ended = sandbox.control.set_status(name, final)
+        is_dropped = rng.random() < 0.5
+        dropped += is_dropped
+        for number, one in enumerate(ended.history):
+            copies = 0 if one.status in TERMINAL and is_dropped else rng.choice((1, 1, 2))
+            body = json.dumps(ended.webhook(ended.history[number])).encode()
+            for _ in range(copies):
+                ingest_event(database, parse_event(body), RequestOrigin(clock(), None, {}, is_vouched=True))
+    run_fast(reconciler)
+    clock.advance(2 * SETTLED_AFTER.total_seconds())
+    count_all(database, clock())
+    today = datetime.now(UTC).date()
+    found = read_scorecard(database, ScorecardFilter(today - timedelta(days=1), today)).total.counts
+    with database.read() as session:
+        confirmed = len(session.scalars(select(HistoryEntry).where(HistoryEntry.status.in_(TERMINAL))).all())
+    assert (found.finals, confirmed) == (60, 60)
+    assert 0 < dropped < 60
+    assert (found.finals_lost, found.finals_by_polling, found.finals_by_webhook) == (dropped, dropped, 60 - dropped)
+
+
+def test_the_api_and_the_file_tell_the_same(client: FlaskClient, as_finance: dict[str, str], told: Scorecard) -> None:
+    answer = client.get("/api/v1/scorecard?first_day=2026-04-01&last_day=2026-04-30", headers=as_finance)
+    body = answer.get_json()
+    assert answer.status_code == 200, body
+    assert (body["total"]["finals"], body["total"]["finals_lost"], body["total"]["late_worst"]) == (3, 2, 30)
+    assert [(one["currency"], one["finals_by_polling_only"]) for one in body["items"]] == [("BTC", 1), ("USDT", 0)]
+    assert (body["next_cursor"], body["days"][0]["day"], body["is_complete"]) == (None, "2026-04-01", True)
+    for query in ("first_day=x", "first_day=2026-05-01&last_day=2026-04-01", "first_day=2020-01-01", "other=1"):
+        assert client.get(f"/api/v1/scorecard?{query}", headers=as_finance).status_code == 400
+
+
+def test_the_page_shows_it_and_offers_a_file(finance_client: FlaskClient, told: Scorecard) -> None:
+    page = finance_client.get("/scorecard?first_day=2026-04-01&last_day=2026-04-30")
+    assert page.status_code == 200
+    text = in_words(page.get_data(as_text=True))
+    assert "Proof's scorecard" in text
+    assert "buy BTC on TRC20" in text
+    assert finance_client.get("/scorecard?first_day=2026-05-01&last_day=2026-04-01").status_code == 400
+    file = finance_client.get("/scorecard/file?first_day=2026-04-01&last_day=2026-04-30")
+    assert file.headers["Content-Disposition"] == 'attachment; filename="proof-scorecard-2026-04-01-2026-04-30.txt"'
+    [total] = [line for line in file.get_data(as_text=True).splitlines() if line.startswith("all ")]
+    assert total.split()[:8] == ["all", "3", "1", "1", "1", "2", "1", "1"]
+    assert finance_client.get("/scorecard/file?first_day=x").status_code == 400

@@ -1,0 +1,125 @@
+"""`/scorecard`: Proof's webhooks and API, measured; and the same as a file that can be sent to Proof."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from datetime import date, timedelta
+
+from flask import Blueprint, Response, render_template, request
+from marshmallow import ValidationError
+
+from webhook_app.models.account import ACCOUNT_ROLES
+from webhook_app.usecases.channels.channel_days import Counts
+from webhook_app.usecases.channels.scorecard import Row, Scorecard, ScorecardFilter, read_scorecard
+from webhook_app.web.channels.pages.scorecard_text import write_text
+from webhook_app.web.channels.scorecard_schemas import ScorecardQuerySchema
+from webhook_app.web.errors import ApiError
+from webhook_app.web.layout.plots import BUCKET_WIDTH, Hit, Plot, Series, nice_top, stack
+from webhook_app.web.layout.template_filters import grouped
+from webhook_app.web.people import roles_required
+from webhook_app.web.requests import get_services
+
+scorecard_page_blueprint = Blueprint("scorecard_page", __name__)
+
+#: Days that a plot may have; of a longer period the latest are drawn.
+_MOST_DRAWN = 120
+
+
+@scorecard_page_blueprint.get("/scorecard")
+@roles_required(*ACCOUNT_ROLES)
+def show() -> tuple[str, int]:
+    """The last thirty days, unless others are asked for."""
+    given = {name: value for name, value in request.args.items() if value.strip()}
+    try:
+        wanted: ScorecardFilter = ScorecardQuerySchema().load(given)
+    except ValidationError as error:
+        return render_template("channels/scorecard.html", given=given, problem=_describe(error), scorecard=None), 400
+    scorecard = read_scorecard(get_services().database, wanted)
+    html = render_template(
+        "channels/scorecard.html",
+        given={"first_day": wanted.first_day, "last_day": wanted.last_day, **given},
+        problem="",
+        scorecard=scorecard,
+        plots=[_plot_finals(scorecard), _plot_webhooks(scorecard)] if scorecard.days else [],
+    )
+    return html, 200
+
+
+@scorecard_page_blueprint.get("/scorecard/file")
+@roles_required(*ACCOUNT_ROLES)
+def download() -> Response:
+    """The same as text. Raises ApiError 400 for a period that makes no sense."""
+    given = {name: value for name, value in request.args.items() if value.strip()}
+    try:
+        wanted: ScorecardFilter = ScorecardQuerySchema().load(given)
+    except ValidationError as error:
+        raise ApiError(400, "invalid_request", "validation_error", _describe(error)) from None
+    services = get_services()
+    text = write_text(read_scorecard(services.database, wanted), services.clock())
+    name = f"proof-scorecard-{wanted.first_day}-{wanted.last_day}.txt"
+    headers = {"Content-Disposition": f'attachment; filename="{name}"'}
+    return Response(text, mimetype="text/plain", headers=headers)
+
+
+def _describe(error: ValidationError) -> str:
+    return " ".join(f"{name}: {' '.join(texts)}" for name, texts in error.messages_dict.items())
+
+
+def _plot_finals(scorecard: Scorecard) -> Plot:
+    """How final statuses came. Of one that several channels told, the webhook counts."""
+
+    def parts(row: Row) -> list[tuple[str, int]]:
+        counts = row.counts
+        other = counts.finals - counts.finals_by_webhook - counts.finals_by_polling
+        return [("completed", counts.finals_by_webhook), ("processing", other), ("failed", counts.finals_by_polling)]
+
+    names = {"completed": "by webhook", "processing": "by WebSocket alone", "failed": "only by polling"}
+    return _plot("finals", "How final statuses came", "final statuses per day", scorecard, parts, names)
+
+
+def _plot_webhooks(scorecard: Scorecard) -> Plot:
+    def parts(row: Row) -> list[tuple[str, int]]:
+        counts = row.counts
+        return [("failed", counts.lost), ("pending", counts.repeated), ("cancelled", counts.out_of_order)]
+
+    names = {"failed": "lost", "pending": "repeated", "cancelled": "out of order"}
+    return _plot("webhooks", "What became of webhooks", "webhooks per day", scorecard, parts, names)
+
+
+def _plot(
+    name: str,
+    title: str,
+    unit: str,
+    scorecard: Scorecard,
+    parts: Callable[[Row], list[tuple[str, int]]],
+    names: Mapping[str, str],
+) -> Plot:
+    days = _each_day(scorecard)
+    drawn = [parts(row) for row in days]
+    top = nice_top(max(sum(value for _, value in one) for one in drawn))
+    totals = {kind: sum(dict(one)[kind] for one in drawn) for kind in names}
+    return Plot(
+        name=name,
+        title=title,
+        unit=unit,
+        series=[Series(words, kind, grouped(totals[kind])) for kind, words in names.items()],
+        top=grouped(top),
+        middle=grouped(top // 2),
+        bars=[bar for i, one in enumerate(drawn) for bar in stack(i, one, top)],
+        hits=[
+            Hit(i * BUCKET_WIDTH, f"{row.day}: " + ", ".join(f"{grouped(value)} {names[kind]}" for kind, value in one))
+            for i, (row, one) in enumerate(zip(days, drawn, strict=True))
+        ],
+        times=[str(days[0].day), str(days[-1].day)] if len(days) > 1 else [str(days[0].day)],
+        span=f"from {days[0].day} to {days[-1].day}",
+        is_empty=not any(totals.values()),
+    )
+
+
+def _each_day(scorecard: Scorecard) -> list[Row]:
+    """From the first to the last one of which something is known, days of which nothing is between them."""
+    known = {row.day: row for row in scorecard.days if row.day is not None}
+    first, last = min(known), max(known)
+    first = max(first, last - timedelta(days=_MOST_DRAWN - 1))
+    days = [date.fromordinal(number) for number in range(first.toordinal(), last.toordinal() + 1)]
+    return [known.get(day, Row(Counts(), day=day)) for day in days]
