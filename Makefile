@@ -60,6 +60,10 @@ chaos: $(VENV)/.dev  ## kills, freezes and floods everything on both databases, 
 simulate: $(VENV)/.dev  ## the real use cases in virtual time, 200 seeds (SIM_SEEDS=n, SIM_SEED=one, SIM_ARGS=--help)
 	@exec $(BIN)/python -m tests.simulate $(SIM_ARGS)
 
+.PHONY: missed
+missed: $(VENV)/.dev  ## 1,000 sessions while webhooks are lost, twice, about 6 minutes (MISSED_ARGS=--help)
+	@exec $(BIN)/python -m tests.missed $(MISSED_ARGS)
+
 .PHONY: silence
 silence: $(VENV)/.dev  ## 1,500 silent connections of each kind beside webhooks, about 4 minutes (SILENCE_ARGS=--help)
 	@exec $(BIN)/python -m tests.silence $(SILENCE_ARGS)
