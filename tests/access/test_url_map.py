@@ -61,6 +61,7 @@ WHO: Mapping[str, set[str]] = {
     "saved_views.*": PEOPLE,
     "transaction_files.*": PEOPLE,
     "discrepancy_pages.*": PEOPLE,
+    "discrepancy_sheet.*": PEOPLE,
     "audit.*": ADMIN_PAGE,
     "tokens.*": ADMIN_PAGE,
     "delivery_pages.*": ADMIN_PAGE,

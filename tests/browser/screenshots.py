@@ -83,6 +83,7 @@ def test_picture_of_the_overview(
 #: The admin's pages on a busy day; `{}` holds an id, and a form is sent where there is a button to press.
 ADMIN_PAGES = [
     ("deliveries", "/deliveries", None),
+    ("deliveries-failed", "/deliveries?state=failed", None),
     ("deliveries-filtered", "/deliveries?state=failed&error=not_found", None),
     ("deliveries-wrong", "/deliveries?state=failed&received_from=yesterday", None),
     ("deliveries-none", "/deliveries?state=failed&error=nothing", None),
@@ -129,6 +130,7 @@ def test_pictures_of_the_admins_pages(
 FINANCE_PAGES = [
     ("transactions", "/transactions"),
     ("transactions-filtered", "/transactions?status=completed&fiat_currency=EUR&created_from=2026-03-10"),
+    ("transactions-sorted", "/transactions?sort=created_at"),
     ("transactions-as-of", "/transactions?as_of=2026-03-20T00:00:00Z&tz=Europe/Paris&day_of=updated"),
     ("transactions-wrong", "/transactions?created_from=2026-04-02&created_to=2026-04-01&tz=Paris&frm=1"),
     ("transactions-none", "/transactions?q=nothing-like-this"),
@@ -140,6 +142,7 @@ FINANCE_PAGES = [
     ("transaction-long", "/transactions/{long}"),
     ("transaction-unknown", "/transactions/nothing"),
     ("discrepancies", "/discrepancies"),
+    ("discrepancies-critical", "/discrepancies?severity=critical"),
     ("discrepancies-kind", "/discrepancies?kind=terminal_changed&state=acknowledged"),
     ("discrepancies-none", "/discrepancies?kind=stale_answer"),
     ("discrepancy", "/discrepancies/{amount_mismatch}"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 
 from playwright.sync_api import Page, Route, expect
@@ -29,7 +30,7 @@ def test_last_months_completed_eur_buys_are_a_file_in_three_steps(
     page.wait_for_url("**/transactions?status=completed&fiat_currency=EUR&type=buy&created_from=2026-03-01&*")
     page.get_by_text("Export", exact=True).click()  # two
     with page.expect_download() as download:
-        page.get_by_role("link", name="CSV").click()  # three
+        page.get_by_role("link", name="CSV for programs").click()  # three
     assert "status-completed" in download.value.suggested_filename
     assert "created-from-2026-03-01_created-to-2026-04-01" in download.value.suggested_filename
 
@@ -117,14 +118,24 @@ def test_discrepancy_is_acknowledged_with_a_note_on_either_page(
     expect(page.get_by_text("Acknowledged: “Reported status differs” of ")).to_be_visible()
     expect(page.get_by_text("Acknowledged by fin just now: “asked Proof”")).to_be_visible()
     page.get_by_role("navigation", name="Main").get_by_role("link", name="Discrepancies").click()
-    page.get_by_role("link", name="Pending too long").click()
+    page.get_by_label("Kind", exact=True).select_option("pending_too_long")
+    page.get_by_role("button", name="Filter").click()
     row = page.get_by_role("row").filter(has_text="order-0400")
     row.get_by_text("Acknowledge …").click()
     row.get_by_label("Note").fill("Proof is at it")
     row.get_by_role("button", name="Acknowledge").click()
-    page.wait_for_url("**/discrepancies?kind=pending_too_long")
+    page.wait_for_url("**/discrepancies?kind=pending_too_long*")
     expect(page.get_by_text("No discrepancy is like that.")).to_be_visible()
-    page.get_by_role("link", name="1 acknowledged").first.click()
+    page.get_by_label("State", exact=True).select_option("acknowledged")
+    page.get_by_role("button", name="Filter").click()
+    expect(page.get_by_text("“Proof is at it”")).to_be_visible()
+    page.get_by_label("State", exact=True).select_option("open")
+    page.get_by_label("Kind", exact=True).select_option(label="any")
+    page.get_by_role("button", name="Filter").click()
+    page.get_by_label("Tick all open ones on this page").check()
+    page.get_by_label("Note for all that are ticked").fill("asked Proof about all of them")
+    page.get_by_role("button", name=re.compile(r"Acknowledge \d")).click()
+    expect(page.get_by_text("Acknowledged: 4.")).to_be_visible()
     page.goto(f"/discrepancies/{known[DiscrepancyKind.PENDING_TOO_LONG]}")
     expect(page.get_by_text("“Proof is at it”")).to_be_visible()
 

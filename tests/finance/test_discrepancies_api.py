@@ -41,7 +41,7 @@ def test_discrepancy_has_everything(finance: FlaskClient, filled: Database) -> N
     assert told["next_cursor"] is None
     assert told["items"][1] == {
         **{"id": 1, "merchant_transaction_id": "a", "kind": "stale_answer", "severity": "info", "state": "open"},
-        "revision": 1,
+        **{"revision": 1, "count": 1, "owner": None},
         **{"detail": "<b>stale_answer</b>", "detected_at": "2026-04-01T12:00:00Z", "opened_at": "2026-04-01T12:00:00Z"},
         **dict.fromkeys(("acknowledged_at", "acknowledged_by", "note", "resolved_at", "resolution")),
         **{"status": "pending", "currency": "USDT", "crypto_amount": None, "fiat_currency": None, "fiat_amount": None},

@@ -193,6 +193,20 @@ def test_head_tells_the_headers_alone(finance: FlaskClient, database: Database) 
     assert answer.headers["X-Failed"] == "2"
 
 
+def test_csv_for_excel_begins_with_its_mark_and_no_other_file_may(
+    client: FlaskClient, finance_client: FlaskClient, as_finance: dict[str, str]
+) -> None:
+    for answer in (
+        client.get(f"{URL}?format=csv&bom=true", headers=as_finance),
+        finance_client.get("/transactions.csv?bom=true&status="),
+    ):
+        assert answer.data.startswith(b"\xef\xbb\xbfmerchant_transaction_id,")
+    refused = client.get(f"{URL}?format=xlsx&bom=true", headers=as_finance)
+    assert refused.status_code == 400
+    assert refused.json is not None
+    assert list(refused.json["fields"]) == ["bom"]
+
+
 def test_document_tells_of_each_format(client: FlaskClient) -> None:
     operation = client.get("/openapi.json").json["paths"][URL]["get"]
     answer = operation["responses"]["200"]
@@ -200,7 +214,7 @@ def test_document_tells_of_each_format(client: FlaskClient) -> None:
     assert {"X-Pending", "X-Failed", "X-Unconfirmed", "X-As-Of", "Content-Disposition"} <= answer["headers"].keys()
     parameters = {parameter["name"]: parameter for parameter in operation["parameters"]}
     assert parameters["format"]["required"]
-    assert parameters.keys() == {"format", *NAMES}
+    assert parameters.keys() == {"format", "bom", *NAMES}
 
 
 @contextmanager

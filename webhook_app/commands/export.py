@@ -41,14 +41,17 @@ _STDOUT = Path("-")
     type=click.Path(dir_okay=False, path_type=Path),
     help="The file, or - for standard output. Without it, a name that says which filter and when, in this folder.",
 )
+@click.option("--bom", "has_bom", is_flag=True, help="Begin CSV with a byte order mark, by which Excel knows UTF-8.")
 @click.option("--force", is_flag=True, help="Overwrite the file if it is there.")
 @filter_options
-def export(file_format: str, output: Path | None, force: bool, **given: Any) -> None:
+def export(file_format: str, output: Path | None, has_bom: bool, force: bool, **given: Any) -> None:
     """Write transactions to a file.
 
     Amounts are texts, exact to the digit. The file appears when it is complete. Exit codes: 0 done, 1 failed, 2 the
     command makes no sense, 130 interrupted.
     """
+    if has_bom and file_format != FileFormat.CSV:
+        raise click.BadParameter("goes with CSV alone.", param_hint="'--bom'")
     now = utc_now()
     wanted = make_filter(given, now)
     target = output or Path(file_name("transactions", wanted.described(), now, file_format))
@@ -59,7 +62,7 @@ def export(file_format: str, output: Path | None, force: bool, **given: Any) -> 
         with held_interrupts() as interrupts:
             freshness = read_freshness(database, wanted)
             with _open(target) as file:
-                rows = _write(database, wanted, FileFormat(file_format), file, interrupts)
+                rows = _write(database, wanted, FileFormat(file_format), file, interrupts, has_bom=has_bom)
                 interrupts.check()
     except KeyboardInterrupt:
         say("\nInterrupted: the file is not complete, and was not kept.", err=True)
@@ -127,7 +130,13 @@ class _Terminal(io.BytesIO):
 
 
 def _write(
-    database: Database, wanted: TransactionFilter, file_format: FileFormat, file: BinaryIO, interrupts: Interrupts
+    database: Database,
+    wanted: TransactionFilter,
+    file_format: FileFormat,
+    file: BinaryIO,
+    interrupts: Interrupts,
+    *,
+    has_bom: bool,
 ) -> int:
     """How many rows were written; shows how far it is on a terminal."""
     is_shown = sys.stderr.isatty()
@@ -141,7 +150,7 @@ def _write(
         update_min_steps=_ROWS_BETWEEN_LOOKS,
     ) as bar:
         rows = _Counted(export_rows(database, wanted), bar.update, interrupts)
-        for chunk in write_table(file_format, export_columns(wanted), rows):
+        for chunk in write_table(file_format, export_columns(wanted), rows, has_bom=has_bom):
             file.write(chunk)
     return rows.count
 

@@ -18,6 +18,7 @@ class AuditAction(StrEnum):
     CANCEL_REPLAY = "cancel_replay"
     ACKNOWLEDGE = "acknowledge"
     REOPEN = "reopen"
+    ASSIGN = "assign"
     RETRY_SPOOLED = "retry_spooled"
     DISCARD_SPOOLED = "discard_spooled"
     PROBE = "probe"

@@ -80,6 +80,8 @@ class Discrepancy(Base):
     acknowledged_by: Mapped[str | None] = mapped_column(String(128))
     note: Mapped[str | None] = mapped_column(String(500))
     """Of the person who acknowledged it."""
+    owner: Mapped[str | None] = mapped_column(String(128))
+    """The person who looks into it, if one has said so."""
 
     @property
     def severity(self) -> Severity:

@@ -62,7 +62,13 @@ _WEBHOOKS = re.compile(r"/+webhooks(?:/|$)", re.IGNORECASE)
 _LOG_IN = frozenset({"/login", "/account"})
 _COSTLY = frozenset({"/api/v1/summary", "/transaction-totals", "/transaction-strip"})
 _SESSIONS = "/api/v1/sessions"
-_FILES = frozenset({"/api/v1/transactions/export", "/transactions.csv", "/transactions.ndjson", "/transactions.xlsx"})
+_FILES = frozenset(
+    {
+        "/api/v1/transactions/export",
+        *("/transactions.csv", "/transactions.ndjson", "/transactions.xlsx"),
+        *("/discrepancies.csv", "/discrepancies.xlsx"),
+    }
+)
 #: Pages of which a long span is costly.
 _SPANNED = frozenset({"/", "/overview/part"})
 _LONG_SPANS = frozenset({("span", "week"), ("span", "month")})

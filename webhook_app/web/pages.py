@@ -19,6 +19,7 @@ from webhook_app.web.content_negotiation import is_program_path
 from webhook_app.web.errors import ApiError
 from webhook_app.web.finance.discrepancy_words import register_discrepancy_words
 from webhook_app.web.finance.pages.discrepancies import discrepancy_pages_blueprint
+from webhook_app.web.finance.pages.discrepancy_sheet import discrepancy_sheet_blueprint
 from webhook_app.web.finance.pages.files import transaction_files_blueprint
 from webhook_app.web.finance.pages.saved_views import saved_views_blueprint
 from webhook_app.web.finance.pages.strip import transaction_strip_blueprint
@@ -91,6 +92,7 @@ def register_pages(app: Flask, settings: Settings) -> None:
         saved_views_blueprint,
         transaction_page_blueprint,
         discrepancy_pages_blueprint,
+        discrepancy_sheet_blueprint,
         docs_blueprint,
         transaction_files_blueprint,
         search_blueprint,

@@ -9,9 +9,10 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from webhook_app.adapters.table_files import xlsx_parts as parts
-from webhook_app.adapters.table_files.columns import Column, ColumnKind, Convert, Values, converted_batches
+from webhook_app.adapters.table_files.columns import Column, ColumnKind, Convert, Values
+from webhook_app.adapters.table_files.exact_sums import ExactSums
+from webhook_app.adapters.table_files.kept_rows import KeptRows
 from webhook_app.domain.money import format_amount
-from webhook_app.domain.timestamps import format_timestamp
 
 #: Excel's limits: 1,048,576 rows of a sheet, of which one is the header, and characters (UTF-16 units) of a cell.
 MOST_SHEET_ROWS = 1_048_575
@@ -26,16 +27,29 @@ _COMPRESSION_LEVEL = 1
 
 
 def xlsx_pieces(columns: Sequence[Column], rows: Iterable[Sequence[object]], sheet_rows: int) -> Iterator[bytes]:
-    """A header, bold and frozen, with filters; then the rows, on as many sheets as they need, each with that header.
+    """A header, bold and frozen, with filters; then the rows, on as many sheets as they need, each with that header;
+    then a sheet of exact sums, as text, where the columns say by what.
 
-    Amounts are text, right-aligned: a spreadsheet rounds a number to 15 digits. Timestamps are ISO 8601 text, which
-    keeps the microseconds and the time zone; only counts are numbers. Texts are inline strings with the format
-    Text, which no spreadsheet evaluates, not even after an edit, and so they are as they were, without CSV's
-    apostrophe. A person who saves the workbook as CSV does so unprotected. Characters that XML 1.0 has no way to hold
-    become U+FFFD, and a text longer than a cell is cut and ends in `…`.
+    A spreadsheet rounds a number to 15 digits, and its sum skips text in silence. So a column of amounts is numbers
+    where every value in it is exact in 15 digits, else all of it is text, right-aligned; which of both stands on the
+    sheet of sums. All rows are read before the first byte is written, and wait in a temporary file. Timestamps are ISO
+    8601 text, which keeps the microseconds and the time zone. Texts are inline strings with the format Text, which no
+    spreadsheet evaluates, not even after an edit, and so they are as they were, without CSV's apostrophe. A person who
+    saves the workbook as CSV does so unprotected. Characters that XML 1.0 has no way to hold become U+FFFD, and a text
+    longer than a cell is cut and ends in `…`.
     """
+    with KeptRows(columns) as kept:
+        kept.keep(rows)
+        yield from _workbook(columns, kept, sheet_rows)
+
+
+def _workbook(columns: Sequence[Column], kept: KeptRows, sheet_rows: int) -> Iterator[bytes]:
     target = _Target()
-    batches = _Rows(columns, rows)
+    exact = [column.kind is ColumnKind.AMOUNT and kept.is_exact(at) for at, column in enumerate(columns)]
+    converts = [
+        _numbers if is_exact else _CONVERTS[column.kind] for column, is_exact in zip(columns, exact, strict=True)
+    ]
+    batches = _Rows(kept.batches(converts))
     with zipfile.ZipFile(target, "w", zipfile.ZIP_DEFLATED, compresslevel=_COMPRESSION_LEVEL) as archive:
         for path, content in parts.FIRST.items():
             _write_part(archive, path, content)
@@ -53,7 +67,9 @@ def xlsx_pieces(columns: Sequence[Column], rows: Iterable[Sequence[object]], she
                 sheet.write(parts.sheet_end(len(columns), row_number).encode())
             if batches.is_done():
                 break
-        for path, content in parts.last(number).items():
+        if not kept.sums.is_empty:
+            _write_part(archive, parts.sheet_path(number + 1), _sums_xml(columns, exact, kept.sums))
+        for path, content in parts.last(number, has_sums=not kept.sums.is_empty).items():
             _write_part(archive, path, content)
     yield target.taken()
 
@@ -84,8 +100,8 @@ class _Target:
 class _Rows:
     """Rows as cells, taken in batches that end with the sheet."""
 
-    def __init__(self, columns: Sequence[Column], rows: Iterable[Sequence[object]]) -> None:
-        self._batches = converted_batches(rows, [_CONVERTS[column.kind] for column in columns])
+    def __init__(self, batches: Iterator[list[tuple[Any, ...]]]) -> None:
+        self._batches = batches
         self._waiting: list[tuple[Any, ...]] = []
 
     def take(self, most: int) -> list[tuple[Any, ...]]:
@@ -99,6 +115,31 @@ class _Rows:
         if not self._waiting:
             self._waiting = next(self._batches, [])
         return not self._waiting
+
+
+def _sums_xml(columns: Sequence[Column], exact: Sequence[bool], sums: ExactSums) -> str:
+    """The sheet of sums: a row for each, and how its column is written."""
+    width = max(len(column.sums_by) for column in columns)
+    named = next(column.sums_by for column in columns if len(column.sums_by) == width)
+    texts = [Column(name, ColumnKind.TEXT) for name in ("amount", *named, "rows", "exact sum", "column")]
+    written = {
+        column.name: "numbers" if is_exact else "text: not all are exact in 15 digits"
+        for column, is_exact in zip(columns, exact, strict=True)
+    }
+    rows = [
+        (
+            one.column,
+            *one.by,
+            *[None] * (width - len(one.by)),
+            str(one.count),
+            format_amount(one.amount),
+            written[one.column],
+        )
+        for one in sums
+    ]
+    cells = [tuple(_texts(row)) for row in rows]
+    body = _rows_xml(cells, 2, len(texts)).decode() if cells else ""
+    return parts.sheet_start(texts) + body + parts.sheet_end(len(texts), len(rows) + 1)
 
 
 def _write_part(archive: zipfile.ZipFile, path: str, content: str) -> None:
@@ -121,6 +162,7 @@ def _rows_xml(batch: list[tuple[Any, ...]], number: int, width: int) -> bytes:
 _TEXT = f' s="{parts.STYLE_TEXT}" t="inlineStr"><is><t>'
 _SPACED_TEXT = f' s="{parts.STYLE_TEXT}" t="inlineStr"><is><t xml:space="preserve">'
 _AMOUNT = f' s="{parts.STYLE_AMOUNT}" t="inlineStr"><is><t>'
+_NUMBER = f' s="{parts.STYLE_NUMBER}"><v>'
 _END = "</t></is></c>"
 
 #: What a text may not hold as it is: XML's own signs, what XML 1.0 excludes, CR, which a parser would turn into LF, and
@@ -156,12 +198,18 @@ def _fitting(text: str) -> str:
 
 def _amounts(values: Values) -> Iterator[str | None]:
     for value in values:
-        yield None if value is None else f"{_AMOUNT}{format_amount(value)}{_END}"
+        yield None if value is None else f"{_AMOUNT}{value}{_END}"
+
+
+def _numbers(values: Values) -> Iterator[str | None]:
+    """Amounts that a spreadsheet's numbers keep."""
+    for value in values:
+        yield None if value is None else f"{_NUMBER}{value}</v></c>"
 
 
 def _timestamps(values: Values) -> Iterator[str | None]:
     for value in values:
-        yield None if value is None else f"{_TEXT}{format_timestamp(value)}{_END}"
+        yield None if value is None else f"{_TEXT}{value}{_END}"
 
 
 def _counts(values: Values) -> Iterator[str | None]:

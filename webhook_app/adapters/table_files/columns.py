@@ -32,6 +32,8 @@ class ColumnKind(StrEnum):
 class Column:
     name: str
     kind: ColumnKind
+    sums_by: tuple[str, ...] = ()
+    """Of an amount: the columns by whose values a workbook tells its exact sums, its currency first."""
 
 
 def converted_batches(rows: Iterable[Sequence[object]], converts: Sequence[Convert]) -> Iterator[list[tuple[Any, ...]]]:

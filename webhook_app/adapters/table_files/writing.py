@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import codecs
 from collections.abc import Iterable, Iterator, Sequence
 from enum import StrEnum
+from itertools import chain
 
 from webhook_app.adapters.table_files.as_csv import csv_pieces
 from webhook_app.adapters.table_files.as_ndjson import ndjson_pieces
@@ -44,26 +46,29 @@ def write_table(
     rows: Iterable[Sequence[object]],
     *,
     sheet_rows: int = MOST_SHEET_ROWS,
+    has_bom: bool = False,
 ) -> Iterator[bytes]:
-    """The file in chunks of 64 KiB; rows are pulled only as chunks are, and the same rows give the same bytes.
+    """The file in chunks of 64 KiB; rows are pulled only as chunks are (of XLSX all before the first), and the same
+    rows give the same bytes. `has_bom`: CSV begins with a byte order mark, by which Excel knows UTF-8.
 
     No rows are a file with its header alone (NDJSON, which has none: zero bytes). A sheet of XLSX takes `sheet_rows`
     rows at most. Closing the iterator closes `rows`. What `rows` raises goes through; ValueError for a row that is
     longer or shorter than `columns`.
     """
-    chunks = _write(file_format, columns, rows, sheet_rows)
+    chunks = _write(file_format, columns, rows, sheet_rows, has_bom)
     next(chunks)  # into its `try`, so that closing it closes the rows even where no chunk was asked for
     return chunks
 
 
 def _write(
-    file_format: FileFormat, columns: Sequence[Column], rows: Iterable[Sequence[object]], sheet_rows: int
+    file_format: FileFormat, columns: Sequence[Column], rows: Iterable[Sequence[object]], sheet_rows: int, has_bom: bool
 ) -> Iterator[bytes]:
     try:
         yield b""
+        pieces: Iterable[bytes]
         match file_format:
             case FileFormat.CSV:
-                pieces = csv_pieces(columns, rows)
+                pieces = chain([codecs.BOM_UTF8] if has_bom else [], csv_pieces(columns, rows))
             case FileFormat.NDJSON:
                 pieces = ndjson_pieces(columns, rows)
             case FileFormat.XLSX:
@@ -75,7 +80,7 @@ def _write(
             close()
 
 
-def _in_chunks(pieces: Iterator[bytes]) -> Iterator[bytes]:
+def _in_chunks(pieces: Iterable[bytes]) -> Iterator[bytes]:
     waiting = bytearray()
     for piece in pieces:
         waiting += piece

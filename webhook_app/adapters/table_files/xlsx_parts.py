@@ -17,6 +17,7 @@ _TYPES = "application/vnd.openxmlformats-officedocument.spreadsheetml"
 STYLE_TEXT = 1
 STYLE_AMOUNT = 2
 STYLE_HEADER = 3
+STYLE_NUMBER = 4
 
 #: In characters of the standard font: an id or a status, 18 decimals, an ISO 8601 timestamp to the second.
 _WIDTHS = {ColumnKind.TEXT: 24, ColumnKind.AMOUNT: 24, ColumnKind.TIMESTAMP: 22, ColumnKind.COUNT: 10}
@@ -37,26 +38,31 @@ FIRST = {
     # Number format 49 is Text: what is typed into such a cell is never a formula.
     "xl/styles.xml": (
         f'{_HEAD}<styleSheet xmlns="{_MAIN}">'
+        '<numFmts count="1"><numFmt numFmtId="164" formatCode="0.###############"/></numFmts>'
         '<fonts count="2"><font><sz val="11"/><name val="Calibri"/></font>'
         '<font><b/><sz val="11"/><name val="Calibri"/></font></fonts>'
         '<fills count="2"><fill><patternFill patternType="none"/></fill>'
         '<fill><patternFill patternType="gray125"/></fill></fills>'
         '<borders count="1"><border><left/><right/><top/><bottom/><diagonal/></border></borders>'
         '<cellStyleXfs count="1"><xf numFmtId="0" fontId="0" fillId="0" borderId="0"/></cellStyleXfs>'
-        '<cellXfs count="4"><xf numFmtId="0" fontId="0" fillId="0" borderId="0" xfId="0"/>'
+        '<cellXfs count="5"><xf numFmtId="0" fontId="0" fillId="0" borderId="0" xfId="0"/>'
         '<xf numFmtId="49" fontId="0" fillId="0" borderId="0" xfId="0" applyNumberFormat="1"/>'
         '<xf numFmtId="49" fontId="0" fillId="0" borderId="0" xfId="0" applyNumberFormat="1" applyAlignment="1">'
         '<alignment horizontal="right"/></xf>'
-        '<xf numFmtId="49" fontId="1" fillId="0" borderId="0" xfId="0" applyNumberFormat="1" applyFont="1"/></cellXfs>'
+        '<xf numFmtId="49" fontId="1" fillId="0" borderId="0" xfId="0" applyNumberFormat="1" applyFont="1"/>'
+        # As many decimals as there are, up to 15: format 0, General, shows 11 digits.
+        '<xf numFmtId="164" fontId="0" fillId="0" borderId="0" xfId="0" applyNumberFormat="1"/></cellXfs>'
         '<cellStyles count="1"><cellStyle name="Normal" xfId="0" builtinId="0"/></cellStyles></styleSheet>'
     ),
 }
 
 
-def last(sheets: int) -> dict[str, str]:
-    """What goes after that many sheets."""
+def last(sheets: int, *, has_sums: bool = False) -> dict[str, str]:
+    """What goes after that many sheets of data, and one of sums."""
+    names = [*(f"Data {number}" for number in range(1, sheets + 1)), *(["Sums"] if has_sums else [])]
+    sheets = len(names)
     numbers = range(1, sheets + 1)
-    named = "".join(f'<sheet name="Data {number}" sheetId="{number}" r:id="rId{number}"/>' for number in numbers)
+    named = "".join(f'<sheet name="{name}" sheetId="{at}" r:id="rId{at}"/>' for at, name in enumerate(names, 1))
     related = "".join(
         f'<Relationship Id="rId{number}" Type="{_OFFICE}/worksheet" Target="worksheets/sheet{number}.xml"/>'
         for number in numbers

@@ -17,7 +17,7 @@ from webhook_app.db.keyset_page import Page, read_page
 from webhook_app.db.types import MAX_ID
 from webhook_app.domain.severity import Severity
 from webhook_app.domain.text import storable
-from webhook_app.models import Discrepancy, Transaction
+from webhook_app.models import Account, Discrepancy, Transaction
 from webhook_app.models.audit import AuditAction
 from webhook_app.models.discrepancy import SEVERITIES, DiscrepancyKind
 from webhook_app.usecases.audit import Actor, record
@@ -48,6 +48,7 @@ class DiscrepancyFilter:
     severity: str | None = None
     state: str | None = None
     merchant_transaction_id: str | None = None
+    owner: str | None = None
     opened_from: datetime | None = None
     opened_to: datetime | None = None
 
@@ -75,6 +76,8 @@ class DiscrepancyReport:
     resolved_at: datetime | None
     resolution: str | None
     """Why it is resolved, where that was another reason than a later confirmation."""
+    owner: str | None
+    """The person who looks into it."""
     status: str | None
     currency: str | None
     crypto_amount: Decimal | None
@@ -157,11 +160,70 @@ def acknowledge(
         ).first()
         held = _load(session, discrepancy_id)
         if changed is None:
-            raise Conflict(_why_not(held))
+            raise Conflict(why_not_open(held))
         _record(session, actor, AuditAction.ACKNOWLEDGE, held, note.strip(), now)
         return held
 
     return database.run(change)
+
+
+@dataclass(frozen=True)
+class Seen:
+    """One discrepancy as a person has seen it."""
+
+    id: int
+    revision: int
+    note: str
+
+
+@dataclass(frozen=True)
+class Acknowledged:
+    """What came of many: those that are acknowledged now, and why the others are not."""
+
+    done: Sequence[DiscrepancyReport]
+    refused: Sequence[tuple[Seen, str]]
+
+
+def acknowledge_many(database: Database, seen: Sequence[Seen], actor: Actor, now: datetime) -> Acknowledged:
+    """Each by itself, so that one which has changed meanwhile holds up no other; each is an entry of the audit log."""
+    done: list[DiscrepancyReport] = []
+    refused: list[tuple[Seen, str]] = []
+    for one in seen:
+        try:
+            done.append(acknowledge(database, one.id, one.note, actor, now, one.revision))
+        except Refused as why:
+            refused.append((one, str(why)))
+    return Acknowledged(done, refused)
+
+
+def assign(
+    database: Database, discrepancy_id: int, owner: str | None, actor: Actor, now: datetime
+) -> DiscrepancyReport:
+    """Says who looks into it, None for nobody any more, and writes that to the audit log. Raises Refused where the
+    owner is no account, Missing where there is no such discrepancy, Conflict where it is resolved."""
+
+    def change(session: Session) -> DiscrepancyReport:
+        before = _load(session, discrepancy_id)
+        if owner is not None and session.scalar(_find_owner(owner)) is None:
+            raise Refused(f"There is no account {storable(owner, 64)}.", "owner")
+        if before.state is DiscrepancyState.RESOLVED:
+            raise Conflict(why_not_open(before))
+        session.execute(update(Discrepancy).where(Discrepancy.id == discrepancy_id).values(owner=owner))
+        details = {"discrepancy": before.id, "kind": before.kind, "owner": owner}
+        record(session, actor, AuditAction.ASSIGN, before.merchant_transaction_id, "", details, now)
+        return _load(session, discrepancy_id)
+
+    return database.run(change)
+
+
+def list_owners(database: Database) -> Sequence[str]:
+    """Names of people who may look into discrepancies."""
+    with database.read() as session:
+        return session.scalars(select(Account.name).where(Account.disabled_at.is_(None)).order_by(Account.name)).all()
+
+
+def _find_owner(name: str) -> Select[str]:
+    return select(Account.name).where(Account.name == name, Account.disabled_at.is_(None))
 
 
 def reopen(database: Database, discrepancy_id: int, reason: str, actor: Actor, now: datetime) -> DiscrepancyReport:
@@ -202,6 +264,8 @@ def _conditions(wanted: DiscrepancyFilter) -> Iterator[ColumnElement[bool]]:
         yield from _IN_STATE[DiscrepancyState(wanted.state)]
     if wanted.merchant_transaction_id is not None:
         yield Discrepancy.merchant_transaction_id == wanted.merchant_transaction_id
+    if wanted.owner is not None:
+        yield Discrepancy.owner == wanted.owner
     if wanted.opened_from is not None:
         yield wanted.opened_from <= _OPENED_AT
     if wanted.opened_to is not None:
@@ -224,7 +288,8 @@ def _find(session: Session, discrepancy_id: int) -> DiscrepancyReport | None:
     return None if row is None else _report(*row)
 
 
-def _why_not(held: DiscrepancyReport) -> str:
+def why_not_open(held: DiscrepancyReport) -> str:
+    """Why it cannot be acknowledged as it was seen, in words."""
     if held.state is DiscrepancyState.ACKNOWLEDGED:
         return f"{held.acknowledged_by} has acknowledged it already: “{held.note}”."
     if held.state is DiscrepancyState.RESOLVED:
@@ -256,6 +321,7 @@ def _report(discrepancy: Discrepancy, transaction: Transaction | None) -> Discre
         note=discrepancy.note,
         resolved_at=discrepancy.resolved_at,
         resolution=discrepancy.resolution,
+        owner=discrepancy.owner,
         status=transaction.status if transaction else None,
         currency=transaction.currency if transaction else None,
         crypto_amount=transaction.crypto_amount if transaction else None,

@@ -29,9 +29,9 @@ _CONFIRMED = (
     Column("status", ColumnKind.TEXT),
     Column("currency", ColumnKind.TEXT),
     Column("network", ColumnKind.TEXT),
-    Column("crypto_amount", ColumnKind.AMOUNT),
+    Column("crypto_amount", ColumnKind.AMOUNT, ("currency", "status")),
     Column("fiat_currency", ColumnKind.TEXT),
-    Column("fiat_amount", ColumnKind.AMOUNT),
+    Column("fiat_amount", ColumnKind.AMOUNT, ("fiat_currency", "status")),
     Column("created_at", ColumnKind.TIMESTAMP),
     Column("updated_at", ColumnKind.TIMESTAMP),
     Column("confirmed_at", ColumnKind.TIMESTAMP),
@@ -48,9 +48,11 @@ def export_columns(wanted: TransactionFilter) -> Sequence[Column]:
     return _CONFIRMED if wanted.as_of is not None else _CONFIRMED + _WORK
 
 
-def export_file(database: Database, wanted: TransactionFilter, file_format: FileFormat) -> Iterator[bytes]:
+def export_file(
+    database: Database, wanted: TransactionFilter, file_format: FileFormat, *, has_bom: bool = False
+) -> Iterator[bytes]:
     """The file in chunks; nothing is read before the first is asked for."""
-    return write_table(file_format, export_columns(wanted), export_rows(database, wanted))
+    return write_table(file_format, export_columns(wanted), export_rows(database, wanted), has_bom=has_bom)
 
 
 def export_rows(database: Database, wanted: TransactionFilter, batch: int = BATCH) -> Generator[Sequence[object]]:

@@ -10,6 +10,7 @@ from marshmallow import RAISE
 from webhook_app.usecases.finance.discrepancies import (
     DiscrepancyReport,
     acknowledge,
+    assign,
     count_discrepancies,
     list_discrepancies,
     reopen,
@@ -18,6 +19,7 @@ from webhook_app.web.api.auth import READERS, calling_actor, token_auth
 from webhook_app.web.cursors import make_cursor, read_cursor
 from webhook_app.web.finance.discrepancy_schemas import (
     AcknowledgementSchema,
+    AssignmentSchema,
     DiscrepancyPageSchema,
     DiscrepancyQuerySchema,
     DiscrepancySchema,
@@ -61,6 +63,17 @@ def acknowledge_one(order: dict[str, Any], discrepancy_id: int) -> DiscrepancyRe
     return acknowledge(
         services.database, discrepancy_id, order["note"], calling_actor(), services.clock(), order.get("revision")
     )
+
+
+@discrepancies_blueprint.post("/<int:discrepancy_id>/assign")
+@token_auth.login_required(role=READERS)
+@discrepancies_blueprint.arguments(AssignmentSchema)
+@discrepancies_blueprint.response(200, DiscrepancySchema)
+@discrepancies_blueprint.alt_response(409, response="Conflict")
+def assign_one(order: dict[str, Any], discrepancy_id: int) -> DiscrepancyReport:
+    """Says who looks into it. 409 where it is resolved."""
+    services = get_services()
+    return assign(services.database, discrepancy_id, order["owner"], calling_actor(), services.clock())
 
 
 @discrepancies_blueprint.post("/<int:discrepancy_id>/reopen")

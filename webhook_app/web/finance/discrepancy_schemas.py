@@ -33,6 +33,7 @@ class DiscrepancyFilterSchema(Schema):
     severity = Choice(Severity)
     state = Choice([*DiscrepancyState, ALL], load_default=str(DiscrepancyState.OPEN))
     merchant_transaction_id = Term()
+    owner = Term()
     opened_from = Timestamp()
     opened_to = Timestamp(metadata={"description": "Older than that."})
 
@@ -62,6 +63,15 @@ class AcknowledgementSchema(Schema):
     revision = WholeNumber(validate.Range(1, 2**31 - 1))
 
 
+class AssignmentSchema(Schema):
+    """Who looks into it: an account's name, null for nobody any more."""
+
+    class Meta:
+        unknown = RAISE
+
+    owner = fields.String(required=True, allow_none=True, validate=validate.Length(1, 64))
+
+
 class ReopeningSchema(Schema):
     class Meta:
         unknown = RAISE
@@ -89,6 +99,7 @@ class DiscrepancySchema(Schema):
     resolution = fields.String(
         allow_none=True, metadata={"description": "Why, where that was another reason than a later confirmation."}
     )
+    owner = fields.String(allow_none=True, metadata={"description": "The person who looks into it."})
     status = Choice(Status, allow_none=True)
     currency = fields.String(allow_none=True)
     crypto_amount = Amount(allow_none=True)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from flask import Response
 from flask_smorest import Blueprint
-from marshmallow import RAISE, post_load
+from marshmallow import RAISE, ValidationError, fields, post_load, validates_schema
 
 from webhook_app.adapters.table_files import FileFormat, file_name
 from webhook_app.domain.timestamps import format_timestamp
@@ -28,11 +29,20 @@ class ExportQuerySchema(TransactionFilterSchema):
     """Filters and format of an export."""
 
     format = Choice(FileFormat, required=True, description="CSV by RFC 4180, one JSON object a line, or a workbook.")
+    bom = fields.Boolean(
+        load_default=False,
+        metadata={"description": "Whether CSV begins with a byte order mark, by which Excel knows UTF-8."},
+    )
+
+    @validates_schema
+    def _check_bom(self, data: Mapping[str, Any], **_: Any) -> None:
+        if data.get("bom") and data.get("format") != FileFormat.CSV:
+            raise ValidationError("Goes with CSV alone.", "bom")
 
     @post_load
     def _to_filter(self, data: dict[str, Any], **_: Any) -> dict[str, Any]:
-        file_format = FileFormat(data.pop("format"))
-        return {"file_format": file_format, "wanted": TransactionFilter(**data)}
+        file_format, has_bom = FileFormat(data.pop("format")), data.pop("bom")
+        return {"file_format": file_format, "has_bom": has_bom, "wanted": TransactionFilter(**data)}
 
 
 def _counted(what: str) -> dict[str, Any]:
@@ -68,18 +78,20 @@ _HEADERS = {
 def export(query: dict[str, Any]) -> Response:
     """All transactions of a filter as a file.
 
-    In the list's order. Amounts are texts, exact to the digit. As of a past time there are confirmed values alone, and
-    the same time gives the same file for ever.
+    In the list's order. Amounts are texts, exact to the digit; of a workbook each column is numbers where all of it is
+    exact in 15 digits, and its sheet `Sums` has exact sums by currency and status, as text. As of a past time there are
+    confirmed values alone, and the same time gives the same file for ever.
     """
-    return send_export(query["wanted"], query["file_format"])
+    return send_export(query["wanted"], query["file_format"], has_bom=query["has_bom"])
 
 
-def send_export(wanted: TransactionFilter, file_format: FileFormat) -> Response:
+def send_export(wanted: TransactionFilter, file_format: FileFormat, *, has_bom: bool = False) -> Response:
     """The file as an attachment; headers tell how fresh it is. Raises ApiError 503 where too many are being made."""
     services = get_services()
     freshness = read_freshness(services.database, wanted)
     name = file_name("transactions", wanted.described(), services.clock(), file_format.extension)
-    response = stream_file(export_file(services.database, wanted, file_format), file_format.media_type, name)
+    chunks = export_file(services.database, wanted, file_format, has_bom=has_bom)
+    response = stream_file(chunks, file_format.media_type, name)
     response.headers.update(_freshness_headers(freshness, wanted))
     return response
 

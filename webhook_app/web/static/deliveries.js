@@ -1,25 +1,6 @@
-// Deliveries, replays and the RQ dashboard in the browser: choosing all rows, pages that follow what happens.
+// Deliveries, replays and the RQ dashboard in the browser: pages that follow what happens.
 // Everything works without it too.
 "use strict";
-
-for (const form of document.querySelectorAll("[data-choose]")) {
-  const all = form.querySelector("[data-choose-all]");
-  const boxes = [...form.querySelectorAll("input[name=ids]")];
-  const buttons = [...form.querySelectorAll("[data-chosen]")].map((button) => [button, button.textContent]);
-  const count = () => {
-    const chosen = boxes.filter((box) => box.checked).length;
-    all.checked = chosen === boxes.length;
-    all.indeterminate = chosen > 0 && chosen < boxes.length;
-    for (const [button, words] of buttons) {
-      button.disabled = chosen === 0; // sent without a choice, it would lead to nothing
-      button.textContent = chosen === 0 ? words : button.dataset.chosen.replace("{}", chosen);
-    }
-  };
-  all.hidden = false;
-  all.addEventListener("change", () => boxes.forEach((box) => (box.checked = all.checked)));
-  form.addEventListener("change", count);
-  window.addEventListener("pageshow", count); // back in the history, boxes are as they were left
-}
 
 // Puts the parts of a newer copy of this page in place of those here, but never under the reader's hands.
 function renew(page) {

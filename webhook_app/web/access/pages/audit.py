@@ -25,6 +25,7 @@ ACTIONS = {
     AuditAction.CANCEL_REPLAY: "cancel a replay",
     AuditAction.ACKNOWLEDGE: "acknowledge a discrepancy",
     AuditAction.REOPEN: "reopen a discrepancy",
+    AuditAction.ASSIGN: "assign a discrepancy",
     AuditAction.RETRY_SPOOLED: "retry what the spool set aside",
     AuditAction.DISCARD_SPOOLED: "discard what the spool set aside",
     AuditAction.DISMISS_DRIFT: "dismiss what Proof said",

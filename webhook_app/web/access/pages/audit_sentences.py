@@ -64,6 +64,17 @@ def _discrepancy(verb: str) -> Callable[[AuditEntry], list[Part]]:
     return told
 
 
+def _assign(entry: AuditEntry) -> list[Part]:
+    found, owner = entry.details.get("discrepancy"), entry.details.get("owner")
+    path = url_for("discrepancy_pages.show", discrepancy_id=found) if isinstance(found, int) else None
+    of = [Part("a discrepancy", path), Part(" of "), _transaction(entry.subject)]
+    if owner is None:
+        return [Part("put back "), *of]
+    if owner == entry.actor:
+        return [Part("took over "), *of]
+    return [Part("gave "), *of, Part(" to "), _person(owner)]
+
+
 def _spooled(verb: str) -> Callable[[AuditEntry], list[Part]]:
     return lambda entry: [Part(f"{verb} "), Part(entry.subject, url_for("spool.show"))]
 
@@ -135,6 +146,7 @@ _SENTENCES: Mapping[str, Callable[[AuditEntry], list[Part]]] = {
     AuditAction.CANCEL_REPLAY: _cancel_replay,
     AuditAction.ACKNOWLEDGE: _discrepancy("acknowledged"),
     AuditAction.REOPEN: _discrepancy("reopened"),
+    AuditAction.ASSIGN: _assign,
     AuditAction.RETRY_SPOOLED: _spooled("tried again"),
     AuditAction.DISCARD_SPOOLED: _spooled("discarded"),
     AuditAction.DISMISS_DRIFT: _dismiss_drift,

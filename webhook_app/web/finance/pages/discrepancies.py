@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 
 from flask import Blueprint, flash, redirect, render_template, request, url_for
 from werkzeug.wrappers import Response
@@ -11,16 +12,22 @@ from webhook_app.db.keyset_page import Page
 from webhook_app.domain.severity import Severity
 from webhook_app.models.role import Role
 from webhook_app.usecases.finance.discrepancies import (
+    Acknowledged,
+    DiscrepancyCount,
     DiscrepancyFilter,
     DiscrepancyReport,
     DiscrepancyState,
+    Seen,
     acknowledge,
+    acknowledge_many,
+    assign,
     count_discrepancies,
     find_discrepancy,
     list_discrepancies,
+    list_owners,
     reopen,
 )
-from webhook_app.usecases.refusals import Conflict, Missing
+from webhook_app.usecases.refusals import Conflict, Missing, Refused
 from webhook_app.web.cursors import make_cursor
 from webhook_app.web.finance.discrepancy_schemas import ALL, DiscrepancyFilterSchema, make_filter
 from webhook_app.web.finance.discrepancy_words import KINDS, kind_words
@@ -35,12 +42,15 @@ discrepancy_pages_blueprint = Blueprint("discrepancy_pages", __name__)
 PER_PAGE = 50
 LONGEST_NOTE = 500
 _LISTING = "discrepancy-pages"
+#: Refusals that are told one by one.
+_MOST_TOLD = 5
 
 LABELS = {
     "kind": "Kind",
     "severity": "Severity",
     "state": "State",
     "merchant_transaction_id": "Transaction id",
+    "owner": "Owner",
     "opened_from": "Opened from",
     "opened_to": "Opened before",
 }
@@ -50,7 +60,7 @@ LABELS = {
 @roles_required(Role.FINANCE)
 def show_all() -> tuple[str, int]:
     """Counts by kind, and the list, newest first: the open ones unless the filter says otherwise."""
-    form = _read_filter()
+    form = read_filter()
     after, lost = read_after(_LISTING, request.args.get("cursor"))
     is_wrong = bool(form.problems or lost)
     database = get_services().database
@@ -60,17 +70,63 @@ def show_all() -> tuple[str, int]:
     html = render_template(
         "finance/discrepancies.html",
         form=form,
-        severities=[(severity, severity) for severity in Severity],
+        tabs=_tabs(counts := count_discrepancies(database)),
+        owners=list_owners(database),
         kinds=[(kind, words.name) for kind, words in KINDS.items()],
         states=[*((state, state) for state in DiscrepancyState), (ALL, ALL)],
         state=form.typed.get("state", DiscrepancyState.OPEN),
-        counts=count_discrepancies(database),
+        counts=counts,
+        open_path=url_for("discrepancy_pages.show_all"),
         lost=lost,
         page=page,
         next_cursor=make_cursor(_LISTING, page.next_after),
         back=request.full_path.rstrip("?"),
     )
     return html, 400 if is_wrong else 200
+
+
+@discrepancy_pages_blueprint.post("/discrepancies/acknowledge")
+@roles_required(Role.FINANCE)
+def acknowledge_chosen() -> Response:
+    """Those that were ticked, as they were seen, with one note."""
+    back = local_path(request.form.get("back", url_for("discrepancy_pages.show_all")))
+    note, chosen = _read_text("note"), request.form.getlist("seen")
+    seen = [Seen(int(id), int(revision), note) for id, _, revision in (one.partition(":") for one in chosen)
+            if re.fullmatch(r"[0-9]{1,18}", id) and re.fullmatch(r"[0-9]{1,9}", revision)]  # fmt: skip
+    if not seen or len(seen) > PER_PAGE:
+        flash("Nothing was acknowledged: tick what you have looked at.", "error")
+    elif not 0 < len(note) <= LONGEST_NOTE:
+        flash(f"Nothing was acknowledged: say in 1 to {LONGEST_NOTE} characters what was found or done.", "error")
+    else:
+        services = get_services()
+        tell_acknowledged(acknowledge_many(services.database, seen, current_actor(), services.clock()))
+    return redirect(back, 303)
+
+
+def tell_acknowledged(came: Acknowledged) -> None:
+    """What came of many, for the next page."""
+    if came.done:
+        flash(f"Acknowledged: {len(came.done)}.", "success")
+    for one, why in came.refused[:_MOST_TOLD]:
+        flash(f"Discrepancy {one.id} is not acknowledged. {why}", "error")
+    if len(came.refused) > _MOST_TOLD:
+        flash(f"{len(came.refused) - _MOST_TOLD} more are not acknowledged either.", "error")
+
+
+@discrepancy_pages_blueprint.post("/discrepancies/<int:discrepancy_id>/assign")
+@roles_required(Role.FINANCE)
+def assign_one(discrepancy_id: int) -> Response:
+    """To the account in `owner`; blank puts it back."""
+    services = get_services()
+    owner = request.form.get("owner", "").strip() or None
+    try:
+        done = assign(services.database, discrepancy_id, owner, current_actor(), services.clock())
+    except Missing:
+        raise
+    except Refused as refused:
+        flash(f"Not assigned. {refused}", "error")
+        return redirect(local_path(request.form.get("back", url_for("discrepancy_pages.show_all"))), 303)
+    return _go_back(f"{owner} looks into it" if owner else "Nobody looks into it", done)
 
 
 @discrepancy_pages_blueprint.get("/discrepancies/<int:discrepancy_id>")
@@ -117,7 +173,14 @@ def reopen_one(discrepancy_id: int) -> Response | tuple[str, int]:
     return _go_back("Open again", done)
 
 
-def _read_filter() -> FilterForm[DiscrepancyFilter]:
+def _tabs(counts: Sequence[DiscrepancyCount]) -> Sequence[tuple[str | None, str, int]]:
+    """Each severity with its name and how many are open; all of them first."""
+    of = {severity: sum(one.open for one in counts if one.severity == severity) for severity in Severity}
+    return [(None, "All", sum(of.values())), *((name, name.capitalize(), count) for name, count in of.items())]
+
+
+def read_filter() -> FilterForm[DiscrepancyFilter]:
+    """Of the address."""
     typed = clean(request.args, LABELS)
     loaded, problems = check(DiscrepancyFilterSchema(), typed)
     problems |= find_strange(request.args, LABELS)

@@ -18,14 +18,16 @@ from webhook_app.web.people import roles_required
 transaction_files_blueprint = Blueprint("transaction_files", __name__)
 
 #: What the page's address has besides the filter: a file has neither totals nor pages.
-_OF_THE_PAGE = frozenset({"sort", "day_of", "volume_in", "cursor", "limit"})
+_OF_THE_PAGE = frozenset({"bom", "sort", "day_of", "volume_in", "cursor", "limit"})
 
 
 @transaction_files_blueprint.get(f"/transactions.<any({','.join(FileFormat)}):format>")
 @roles_required(Role.FINANCE)
 def download(format: str) -> Response:
     """The file; the filter is in the address, as on the page."""
-    return send_export(_read_filter(request.args), FileFormat(format))
+    return send_export(
+        _read_filter(request.args), FileFormat(format), has_bom="bom" in request.args and format == "csv"
+    )
 
 
 def _read_filter(values: MultiDict[str, str]) -> TransactionFilter:

@@ -36,12 +36,13 @@ transaction_pages_blueprint = Blueprint("transaction_pages", __name__)
 PER_PAGE = 50
 _LISTING = "transaction-pages"
 
-#: Files that the list can be had as, and what each is for.
-_FORMATS = {
-    "csv": ("CSV", "for programs and BI tools"),
-    "xlsx": ("XLSX", "for spreadsheets"),
-    "ndjson": ("NDJSON", "one JSON object a line, for programs"),
-}
+#: Files that the list can be had as: what each is called and for, its format, and what else its address says.
+_FILES: Sequence[tuple[str, str, str, Mapping[str, str]]] = (
+    ("CSV", "for programs and BI tools", "csv", {}),
+    ("CSV for Excel", "with a byte order mark; Excel rounds amounts", "csv", {"bom": "true"}),
+    ("XLSX", "numbers where all are exact, else text; exact sums on a sheet", "xlsx", {}),
+    ("NDJSON", "one JSON object a line, for programs", "ndjson", {}),
+)
 
 
 @transaction_pages_blueprint.get("/transactions")
@@ -100,6 +101,6 @@ def _find_target(form: TransactionForm, values: Mapping[str, Sequence[str]]) -> 
 def _downloads(form: TransactionForm) -> Iterator[tuple[str, str, str]]:
     """Name, what for, and address of each file that is served."""
     if "transaction_files.download" in current_app.view_functions:
-        for name, (title, purpose) in _FORMATS.items():
-            query: dict[str, Any] = {"format": name, **form.filter_query}
+        for title, purpose, name, more in _FILES:
+            query: dict[str, Any] = {"format": name, **form.filter_query, **more}
             yield title, purpose, url_for("transaction_files.download", **query)
