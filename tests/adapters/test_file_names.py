@@ -46,7 +46,17 @@ def test_filters_without_room_are_said_to_exist() -> None:
 def test_any_name_is_safe(stem: str, described: dict[str, str], extension: str) -> None:
     name = file_name(stem, described, AT, extension)
     assert re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", name)
-    assert len(name) <= 150
+    assert len(name) <= 200
     assert ".." not in name
     assert all(name.rpartition(".")[0].split("_"))
     assert "20261123T185600Z." in name
+
+
+def test_whole_filter_of_a_month_finds_room() -> None:
+    described = {"status": "completed", "type": "buy", "currency": "USDT", "network": "TRC20", "fiat_currency": "EUR"}
+    described |= {"created_from": "2026-10-01", "created_to": "2026-11-01", "tz": "Europe/Paris"}
+    name = file_name("transactions", described, datetime(2026, 11, 23, 18, 56, tzinfo=UTC), "csv")
+    assert name == (
+        "transactions_status-completed_type-buy_currency-USDT_network-TRC20_fiat-currency-EUR"
+        "_created-from-2026-10-01_created-to-2026-11-01_tz-Europe-Paris_20261123T185600Z.csv"
+    )

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 
 #: Most file systems take 255 bytes, but what unpacks, syncs and backs up adds its own.
-LONGEST_NAME = 150
+LONGEST_NAME = 200
 _LONGEST_PART = 60
 
 _UNSAFE = re.compile(r"[^A-Za-z0-9.]+|\.{2,}")
@@ -16,7 +16,7 @@ _UNSAFE = re.compile(r"[^A-Za-z0-9.]+|\.{2,}")
 def file_name(stem: str, described: Mapping[str, str], at: datetime, extension: str) -> str:
     """`transactions_status-completed_currency-USDT_20261123T185600Z.csv`: what, by which filter, when (UTC).
 
-    At most 150 characters, all of them ASCII letters, digits, `.`, `_` and `-`, so that it needs no quoting anywhere; a
+    At most 200 characters, all of them ASCII letters, digits, `.`, `_` and `-`, so that it needs no quoting anywhere; a
     filter too long to be named in full is cut, and those that find no room are `and-more`.
     """
     tail = f"_{at.astimezone(UTC):%Y%m%dT%H%M%SZ}.{_clean(extension) or 'bin'}"
