@@ -23,9 +23,9 @@ class ExactSum:
 
 class ExactSums:
     def __init__(self, columns: Sequence[Column]) -> None:
-        places = {column.name: at for at, column in enumerate(columns)}
+        indexes = {column.name: at for at, column in enumerate(columns)}
         self._summed = [
-            (at, column.name, [places[name] for name in column.sums_by])
+            (at, column.name, [indexes[name] for name in column.sums_by])
             for at, column in enumerate(columns)
             if column.sums_by
         ]
@@ -35,7 +35,7 @@ class ExactSums:
         totals = self._totals
         for at, name, by in self._summed:
             for row in rows:
-                key = name, tuple(row[place] for place in by)
+                key = name, tuple(row[index] for index in by)
                 count, amount = totals.get(key, (0, None))
                 totals[key] = count + 1, add_amounts(amount, row[at])
 

@@ -21,8 +21,8 @@ def read_table(content: bytes, columns: Sequence[str], most_rows: int) -> list[M
     workbook, its first sheet. Raises UnreadableTable, also where a column is missing or there are more rows."""
     rows = _read_workbook(content) if content.startswith(b"PK\x03\x04") else _read_csv(content)
     header = next(rows, ())
-    places = {name: at for at, name in enumerate(header)}
-    missing = [name for name in columns if name not in places]
+    indexes = {name: at for at, name in enumerate(header)}
+    missing = [name for name in columns if name not in indexes]
     if missing:
         raise UnreadableTable(f"The column {' and '.join(missing)} is missing in its first row.")
     found: list[Mapping[str, str]] = []
@@ -31,7 +31,7 @@ def read_table(content: bytes, columns: Sequence[str], most_rows: int) -> list[M
             continue
         if len(found) == most_rows:
             raise UnreadableTable(f"It has more than {most_rows} rows: send it in parts.")
-        found.append({name: row[places[name]] if places[name] < len(row) else "" for name in columns})
+        found.append({name: row[indexes[name]] if indexes[name] < len(row) else "" for name in columns})
     return found
 
 
