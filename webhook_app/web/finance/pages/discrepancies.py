@@ -59,7 +59,7 @@ LABELS = {
 @discrepancy_pages_blueprint.get("/discrepancies")
 @roles_required(Role.FINANCE)
 def show_all() -> tuple[str, int]:
-    """Counts by kind, and the list, newest first: the open ones unless the filter says otherwise."""
+    """The list, newest first: the open ones unless the filter says otherwise; tabs count them by severity."""
     form = read_filter()
     after, lost = read_after(_LISTING, request.args.get("cursor"))
     is_wrong = bool(form.problems or lost)
