@@ -10,8 +10,8 @@ from alembic import op
 
 from webhook_app.db.schema_changes import replace_check
 
-revision = "0038"
-down_revision = "0037"
+revision = "0041"
+down_revision = "0040"
 branch_labels = None
 depends_on = None
 
