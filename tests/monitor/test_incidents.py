@@ -11,6 +11,7 @@ import pytest
 from flask.testing import FlaskClient
 from sqlalchemy import select, text
 
+from tests.support.answers import answer, claim, confirmed, report_and_answer
 from tests.support.clock import FakeClock
 from tests.support.free_ports import free_ports
 from tests.support.rows import WALLET, attempt, delivery_rows, seed, seed_all
@@ -24,6 +25,7 @@ from webhook_app.domain.failures import Failure
 from webhook_app.domain.gate import Limits, pause, resume
 from webhook_app.domain.incidents import NATURES, IncidentKind
 from webhook_app.domain.retry_policy import Blame
+from webhook_app.domain.status import Status
 from webhook_app.models import Event
 from webhook_app.services import Services, open_lookout
 from webhook_app.usecases.heartbeats import CLOCK, WEB, beat
@@ -175,6 +177,23 @@ def test_silence_of_the_clock_is_found_by_web_and_that_of_web_by_the_clock(
         beat(services.database, CLOCK, clock())
         lookout.step()
     assert of_kind(services, IncidentKind.WEB_SILENT).state == "open"
+
+
+def test_webhooks_that_stop_while_payments_change_are_a_silent_channel(
+    services: Services, lookout: Lookout, clock: FakeClock
+) -> None:
+    database, ids = services.database, [f"t{number}" for number in range(6)]
+    for id in ids:
+        report_and_answer(database, clock, confirmed(Status.PROCESSING, clock(), id=id), id=id)
+    look(lookout, clock, 3600, services)
+    assert incidents(services) == [], "nothing changes, so nothing is missed"
+    for id in ids:
+        answer(database, clock, claim(database, clock, id), confirmed(Status.COMPLETED, clock(), id=id))
+    look(lookout, clock, 5, services)
+    assert (of_kind(services, IncidentKind.CHANNEL_SILENT).key, incidents(services)[0].state) == ("webhook", "open")
+    report(database, "t0", clock(), updated_at=clock())
+    look(lookout, clock, 5, services)
+    assert of_kind(services, IncidentKind.CHANNEL_SILENT).state == "resolved"
 
 
 def test_clock_that_comes_after_a_night_tells_that_none_ran(services: Services, clock: FakeClock) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 
 from webhook_app.usecases.incidents.detectors import (
+    channel_silent,
     disk_full,
     drift,
     failure_burst,
@@ -37,6 +38,7 @@ DETECTORS: Sequence[Detector] = (
     worker_died.find,
     worker_restarted.find,
     web_silent.find,
+    channel_silent.find,
     disk_full.find,
     failure_burst.find,
     drift.find,
