@@ -217,3 +217,15 @@ def test_the_page_shows_it_and_offers_a_file(finance_client: FlaskClient, told: 
     [total] = [line for line in file.get_data(as_text=True).splitlines() if line.startswith("all ")]
     assert total.split()[:8] == ["all", "3", "1", "1", "1", "2", "1", "1"]
     assert finance_client.get("/scorecard/file?first_day=x").status_code == 400
+
+
+def test_one_transaction_says_who_told_first(
+    client: FlaskClient, finance_client: FlaskClient, as_finance: dict[str, str], told: Scorecard
+) -> None:
+    body = client.get("/api/v1/transactions/b", headers=as_finance).get_json()
+    [change] = body["told"]
+    assert [(one["channel"], one["seconds_later"]) for one in change["channels"]] == [("websocket", 0.0)]
+    both = client.get("/api/v1/transactions/a", headers=as_finance).get_json()["told"]
+    assert [one["channel"] for one in both[1]["channels"]] == ["polling", "webhook"]
+    assert both[1]["channels"][1]["seconds_later"] == 1.0
+    assert "Who told first" in in_words(finance_client.get("/transactions/a").get_data(as_text=True))

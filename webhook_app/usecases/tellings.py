@@ -33,6 +33,8 @@ class Telling:
     """How one confirmed status change was told. `first` is the first message of each channel, `webhooks` how many came
     by that one."""
 
+    status: str
+    updated_at: datetime
     recorded_at: datetime
     first: dict[str, datetime] = field(default_factory=dict)
     webhooks: int = 0
@@ -57,15 +59,15 @@ Tellings = Mapping[int, Telling]
 
 
 def find_tellings(session: Session, merchant_transaction_ids: Collection[str]) -> Tellings:
-    """Of all confirmed status changes of these transactions."""
+    """Of all confirmed status changes of these transactions, in the order of Proof's time."""
     if not merchant_transaction_ids:
         return {}
     history = session.execute(
-        select(HistoryEntry.id, HistoryEntry.recorded_at).where(
-            HistoryEntry.merchant_transaction_id.in_(merchant_transaction_ids)
-        )
+        select(HistoryEntry.id, HistoryEntry.status, HistoryEntry.updated_at, HistoryEntry.recorded_at)
+        .where(HistoryEntry.merchant_transaction_id.in_(merchant_transaction_ids))
+        .order_by(HistoryEntry.updated_at, HistoryEntry.id)
     )
-    tellings = {row.id: Telling(row.recorded_at) for row in history}
+    tellings = {row.id: Telling(row.status, row.updated_at, row.recorded_at) for row in history}
     of_change: dict[int, int] = {}
     events = session.execute(
         select(HistoryEntry.id.label("change_id"), Event.id, Event.channel, Event.received_at)

@@ -28,6 +28,7 @@ from webhook_app.usecases.reconcile.report import (
     report_reconciliation,
 )
 from webhook_app.usecases.reconcile.unopened import find_waiting
+from webhook_app.usecases.tellings import Told, find_tellings
 
 #: What Proof confirms, by the name of its column.
 CONFIRMED = (
@@ -66,6 +67,15 @@ class StatusChangeReport:
 
 
 @dataclass(frozen=True)
+class ToldChange:
+    """A confirmed status change and which channels told of it, the first one first."""
+
+    status: str
+    updated_at: datetime
+    channels: Sequence[Told]
+
+
+@dataclass(frozen=True)
 class TransactionReport:
     """One transaction: as Proof confirmed it (None before that), and what we know of the work on it."""
 
@@ -90,6 +100,8 @@ class TransactionReport:
     discrepancies: Sequence[Discrepancy]
     history: Sequence[StatusChangeReport]
     events: Sequence[EventReport]
+    told: Sequence[ToldChange] = ()
+    """Of one transaction alone, as its attempts."""
     attempts: Sequence[Attempt] = ()
     """Only where one transaction is asked for."""
 
@@ -123,8 +135,10 @@ def report_transaction(database: Database, merchant_transaction_id: str) -> Tran
         )
         if reconciliation is None:
             return report
+        tellings = find_tellings(session, [merchant_transaction_id])
         attempts = select(Attempt).where(Attempt.reconciliation_id == reconciliation.id)
-        return replace(report, attempts=newest(session, attempts, Attempt.id, _MOST_ATTEMPTS))
+        told = [ToldChange(one.status, one.updated_at, one.order) for one in tellings.values()]
+        return replace(report, told=told, attempts=newest(session, attempts, Attempt.id, _MOST_ATTEMPTS))
 
 
 def list_transactions(

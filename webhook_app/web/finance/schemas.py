@@ -20,6 +20,7 @@ from webhook_app.usecases.finance.freshness import MEANINGS
 from webhook_app.usecases.finance.summary import DayOf, Dimension, Grouping
 from webhook_app.usecases.finance.transaction_filter import ANY_DISCREPANCY, Sort, TransactionFilter
 from webhook_app.usecases.reconcile.report import PAUSED
+from webhook_app.usecases.tellings import POLLING
 from webhook_app.web.api.fields import Amount, Choice, LocalTimestamp, Term, Timestamp, TimeZone, Word
 from webhook_app.web.api.schemas import LastErrorSchema, PageQuerySchema, ReportSchema
 from webhook_app.web.requests import get_services
@@ -188,7 +189,23 @@ class TransactionSchema(ReportSchema):
     events = fields.List(fields.Nested(EventSchema))
 
 
+class ToldSchema(Schema):
+    channel = Choice([*Channel, POLLING])
+    at = Timestamp()
+    seconds_later = fields.Float(metadata={"description": "After the channel that told first."})
+
+
+class ToldChangeSchema(Schema):
+    """A confirmed status change, and which channels told of it, the first one first. `polling` is among them where our
+    own look was not brought about by a message."""
+
+    status = Choice(Status)
+    updated_at = Timestamp()
+    channels = fields.List(fields.Nested(ToldSchema))
+
+
 class TransactionDetailSchema(TransactionSchema):
+    told = fields.List(fields.Nested(ToldChangeSchema))
     attempts = fields.List(fields.Nested(AttemptSchema))
 
 

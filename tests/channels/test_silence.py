@@ -1,0 +1,71 @@
+"""Webhooks that stop while payments go on are noticed, with since when and how many."""
+
+from __future__ import annotations
+
+import json
+from datetime import timedelta
+
+from sqlalchemy import insert
+
+from tests.support.clock import START, FakeClock
+from tests.support.rows import confirm
+from webhook_app.db.database import Database
+from webhook_app.domain.silence import ENOUGH, SeenChange, Silence, find_silences
+from webhook_app.models import HistoryEntry
+from webhook_app.services import Services
+from webhook_app.usecases.incidents.detectors import pair_silent
+from webhook_app.usecases.incidents.finding import Look, Surroundings
+from webhook_app.usecases.receive.ingest import RequestOrigin, ingest_event
+from webhook_app.usecases.reconcile.stored_gate import read_gate
+from webhook_app.web.receive.event_schema import parse_event
+
+
+def seen(pattern: str) -> list[SeenChange]:
+    """`B` and `U` are changes of two pairs that a webhook told, `b` and `u` such that none did."""
+    return [
+        SeenChange(letter.upper(), START + timedelta(seconds=number), letter.isupper())
+        for number, letter in enumerate(pattern)
+    ]
+
+
+def test_a_pair_is_silent_after_many_changes_without_a_webhook() -> None:
+    assert find_silences(seen("BU" + "bU" * (ENOUGH - 1))) == []
+    found = find_silences(seen("BU" + "bU" * ENOUGH))
+    assert found == [Silence("B", START, ENOUGH)]
+
+
+def test_where_all_are_silent_no_pair_is_named() -> None:
+    assert find_silences(seen("BU" + "bu" * 6)) == [Silence("", START + timedelta(seconds=1), 12)]
+    assert find_silences(seen("b" * 50)) == [], "who gets none at all misses none"
+    assert find_silences([]) == []
+
+
+def test_the_detector_reads_it_from_what_is_confirmed(database: Database, services: Services, clock: FakeClock) -> None:
+    confirm(database, "a", currency="BTC", network="BTC", status="completed")
+    for number in range(ENOUGH + 1):
+        at = START + timedelta(seconds=number)
+        row = {"merchant_transaction_id": "a", "status": "processing", "updated_at": at, "recorded_at": at}
+        with database.write() as session:
+            session.execute(insert(HistoryEntry).values(row))
+        if number == 0:
+            body = {"merchant_transaction_id": "a", "status": "processing", "updated_at": at.isoformat()}
+            event = parse_event(json.dumps(body).encode())
+            ingest_event(database, event, RequestOrigin(at, None, {}, is_vouched=True))
+
+    def look() -> list[str]:
+        with database.read() as session:
+            around = Surroundings(services.spool.depth(), None, None, 0)
+            return [one.cause for one in pair_silent.find(Look(session, clock(), read_gate(session), around, START))]
+
+    assert look() == [], "their webhooks may still come"
+    clock.advance(600)
+    assert look() == [], "none came at all, which is another detector's"
+    confirm(database, "b", currency="USDT", network="TRC20", status="completed")
+    at = START + timedelta(seconds=30)
+    row = {"merchant_transaction_id": "b", "status": "completed", "updated_at": at, "recorded_at": at}
+    with database.write() as session:
+        session.execute(insert(HistoryEntry).values(row))
+    body = {"merchant_transaction_id": "b", "status": "completed", "updated_at": at.isoformat()}
+    ingest_event(database, parse_event(json.dumps(body).encode()), RequestOrigin(at, None, {}, is_vouched=True))
+    [cause] = look()
+    assert cause == "Webhooks for BTC/BTC stopped at 2026-04-01T12:00:00Z; 10 changes since came without one."
