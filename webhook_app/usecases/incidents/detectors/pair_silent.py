@@ -1,5 +1,5 @@
-"""Webhooks have stopped for one currency and network, while others come: Proof's API shows that its payments go on. That
-none comes at all is `channel_silent`'s."""
+"""Webhooks have stopped for one currency and network, while others come, and Proof's API shows that its payments go on.
+That none comes at all is `channel_silent`'s to say."""
 
 from __future__ import annotations
 
