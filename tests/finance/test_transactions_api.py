@@ -34,7 +34,8 @@ from webhook_app.usecases.access.tokens import create_token
 
 URL = "/api/v1/transactions"
 SHAPE = ["merchant_transaction_id", "partner_user_id", "type", "status", "currency", "network", "crypto_amount"]
-SHAPE += ["fiat_currency", "fiat_amount", "created_at", "updated_at", "confirmed_at", "reported_status"]
+SHAPE += ["fiat_currency", "fiat_amount", "created_at", "updated_at", "first_known_at", "confirmed_at"]
+SHAPE += ["reported_status"]
 SHAPE += ["reconciliation", "anomalies", "history", "events"]
 
 
@@ -54,10 +55,11 @@ def test_unconfirmed_transaction_is_null_but_for_what_was_reported(finance: Flas
     event_id = finance.post("/webhooks/proof", json=webhook(merchant_transaction_id="a")).json["event_id"]
     answer = finance.get(f"{URL}/a")
     assert answer.status_code == 200
-    assert list(answer.json) == [*SHAPE, "attempts"]
+    assert list(answer.json) == [*SHAPE, "told", "attempts"]
     assert answer.json == {
-        **dict.fromkeys(SHAPE[1:12]),
+        **dict.fromkeys(SHAPE[1:13]),
         "merchant_transaction_id": "a",
+        "first_known_at": "2026-04-01T12:00:00Z",
         "reported_status": "completed",
         "reconciliation": {
             "state": "pending",
@@ -80,6 +82,7 @@ def test_unconfirmed_transaction_is_null_but_for_what_was_reported(finance: Flas
                 "warnings": [],
             }
         ],
+        "told": [],
         "attempts": [],
     }
 
