@@ -244,6 +244,7 @@ def test_grants_are_printed_for_who_runs_them_by_hand(monkeypatch: pytest.Monkey
 
 
 def test_grants_cannot_be_applied_where_there_are_no_roles(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "a.sqlite3").touch()
     monkeypatch.setenv("DATABASE_URL", f"sqlite:///{tmp_path / 'a.sqlite3'}")
     result = CliRunner().invoke(cli, ["db", "grants", "bi", "--apply"])
     assert (result.exit_code, "SQLite has no roles" in result.output) == (2, True)

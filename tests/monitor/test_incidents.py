@@ -283,7 +283,7 @@ def test_page_and_api_tell_the_same_to_admin_and_finance(
     assert finance_client.get("/api/v1/incidents?state=resolved", headers=as_finance).json["items"] == []
     change_gate(services, lambda gate: resume(gate, clock()))
     look(lookout, clock, 5, services)
-    assert "In the last three days 1 incident was, which is over." in finance_client.get("/").text
+    assert "The last three days had 1 incident, which is over." in finance_client.get("/").text
 
 
 @pytest.mark.parametrize("kind", IncidentKind)

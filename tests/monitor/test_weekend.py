@@ -190,4 +190,4 @@ def test_on_monday_the_page_is_complete_and_holds_nothing_else(
     page = admin_client.get("/incidents").text
     assert page.count('<article class="panel rejection"') == 5
     assert "Nothing is wrong." in page
-    assert "incidents were, which are over." in admin_client.get("/").text
+    assert "incidents, which are over." in admin_client.get("/").text

@@ -10,7 +10,8 @@ INEXPRESSIBLE = (
     "Must be before ",
     "Must be the next_cursor of an earlier answer",
     "Must not be in the future",
-    "Cannot be combined with as_of",
+    "Cannot be combined with ",
+    "By updated_at only where ",
     "Must be a time zone's name",
 )
 

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from sqlalchemy import delete, func, select
+from sqlalchemy.orm import Session
 
 from webhook_app.db.database import Database
 from webhook_app.db.upsert import insert_into
@@ -34,7 +35,8 @@ def save_view(database: Database, account_id: int, name: str, query: str, now: d
     if len(query) > LONGEST_QUERY:
         raise Refused("This filter is too long to be kept.", "query")
     of_person = SavedView.account_id == account_id
-    with database.write() as session:
+
+    def save(session: Session) -> None:
         others = select(func.count()).select_from(SavedView).where(of_person, SavedView.name != name)
         if (session.scalar(others) or 0) >= MOST_VIEWS:
             raise Refused(f"There are {MOST_VIEWS} views already: delete one first.", "name")
@@ -45,8 +47,10 @@ def save_view(database: Database, account_id: int, name: str, query: str, now: d
             .on_conflict_do_update(index_elements=["account_id", "name"], set_={"query": query, "created_at": now})
         )
 
+    database.run(save)
+
 
 def delete_view(database: Database, account_id: int, id: int) -> None:
     """One's own alone; one that is gone already is none."""
-    with database.write() as session:
-        session.execute(delete(SavedView).where(SavedView.account_id == account_id, SavedView.id == id))
+    mine = delete(SavedView).where(SavedView.account_id == account_id, SavedView.id == id)
+    database.run(lambda session: session.execute(mine))

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from sqlalchemy import select
+from sqlalchemy.orm import Session
 
 from webhook_app.db.database import Database
 from webhook_app.db.upsert import insert_into
@@ -41,7 +42,8 @@ class Measurements:
 def write_measurements(sources: Sources) -> None:
     """Raises SQLAlchemyError. Where several clocks run, the latest row stays."""
     samples = [[one.family, dict(one.labels), one.value] for measure in _MEASURES for one in measure(sources)]
-    with sources.database.write() as session:
+
+    def write(session: Session) -> None:
         insert = insert_into(session, StoredMeasurements).values(id=1, at=sources.now, samples=samples)
         session.execute(
             insert.on_conflict_do_update(
@@ -49,6 +51,8 @@ def write_measurements(sources: Sources) -> None:
                 set_={"at": insert.excluded.at, "samples": insert.excluded.samples},
             )
         )
+
+    sources.database.run(write)
 
 
 def read_measurements(database: Database) -> Measurements:

@@ -121,8 +121,8 @@ def _remarks(overview: Overview) -> Iterator[str]:
         yield f"{_deliveries(retrying)} {is_are} retried by {'itself' if retrying == 1 else 'themselves'}."
     over = overview.incidents.over
     if over:
-        was = "1 incident was" if over == 1 else f"{grouped(over)} incidents were"
-        yield f"In the last three days {was}, which {'is' if over == 1 else 'are'} over."
+        were = "1 incident, which is" if over == 1 else f"{grouped(over)} incidents, which are"
+        yield f"The last three days had {were} over."
     if overview.drift.newest and not overview.drift.makes_wait:
         yield _unknown(overview.drift)
 
