@@ -330,6 +330,5 @@ def test_our_pages_have_no_accessibility_violation(
     page.get_by_role("button", name="Replay all that match …").click()
     assert_accessible()
     page.goto("/deliveries")
-    page.get_by_role("button", name="Replay selected …").click()
-    expect(page.get_by_text("No delivery was selected.")).to_be_visible()
+    expect(page.get_by_role("button", name="Replay selected …")).to_be_disabled()  # no dead end: nothing is selected
     assert_accessible()

@@ -141,7 +141,9 @@ def test_server_process_ends_with_the_one_that_started_it(sqlite_template: Path,
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    env = {**os.environ, **environment(tmp_path, f"sqlite:///{sqlite_template}"), "PORT": str(port)}
+    database = tmp_path / "test.sqlite3"
+    database.write_bytes(sqlite_template.read_bytes())
+    env = {**os.environ, **environment(tmp_path, f"sqlite:///{database}"), "PORT": str(port)}
     argv = (sys.executable, "-m", "webhook_app.cli", "web")
     with started(argv, env, tmp_path) as running:
         main = psutil.Process(running.process.pid)

@@ -120,7 +120,6 @@ def test_failure_has_its_request_id_for_proofs_support(
     words = in_words(page)
     assert "Attempt failed: 404 not_found" in words
     assert "For Proof's support request" in words
-    assert "Proof does not know this id, or it is not yours: verify it." in words
     assert "Waits for an admin" in words
 
 

@@ -60,9 +60,9 @@ def test_transaction_that_only_unopened_events_have_named_is_shown(finance: Flas
         (first, "pending", 1),
         (second, "pending", 1),
     ]
-    assert told["attempts"] == told["history"] == told["anomalies"] == []
+    assert told["attempts"] == told["told"] == told["history"] == told["anomalies"] == []
     (listed,) = finance.get(URL).json["items"]
-    assert listed == {name: value for name, value in told.items() if name != "attempts"}
+    assert listed == {name: value for name, value in told.items() if name not in ("attempts", "told")}
     before = told["reconciliation"]
     open_work(database, "a")
     assert finance.get(f"{URL}/a").json["reconciliation"] == before

@@ -12,6 +12,9 @@ INEXPRESSIBLE = (
     "Must not be in the future",
     "Cannot be combined with ",
     "By updated_at only where ",
+    "Must not be after last_day",
+    "A scorecard has 400 days at most",
+    "There is no account ",
     "Must be a time zone's name",
 )
 

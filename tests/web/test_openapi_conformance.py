@@ -6,9 +6,10 @@ import json
 import os
 import subprocess
 import sys
+import threading
 from collections import defaultdict
 from collections.abc import Iterator
-from datetime import timedelta
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -35,9 +36,8 @@ EXAMPLES = 8
 def web(
     services: Services, reconciler: Reconciler, sandbox: Sandbox, clock: FakeClock, tmp_path: Path
 ) -> Iterator[WebProcess]:
-    """`webhook-app web` over deliveries in every state and two replays, and with a clock that has just beaten."""
+    """`webhook-app web` over deliveries in every state and two replays, and with a clock that beats."""
     fill_admin_states(services, reconciler, sandbox, clock)
-    beat(services.database, CLOCK, utc_now() + timedelta(hours=1))
     settings = services.settings
     assert settings.redis_url
     variables = {
@@ -46,8 +46,27 @@ def web(
         "PROOF_API_URL": sandbox.url,
         "PROOF_CLIENT_TOKEN": "test-token",
     }
-    with web_process(tmp_path, variables) as web:
+    with _beating(services), web_process(tmp_path, variables) as web:
         yield web
+
+
+@contextmanager
+def _beating(services: Services) -> Iterator[None]:
+    """The heartbeats of a clock, as often as a real one sends them."""
+    is_over = threading.Event()
+
+    def go_on() -> None:
+        while not is_over.is_set():
+            beat(services.database, CLOCK, utc_now())
+            is_over.wait(1)
+
+    clock = threading.Thread(target=go_on)
+    clock.start()
+    try:
+        yield
+    finally:
+        is_over.set()
+        clock.join()
 
 
 @pytest.mark.timeout(300)

@@ -45,3 +45,8 @@ class Notification(Base):
     sent_at: Mapped[datetime | None]
     error: Mapped[str | None] = mapped_column(String(200))
     """Of the last attempt that failed."""
+
+    def take(self, until: datetime) -> None:
+        """One more attempt is under way, and this is no other's until then."""
+        self.attempts += 1
+        self.next_attempt_at = until

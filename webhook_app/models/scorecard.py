@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import date
 
-from sqlalchemy import JSON, Integer, String
+from sqlalchemy import JSON, Float, Integer, String
 from sqlalchemy.orm import Mapped, mapped_column
 
 from webhook_app.db.types import BigId
@@ -36,7 +36,7 @@ class ChannelDay(Base):
     """Changes whose first webhook came after that of a later change."""
     late: Mapped[dict[str, int]] = mapped_column(JSON)
     """How late the first webhooks were (`domain/lateness.py`)."""
-    latest: Mapped[float]
+    latest: Mapped[float] = mapped_column(Float)
     """Seconds: the worst of these."""
 
 
@@ -62,4 +62,4 @@ class ScorecardProgress(Base):
     id: Mapped[int] = mapped_column(primary_key=True)
     changes: Mapped[int] = mapped_column(BigId)
     """The id of the last status change that is counted."""
-    attempts: Mapped[int] = mapped_column(BigId)
+    last_attempt: Mapped[int] = mapped_column("attempts", BigId)

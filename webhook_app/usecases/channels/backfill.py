@@ -35,8 +35,6 @@ from webhook_app.usecases.refusals import Conflict
 BATCH = 500
 #: Ids that wait for Proof at once, so that a file of millions is no backlog of millions.
 MOST_WAITING = 2000
-#: Bytes that are hashed at once.
-_CHUNK = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -50,11 +48,8 @@ class UnknownId:
 
 def fingerprint(path: Path) -> str:
     """SHA-256 of the file, read piece by piece. Raises OSError."""
-    digest = hashlib.sha256()
     with path.open("rb") as file:
-        while chunk := file.read(_CHUNK):
-            digest.update(chunk)
-    return digest.hexdigest()
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def begin(database: Database, path: Path, actor: Actor, reason: str, now: datetime) -> Backfill:

@@ -34,7 +34,7 @@ class _Errors:
 def count_errors(database: Database, now: datetime) -> int:
     """Counts the next failed attempts, each exactly once however many do it; returns how many it has looked at."""
     with database.read() as session:
-        after = session.scalar(select(ScorecardProgress.attempts).where(ScorecardProgress.id == 1)) or 0
+        after = session.scalar(select(ScorecardProgress.last_attempt).where(ScorecardProgress.id == 1)) or 0
         if not _find_ids(session, after, now, 1):
             return 0
     return database.run(lambda session: _count(session, now))
@@ -42,12 +42,12 @@ def count_errors(database: Database, now: datetime) -> int:
 
 def _count(session: Session, now: datetime) -> int:
     progress = session.scalar(select(ScorecardProgress).where(ScorecardProgress.id == 1).with_for_update())
-    if progress is None or not (ids := _find_ids(session, progress.attempts, now, BATCH)):
+    if progress is None or not (ids := _find_ids(session, progress.last_attempt, now, BATCH)):
         return 0
     errors: dict[_Key, _Errors] = defaultdict(_Errors)
     rows = session.execute(
         select(Attempt.finished_at, Attempt.http_status, Attempt.error, Attempt.code, Attempt.request_id)
-        .where(Attempt.id > progress.attempts, Attempt.id <= ids[-1], Attempt.error.is_not(None))
+        .where(Attempt.id > progress.last_attempt, Attempt.id <= ids[-1], Attempt.error.is_not(None))
         .order_by(Attempt.id)
     )
     for at, status, error, code, request_id in rows:
@@ -57,7 +57,7 @@ def _count(session: Session, now: datetime) -> int:
             found.request_ids.append(request_id)
     for key, found in sorted(errors.items(), key=lambda one: one[0]):
         _store(session, key, found)
-    progress.attempts = ids[-1]
+    progress.last_attempt = ids[-1]
     return len(ids)
 
 

@@ -127,8 +127,7 @@ def _take(session: Session, recipients: Collection[str], now: datetime) -> Seque
     ).all()
     taken = []
     for row, incident in rows:
-        row.attempts += 1
-        row.next_attempt_at = now + _LEASE
+        row.take(now + _LEASE)
         notice = make_notice(report(incident, now), Change(row.change), now, row.number)
         taken.append(_Taken(row.id, row.recipient, row.attempts, row.created_at, notice))
     return taken
