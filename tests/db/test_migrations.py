@@ -49,13 +49,18 @@ upgrade(sys.argv[1])
 """
 
 
-def test_up_down_and_up_again_on_an_empty_database(empty_url: str) -> None:
+def test_up_down_and_up_again_populated(empty_url: str) -> None:
     database = Database(empty_url)
     assert current_revision(database) is None
     upgrade(empty_url)
     made = _tables(database)
     assert made == {*Base.metadata.tables, "alembic_version"}
     assert current_revision(database) == head_revision()
+    with database.write() as session:
+        for table, row in [(Event, EVENT), (Receipt, RECEIPT), (Reconciliation, RECONCILIATION)]:
+            session.execute(insert(table).values(**row))
+        session.execute(insert(Transaction).values(**TRANSACTION))
+    _fill_access(database)
     downgrade(empty_url, "base")
     assert _tables(database) == {"alembic_version"}
     assert current_revision(database) is None
@@ -63,52 +68,31 @@ def test_up_down_and_up_again_on_an_empty_database(empty_url: str) -> None:
     assert _tables(database) == made
     with database.read() as session:
         assert session.scalars(select(StoredGate.id)).all() == [1]
-    database.close()
-
-
-def test_down_and_up_again_on_a_populated_database(database_url: str) -> None:
-    database = Database(database_url)
-    with database.write() as session:
-        for table, row in [(Event, EVENT), (Receipt, RECEIPT), (Reconciliation, RECONCILIATION)]:
-            session.execute(insert(table).values(**row))
-        session.execute(insert(Transaction).values(**TRANSACTION))
-    _fill_access(database)
-    downgrade(database_url, "base")
-    upgrade(database_url)
-    with database.read() as session:
         assert session.scalar(select(func.count()).select_from(Event)) == 0
     database.close()
 
 
-def test_boot_times_move_out_of_the_heartbeats_and_stay_there_for_the_release_before(database_url: str) -> None:
-    database = Database(database_url)
-    downgrade(database_url, "0006")
-    with database.write() as session:
-        for name in ("boot a1b2-c3", "clock"):
-            session.execute(insert(Heartbeat).values(name=name, beat_at=START))
-    upgrade(database_url)
-    with database.read() as session:
-        assert [(one.boot_id, one.booted_at) for one in session.scalars(select(Boot))] == [("a1b2-c3", START)]
-    downgrade(database_url, "0006")
-    with database.read() as session:
-        assert sorted(session.scalars(select(Heartbeat.name))) == ["boot a1b2-c3", "clock"]
-    assert "boots" not in _tables(database)
-    upgrade(database_url)
-    database.close()
-
-
-def test_access_and_traces_go_down_and_up_and_keep_what_was_there_before(database_url: str) -> None:
+def test_what_0006_knew_goes_down_to_it_and_up_and_is_kept(database_url: str) -> None:
+    """Accounts, tokens, rejections and the audit log; and boot times, which stay among the heartbeats for the release
+    before."""
+    boot_time = "boot a1b2-c3"
     database = Database(database_url)
     _fill_access(database)
     with database.write() as session:
         record(session, Actor("ada", "page"), AuditAction.LOG_IN, "ada", "", {}, START)
+        session.add(Boot(boot_id="a1b2-c3", booted_at=START))
+        session.add_all(Heartbeat(name=name, beat_at=START) for name in (boot_time, "clock"))
     downgrade(database_url, "0006")
+    assert "boots" not in _tables(database)
     with database.read() as session:
+        assert sorted(session.scalars(select(Heartbeat.name))) == [boot_time, "clock"]
         assert session.execute(text("SELECT action FROM audit_log")).scalars().all() == ["create_account", "log_in"]
         assert session.execute(text("SELECT name FROM api_tokens")).scalars().all() == ["robot"]
         assert session.execute(text("SELECT code FROM rejections")).scalars().all() == ["forbidden_origin"]
     upgrade(database_url)
     with database.read() as session:
+        assert [(one.boot_id, one.booted_at) for one in session.scalars(select(Boot))] == [("a1b2-c3", START)]
+        assert sorted(session.scalars(select(Heartbeat.name))) == [boot_time, "clock"]
         assert session.scalars(select(Rejection.count)).one() == 1
         assert session.scalars(select(ApiToken.expires_at)).one() is None
         assert session.scalars(select(LogInSession)).all() == []

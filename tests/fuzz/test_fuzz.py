@@ -7,8 +7,12 @@ from pathlib import Path
 from tests.fuzz.__main__ import fuzz
 
 
-def test_hostile_requests_break_nothing_and_lose_nothing(database_url: str, tmp_path: Path) -> None:
-    findings = fuzz(tmp_path, database_url, count=200, number=7)
+COUNT = 100
+
+
+def test_hostile_requests_break_nothing_and_lose_nothing(database_url: str, engine: str, tmp_path: Path) -> None:
+    """Other ones on each engine: what parses them does not know of it."""
+    findings = fuzz(tmp_path, database_url, count=COUNT, number=7 if engine == "sqlite" else 8)
     assert findings.wrong == []
-    assert findings.sent == 200
+    assert findings.sent == COUNT
     assert findings.acknowledged

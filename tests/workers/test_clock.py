@@ -196,9 +196,9 @@ def test_what_is_shown_is_bounded(services: Services, clock: FakeClock) -> None:
     assert services.queues.redis.dbsize() == keys
 
 
-def test_backlog_of_a_hundred_thousand_does_not_fill_redis(services: Services, clock: FakeClock) -> None:
-    make_many(services, 50_000, state="pending", next_attempt_at=clock())
-    make_many(services, 50_000, state="retrying", next_attempt_at=clock())
+def test_backlog_of_ten_thousand_does_not_fill_redis(services: Services, clock: FakeClock) -> None:
+    make_many(services, 5_000, state="pending", next_attempt_at=clock())
+    make_many(services, 5_000, state="retrying", next_attempt_at=clock())
     for _ in range(3):
         run_once(services)
     assert services.queues.slow.count == MOST_DISPATCHED
