@@ -6,7 +6,7 @@ from pathlib import Path
 
 from tests.fuzz.__main__ import fuzz
 
-
+#: On each engine.
 COUNT = 100
 
 
