@@ -29,7 +29,7 @@ from webhook_app.usecases.reconcile.reconciler import Reconciler
 CHECKS = Path(__file__).parents[1] / "support" / "openapi_checks.py"
 
 #: For each operation and phase; enough to meet each branch, few enough to be quick. More of them found no more.
-EXAMPLES = 8
+EXAMPLES = 4
 
 
 @pytest.fixture
@@ -84,9 +84,9 @@ def test_server_does_what_its_document_says(web: WebProcess, services: Services,
     # That nothing is wrong with an answer says little where none was of use.
     assert [operation for operation in roles if not seen[operation] & {200, 201, 202, 409}] == []
 
-    # What is wrong with bad data, the admin has been told.
+    # What is wrong with data, the admin has been told: one call of each operation tells whom it lets in.
     finance = create_token(services.database, "f", Role.FINANCE, utc_now())
-    seen = _run_client(web, finance, tmp_path, "--phases=examples,coverage", "--mode=positive")
+    seen = _run_client(web, finance, tmp_path, "--phases=fuzzing", "--mode=positive", "--max-examples=1")
     assert {operation for operation in roles if 403 in seen[operation]} == {
         operation for operation, told in roles.items() if told is not None and "`finance`" not in told
     }
