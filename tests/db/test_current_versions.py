@@ -5,8 +5,6 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Any
 
-import pytest
-
 from tests.support.clock import START
 from tests.support.example_rows import RECONCILIATION, STATUS_CHANGE, TRANSACTION
 from tests.support.old_rows import insert_rows, read_rows
@@ -42,46 +40,27 @@ def versions(url: str) -> list[tuple[Any, ...]]:
     ]
 
 
-def test_flip_of_before_0005_is_mended(empty_url: str) -> None:
+def test_what_0005_wrote_is_mended_and_stays_so(empty_url: str) -> None:
+    """Of five transactions: two that flipped, one whose last version is right, one that has none, and one that was
+    confirmed by a clock that was set back, of which no version may end before it begins."""
     upgrade(empty_url, "0004")
-    insert_flipped(empty_url)
+    insert_flipped(empty_url, "a")
+    insert_flipped(empty_url, "b")
+    insert_flipped(empty_url, "c", status="processing", crypto_amount="1.50" if "sqlite" in empty_url else 1.50)
+    insert_rows(empty_url, "transactions", TRANSACTION | {"merchant_transaction_id": "d"})
+    insert_flipped(empty_url, "e", confirmed_at=START - timedelta(hours=1))
     upgrade(empty_url, "0005")
-    assert versions(empty_url) == [("a", "pending", 0, 1), ("a", "processing", 1, None)]  # what 0005 makes of it
-    upgrade(empty_url)
-    assert versions(empty_url) == [("a", "pending", 0, 1), ("a", "processing", 1, 1), ("a", "pending", 2, None)]
-
-
-def test_version_that_is_right_stays_as_it_is(empty_url: str) -> None:
-    upgrade(empty_url, "0004")
-    insert_flipped(empty_url, status="processing", crypto_amount="1.50" if "sqlite" in empty_url else 1.50)
-    upgrade(empty_url)
-    assert versions(empty_url) == [("a", "pending", 0, 1), ("a", "processing", 1, None)]
-
-
-def test_transaction_without_a_current_version_gets_one(empty_url: str) -> None:
-    upgrade(empty_url, "0004")
-    insert_rows(empty_url, "transactions", TRANSACTION)
-    upgrade(empty_url, "0005")
-    assert versions(empty_url) == []
-    upgrade(empty_url)
-    assert versions(empty_url) == [("a", "pending", 0, None)]
-
-
-def test_clock_that_was_set_back_makes_no_version_that_ends_before_it_begins(empty_url: str) -> None:
-    upgrade(empty_url, "0004")
-    insert_flipped(empty_url, confirmed_at=START - timedelta(hours=1))
-    upgrade(empty_url)
-    assert versions(empty_url) == [("a", "pending", 0, 1), ("a", "processing", 1, 0), ("a", "pending", 1, None)]
-
-
-@pytest.mark.parametrize("flipped", [["a", "b"]])
-def test_downgrade_leaves_what_is_mended(empty_url: str, flipped: list[str]) -> None:
-    upgrade(empty_url, "0004")
-    for id in flipped:
-        insert_flipped(empty_url, id)
+    as_left = [("pending", 0, 1), ("processing", 1, None)]  # what 0005 makes of each
+    assert sorted(versions(empty_url)) == [(id, *version) for id in "abce" for version in as_left]
     upgrade(empty_url)
     mended = versions(empty_url)
-    assert {row[:2] for row in mended if row[-1] is None} == {("a", "pending"), ("b", "pending")}
+    assert {id: [version[1:] for version in mended if version[0] == id] for id in "abcde"} == {
+        "a": [("pending", 0, 1), ("processing", 1, 1), ("pending", 2, None)],
+        "b": [("pending", 0, 1), ("processing", 1, 1), ("pending", 2, None)],
+        "c": [("pending", 0, 1), ("processing", 1, None)],
+        "d": [("pending", 0, None)],
+        "e": [("pending", 0, 1), ("processing", 1, 0), ("pending", 1, None)],
+    }
     downgrade(empty_url, "0005")
     assert versions(empty_url) == mended
     upgrade(empty_url)
