@@ -119,7 +119,7 @@ def _parts(is_quick: bool, backlog: int) -> dict[str, Part]:
 
 def _run_both(arguments: Arguments) -> tuple[list[Row], int]:
     """Each engine in a process of its own, side by side."""
-    outputs = {engine: Path(f"{PREFIX}{os.getpid()}-{engine}.json") for engine in arguments.engines}
+    outputs = {engine: Path(f"{PREFIX}{engine}.json") for engine in arguments.engines}
     processes = [_start_engine(arguments, engine, output) for engine, output in outputs.items()]
     try:
         readers = [threading.Thread(target=_forward, args=(process,)) for process in processes]
@@ -144,7 +144,7 @@ def _start_engine(arguments: Arguments, engine: str, output: Path) -> subprocess
     words += [f"--part={part}" for part in arguments.parts] + [f"--backlog={arguments.backlog}"]
     words += ["--quick"] * arguments.is_quick
     words += [f"--faults={arguments.faults}", f"--minutes={arguments.minutes}"]
-    env = {**os.environ, "CHAOS_SEED": str(arguments.seed)}
+    env = {**os.environ, "CHAOS_SEED": str(arguments.seed), "CHAOS_RUN": str(os.getpid())}
     return subprocess.Popen(words, env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
 
 
@@ -210,7 +210,7 @@ def _say(prefix: str, text: str) -> None:
 
 
 def _orphans() -> Sequence[str]:
-    """Processes of a chaos run that are still there, though all of ours should be gone."""
+    """Processes of this run that are still there, though all of them should be gone."""
     found = []
     mine = psutil.Process()
     for process in psutil.process_iter():

@@ -40,8 +40,8 @@ SHORT: Mapping[str, str] = {
     "PROOF_MAX_CALLS_PER_SECOND": "1000",
 }
 
-#: How the folders of all rigs begin.
-PREFIX = str(Path(tempfile.gettempdir()) / "wa-chaos-")
+#: How the folders of all rigs of one run begin; its processes for one engine are told which run that is.
+PREFIX = str(Path(tempfile.gettempdir()) / f"wa-chaos-{os.environ.get('CHAOS_RUN', os.getpid())}-")
 
 _TOKEN = "chaos-token"
 
