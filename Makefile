@@ -6,7 +6,7 @@ SHELL := /bin/sh
 # Where `make` is called from sits in every path below as ".", so that spaces in it do no harm.
 VENV := .venv
 BIN := $(VENV)/bin
-PYTEST_ARGS ?= -n 4 --dist worksteal
+PYTEST_ARGS ?= -n 3 --dist worksteal
 
 # Rebuilt when the interpreter in it does not run, is too old, or when the clone has been moved.
 VENV_WORKS := $(shell $(BIN)/python -c 'import sys, pip; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1 && \
