@@ -22,6 +22,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import structlog
+from flask import Flask
 
 from tests.support.live_server import LiveServer
 from tests.support.sandbox import Sandbox
@@ -132,12 +133,12 @@ def _work(services: Services, stop: threading.Event) -> None:
     reconciler.proof.close()
 
 
-def _open_sessions(app: object, services: Services, count: int) -> Sequence[str]:
+def _open_sessions(app: Flask, services: Services, count: int) -> Sequence[str]:
     headers = {"Authorization": f"Bearer {create_token(services.database, 'shop', Role.SERVICE, utc_now())}"}
 
     def open_one(number: int) -> str:
         body = BODY | {"partner_user_id": f"user-{number}", "type": "sell" if number % 4 == 0 else "buy"}
-        answer = app.test_client().post("/api/v1/sessions", json=body, headers=headers)  # type: ignore[attr-defined]
+        answer = app.test_client().post("/api/v1/sessions", json=body, headers=headers)
         assert answer.status_code == 200, answer.text
         return str(answer.json["merchant_transaction_id"])
 
@@ -153,7 +154,7 @@ def _unfinished(services: Services, sandbox: Sandbox, ids: Sequence[str]) -> lis
     return [
         one
         for one in ids
-        if still or there[one] not in TERMINAL or ours[one] is None or ours[one].status != there[one]  # type: ignore[union-attr]
+        if still or there[one] not in TERMINAL or (held := ours[one]) is None or held.status != there[one]
     ]
 
 

@@ -22,7 +22,7 @@ from webhook_app.adapters.queueing import Queues, connect_redis
 from webhook_app.adapters.spool import SpoolFault
 from webhook_app.db.database import Database
 from webhook_app.domain.failures import Failure
-from webhook_app.domain.gate import Limits, pause, resume
+from webhook_app.domain.gate import Gate, Limits, pause, resume
 from webhook_app.domain.incidents import NATURES, IncidentKind
 from webhook_app.domain.retry_policy import Blame
 from webhook_app.domain.status import Status
@@ -61,9 +61,9 @@ def look(lookout: Lookout, clock: FakeClock, seconds: float, services: Services)
         lookout.step()
 
 
-def change_gate(services: Services, change: Callable[..., object]) -> None:
+def change_gate(services: Services, change: Callable[[Gate], Gate]) -> None:
     with services.database.write() as session:
-        store_gate(session, change(lock_gate(session)))  # type: ignore[arg-type]
+        store_gate(session, change(lock_gate(session)))
 
 
 def of_kind(services: Services, kind: IncidentKind) -> IncidentReport:

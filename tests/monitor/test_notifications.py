@@ -8,6 +8,7 @@ import hmac
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from click.testing import CliRunner
@@ -84,8 +85,8 @@ def run(notifying: Services, clock: FakeClock) -> Run:
 class Run:
     """The lookout and the courier of the clock."""
 
-    def __init__(self, services: Services, clock: FakeClock, **settings: object) -> None:
-        self.services = replace(services, settings=replace(services.settings, **settings))  # type: ignore[arg-type]
+    def __init__(self, services: Services, clock: FakeClock, **settings: Any) -> None:
+        self.services = replace(services, settings=replace(services.settings, **settings))
         self.clock = clock
         self.lookout = open_lookout(self.services)
         self.courier = open_courier(self.services)

@@ -6,8 +6,8 @@ Times are seconds since the simulation begins. `describe` says each item in word
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TypeVar
 
 from tests.simulate.schedule import Trouble
 
@@ -131,6 +131,7 @@ class Process:
         return f"process {self.name}{oddities}"
 
 
+Kind = TypeVar("Kind")
 Item = Payment | Webhook | Spell | Absence | Happening | Misfortune | Rows | Process
 
 NORMAL = tuple(Process(role) for role in ("web", "fast", "slow", "clock"))
@@ -155,5 +156,5 @@ class Plan:
     ends_well: frozenset[str] = frozenset()
     """Ids of payments that are not healthy, and have to be held in the end as Proof holds them."""
 
-    def of(self, kind: Callable[..., Item]) -> list[Item]:
-        return [item for item in self.items if isinstance(item, kind)]  # type: ignore[arg-type]
+    def of(self, kind: type[Kind]) -> list[Kind]:
+        return [item for item in self.items if isinstance(item, kind)]

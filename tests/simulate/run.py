@@ -74,7 +74,7 @@ class _Simulation:
         self.proof = VirtualProof(schedule, payments, spells)
         self.watch = Watch(plan, schedule, self.proof)
         queues = VirtualQueues(schedule)
-        database.absences = plan.of(Absence)  # type: ignore[assignment]  # `of` gives items
+        database.absences = plan.of(Absence)
         self.folder = tempfile.TemporaryDirectory(prefix="sim-run-", dir=database.folder)
         self.machinery = Machinery(plan, schedule, database, self.proof, queues, Path(self.folder.name))
         schedule.on_death = self._on_death
