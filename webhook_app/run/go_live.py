@@ -18,7 +18,7 @@ from urllib3.exceptions import HTTPError
 from urllib3.exceptions import SSLError as TLSError
 
 from webhook_app.config import Settings
-from webhook_app.config_values import is_sqlite_url
+from webhook_app.config.readers import is_sqlite_url
 from webhook_app.db.database import Database, missing_file
 from webhook_app.domain.text import visible_line
 from webhook_app.domain.timestamps import utc_now

@@ -1,4 +1,4 @@
-"""The values of the variables that say who is notified of incidents: readers like those in `config_values`."""
+"""The values of the variables that say who is notified of incidents: like those in `readers`."""
 
 from __future__ import annotations
 
