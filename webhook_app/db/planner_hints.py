@@ -1,10 +1,11 @@
-"""Query-planner hints for keyset pagination of a whole list: read along one index, sort nothing."""
+"""Query-planner hints: to read a list along one index, and to look a batch up by its ids, whatever the planner knows of
+the table."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import ColumnElement, func, select
+from sqlalchemy import ColumnElement, and_, case, false, func, select, true
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.orm import InstrumentedAttribute, Session
 from sqlalchemy.sql.compiler import SQLCompiler
@@ -18,6 +19,24 @@ def go_along_index(session: Session) -> None:
         # `jit`: an estimate that is too high would have machine code made, which takes longer than the part itself.
         settings = ("enable_sort", "enable_hashjoin", "enable_mergejoin", "jit")
         session.execute(select(*(func.set_config(setting, "off", True) for setting in settings)))
+
+
+def look_up(session: Session) -> None:
+    """Until the transaction ends, PostgreSQL finds rows by an index, one by one, as is right for the batches that are
+    opened, claimed and applied.
+
+    Of a table that has grown since its last ANALYZE, as on the first day or with a sudden backlog, it believes that
+    hardly a row is claimed, or that almost each is still to be opened. Then it reads all of it for each batch.
+    """
+    if session.get_bind().dialect.name == "postgresql":
+        settings = ("enable_seqscan", "enable_bitmapscan", "enable_hashjoin", "enable_mergejoin", "jit")
+        session.execute(select(*(func.set_config(setting, "off", True) for setting in settings)))
+
+
+def unweighed(*conditions: ColumnElement[bool]) -> ColumnElement[bool]:
+    """All of these, for rows that are looked up by something else. PostgreSQL takes it that half of all rows meet them,
+    where it might else believe that almost none does, and look for those first."""
+    return case((and_(*conditions), true()), else_=false())
 
 
 class unindexed(FunctionElement[Any]):

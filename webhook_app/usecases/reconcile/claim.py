@@ -9,15 +9,17 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, Integer, Select, and_, bindparam, exists, func, literal, or_, select, union_all
+from sqlalchemy import ColumnElement, Integer, Select, and_, bindparam, func, literal, or_, select, union_all
 from sqlalchemy.orm import Session
 
 from webhook_app.db.database import Database
+from webhook_app.db.planner_hints import look_up
 from webhook_app.domain.gate import SHORT_CALL_SECONDS, Gate, Limits, admit, is_round_due, note_round
 from webhook_app.domain.shares import Counts, WorkClass, divide_slots, most_slots
 from webhook_app.models import Reconciliation
 from webhook_app.usecases.reconcile.lifecycle.rows import begin_claims, end_claims
 from webhook_app.usecases.reconcile.probes import choose_probes
+from webhook_app.usecases.reconcile.quiet import has_any
 from webhook_app.usecases.reconcile.stored_gate import lock_gate, store_gate
 from webhook_app.usecases.reconcile.work_classes import (
     AT,
@@ -67,6 +69,7 @@ def claim_due(database: Database, room: Room | int, now: datetime, lease: timede
     if room.threads <= sum(room.in_use.values()):
         return []
     with database.read() as session:  # most sweeps find nothing, and need no lock for that
+        look_up(session)
         if not session.scalar(_SOMETHING_WAITS, asked_at(now)):
             return []
     return database.run(lambda session: _claim_shared(session, room, now, lease, limits))
@@ -93,6 +96,7 @@ def hand_back(database: Database, claims: Sequence[Claim]) -> None:
 
 
 def _claim_shared(session: Session, room: Room, now: datetime, lease: timedelta, limits: Limits) -> list[Claim]:
+    look_up(session)
     gate = lock_gate(session)
     if gate.is_paused:
         chosen, probed = choose_probes(session, gate, now, limits)
@@ -158,7 +162,7 @@ def _most_patient(work_class: WorkClass, limits: Limits) -> int:
     return (most_slots(work_class, limits.concurrency) + 1) // 2
 
 
-_SOMETHING_WAITS = select(exists().where(is_waiting(AT), may_be_shared()))
+_SOMETHING_WAITS = select(has_any(Reconciliation.next_attempt_at, is_waiting(AT), may_be_shared()))
 
 _TABLE: Any = Reconciliation.__table__
 

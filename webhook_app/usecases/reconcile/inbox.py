@@ -12,11 +12,12 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import BigInteger, Integer, func, select, update
+from sqlalchemy import BigInteger, Integer, func, or_, select, update
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
 
 from webhook_app.db.database import Database, waited_too_long
+from webhook_app.db.planner_hints import look_up
 from webhook_app.db.row_sets import row_set
 from webhook_app.domain.retry_policy import Budget
 from webhook_app.logs import get_logger
@@ -24,6 +25,7 @@ from webhook_app.models import Event, Receipt
 from webhook_app.models.event import IS_UNOPENED, RECEIPT_IS_UNOPENED
 from webhook_app.usecases.reconcile.copies import open_copies
 from webhook_app.usecases.reconcile.lifecycle.rows import ask_for_reconciliations
+from webhook_app.usecases.reconcile.quiet import has_any
 
 log = get_logger()
 
@@ -48,6 +50,7 @@ def open_events(database: Database, limit: int, now: datetime) -> int:
     opened, after = 0, 0
     while opened < limit:
         with database.read() as session:  # most runs find nothing, and need no lock for that
+            look_up(session)
             ids = session.scalars(
                 select(_TABLE.c.id)
                 .where(IS_UNOPENED, _TABLE.c.id > after)
@@ -77,6 +80,7 @@ def _open(database: Database, ids: Sequence[int], now: datetime) -> int:
 
 
 def _open_batch(session: Session, ids: Sequence[int], now: datetime) -> int:
+    look_up(session)
     events = _lock_events(session, ids)
     # Where the wall clock was set back meanwhile, what came in before is due at once all the same.
     asked_at: dict[str, datetime] = {}
@@ -114,5 +118,7 @@ def _lock_events(session: Session, ids: Sequence[int]) -> Sequence[Any]:
 
 def has_unopened(session: Session) -> bool:
     """Whether the inbox holds something, an event or a copy that may ask."""
-    events, copies = select(_TABLE.c.id).where(IS_UNOPENED), select(Receipt.id).where(RECEIPT_IS_UNOPENED)
-    return any(session.scalar(unopened.limit(1)) is not None for unopened in (events, copies))
+    return bool(session.scalar(_HAS_UNOPENED))
+
+
+_HAS_UNOPENED = select(or_(has_any(Event.id, IS_UNOPENED), has_any(Receipt.id, RECEIPT_IS_UNOPENED)))

@@ -3,26 +3,42 @@
 from __future__ import annotations
 
 from datetime import datetime
+from typing import Any
 
-from sqlalchemy import bindparam, exists, or_, select
+from sqlalchemy import ColumnElement, bindparam, or_, select
 
 from webhook_app.db.database import Database
+from webhook_app.db.planner_hints import look_up
 from webhook_app.models import Event, Receipt, Reconciliation, Replay, StoredGate
 from webhook_app.models.event import IS_UNOPENED, RECEIPT_IS_UNOPENED
 from webhook_app.models.reconciliation import HAS_EVENTS_BEHIND
 
 _NOW = bindparam("now", type_=Reconciliation.__table__.c.next_attempt_at.type)
 
-#: Each part is the first entry of an index.
+
+def has_any(first: Any, *conditions: ColumnElement[bool]) -> ColumnElement[bool]:
+    """Whether any row meets the conditions; `first` is the column of the index that holds them.
+
+    As EXISTS it would be a scan of the whole table where PostgreSQL expects to meet such a row soon, as it does where
+    it has no statistics yet, or where they are of a time when much waited.
+    """
+    return select(first).where(*conditions).order_by(first).limit(1).scalar_subquery().is_not(None)
+
+
+_SOMETHING_TO_OPEN = or_(
+    has_any(Event.id, IS_UNOPENED),
+    has_any(Receipt.id, RECEIPT_IS_UNOPENED),
+    has_any(Reconciliation.id, HAS_EVENTS_BEHIND),
+)
 _SOMETHING = select(
     or_(
-        exists().where(Reconciliation.next_attempt_at <= _NOW, Reconciliation.claim_token.is_(None)),
-        exists().where(Reconciliation.lease_until < _NOW),
-        exists(select(Event.id).where(IS_UNOPENED)),
-        exists(select(Receipt.id).where(RECEIPT_IS_UNOPENED)),
-        exists(select(Reconciliation.id).where(HAS_EVENTS_BEHIND)),
-        exists(select(Replay.id).where(Replay.released_at.is_(None))),
-        exists(select(StoredGate.id).where(StoredGate.id == 1, StoredGate.outage_since.is_not(None))),
+        has_any(
+            Reconciliation.next_attempt_at, Reconciliation.next_attempt_at <= _NOW, Reconciliation.claim_token.is_(None)
+        ),
+        has_any(Reconciliation.lease_until, Reconciliation.lease_until < _NOW),
+        _SOMETHING_TO_OPEN,
+        has_any(Replay.id, Replay.released_at.is_(None)),
+        has_any(StoredGate.id, StoredGate.id == 1, StoredGate.outage_since.is_not(None)),
     )
 )
 
@@ -31,20 +47,13 @@ def is_quiet(database: Database, now: datetime) -> bool:
     """True where nothing is due, no lease has run out, no event or copy waits to be opened or to follow its
     reconciliation, no replay runs, and no outage has to be dealt with."""
     with database.read() as session:
+        look_up(session)
         return not session.scalar(_SOMETHING, {"now": now})
-
-
-_SOMETHING_TO_OPEN = select(
-    or_(
-        exists(select(Event.id).where(IS_UNOPENED)),
-        exists(select(Receipt.id).where(RECEIPT_IS_UNOPENED)),
-        exists(select(Reconciliation.id).where(HAS_EVENTS_BEHIND)),
-    )
-)
 
 
 def has_to_open(database: Database) -> bool:
     """Whether an event or copy waits to be opened, or events to follow their reconciliation: what comes before a claim,
     asked in one statement, for mostly there is nothing."""
     with database.read() as session:
-        return bool(session.scalar(_SOMETHING_TO_OPEN))
+        look_up(session)
+        return bool(session.scalar(select(_SOMETHING_TO_OPEN)))

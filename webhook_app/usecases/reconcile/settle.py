@@ -17,7 +17,7 @@ from sqlalchemy import ColumnElement, Executable, FromClause, Integer, Select, b
 from sqlalchemy.orm import Session
 
 from webhook_app.db.database import Database
-from webhook_app.db.planner_hints import unindexed
+from webhook_app.db.planner_hints import look_up, unindexed
 from webhook_app.db.row_sets import RowSet, for_each_dialect, row_set
 from webhook_app.models import Event, Reconciliation
 from webhook_app.models.event import Delivery
@@ -25,6 +25,7 @@ from webhook_app.models.reconciliation import HAS_EVENTS_BEHIND, AskedBy, State
 from webhook_app.usecases.reconcile.discrepancies import GivenUp, note_failures
 from webhook_app.usecases.reconcile.lifecycle.changes import Change, Life
 from webhook_app.usecases.reconcile.lifecycle.rows import mark_unknown, note_events_behind
+from webhook_app.usecases.reconcile.quiet import has_any
 from webhook_app.usecases.reconcile.unknown_ids import find_unknown
 
 #: Events that one transaction moves at most.
@@ -94,13 +95,15 @@ def follow_up(database: Database, portions: int) -> int:
     moved = 0
     for _ in range(portions):
         with database.read() as session:  # mostly there are none, and no lock is needed for that
-            if session.scalar(select(Reconciliation.id).where(HAS_EVENTS_BEHIND).limit(1)) is None:
+            look_up(session)
+            if not session.scalar(select(has_any(Reconciliation.id, HAS_EVENTS_BEHIND))):
                 break
         moved += database.run(_follow_up)
     return moved
 
 
 def _follow_up(session: Session) -> int:
+    look_up(session)
     row = session.execute(
         select(Reconciliation.merchant_transaction_id, Reconciliation.state)
         .where(HAS_EVENTS_BEHIND)

@@ -14,7 +14,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, Executable, bindparam, case, func, insert, literal, or_, select, true, update
 from sqlalchemy.orm import Session
 
-from webhook_app.db.planner_hints import unindexed
+from webhook_app.db.planner_hints import unweighed
 from webhook_app.db.row_sets import RowSet, for_each_dialect, row_set
 from webhook_app.db.timestamps import shifted
 from webhook_app.db.upsert import insert_into
@@ -155,8 +155,7 @@ def _begin_claims(dialect: str) -> Executable:
         update(_TABLE)
         .where(
             _TABLE.c.id == slots.c.id,
-            _TABLE.c.claim_token.is_(None),
-            unindexed(_TABLE.c.state).in_(CLAIMED.leads_to),
+            unweighed(_TABLE.c.claim_token.is_(None), _TABLE.c.state.in_(CLAIMED.leads_to)),
         )
         .values(
             claim_token=bindparam("token", type_=_TYPES["claim_token"]),
@@ -178,8 +177,7 @@ def end_claims(session: Session, held: Iterable[tuple[int, str]]) -> None:
         update(_TABLE)
         .where(
             _TABLE.c.id == given.c.id,
-            _TABLE.c.claim_token == given.c.token,
-            unindexed(_TABLE.c.state).in_(HANDED_BACK.leads_to),
+            unweighed(_TABLE.c.claim_token == given.c.token, _TABLE.c.state.in_(HANDED_BACK.leads_to)),
         )
         .values(claim_token=None, lease_until=None)
     )
