@@ -29,6 +29,7 @@ ROWS = [
     (2**62 + 1, "plain", AT, Decimal("0.000000000000000010"), 0.1, True),
     (-1, "it's \"\\ {}, [1], 日本語 🙂\n", AT, Decimal("123456789012345678901234567890.50"), 1e300, False),
     (0, "", AT, Decimal("0.00"), 0.0, True),
+    (2, "NULL", AT, Decimal(7), -0.5, False),
     (None, None, None, None, None, None),
 ]
 
@@ -37,7 +38,7 @@ def test_every_value_comes_back_as_it_was(database: Database) -> None:
     with database.read() as session:
         found = session.execute(select(row_set(session, "given", COLUMNS, ROWS))).all()
     assert [tuple(row) for row in found] == ROWS
-    assert [str(row.amount) for row in found[:3]] == [str(row[3]) for row in ROWS[:3]]
+    assert [str(row.amount) for row in found[:-1]] == [str(row[3]) for row in ROWS[:-1]]
 
 
 @pytest.mark.parametrize("count", [0, 1, 70_000])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -174,6 +175,19 @@ def test_place_of_a_dead_workers_call_is_free_when_the_call_is_over(database: Da
     clock.advance(2)
     assert len(claim_due(database, 8, clock(), LEASE, limits)) == 4
     assert row(database, "t0").claim_token is not None, "its lease is longer"
+
+
+def test_call_that_has_ended_holds_no_place_while_its_answer_is_applied(database: Database, clock: FakeClock) -> None:
+    limits = Limits(calls_per_second=100_000, concurrency=4)
+    put(database, "t", 12)
+    first = claim_due(database, Room(8, {}), clock(), LEASE, limits)
+    assert len(first) == 4
+    lost = [replace(claim, token="of an earlier claim") for claim in first]
+    assert claim_due(database, Room(8, {}, ended=lost), clock(), LEASE, limits) == []
+    second = claim_due(database, Room(8, {}, ended=first[:3]), clock(), LEASE, limits)
+    assert len(second) == 3
+    assert [claim.patience for claim in second] == [SHORT_CALL_SECONDS] * 3, "were the worker to die, all were held"
+    assert claim_due(database, Room(8, {}, ended=first[:3]), clock(), LEASE, limits) == []
 
 
 def test_worker_that_is_about_to_end_its_run_begins_nothing_that_takes_long(

@@ -41,6 +41,12 @@ _BROKEN_OFF = ("40001", "40P01")
 _LOCK_TIMED_OUT = "55P03"
 _DISK_FULL = "53100"
 
+#: Leaves the planner nothing but indexes; `jit`, because an estimate that is far too high would have code made.
+_BY_INDEX = "".join(
+    f"; SET LOCAL {setting} = off"
+    for setting in ("enable_seqscan", "enable_bitmapscan", "enable_hashjoin", "enable_mergejoin", "jit")
+)
+
 Result = TypeVar("Result")
 
 
@@ -54,20 +60,27 @@ class Database:
 
     def __init__(self, url: str, *, pool_size: int = 8) -> None:
         self.engine = _create_engine(url, pool_size)
-        self._read = sessionmaker(self.engine, expire_on_commit=False)
+        by_index = self.engine.execution_options(by_index=True)
+        self._read = {
+            False: sessionmaker(self.engine, expire_on_commit=False),
+            True: sessionmaker(by_index, expire_on_commit=False),
+        }
         # A transaction of SQLite sees one state of the database by itself.
         isolated = self.engine if self.is_sqlite else self.engine.execution_options(isolation_level="REPEATABLE READ")
         self._snapshot = sessionmaker(isolated, expire_on_commit=False)
-        self._write = sessionmaker(self.engine.execution_options(begins_writing=True), expire_on_commit=False)
+        self._write = {
+            hint: sessionmaker(engine.execution_options(begins_writing=True), expire_on_commit=False)
+            for hint, engine in ((False, self.engine), (True, by_index))
+        }
 
     @property
     def is_sqlite(self) -> bool:
         return self.engine.dialect.name == "sqlite"
 
     @contextmanager
-    def read(self) -> Iterator[Session]:
-        """A session that only reads; its transaction is rolled back at the end."""
-        with self._read() as session:
+    def read(self, *, by_index: bool = False) -> Iterator[Session]:
+        """A session that only reads; its transaction is rolled back at the end. `by_index` as in `run`."""
+        with self._read[by_index]() as session:
             yield session
 
     @contextmanager
@@ -79,26 +92,30 @@ class Database:
     @contextmanager
     def write(self) -> Iterator[Session]:
         """A session whose transaction commits at the end of the block, and rolls back if the block raises."""
-        with self._write.begin() as session:
+        with self._write[False].begin() as session:
             yield session
 
-    def run(self, work: Callable[[Session], Result]) -> Result:
+    def run(self, work: Callable[[Session], Result], *, by_index: bool = False) -> Result:
         """What `work` returns, after its transaction has committed.
 
         The database may break a transaction off in favour of another (a deadlock, a serialization failure). Then `work`
         runs again from its beginning, MOST_RUNS times in all, so it must change nothing but rows of its session.
+
+        `by_index`: PostgreSQL finds rows by an index, one by one, as is right for a batch out of a large table. Of one
+        that has grown since its last ANALYZE, as on the first day or with a sudden backlog, it believes that hardly a
+        row is claimed, or that almost each is still to be opened; then it reads all of the table for each batch.
         """
         for wait in (FIRST_WAIT * 2**run for run in range(MOST_RUNS - 1)):
             try:
-                return self._run_once(work)
+                return self._run_once(work, by_index)
             except DBAPIError as error:
                 if not was_broken_off(error):
                     raise
             time.sleep(random.uniform(0, wait))
-        return self._run_once(work)
+        return self._run_once(work, by_index)
 
-    def _run_once(self, work: Callable[[Session], Result]) -> Result:
-        with self.write() as session:
+    def _run_once(self, work: Callable[[Session], Result], by_index: bool) -> Result:
+        with self._write[by_index].begin() as session:
             return work(session)
 
     def close(self) -> None:
@@ -196,7 +213,7 @@ def _prepare_postgresql(connection: DBAPIConnection, prepare_threshold: int | No
 def _begin_postgresql(connection: Connection) -> None:
     """Begins a transaction whose isolation and time-outs are ours, whatever the defaults of database and role are.
 
-    Execution options: `isolation_level`, READ COMMITTED unless it is given, and `lock_timeout`, seconds.
+    Execution options: `isolation_level`, READ COMMITTED unless it is given, `lock_timeout`, seconds, and `by_index`.
     """
     options = connection.get_execution_options()
     isolation = options.get("isolation_level", "READ COMMITTED")
@@ -209,6 +226,7 @@ def _begin_postgresql(connection: Connection) -> None:
         f"BEGIN ISOLATION LEVEL {isolation}; "
         f"SET LOCAL lock_timeout = '{options.get('lock_timeout', LOCK_TIMEOUT)}s'; "
         f"SET LOCAL idle_in_transaction_session_timeout = '{IDLE_TIMEOUT}s'"
+        f"{_BY_INDEX if options.get('by_index') else ''}"
     )
 
 

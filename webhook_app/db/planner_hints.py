@@ -1,5 +1,4 @@
-"""Query-planner hints: to read a list along one index, and to look a batch up by its ids, whatever the planner knows of
-the table."""
+"""Query-planner hints for single statements; `Database.read` and `run` take one for all of a transaction."""
 
 from __future__ import annotations
 
@@ -18,18 +17,6 @@ def go_along_index(session: Session) -> None:
     if session.get_bind().dialect.name == "postgresql":
         # `jit`: an estimate that is too high would have machine code made, which takes longer than the part itself.
         settings = ("enable_sort", "enable_hashjoin", "enable_mergejoin", "jit")
-        session.execute(select(*(func.set_config(setting, "off", True) for setting in settings)))
-
-
-def look_up(session: Session) -> None:
-    """Until the transaction ends, PostgreSQL finds rows by an index, one by one, as is right for the batches that are
-    opened, claimed and applied.
-
-    Of a table that has grown since its last ANALYZE, as on the first day or with a sudden backlog, it believes that
-    hardly a row is claimed, or that almost each is still to be opened. Then it reads all of it for each batch.
-    """
-    if session.get_bind().dialect.name == "postgresql":
-        settings = ("enable_seqscan", "enable_bitmapscan", "enable_hashjoin", "enable_mergejoin", "jit")
         session.execute(select(*(func.set_config(setting, "off", True) for setting in settings)))
 
 

@@ -20,6 +20,7 @@ from sqlalchemy import (
     FromClause,
     String,
     bindparam,
+    cast,
     column,
     func,
     select,
@@ -30,6 +31,7 @@ from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.orm import Session
 from sqlalchemy.types import TypeEngine
 
+from webhook_app.db.array_literals import array_literal, has_literals
 from webhook_app.db.upsert import insert_on
 
 Statement = TypeVar("Statement")
@@ -43,13 +45,15 @@ class RowSet:
     def __init__(self, name: str, columns: Mapping[str, TypeEngine[Any]]) -> None:
         self._name = name
         self._columns = columns
-        self._processors: dict[str, list[Callable[[Any], Any] | None]] = {}
+        self._processors: dict[str, Mapping[str, Callable[[Any], Any] | None]] = {}
 
     def table(self, dialect: str, values: Mapping[str, Any] | None = None) -> FromClause:
         """To select, join or update from; with these values in it, or such as are given at execution."""
         if dialect == "sqlite":
             return self._json_rows(values)
-        arrays = [self._bind(key, ARRAY(_unbounded(kind), dimensions=1), values) for key, kind in self._columns.items()]
+        arrays = [
+            self._array(key, ARRAY(_unbounded(kind), dimensions=1), values) for key, kind in self._columns.items()
+        ]
         listed = [column(key, _unbounded(kind)) for key, kind in self._columns.items()]
         return func.unnest(*arrays).table_valued(*listed, name=self._name).render_derived(name=self._name)
 
@@ -59,7 +63,10 @@ class RowSet:
         if dialect.name == "sqlite":
             return {self._parameter("rows"): self._write(dialect, rows)}
         by_column = zip(*rows, strict=True) if rows else ((),) * len(self._columns)
-        return {self._parameter(key): list(values) for key, values in zip(self._columns, by_column, strict=True)}
+        return {
+            self._parameter(key): self._write_array(dialect, key, values)
+            for key, values in zip(self._columns, by_column, strict=True)
+        }
 
     def _parameter(self, key: str) -> str:
         return f"{self._name}_{key}"
@@ -67,6 +74,17 @@ class RowSet:
     def _bind(self, key: str, kind: TypeEngine[Any], values: Mapping[str, Any] | None) -> BindParameter[Any]:
         name = self._parameter(key)
         return bindparam(name, type_=kind) if values is None else bindparam(name, values[name], kind, unique=True)
+
+    def _array(self, key: str, kind: ARRAY[Any], values: Mapping[str, Any] | None) -> ColumnElement[Any]:
+        if not has_literals(kind.item_type):
+            return self._bind(key, kind, values)
+        return cast(self._bind(key, String(), values), kind)
+
+    def _write_array(self, dialect: Dialect, key: str, values: Sequence[Any]) -> Any:
+        if not has_literals(self._columns[key]):
+            return list(values)
+        process = self._find_processors(dialect)[key]
+        return array_literal([process(value) for value in values] if process else values)
 
     def _json_rows(self, values: Mapping[str, Any] | None) -> FromClause:
         each = func.json_each(self._bind("rows", String(), values)).table_valued("value", name=f"{self._name}_json")
@@ -77,15 +95,20 @@ class RowSet:
         return select(*columns).select_from(each).subquery(self._name)
 
     def _write(self, dialect: Dialect, rows: Sequence[Sequence[Any]]) -> str:
-        processors = self._processors.get(dialect.name)
-        if processors is None:
-            processors = [kind.dialect_impl(dialect).bind_processor(dialect) for kind in self._columns.values()]
-            self._processors[dialect.name] = processors
+        processors = self._find_processors(dialect).values()
         written = [
             [process(value) if process else value for process, value in zip(processors, row, strict=True)]
             for row in rows
         ]
         return json.dumps(written, ensure_ascii=False)
+
+    def _find_processors(self, dialect: Dialect) -> Mapping[str, Callable[[Any], Any] | None]:
+        """What makes of a value of each column what the driver takes."""
+        if dialect.name not in self._processors:
+            self._processors[dialect.name] = {
+                key: kind.dialect_impl(dialect).bind_processor(dialect) for key, kind in self._columns.items()
+            }
+        return self._processors[dialect.name]
 
 
 def for_each_dialect(make: Callable[[str], Statement]) -> Callable[[Session], Statement]:

@@ -11,7 +11,6 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from webhook_app.db.database import Database
-from webhook_app.db.planner_hints import look_up
 from webhook_app.domain.drift import DriftSource
 from webhook_app.domain.failures import Failure
 from webhook_app.domain.outage import Outlook
@@ -87,12 +86,11 @@ def write_calls(
     """
 
     def write(session: Session) -> Written:
-        look_up(session)
         lives = lock_ids(session, _ids(calls), skip_locked=skip_locked)
         locked = _find_locked(session, calls, lives) if skip_locked else []
         return Written(_apply(session, _held(calls, lives), outlook, now, policy, rng), locked)
 
-    written = database.run(write)
+    written = database.run(write, by_index=True)
     if sightings := _find_drift(calls, written.applied):
         count_drift(database, sightings)
     return written

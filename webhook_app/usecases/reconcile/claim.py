@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 import secrets
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, Integer, Select, and_, bindparam, func, literal, or_, select, union_all
+from sqlalchemy import ColumnElement, Integer, Select, and_, bindparam, literal, select, union_all
 from sqlalchemy.orm import Session
 
 from webhook_app.db.database import Database
-from webhook_app.db.planner_hints import look_up
 from webhook_app.domain.gate import SHORT_CALL_SECONDS, Gate, Limits, admit, is_round_due, note_round
 from webhook_app.domain.shares import Counts, WorkClass, divide_slots, most_slots
 from webhook_app.models import Reconciliation
+from webhook_app.usecases.reconcile.calls_under_way import count_calls
 from webhook_app.usecases.reconcile.lifecycle.rows import begin_claims, end_claims
 from webhook_app.usecases.reconcile.probes import choose_probes
 from webhook_app.usecases.reconcile.quiet import has_any
@@ -58,6 +57,8 @@ class Room:
 
     threads: int
     in_use: Counts
+    ended: Sequence[Claim] = ()
+    """Whose calls are over and only wait to be applied: Proof has nothing to do with them any more."""
     is_hurried: bool = False
     """Whether only calls may begin that are over soon, for the worker is about to end its run."""
 
@@ -68,11 +69,10 @@ def claim_due(database: Database, room: Room | int, now: datetime, lease: timede
     room = room if isinstance(room, Room) else Room(room, {})
     if room.threads <= sum(room.in_use.values()):
         return []
-    with database.read() as session:  # most sweeps find nothing, and need no lock for that
-        look_up(session)
+    with database.read(by_index=True) as session:  # most sweeps find nothing, and need no lock for that
         if not session.scalar(_SOMETHING_WAITS, asked_at(now)):
             return []
-    return database.run(lambda session: _claim_shared(session, room, now, lease, limits))
+    return database.run(lambda session: _claim_shared(session, room, now, lease, limits), by_index=True)
 
 
 def claim_one(
@@ -96,7 +96,6 @@ def hand_back(database: Database, claims: Sequence[Claim]) -> None:
 
 
 def _claim_shared(session: Session, room: Room, now: datetime, lease: timedelta, limits: Limits) -> list[Claim]:
-    look_up(session)
     gate = lock_gate(session)
     if gate.is_paused:
         chosen, probed = choose_probes(session, gate, now, limits)
@@ -104,7 +103,8 @@ def _claim_shared(session: Session, room: Room, now: datetime, lease: timedelta,
             return []
         store_gate(session, probed)
         return _begin(session, probed, dict.fromkeys(chosen, None), now, lease, limits)
-    in_flight = count_in_flight(session, now)
+    calls = count_calls(session, now, [(claim.reconciliation_id, claim.token) for claim in room.ended])
+    in_flight = calls.under_way
     most = _most_wanted(room, in_flight, limits)
     if room.is_hurried:
         most[WorkClass.HANGING] = 0
@@ -113,8 +113,9 @@ def _claim_shared(session: Session, room: Room, now: datetime, lease: timedelta,
     admitted, opened = admit(gate, wanted, in_flight, now, limits)
     patience: dict[int, float | None] = {}
     for work_class, ids in found.items():
-        under_way = in_flight.get(work_class, 0)
-        patient = 0 if room.is_hurried else _most_patient(work_class, limits) - under_way
+        # Were this worker to die now, those that have ended would hold their places like the others.
+        held = in_flight.get(work_class, 0) + calls.ended.get(work_class, 0)
+        patient = 0 if room.is_hurried else _most_patient(work_class, limits) - held
         for number, one in enumerate(ids[: admitted[work_class]]):
             patience[one] = None if number < patient else SHORT_CALL_SECONDS
     if not patience:
@@ -140,7 +141,7 @@ def _claim_alone(
         opened = note_round(gate, now, limits)
     else:
         work_class = class_of(row.state, row.asked_by, row.last_code)
-        admitted, opened = admit(gate, {work_class: 1}, count_in_flight(session, now), now, limits)
+        admitted, opened = admit(gate, {work_class: 1}, count_calls(session, now).under_way, now, limits)
         if not admitted[work_class]:
             return []
     store_gate(session, opened)
@@ -216,21 +217,6 @@ def _with_newest(session: Session, oldest: Sequence[int], now: datetime) -> list
     newest = session.scalars(_NEWEST, {**asked_at(now), "most": count}).all() if count else []
     rest = [one for one in oldest if one not in newest][: len(oldest) - len(newest)]
     return [*newest, *rest] if is_first else [*rest, *newest]
-
-
-_IN_FLIGHT = (
-    select(_TABLE.c.state, _TABLE.c.asked_by, _TABLE.c.last_code, func.count())
-    .where(_TABLE.c.lease_until > AT, or_(_TABLE.c.slot_until.is_(None), _TABLE.c.slot_until > AT))
-    .group_by(_TABLE.c.state, _TABLE.c.asked_by, _TABLE.c.last_code)
-)
-
-
-def count_in_flight(session: Session, now: datetime) -> Counts:
-    """Calls that may be under way, of all workers, dead ones too."""
-    calls: Counter[WorkClass] = Counter()
-    for state, asked_by, last_code, count in session.execute(_IN_FLIGHT, {"at": now}):
-        calls[class_of(state, asked_by, last_code)] += count
-    return calls
 
 
 def _begin(

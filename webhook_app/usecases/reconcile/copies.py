@@ -19,7 +19,6 @@ from sqlalchemy import BigInteger, Integer, func, select, update
 from sqlalchemy.orm import Session
 
 from webhook_app.db.database import Database
-from webhook_app.db.planner_hints import look_up
 from webhook_app.db.row_sets import row_set
 from webhook_app.domain.retry_policy import Budget
 from webhook_app.models import Event, HistoryEntry, Receipt, Reconciliation
@@ -61,8 +60,7 @@ def open_copies(database: Database, limit: int, now: datetime, budget: Budget) -
     reconciliation is locked, or under way for an event that is not settled, are left for the next time."""
     opened, after = 0, 0
     while opened < limit:
-        with database.read() as session:
-            look_up(session)
+        with database.read(by_index=True) as session:
             ids = session.scalars(
                 select(_TABLE.c.id)
                 .where(RECEIPT_IS_UNOPENED, _TABLE.c.id > after)
@@ -71,13 +69,12 @@ def open_copies(database: Database, limit: int, now: datetime, budget: Budget) -
             ).all()
         if not ids:
             break
-        opened += database.run(partial(_open_batch, ids=ids, now=now, budget=budget))
+        opened += database.run(partial(_open_batch, ids=ids, now=now, budget=budget), by_index=True)
         after = ids[-1]
     return opened
 
 
 def _open_batch(session: Session, ids: Sequence[int], now: datetime, budget: Budget) -> int:
-    look_up(session)
     copies = _lock_copies(session, ids)
     names = sorted({copy.merchant_transaction_id for copy in copies})
     lives = {

@@ -17,7 +17,6 @@ from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
 
 from webhook_app.db.database import Database, waited_too_long
-from webhook_app.db.planner_hints import look_up
 from webhook_app.db.row_sets import row_set
 from webhook_app.domain.retry_policy import Budget
 from webhook_app.logs import get_logger
@@ -49,8 +48,7 @@ def open_events(database: Database, limit: int, now: datetime) -> int:
     no more, or where another process has them or their reconciliation locked."""
     opened, after = 0, 0
     while opened < limit:
-        with database.read() as session:  # most runs find nothing, and need no lock for that
-            look_up(session)
+        with database.read(by_index=True) as session:  # most runs find nothing, and need no lock for that
             ids = session.scalars(
                 select(_TABLE.c.id)
                 .where(IS_UNOPENED, _TABLE.c.id > after)
@@ -68,7 +66,7 @@ def _open(database: Database, ids: Sequence[int], now: datetime) -> int:
     """Halves a batch that has waited too long for a lock, so that what is behind it concerns its own transaction
     alone."""
     try:
-        return database.run(lambda session: _open_batch(session, ids, now))
+        return database.run(lambda session: _open_batch(session, ids, now), by_index=True)
     except OperationalError as error:
         if not waited_too_long(error):
             raise
@@ -80,7 +78,6 @@ def _open(database: Database, ids: Sequence[int], now: datetime) -> int:
 
 
 def _open_batch(session: Session, ids: Sequence[int], now: datetime) -> int:
-    look_up(session)
     events = _lock_events(session, ids)
     # Where the wall clock was set back meanwhile, what came in before is due at once all the same.
     asked_at: dict[str, datetime] = {}

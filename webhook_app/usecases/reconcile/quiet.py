@@ -8,7 +8,6 @@ from typing import Any
 from sqlalchemy import ColumnElement, bindparam, or_, select
 
 from webhook_app.db.database import Database
-from webhook_app.db.planner_hints import look_up
 from webhook_app.models import Event, Receipt, Reconciliation, Replay, StoredGate
 from webhook_app.models.event import IS_UNOPENED, RECEIPT_IS_UNOPENED
 from webhook_app.models.reconciliation import HAS_EVENTS_BEHIND
@@ -46,14 +45,12 @@ _SOMETHING = select(
 def is_quiet(database: Database, now: datetime) -> bool:
     """True where nothing is due, no lease has run out, no event or copy waits to be opened or to follow its
     reconciliation, no replay runs, and no outage has to be dealt with."""
-    with database.read() as session:
-        look_up(session)
+    with database.read(by_index=True) as session:
         return not session.scalar(_SOMETHING, {"now": now})
 
 
 def has_to_open(database: Database) -> bool:
     """Whether an event or copy waits to be opened, or events to follow their reconciliation: what comes before a claim,
     asked in one statement, for mostly there is nothing."""
-    with database.read() as session:
-        look_up(session)
+    with database.read(by_index=True) as session:
         return bool(session.scalar(select(_SOMETHING_TO_OPEN)))

@@ -1,8 +1,8 @@
 """One run of the fast lane: claims, calls and applying side by side, until nothing is due or its time is over.
 
 The run's own thread claims and hands out. Calls are made on threads of a crew, and one more applies what they have
-brought, so that calls go on meanwhile. What waits to be applied still holds its place among the calls under way, which
-bounds it.
+brought, so that calls go on meanwhile. What waits to be applied is no call any more; where more of it waits than there
+are threads, it takes their places, which bounds it.
 """
 
 from __future__ import annotations
@@ -65,6 +65,8 @@ class Run:
         self._calling: dict[str, Claim] = {}
         """By transaction."""
         self._arrived: list[FinishedCall] = []
+        self._ended: list[Claim] = []
+        """Of what is being applied."""
         self._is_applying = False
         self._applied = 0
         self._ends_at = time.monotonic() + bounds.max_seconds
@@ -116,13 +118,13 @@ class Run:
         return free * 2 >= self._bounds.threads or (free > 0 and time.monotonic() >= self._looks_at)
 
     def _held(self) -> int:
-        """Places that are taken: by calls, and by what waits to be applied."""
-        return len(self._calling) + len(self._arrived)
+        """Places that are taken: by calls, and by what waits to be applied beyond a batch."""
+        return len(self._calling) + max(len(self._arrived) - self._bounds.threads, 0)
 
     def _claim(self, now: float) -> None:
         in_use = Counter(claim.work_class for claim in self._calling.values())
-        in_use.update(call.claim.work_class for call in self._arrived)
-        claims = self._steps.take_work(Room(self._bounds.threads, in_use, self._is_hurried(now)))
+        ended = [*self._ended, *(call.claim for call in self._arrived)]
+        claims = self._steps.take_work(Room(self._bounds.threads, in_use, ended, self._is_hurried(now)))
         for claim in claims:
             self._calling[claim.merchant_transaction_id] = claim
             self._crew.submit(claim.merchant_transaction_id, self._steps.fetch, claim)
@@ -143,6 +145,7 @@ class Run:
             return
         self._applies_at = now + (_APPLY_SECONDS if self._arrived else _LOOK_SECONDS)
         self._finished.add(self._arrived)
+        self._ended = [call.claim for call in self._arrived]
         self._arrived = []
         self._is_applying = True
         self._crew.submit(_APPLIED, self._finished.apply)
@@ -151,6 +154,7 @@ class Run:
         for key, result in self._crew.take(seconds):
             if key is _APPLIED:
                 self._is_applying = False
+                self._ended = []
                 self._applied += len(result)
             else:
                 del self._calling[str(key)]

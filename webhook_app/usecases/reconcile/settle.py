@@ -17,7 +17,7 @@ from sqlalchemy import ColumnElement, Executable, FromClause, Integer, Select, b
 from sqlalchemy.orm import Session
 
 from webhook_app.db.database import Database
-from webhook_app.db.planner_hints import look_up, unindexed
+from webhook_app.db.planner_hints import unindexed
 from webhook_app.db.row_sets import RowSet, for_each_dialect, row_set
 from webhook_app.models import Event, Reconciliation
 from webhook_app.models.event import Delivery
@@ -94,16 +94,14 @@ def follow_up(database: Database, portions: int) -> int:
     many events."""
     moved = 0
     for _ in range(portions):
-        with database.read() as session:  # mostly there are none, and no lock is needed for that
-            look_up(session)
+        with database.read(by_index=True) as session:  # mostly there are none, and no lock is needed for that
             if not session.scalar(select(has_any(Reconciliation.id, HAS_EVENTS_BEHIND))):
                 break
-        moved += database.run(_follow_up)
+        moved += database.run(_follow_up, by_index=True)
     return moved
 
 
 def _follow_up(session: Session) -> int:
-    look_up(session)
     row = session.execute(
         select(Reconciliation.merchant_transaction_id, Reconciliation.state)
         .where(HAS_EVENTS_BEHIND)

@@ -56,7 +56,7 @@ def _take_back(session: Session, lost: ColumnElement[bool], now: datetime) -> li
 
 def find_work(database: Database, now: datetime, limit: int, limits: Limits = _USUAL_LIMITS) -> Work:
     """Whether the fast lane has something to do or to open, and up to `limit` ids for the slow lane."""
-    with database.read() as session:
+    with database.read(by_index=True) as session:
         gate = read_gate(session)
         if gate.is_paused:
             return _find_probe(session, gate, now, limits)

@@ -8,7 +8,7 @@ from webhook_app.domain.metrics import Family, MetricKind, Sample
 from webhook_app.domain.retry_policy import Blame
 from webhook_app.domain.shares import SHARES, WorkClass
 from webhook_app.usecases.monitor.measures.sources import Sources, gauge, sample
-from webhook_app.usecases.reconcile.claim import count_in_flight
+from webhook_app.usecases.reconcile.calls_under_way import count_calls
 from webhook_app.usecases.reconcile.stored_gate import read_gate
 
 PAUSED = gauge("gate_paused", "1 while all calls are paused, by whose fault it is: proof or configuration.", "blame")
@@ -23,7 +23,7 @@ FAMILIES = (PAUSED, PAUSED_SECONDS, PACE, IN_FLIGHT, RESERVED, LIMIT)
 def measure(sources: Sources) -> Iterator[Sample]:
     with sources.database.read() as session:
         gate = read_gate(session)
-        in_flight = count_in_flight(session, sources.now)
+        in_flight = count_calls(session, sources.now).under_way
     for blame in (Blame.PROOF, Blame.CONFIGURATION):
         yield sample(PAUSED, gate.is_paused and gate.blame is blame, blame=blame.name.lower())
     yield sample(PAUSED_SECONDS, gate.paused_seconds_until(sources.now))
