@@ -13,6 +13,7 @@ from sqlalchemy import func, insert, select, text, update
 from sqlalchemy.exc import OperationalError, SQLAlchemyError
 
 from tests.support.clock import START
+from webhook_app.db import idle_connections
 from webhook_app.db.database import IDLE_TIMEOUT, LOCK_TIMEOUT, Database
 from webhook_app.db.timestamps import local_day, shifted
 from webhook_app.domain.time_zones import Offset
@@ -79,6 +80,39 @@ def test_time_outs_and_isolation_cost_no_message_of_their_own(database_url: str,
         driver.pgconn.untrace()
     sent = [line.split("\t") for line in trace.read_text().splitlines() if "\tF\t" in line]
     assert [words[3].strip() for words in sent if words[3] in ("Query", "Execute")] == ["Query", "Execute", "Query"]
+
+
+@on_postgresql
+def test_connection_is_not_asked_whether_it_is_there_before_each_transaction(database_url: str, tmp_path: Path) -> None:
+    trace = tmp_path / "messages"
+    with closing(Database(database_url, pool_size=1)) as database, trace.open("w") as file:
+        with database.read() as session:
+            driver = session.connection().connection.driver_connection
+        assert driver is not None
+        driver.pgconn.trace(file.fileno())
+        with database.read() as session:
+            session.execute(text("SELECT 1"))
+        driver.pgconn.untrace()
+    sent = [line for line in trace.read_text().splitlines() if "\tF\t" in line]
+    assert len([line for line in sent if "\tQuery\t" in line or "\tExecute\t" in line]) == 3, sent
+
+
+@on_postgresql
+@pytest.mark.parametrize("asked_after", [0, 60], ids=["after a long wait", "at once"])
+def test_connection_that_the_server_has_ended_is_made_anew(
+    database_url: str, monkeypatch: pytest.MonkeyPatch, asked_after: float
+) -> None:
+    """Also one of a snapshot, whose isolation level the pool has just taken back."""
+    monkeypatch.setattr(idle_connections, "ASKED_AFTER", asked_after)
+    with closing(Database(database_url, pool_size=2)) as database, closing(Database(database_url)) as other:
+        with database.read() as first, database.snapshot() as second:
+            ended = [session.scalar(text("SELECT pg_backend_pid()")) for session in (first, second)]
+        with other.read() as session:
+            for pid in ended:
+                session.execute(text("SELECT pg_terminate_backend(:pid, 5000)"), {"pid": pid})
+        for kind in (database.read, database.snapshot, database.write):
+            with kind() as session:
+                assert session.scalar(text("SELECT pg_backend_pid()")) not in ended
 
 
 @on_postgresql

@@ -23,6 +23,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session, sessionmaker
 from sqlalchemy.pool import ConnectionPoolEntry
 
+from webhook_app.db.idle_connections import check_before_use
 from webhook_app.db.sums import ExactSum
 
 #: Seconds that a statement waits for another transaction's lock before it gives up.
@@ -173,7 +174,6 @@ def _create_engine(url: str, pool_size: int) -> Engine:
         pool_size=pool_size,
         max_overflow=0,
         pool_timeout=LOCK_TIMEOUT,
-        pool_pre_ping=True,
         connect_args={
             "connect_timeout": CONNECT_TIMEOUT,
             # A server that vanished without a word is noticed within about ten seconds.
@@ -192,6 +192,7 @@ def _create_engine(url: str, pool_size: int) -> Engine:
 
     event.listen(engine, "connect", prepare)
     event.listen(engine, "begin", _begin_postgresql)
+    check_before_use(engine)
     return engine
 
 
