@@ -3,22 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import cached_property
 from typing import Any, ClassVar
 
 from marshmallow import Schema, ValidationError, fields, post_load, validate
 
 from webhook_app.domain.timestamps import find_empty_ranges
 from webhook_app.web.api.fields import Timestamp
+from webhook_app.web.api.report_writer import make_writer
 
 #: Most items on one page of a list.
 MAX_LIMIT = 200
 
 
 class ReportSchema(Schema):
-    """JSON made of a report: an object with attributes. marshmallow would first look for items, for each field."""
+    """JSON made of a report: an object that has an attribute for each field."""
 
-    def get_attribute(self, obj: Any, attr: str, default: Any) -> Any:
-        return getattr(obj, attr, default)
+    def dump(self, obj: Any, *, many: bool | None = None) -> Any:
+        if self.many if many is None else many:
+            return [self._write(one) for one in obj]
+        return self._write(obj)
+
+    @cached_property
+    def _write(self) -> Callable[[Any], dict[str, Any]]:
+        return make_writer(self.dump_fields)
 
 
 class PageQuerySchema(Schema):

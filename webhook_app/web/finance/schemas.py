@@ -189,13 +189,13 @@ class TransactionSchema(ReportSchema):
     events = fields.List(fields.Nested(EventSchema))
 
 
-class ToldSchema(Schema):
+class ToldSchema(ReportSchema):
     channel = Choice([*Channel, POLLING])
     at = Timestamp()
     seconds_later = fields.Float(metadata={"description": "After the channel that told first."})
 
 
-class ToldChangeSchema(Schema):
+class ToldChangeSchema(ReportSchema):
     """A confirmed status change, and which channels told of it, the first one first. `polling` is among them where our
     own look was not brought about by a message."""
 
@@ -209,7 +209,7 @@ class TransactionDetailSchema(TransactionSchema):
     attempts = fields.List(fields.Nested(AttemptSchema))
 
 
-class FreshnessSchema(Schema):
+class FreshnessSchema(ReportSchema):
     """Transactions in the filter whose state at Proof may be another than the one told here. A count that has reached
     `most_counted` may be larger. Null where it says nothing: what was confirmed at a past time cannot get stale."""
 
