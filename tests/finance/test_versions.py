@@ -19,7 +19,8 @@ from webhook_app.db.database import Database
 from webhook_app.domain.status import Status
 from webhook_app.models import Attempt, Discrepancy, Event, Reconciliation, Transaction, TransactionVersion
 from webhook_app.usecases.finance.discrepancies import find_discrepancies
-from webhook_app.usecases.finance.reports import CONFIRMED, list_transactions
+from webhook_app.usecases.finance.report_rows import CONFIRMED
+from webhook_app.usecases.finance.reports import list_transactions
 from webhook_app.usecases.finance.summary import Grouping, summarise
 from webhook_app.usecases.finance.transaction_filter import TransactionFilter
 

@@ -27,8 +27,11 @@ class ReceiptReport:
 
 def count_receipts() -> ColumnElement[int]:
     """How many an event has, for a query that selects from events."""
-    later = select(func.count()).where(Receipt.event_id == Event.id).correlate(Event).scalar_subquery()
-    return later + case((Event.headers.is_not(None), 1), else_=0)
+    event: Any = Event.__table__
+    receipt: Any = Receipt.__table__
+    later = select(func.count()).select_from(receipt).where(receipt.c.event_id == event.c.id)
+    count: ColumnElement[int] = later.correlate(event).scalar_subquery()
+    return count + case((event.c.headers.is_not(None), 1), else_=0)
 
 
 def list_receipts(session: Session, event: Event, count: int, most: int) -> Sequence[ReceiptReport]:

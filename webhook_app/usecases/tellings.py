@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import Any
 
-from sqlalchemy import func, select
+from sqlalchemy import Select, String, and_, func, select
 from sqlalchemy.orm import Session
 
+from webhook_app.db.row_sets import RowSet, for_each_dialect
 from webhook_app.models import Event, HistoryEntry, Receipt
 from webhook_app.models.event import Channel
 
@@ -17,6 +19,8 @@ POLLING = "polling"
 
 #: Messages of one transaction that are looked at: anybody may send some.
 _MOST = 10_000
+
+_ASKED = RowSet("asked", {"id": String()})
 
 
 @dataclass(frozen=True)
@@ -60,41 +64,44 @@ Tellings = Mapping[int, Telling]
 
 def find_tellings(session: Session, merchant_transaction_ids: Collection[str]) -> Tellings:
     """Of all confirmed status changes of these transactions, in the order of Proof's time."""
-    if not merchant_transaction_ids:
-        return {}
-    history = session.execute(
-        select(HistoryEntry.id, HistoryEntry.status, HistoryEntry.updated_at, HistoryEntry.recorded_at)
-        .where(HistoryEntry.merchant_transaction_id.in_(merchant_transaction_ids))
-        .order_by(HistoryEntry.updated_at, HistoryEntry.id)
-    )
-    tellings = {row.id: Telling(row.status, row.updated_at, row.recorded_at) for row in history}
-    of_change: dict[int, int] = {}
-    events = session.execute(
-        select(HistoryEntry.id.label("change_id"), Event.id, Event.channel, Event.received_at)
-        .join(
-            Event,
-            (Event.merchant_transaction_id == HistoryEntry.merchant_transaction_id)
-            & (Event.status == HistoryEntry.status)
-            & (Event.updated_at == HistoryEntry.updated_at),
-        )
-        .where(HistoryEntry.merchant_transaction_id.in_(merchant_transaction_ids))
-        .limit(_MOST)
-    )
-    for row in events:
-        if row.change_id in tellings:
-            tellings[row.change_id].note(row.channel, row.received_at)
-            of_change[row.id] = row.change_id
-    for event_id, channel, at, count in _receipts(session, of_change):
-        tellings[of_change[event_id]].note(channel, at, count)
+    tellings: dict[int, Telling] = {}
+    counted: set[int] = set()
+    for row in session.execute(_tellings(session), _ASKED.given(session, [(id,) for id in merchant_transaction_ids])):
+        telling = tellings.get(row.id)
+        if telling is None:
+            telling = tellings[row.id] = Telling(row.status, row.updated_at, row.recorded_at)
+        if row.event_id is not None and row.event_id not in counted:
+            counted.add(row.event_id)
+            telling.note(row.channel, row.received_at)
+        if row.copied_by is not None:
+            telling.note(row.copied_by, row.copied_at, row.copies)
     return tellings
 
 
-def _receipts(session: Session, event_ids: Collection[int]) -> list[tuple[int, str, datetime, int]]:
-    if not event_ids:
-        return []
-    rows = session.execute(
-        select(Receipt.event_id, Receipt.channel, func.min(Receipt.received_at), func.count())
-        .where(Receipt.event_id.in_(event_ids))
-        .group_by(Receipt.event_id, Receipt.channel)
+@for_each_dialect
+def _tellings(dialect: str) -> Select[Any]:
+    """A row for each change, and one more for each further event that told of it and channel of its receipts."""
+    change: Any = HistoryEntry.__table__
+    event: Any = Event.__table__
+    receipt: Any = Receipt.__table__
+    is_asked_for = change.c.merchant_transaction_id.in_(select(_ASKED.table(dialect).c.id))
+    is_told = and_(*(event.c[name] == change.c[name] for name in ("merchant_transaction_id", "status", "updated_at")))
+    told = (
+        select(change.c.id.label("change_id"), event.c.id.label("event_id"), event.c.channel, event.c.received_at)
+        .join_from(change, event, is_told)
+        .where(is_asked_for)
+        .limit(_MOST)
+        .subquery("told")
     )
-    return [(event_id, channel, at, count) for event_id, channel, at, count in rows]
+    names = ("id", "status", "updated_at", "recorded_at")
+    columns = [*(change.c[name] for name in names), told.c.event_id, told.c.channel, told.c.received_at]
+    copied_by, copied_at = receipt.c.channel.label("copied_by"), func.min(receipt.c.received_at).label("copied_at")
+    return (
+        select(*columns, copied_by, copied_at, func.count(receipt.c.id).label("copies"))
+        .select_from(change)
+        .outerjoin(told, told.c.change_id == change.c.id)
+        .outerjoin(receipt, receipt.c.event_id == told.c.event_id)
+        .where(is_asked_for)
+        .group_by(*columns, receipt.c.channel)
+        .order_by(change.c.updated_at, change.c.id)
+    )

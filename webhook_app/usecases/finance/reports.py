@@ -2,25 +2,32 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from decimal import Decimal
-from typing import Any
 
-from sqlalchemy import ColumnElement, Select, Subquery, func, select
+from sqlalchemy import bindparam, select
 from sqlalchemy.orm import Session
 
 from webhook_app.db.database import Database
-from webhook_app.db.keyset_page import Page, cut_page, newest
-from webhook_app.models import Attempt, Discrepancy, Event, HistoryEntry, Reconciliation, Transaction
-from webhook_app.models.transaction import ConfirmedValues, TransactionVersion
+from webhook_app.db.keyset_page import Page, cut_page
+from webhook_app.models import Attempt
 from webhook_app.usecases.finance.freshness import Freshness, count_unsettled
 from webhook_app.usecases.finance.keyset import Listed, TransactionKey, find_listed
+from webhook_app.usecases.finance.report_rows import (
+    EventReport,
+    StatusChangeReport,
+    StoredTransaction,
+    UnresolvedDiscrepancy,
+    read_discrepancies,
+    read_events,
+    read_history,
+    read_listed,
+    read_one,
+)
 from webhook_app.usecases.finance.stored_values import in_stored_spelling
-from webhook_app.usecases.finance.transaction_filter import AnySelect, Source, TransactionFilter, is_confirmed_of
-from webhook_app.usecases.receipts import count_receipts
+from webhook_app.usecases.finance.transaction_filter import TransactionFilter
 from webhook_app.usecases.reconcile.report import (
     ReconciliationReport,
     Surroundings,
@@ -30,40 +37,14 @@ from webhook_app.usecases.reconcile.report import (
 from webhook_app.usecases.reconcile.unopened import find_waiting
 from webhook_app.usecases.tellings import Told, find_tellings
 
-#: What Proof confirms, by the name of its column.
-CONFIRMED = (
-    *("partner_user_id", "type", "status", "currency", "network"),
-    *("crypto_amount", "fiat_currency", "fiat_amount", "created_at", "updated_at"),
-)
-
-#: The newest of one transaction that are reported; SQL has them all.
+#: The newest calls of one transaction that are reported; SQL has them all.
 _MOST_ATTEMPTS = 100
-_MOST_EVENTS = 100
-_MOST_DISCREPANCIES = 100
-
-
-_OF_EVENT = ("id", "channel", "status", "updated_at", "received_at", "delivery", "warnings")
-
-
-@dataclass(frozen=True)
-class EventReport:
-    id: int
-    channel: str
-    status: str
-    updated_at: datetime | None
-    received_at: datetime
-    receipts: int
-    delivery: str
-    warnings: Sequence[str]
-
-
-@dataclass(frozen=True)
-class StatusChangeReport:
-    """One confirmed status change: since when it is so at Proof, and when it was recorded here."""
-
-    status: str
-    updated_at: datetime
-    recorded_at: datetime
+_ATTEMPTS = (
+    select(Attempt)
+    .where(Attempt.reconciliation_id == bindparam("asked"))
+    .order_by(Attempt.id.desc())
+    .limit(_MOST_ATTEMPTS)
+)
 
 
 @dataclass(frozen=True)
@@ -97,7 +78,7 @@ class TransactionReport:
     reported_status: str | None
     reconciliation: ReconciliationReport | None
     """The present one: None, like events and discrepancies, as of a past time."""
-    discrepancies: Sequence[Discrepancy]
+    discrepancies: Sequence[UnresolvedDiscrepancy]
     history: Sequence[StatusChangeReport]
     events: Sequence[EventReport]
     told: Sequence[ToldChange] = ()
@@ -112,33 +93,22 @@ class TransactionPage(Page[TransactionReport, TransactionKey]):
     """Of all transactions in the filter, not of this page alone."""
 
 
-@dataclass(frozen=True)
-class _Row:
-    """What is stored of a transaction: no reconciliation where only unopened events have named it, no values where
-    nothing is confirmed."""
-
-    merchant_transaction_id: str
-    reconciliation: Reconciliation | None = None
-    values: ConfirmedValues | None = None
-
-
 def report_transaction(database: Database, merchant_transaction_id: str) -> TransactionReport | None:
     """All that is known of one transaction; None when no event ever named it."""
     with database.snapshot() as session:
-        query = _joined(Transaction).where(Reconciliation.merchant_transaction_id == merchant_transaction_id)
-        row = session.execute(query).one_or_none()
-        reconciliation, transaction = row or (None, None)
-        if reconciliation is None and not find_waiting(session, [merchant_transaction_id]):
-            return None
-        (report,) = _report(
-            session, [_Row(merchant_transaction_id, reconciliation, transaction)], read_surroundings(session)
-        )
-        if reconciliation is None:
-            return report
-        tellings = find_tellings(session, [merchant_transaction_id])
-        attempts = select(Attempt).where(Attempt.reconciliation_id == reconciliation.id)
-        told = [ToldChange(one.status, one.updated_at, one.order) for one in tellings.values()]
-        return replace(report, told=told, attempts=newest(session, attempts, Attempt.id, _MOST_ATTEMPTS))
+        surroundings = read_surroundings(session)
+        stored = read_one(session, merchant_transaction_id)
+        ids = [merchant_transaction_id]
+        if stored.reconciliation is None:
+            if not find_waiting(session, ids):
+                return None
+            return _report(session, [stored], surroundings, {})[0]
+        tellings = find_tellings(session, ids).values()
+        history = [StatusChangeReport(one.status, one.updated_at, one.recorded_at) for one in tellings]
+        (report,) = _report(session, [stored], surroundings, {merchant_transaction_id: history})
+        told = [ToldChange(one.status, one.updated_at, one.order) for one in tellings]
+        attempts = session.scalars(_ATTEMPTS, {"asked": stored.reconciliation.id}).all()[::-1]
+        return replace(report, told=told, attempts=attempts)
 
 
 def list_transactions(
@@ -153,123 +123,72 @@ def list_transactions(
         page = cut_page(listed, limit, lambda one: one.key)
         freshness = count_unsettled(session, wanted, surroundings)
         rows = _read(session, wanted, page.items)
+        history = read_history(session, [row.merchant_transaction_id for row in rows])
         items = (
-            _report(session, rows, surroundings) if wanted.as_of is None else _report_past(session, rows, wanted.as_of)
+            _report(session, rows, surroundings, history)
+            if wanted.as_of is None
+            else _report_past(rows, history, wanted.as_of)
         )
         return TransactionPage(items=items, next_after=page.next_after, freshness=freshness)
 
 
-def _read(session: Session, wanted: TransactionFilter, listed: Sequence[Listed]) -> Sequence[_Row]:
-    ids = [one.reconciliation_id for one in listed]
-    query = _joined(wanted.source, wanted.as_of).where(Reconciliation.id.in_(ids))
-    found = {
-        reconciliation.id: _Row(reconciliation.merchant_transaction_id, reconciliation, values)
-        for reconciliation, values in session.execute(query)
-    }
-    return [found.get(one.reconciliation_id or 0, _Row(one.merchant_transaction_id or "")) for one in listed]
+def _read(session: Session, wanted: TransactionFilter, listed: Sequence[Listed]) -> Sequence[StoredTransaction]:
+    ids = [one.reconciliation_id for one in listed if one.reconciliation_id is not None]
+    found = read_listed(session, ids, wanted.as_of)
+    return [
+        found.get(one.reconciliation_id or 0, StoredTransaction(one.merchant_transaction_id or "")) for one in listed
+    ]
 
 
-def _joined(source: Source, as_of: datetime | None = None) -> AnySelect:
-    return select(Reconciliation, source).outerjoin(source, is_confirmed_of(source, as_of))
-
-
-def _report(session: Session, rows: Sequence[_Row], surroundings: Surroundings) -> list[TransactionReport]:
+def _report(
+    session: Session,
+    rows: Sequence[StoredTransaction],
+    surroundings: Surroundings,
+    history: Mapping[str, Sequence[StatusChangeReport]],
+) -> list[TransactionReport]:
     ids = [row.merchant_transaction_id for row in rows]
-    events = _events(session, ids)
-    discrepancies = _discrepancies(session, ids)
-    history = _history(session, ids)
+    events = read_events(session, ids)
+    discrepancies = read_discrepancies(session, ids)
     waiting = {} if surroundings.first_unopened is None else find_waiting(session, ids)
     return [
         TransactionReport(
             merchant_transaction_id=(mtid := row.merchant_transaction_id),
-            **_confirmed(row.values),
+            **row.values,
             first_known_at=row.reconciliation.created_at if row.reconciliation else waiting.get(mtid),
             confirmed_at=row.reconciliation.reconciled_at if row.reconciliation else None,
-            reported_status=_latest_status(events[mtid]),
+            reported_status=_latest_status(events.get(mtid, ())),
             reconciliation=report_reconciliation(
                 row.reconciliation, is_paused=surroundings.is_paused, waits_since=waiting.get(mtid)
             ),
-            discrepancies=discrepancies[mtid],
-            history=history[mtid],
-            events=events[mtid],
+            discrepancies=discrepancies.get(mtid, ()),
+            history=history.get(mtid, ()),
+            events=events.get(mtid, ()),
         )
         for row in rows
     ]
 
 
-def _report_past(session: Session, rows: Sequence[_Row], as_of: datetime) -> list[TransactionReport]:
+def _report_past(
+    rows: Sequence[StoredTransaction], history: Mapping[str, Sequence[StatusChangeReport]], as_of: datetime
+) -> list[TransactionReport]:
     """What has a history and nothing else, so that the same time has the same answer for ever."""
-    history = _history(session, [row.merchant_transaction_id for row in rows])
     return [
         TransactionReport(
             merchant_transaction_id=(mtid := row.merchant_transaction_id),
-            **_confirmed(row.values),
+            **row.values,
             first_known_at=row.reconciliation.created_at if row.reconciliation else None,
-            confirmed_at=row.values.recorded_at if isinstance(row.values, TransactionVersion) else None,
+            confirmed_at=row.reconciliation.held_since if row.reconciliation else None,
             reported_status=None,
             reconciliation=None,
             discrepancies=(),
-            history=[change for change in history[mtid] if change.recorded_at <= as_of],
+            history=[change for change in history.get(mtid, ()) if change.recorded_at <= as_of],
             events=(),
         )
         for row in rows
     ]
 
 
-def _confirmed(values: ConfirmedValues | None) -> dict[str, Any]:
-    return {name: values and getattr(values, name) for name in CONFIRMED}
-
-
-def _history(session: Session, ids: Sequence[str]) -> Mapping[str, list[StatusChangeReport]]:
-    """Read as columns, like events: objects of the ORM would take as long as all of the page's own."""
-    grouped: dict[str, list[StatusChangeReport]] = defaultdict(list)
-    change = HistoryEntry.__table__.c
-    rows = session.execute(
-        select(change.merchant_transaction_id, change.status, change.updated_at, change.recorded_at)
-        .where(change.merchant_transaction_id.in_(ids))
-        .order_by(change.updated_at, change.id)
-    )
-    for name, status, updated_at, recorded_at in rows:
-        grouped[name].append(StatusChangeReport(status, updated_at, recorded_at))
-    return grouped
-
-
-def _events(session: Session, ids: Sequence[str]) -> Mapping[str, list[EventReport]]:
-    grouped: dict[str, list[EventReport]] = defaultdict(list)
-    # Anybody may send events, so how many there are of one transaction must not be how many are loaded.
-    newest = _rank(Event, Event.merchant_transaction_id.in_(ids))
-    columns = [getattr(Event, name) for name in _OF_EVENT]
-    rows = session.execute(
-        select(Event.merchant_transaction_id, count_receipts(), *columns)
-        .join(newest, (newest.c.id == Event.id) & (newest.c.rank <= _MOST_EVENTS))
-        .order_by(Event.id)
-    )
-    for name, receipts, *values in rows:
-        grouped[name].append(EventReport(**dict(zip(_OF_EVENT, values, strict=True)), receipts=receipts))
-    return grouped
-
-
-def _discrepancies(session: Session, ids: Sequence[str]) -> Mapping[str, list[Discrepancy]]:
-    """Unresolved ones, oldest first; forged events may have made any number of them."""
-    newest = _rank(Discrepancy, Discrepancy.merchant_transaction_id.in_(ids), Discrepancy.resolved_at.is_(None))
-    query = select(Discrepancy).join(newest, (newest.c.id == Discrepancy.id) & (newest.c.rank <= _MOST_DISCREPANCIES))
-    return _grouped(session, query.order_by(Discrepancy.id))
-
-
-def _rank(entity: type[Event] | type[Discrepancy], *conditions: ColumnElement[bool]) -> Subquery:
-    """The id of each row, with its rank among those of the same transaction: 1 is the newest."""
-    rank = func.row_number().over(partition_by=entity.merchant_transaction_id, order_by=entity.id.desc())
-    return select(entity.id, rank.label("rank")).where(*conditions).subquery()
-
-
 def _latest_status(events: Sequence[EventReport]) -> str | None:
     """Of the event with the latest `updated_at`; one without a usable `updated_at` counts from when it came."""
     latest = max(events, key=lambda event: (event.updated_at or event.received_at, event.id), default=None)
     return latest.status if latest else None
-
-
-def _grouped(session: Session, query: Select[Any]) -> Mapping[str, list[Any]]:
-    grouped: dict[str, list[Any]] = defaultdict(list)
-    for row in session.scalars(query):
-        grouped[row.merchant_transaction_id].append(row)
-    return grouped

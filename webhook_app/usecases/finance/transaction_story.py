@@ -20,7 +20,8 @@ from webhook_app.usecases.finance.discrepancies import (
     DiscrepancyState,
     list_discrepancies,
 )
-from webhook_app.usecases.finance.reports import CONFIRMED, TransactionReport, report_transaction
+from webhook_app.usecases.finance.report_rows import CONFIRMED
+from webhook_app.usecases.finance.reports import TransactionReport, report_transaction
 
 #: The newest of each list that are shown; SQL has them all.
 _MOST = 100

@@ -9,16 +9,17 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
-from sqlalchemy import ColumnElement, and_, false
+from sqlalchemy import ColumnElement, Row, and_, false, select
 from sqlalchemy.orm import Session
 
 from webhook_app.db.planner_hints import unindexed
 from webhook_app.domain.failures import Failure
-from webhook_app.models import Reconciliation
+from webhook_app.models import Reconciliation, StoredGate
+from webhook_app.models.failure import read_failure
 from webhook_app.models.reconciliation import OPEN_STATES, State
-from webhook_app.usecases.reconcile.stored_gate import read_gate
-from webhook_app.usecases.reconcile.unopened import find_first_unopened, is_not_waiting, is_waiting
+from webhook_app.usecases.reconcile.unopened import first_unopened, is_not_waiting, is_waiting
 
 #: Shown for an open reconciliation while all calls to Proof are paused.
 PAUSED = "paused"
@@ -50,19 +51,25 @@ class Surroundings:
     """The lowest id of an unopened event; None where there is none."""
 
 
+_GATE: Any = StoredGate.__table__.c
+#: One statement, made once: it goes with every report.
+_SURROUNDINGS = select(_GATE.paused_at.is_not(None), first_unopened()).where(_GATE.id == 1)
+
+
 def read_surroundings(session: Session) -> Surroundings:
-    return Surroundings(read_gate(session).is_paused, find_first_unopened(session))
+    return Surroundings(*session.execute(_SURROUNDINGS).one())
 
 
 def report_reconciliation(
-    row: Reconciliation | None, *, is_paused: bool, waits_since: datetime | None = None
+    row: Reconciliation | Row[Any] | None, *, is_paused: bool, waits_since: datetime | None = None
 ) -> ReconciliationReport:
-    """`waits_since` is when the first unopened event of its transaction was received, None where there is none. Where
-    only such events have named the transaction, there is no row: it is about to be opened."""
+    """`row` is the object, or has its columns by their names. `waits_since` is when the first unopened event of its
+    transaction was received, None where there is none. Where only such events have named the transaction, there is no
+    row: it is about to be opened."""
     waits = waits_since is not None
     if row is None:
         return ReconciliationReport(shown_state(State.PENDING, is_paused, waits), 0, waits_since, None, None)
-    failure = row.last_failure
+    failure = read_failure(row.last_http_status, row.last_error, row.last_code, row.last_message, row.last_request_id)
     next_attempt_at = row.next_attempt_at
     if waits_since is not None and row.state != State.RETRYING:
         next_attempt_at = min(next_attempt_at or waits_since, waits_since)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
+from typing import Any
 
 from sqlalchemy import ColumnElement, ScalarSelect, Select, func, select
 from sqlalchemy.orm import InstrumentedAttribute, Session, aliased
@@ -19,7 +20,13 @@ from webhook_app.models.event import IS_UNOPENED
 
 def find_first_unopened(session: Session) -> int | None:
     """The lowest id of an unopened event; None where there is none, as is the case nearly always."""
-    return session.scalar(select(func.min(Event.id)).where(IS_UNOPENED))
+    return session.scalar(select(first_unopened()))
+
+
+def first_unopened() -> ScalarSelect[int]:
+    """The same as a value in SQL."""
+    event: Any = Event.__table__
+    return select(func.min(event.c.id)).where(IS_UNOPENED).scalar_subquery()
 
 
 def find_waiting(session: Session, ids: Sequence[str]) -> Mapping[str, datetime]:

@@ -8,7 +8,7 @@ from datetime import datetime
 
 from webhook_app.models import Attempt, AuditEntry, Hint, StoredWatch
 from webhook_app.usecases.finance.discrepancies import DiscrepancyReport
-from webhook_app.usecases.finance.reports import EventReport
+from webhook_app.usecases.finance.report_rows import EventReport
 from webhook_app.usecases.finance.transaction_story import ConfirmedChange, TransactionStory
 
 #: Each confirmed value, as pages call it.
