@@ -13,6 +13,8 @@ from sqlalchemy import select
 
 from tests.support.class_rows import put
 from tests.support.clock import FakeClock
+from tests.support.plans import explained
+from tests.support.rows import attempt, make_known
 from tests.support.sandbox import Sandbox
 from tests.support.work import attempts, report, row, shown, work_once
 from webhook_app.cli import cli
@@ -28,8 +30,13 @@ from webhook_app.usecases.audit import Actor
 from webhook_app.usecases.channels import backfill as backfills
 from webhook_app.usecases.channels.backfill import begin, count_unknown, count_waiting, feed, finish, list_unknown
 from webhook_app.usecases.channels.watching import watch_all
+from webhook_app.usecases.incidents.detectors import failure_burst
+from webhook_app.usecases.incidents.detectors.failure_burst import ENOUGH as BURST
+from webhook_app.usecases.incidents.finding import Look, Surroundings
+from webhook_app.usecases.monitor.overview import read_overview
 from webhook_app.usecases.reconcile.claim import Room
 from webhook_app.usecases.reconcile.reconciler import Reconciler
+from webhook_app.usecases.reconcile.stored_gate import read_gate
 from webhook_app.usecases.reconcile.sweep import find_failed
 from webhook_app.usecases.reconcile.watches import Watch
 from webhook_app.usecases.reconcile.work_classes import class_of
@@ -90,6 +97,27 @@ def test_each_id_is_asked_about_once_though_the_process_dies_and_the_unknown_are
     with database.read() as session:
         assert session.scalars(select(Discrepancy)).all() == []
     assert find_failed(database, 10) == []
+
+
+def test_old_ids_that_proof_does_not_know_are_no_failures_of_their_own(
+    database: Database, services: Services, clock: FakeClock
+) -> None:
+    old = {"asked_by": "backfill", "last_failed_at": clock(), "last_code": "x"}
+    for number in range(2 * BURST):
+        unknown = {"http_status": 404, "error": "not_found", "code": "x"}
+        id = make_known(database, f"gone-{number}", "failed", last_http_status=404, last_error="not_found", **old)
+        attempt(database, id, clock(), status=None, **unknown)
+    make_known(database, "refused", "failed", last_http_status=400, last_error="invalid_request", **old)
+    make_known(database, "hung", "failed", last_http_status=None, last_error="upstream_unavailable", **old)
+    with explained(database) as queries:
+        groups = read_overview(database, clock()).failed
+    assert [(group.error, group.count) for group in groups] == [("invalid_request", 1), ("upstream_unavailable", 1)]
+    [plan] = [one.plan for one in queries if "max(reconciliations.last_failed_at)" in one.statement]
+    assert "ix_reconciliations_failures_to_see" in plan or not database.is_sqlite, "statistics decide on PostgreSQL"
+    assert [one.merchant_transaction_id for one in find_failed(database, 10)] == ["hung", "refused"]
+    with database.read() as session:
+        around = Surroundings(services.spool.depth(), None, None, 0)
+        assert list(failure_burst.find(Look(session, clock(), read_gate(session), around, clock()))) == []
 
 
 def test_it_has_the_lowest_share_and_whoever_waits_for_one_of_it_takes_it_out(

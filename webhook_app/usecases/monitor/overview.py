@@ -10,11 +10,12 @@ from sqlalchemy import func, or_, select
 from sqlalchemy.orm import Session
 
 from webhook_app.db.database import Database
+from webhook_app.db.planner_hints import unindexed
 from webhook_app.domain.failures import Failure
 from webhook_app.domain.gate import Gate
 from webhook_app.models import Event, Heartbeat, Reconciliation, Replay, ReplayItem, SessionProblem
 from webhook_app.models.event import Delivery
-from webhook_app.models.reconciliation import State
+from webhook_app.models.reconciliation import IS_FAILURE_TO_SEE, State
 from webhook_app.models.replay import IS_WAITING
 from webhook_app.usecases.heartbeats import CLOCK
 from webhook_app.usecases.incidents.reports import RecentIncidents, find_recent
@@ -232,7 +233,7 @@ def _group_failures(session: Session) -> Sequence[FailureGroup]:
     count = func.count()
     rows = session.execute(
         select(*columns, Reconciliation.last_http_status, count, func.max(Reconciliation.last_failed_at))
-        .where(Reconciliation.last_error.is_not(None), Reconciliation.state.in_((State.FAILED, State.RETRYING)))
+        .where(IS_FAILURE_TO_SEE, unindexed(Reconciliation.state).in_((State.FAILED, State.RETRYING)))
         .group_by(*columns, Reconciliation.last_http_status)
         .order_by(count.desc(), *columns)
         .limit(_MOST_KINDS)
@@ -261,6 +262,7 @@ def _count_pairs(session: Session, group: FailureGroup) -> Sequence[Pair]:
     newest = (
         select(Reconciliation.merchant_transaction_id)
         .where(
+            IS_FAILURE_TO_SEE,
             Reconciliation.last_error == group.error,
             Reconciliation.last_code == group.code,
             Reconciliation.state == group.state,

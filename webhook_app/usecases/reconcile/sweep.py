@@ -13,7 +13,7 @@ from webhook_app.domain.failures import Failure
 from webhook_app.domain.gate import Gate, Limits, is_round_due
 from webhook_app.domain.waiting import Waiting
 from webhook_app.models import Reconciliation
-from webhook_app.models.reconciliation import AskedBy, State
+from webhook_app.models.reconciliation import IS_FAILURE_TO_SEE, State
 from webhook_app.usecases.reconcile.decisions import decide_after_death
 from webhook_app.usecases.reconcile.inbox import has_unopened
 from webhook_app.usecases.reconcile.lifecycle.rows import lock, write_changes
@@ -76,11 +76,11 @@ def find_retrying(database: Database, now: datetime, limit: int) -> list[Waiting
 
 
 def find_failed(database: Database, limit: int) -> list[Waiting]:
-    """Those that gave up, the newest first, without old ids of a backfill, which has a report of its own."""
+    """Those that gave up, the newest first, without the old ids that the report of a backfill has."""
     return _waiting(
         database,
         select(Reconciliation)
-        .where(Reconciliation.state == State.FAILED, Reconciliation.asked_by != AskedBy.BACKFILL)
+        .where(Reconciliation.state == State.FAILED, IS_FAILURE_TO_SEE)
         .order_by(Reconciliation.id.desc())
         .limit(limit),
     )
