@@ -5,31 +5,24 @@ from __future__ import annotations
 import json
 import random
 from dataclasses import replace
-from datetime import UTC, date, datetime, timedelta
+from datetime import date, datetime, timedelta
 from typing import Any
 
 import pytest
 from flask.testing import FlaskClient
-from sqlalchemy import delete, insert, select
+from sqlalchemy import delete, insert
 
 from tests.support.clock import START, FakeClock
 from tests.support.page_text import in_words
 from tests.support.rows import attempt, confirm, make_known
-from tests.support.sandbox import Sandbox
-from tests.support.work import run_fast
 from webhook_app.db.database import Database
 from webhook_app.domain.lateness import add_up, quantile, span_of
-from webhook_app.domain.status import TERMINAL, Status
-from webhook_app.domain.timestamps import utc_now
 from webhook_app.models import Attempt, Event, HistoryEntry, Incident
 from webhook_app.models.event import Channel
 from webhook_app.usecases.channels.channel_days import SETTLED_AFTER, count_changes
 from webhook_app.usecases.channels.error_days import count_errors
 from webhook_app.usecases.channels.scorecard import Row, Scorecard, ScorecardFilter, read_scorecard
-from webhook_app.usecases.channels.watching import watch_all
 from webhook_app.usecases.receive.ingest import RequestOrigin, ingest_event
-from webhook_app.usecases.reconcile.reconciler import Reconciler
-from webhook_app.usecases.reconcile.watches import Watch
 from webhook_app.web.receive.event_schema import parse_event
 
 APRIL = ScorecardFilter(date(2026, 4, 1), date(2026, 4, 30))
@@ -161,37 +154,6 @@ def test_lateness_is_told_within_a_tenth() -> None:
         exact = max(waits[int(len(waits) * share) - 1], 0.01)
         assert exact * 0.99 <= (quantile(counts, share) or 0) <= exact * 1.11
     assert quantile({}, 0.5) is None
-
-
-def test_it_equals_what_the_sandbox_dropped(
-    database: Database, sandbox: Sandbox, reconciler: Reconciler, clock: FakeClock
-) -> None:
-    """A run with losses, repeats and both orders: final statuses exactly."""
-    rng = random.Random(7)
-    clock.now = utc_now()
-    names = sandbox.control.create_many(60)
-    watch_all(database, [Watch(name) for name in names], "test", clock())
-    dropped = 0
-    for name in names:
-        final = rng.choice((Status.COMPLETED, Status.FAILED, Status.CANCELLED))
-        ended = sandbox.control.set_status(name, final)
-        is_dropped = rng.random() < 0.5
-        dropped += is_dropped
-        for number, one in enumerate(ended.history):
-            copies = 0 if one.status in TERMINAL and is_dropped else rng.choice((1, 1, 2))
-            body = json.dumps(ended.webhook(ended.history[number])).encode()
-            for _ in range(copies):
-                ingest_event(database, parse_event(body), RequestOrigin(clock(), None, {}, is_vouched=True))
-    run_fast(reconciler)
-    clock.advance(2 * SETTLED_AFTER.total_seconds())
-    count_all(database, clock())
-    today = datetime.now(UTC).date()
-    found = read_scorecard(database, ScorecardFilter(today - timedelta(days=1), today)).total.counts
-    with database.read() as session:
-        confirmed = len(session.scalars(select(HistoryEntry).where(HistoryEntry.status.in_(TERMINAL))).all())
-    assert (found.finals, confirmed) == (60, 60)
-    assert 0 < dropped < 60
-    assert (found.finals_lost, found.finals_by_polling, found.finals_by_webhook) == (dropped, dropped, 60 - dropped)
 
 
 def test_the_api_and_the_file_tell_the_same(client: FlaskClient, as_finance: dict[str, str], told: Scorecard) -> None:

@@ -8,7 +8,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import Boolean, CheckConstraint, ColumnElement, Index, String, false, literal_column, text
+from sqlalchemy import CheckConstraint, ColumnElement, Index, String, false, literal_column, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from webhook_app.db.types import BigId
@@ -166,4 +166,4 @@ HAS_EVENTS_BEHIND: ColumnElement[Any] = literal_column("reconciliations.has_even
 IS_UNGATHERED: ColumnElement[Any] = literal_column("NOT reconciliations.is_gathered")
 
 #: Likewise the condition that its last failure is one for people to see.
-IS_FAILURE_TO_SEE: ColumnElement[bool] = literal_column(f"({_TO_SEE})", Boolean)
+IS_FAILURE_TO_SEE: ColumnElement[Any] = literal_column(f"({_TO_SEE})")
