@@ -10,10 +10,10 @@ from sqlalchemy import insert
 from tests.support.clock import START, FakeClock
 from tests.support.rows import confirm
 from webhook_app.db.database import Database
-from webhook_app.domain.silence import ENOUGH, SeenChange, Silence, find_silences
+from webhook_app.domain.silence import ALL, ENOUGH, OTHERS, SeenChange, find_silences
 from webhook_app.models import HistoryEntry
 from webhook_app.services import Services
-from webhook_app.usecases.incidents.detectors import pair_silent
+from webhook_app.usecases.incidents.detectors import channel_silent
 from webhook_app.usecases.incidents.finding import Look, Surroundings
 from webhook_app.usecases.receive.ingest import RequestOrigin, ingest_event
 from webhook_app.usecases.reconcile.stored_gate import read_gate
@@ -28,16 +28,30 @@ def seen(pattern: str) -> list[SeenChange]:
     ]
 
 
+def silent(pattern: str, going_on: str = "") -> list[tuple[str, int, int]]:
+    """Of each silence the pair, since which second, and how many changes."""
+    found = find_silences(seen(pattern), [ALL if one == "*" else one for one in going_on])
+    return [(one.pair, int((one.since - START).total_seconds()), one.changes) for one in found]
+
+
 def test_a_pair_is_silent_after_many_changes_without_a_webhook() -> None:
-    assert find_silences(seen("BU" + "bU" * (ENOUGH - 1))) == []
-    found = find_silences(seen("BU" + "bU" * ENOUGH))
-    assert found == [Silence("B", START, ENOUGH)]
+    assert silent("BU" + "bU" * (ENOUGH - 1)) == []
+    assert silent("BU" + "bU" * ENOUGH) == [("B", 0, ENOUGH)]
 
 
-def test_where_all_are_silent_no_pair_is_named() -> None:
-    assert find_silences(seen("BU" + "bu" * 6)) == [Silence("", START + timedelta(seconds=1), 12)]
-    assert find_silences(seen("b" * 50)) == [], "who gets none at all misses none"
-    assert find_silences([]) == []
+def test_where_all_are_silent_no_pair_is_named_but_one_that_was_so_before() -> None:
+    assert silent("BU" + "bu" * 6) == [(ALL, 1, 12)]
+    assert silent("BU" + "bU" * ENOUGH + "u" * ENOUGH) == [(ALL, 21, ENOUGH), ("B", 0, ENOUGH)]
+    assert silent("b" * 50) == [], "who gets none at all misses none"
+    assert silent("") == []
+
+
+def test_a_silence_lasts_until_a_webhook_tells_of_a_change_again() -> None:
+    assert silent("U" * 5 + "b", "B") == [("B", 5, 1)], "its begin is long ago"
+    assert silent("U" * 5 + "bB", "B") == []
+    assert silent("bu" * 3, "*") == [(ALL, 0, 6)]
+    assert silent("BU" + "bu" * 12 + "U" * (OTHERS - 2), "*") == [], "the others may only have been quicker"
+    assert silent("BU" + "bu" * 12 + "U" * (OTHERS - 1), "") == [("B", 0, 12)]
 
 
 def test_the_detector_reads_it_from_what_is_confirmed(database: Database, services: Services, clock: FakeClock) -> None:
@@ -55,17 +69,17 @@ def test_the_detector_reads_it_from_what_is_confirmed(database: Database, servic
     def look() -> list[str]:
         with database.read() as session:
             around = Surroundings(services.spool.depth(), None, None, 0)
-            return [one.cause for one in pair_silent.find(Look(session, clock(), read_gate(session), around, START))]
+            return [one.cause for one in channel_silent.find(Look(session, clock(), read_gate(session), around, START))]
 
     assert look() == [], "their webhooks may still come"
     clock.advance(600)
-    assert look() == [], "none came at all, which is another detector's"
+    assert look() == ["Webhooks stopped at 2026-04-01T12:00:00Z; 10 changes since came without one."]
     confirm(database, "b", currency="USDT", network="TRC20", status="completed")
-    at = START + timedelta(seconds=30)
-    row = {"merchant_transaction_id": "b", "status": "completed", "updated_at": at, "recorded_at": at}
-    with database.write() as session:
-        session.execute(insert(HistoryEntry).values(row))
-    body = {"merchant_transaction_id": "b", "status": "completed", "updated_at": at.isoformat()}
-    ingest_event(database, parse_event(json.dumps(body).encode()), RequestOrigin(at, None, {}, is_vouched=True))
-    [cause] = look()
-    assert cause == "Webhooks for BTC/BTC stopped at 2026-04-01T12:00:00Z; 10 changes since came without one."
+    for number in range(OTHERS):
+        at = START + timedelta(seconds=30 + number)
+        row = {"merchant_transaction_id": "b", "status": "completed", "updated_at": at, "recorded_at": at}
+        with database.write() as session:
+            session.execute(insert(HistoryEntry).values(row))
+        body = {"merchant_transaction_id": "b", "status": "completed", "updated_at": at.isoformat()}
+        ingest_event(database, parse_event(json.dumps(body).encode()), RequestOrigin(at, None, {}, is_vouched=True))
+    assert look() == ["Webhooks for BTC/BTC stopped at 2026-04-01T12:00:00Z; 10 changes since came without one."]

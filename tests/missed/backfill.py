@@ -133,7 +133,7 @@ class _Watched:
             self._samples.append(
                 (self.done_lines, _pss(command.process.pid), _pss(self._worker.process.pid, below=True))
             )
-            time.sleep(0.5)
+            time.sleep(1)
         return True
 
     def tell_memory(self) -> list[str]:

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
 #: Changes in a row without a webhook, after some with one, that are no chance.
 ENOUGH = 10
+#: Changes of other pairs that a webhook told meanwhile: fewer may be the first ones after all had been silent.
+OTHERS = 5
+
+#: Instead of a pair: all of them.
+ALL = ""
 
 
 @dataclass(frozen=True)
@@ -22,26 +26,42 @@ class SeenChange:
 
 @dataclass(frozen=True)
 class Silence:
-    """No webhook since then, for a pair, or, where `pair` is empty, for all; and how many changes came meanwhile."""
+    """No webhook since then, for a pair or for ALL; and how many changes came meanwhile, the first one when."""
 
     pair: str
     since: datetime
     changes: int
+    first_change_at: datetime
 
 
-def find_silences(changes: Sequence[SeenChange]) -> list[Silence]:
-    """What is silent now; `changes` are in the order of time. Where all are, no pair is named. Who gets no webhooks at
-    all misses none."""
-    everywhere = list(_silence("", changes))
-    if everywhere:
-        return everywhere
-    by_pair: dict[str, list[SeenChange]] = defaultdict(list)
-    for change in changes:
-        by_pair[change.pair].append(change)
-    return [silence for pair, own in sorted(by_pair.items()) for silence in _silence(pair, own)]
+def find_silences(changes: Sequence[SeenChange], going_on: Collection[str] = ()) -> list[Silence]:
+    """What is silent now; `changes` are the latest ones, in the order of time. Who gets no webhooks at all misses none.
+
+    Where all are silent, the pairs that had been so before are named beside that, and no others: one silence is told
+    once. One that is `going_on` lasts until a webhook tells of a change again, also where its begin is so long ago that
+    it is not among `changes` any more.
+    """
+    everywhere = list(_silence(ALL, changes, going_on))
+    until = everywhere[0].since if everywhere else None
+    pairs = sorted({change.pair for change in changes})
+    return everywhere + [one for pair in pairs for one in _silence_of_pair(pair, changes, going_on, until)]
 
 
-def _silence(pair: str, changes: Sequence[SeenChange]) -> Iterator[Silence]:
+def _silence_of_pair(
+    pair: str, changes: Sequence[SeenChange], going_on: Collection[str], until: datetime | None
+) -> Iterator[Silence]:
+    """While others were told, up to `until`."""
+    for silence in _silence(pair, [change for change in changes if change.pair == pair], going_on):
+        others = [one for one in changes if one.is_told and one.recorded_at > silence.since]
+        before = [one for one in changes if one.pair == pair and (until is None or one.recorded_at <= until)]
+        if pair in going_on or (len(others) >= OTHERS and list(_silence(pair, before, ()))):
+            yield silence
+
+
+def _silence(pair: str, changes: Sequence[SeenChange], going_on: Collection[str]) -> Iterator[Silence]:
     told = [index for index, change in enumerate(changes) if change.is_told]
-    if told and len(changes) - told[-1] - 1 >= ENOUGH:
-        yield Silence(pair, changes[told[-1]].recorded_at, len(changes) - told[-1] - 1)
+    untold = changes[told[-1] + 1 :] if told else changes
+    if told and len(untold) >= ENOUGH:
+        yield Silence(pair, changes[told[-1]].recorded_at, len(untold), untold[0].recorded_at)
+    elif not told and untold and pair in going_on:
+        yield Silence(pair, untold[0].recorded_at, len(untold), untold[0].recorded_at)

@@ -11,7 +11,6 @@ from webhook_app.usecases.incidents.detectors import (
     failure_burst,
     foreign_job,
     invariant_broken,
-    pair_silent,
     proof_paused,
     proof_slowed,
     redis_away,
@@ -43,7 +42,6 @@ DETECTORS: Sequence[Detector] = (
     failure_burst.find,
     drift.find,
     channel_silent.find,
-    pair_silent.find,
     foreign_job.find,
     invariant_broken.find,
 )

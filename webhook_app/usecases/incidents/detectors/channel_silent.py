@@ -1,28 +1,90 @@
-"""Proof's webhooks do not arrive: payments change, as its API tells when it is asked, and none of that was reported."""
+"""Proof's webhooks do not arrive, all of them or those of one currency and network: payments change, as its API tells
+when it is asked, and none of that was reported. One silence is one finding."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from sqlalchemy import exists, func, select
 
 from webhook_app.domain.incidents import IncidentKind
-from webhook_app.models import Event, HistoryEntry
+from webhook_app.domain.silence import ALL, SeenChange, Silence, find_silences
+from webhook_app.domain.timestamps import format_timestamp
+from webhook_app.models import Event, HistoryEntry, Incident, Receipt, Transaction
 from webhook_app.models.event import Channel
 from webhook_app.usecases.incidents.finding import Finding, Look
 
-#: For so long no webhook came, while so many different payments changed without one.
+#: The key of the incident that all webhooks have stopped; others have a pair of currency and network.
+_ALL_KEY = "webhook"
+#: Where little happens: for so long no webhook came at all, while so many different payments changed without one.
 SILENCE = timedelta(minutes=30)
 ENOUGH = 5
-#: The latest changes that are looked at.
-_MOST = 200
+#: The latest changes that are looked at, and how far back.
+_MOST, _WITHIN = 300, timedelta(hours=24)
+#: How long after a change was recorded its webhook is waited for.
+_PATIENCE = timedelta(minutes=2)
+#: What had happened so long before we looked is from a file of old ids.
+_OLD = timedelta(hours=1)
 
 
 def find(look: Look) -> Iterator[Finding]:
+    silences = {one.pair: one for one in find_silences(_load_changes(look), _read_going_on(look))}
+    everywhere = silences.pop(ALL, None)
+    if everywhere is not None and not _has_come_since(look, everywhere.first_change_at + _PATIENCE):
+        yield _describe(everywhere, "Webhooks", _ALL_KEY)
+    else:
+        yield from _find_where_little_happens(look)
+    for pair, silence in silences.items():
+        yield _describe(silence, f"Webhooks for {pair}", pair)
+
+
+def _describe(silence: Silence, which: str, key: str) -> Finding:
+    since = format_timestamp(silence.since.replace(microsecond=0))
+    cause = f"{which} stopped at {since}; {silence.changes} changes since came without one."
+    return Finding(IncidentKind.CHANNEL_SILENT, cause, key, silence.since)
+
+
+def _read_going_on(look: Look) -> set[str]:
+    """What is silent by an incident that is open."""
+    keys = look.session.scalars(
+        select(Incident.key).where(Incident.kind == IncidentKind.CHANNEL_SILENT, Incident.ended_at.is_(None))
+    )
+    return {ALL if key == _ALL_KEY else key for key in keys}
+
+
+def _load_changes(look: Look) -> list[SeenChange]:
+    """Oldest first."""
+    event = (
+        (Event.merchant_transaction_id == HistoryEntry.merchant_transaction_id)
+        & (Event.status == HistoryEntry.status)
+        & (Event.updated_at == HistoryEntry.updated_at)
+    )
+    first = exists().where(event, Event.channel == Channel.WEBHOOK)
+    later = exists().where(event, Receipt.event_id == Event.id, Receipt.channel == Channel.WEBHOOK)
+    rows = look.session.execute(
+        select(
+            Transaction.currency,
+            Transaction.network,
+            HistoryEntry.recorded_at,
+            HistoryEntry.updated_at,
+            (first | later).label("is_told"),
+        )
+        .join(Transaction, Transaction.merchant_transaction_id == HistoryEntry.merchant_transaction_id)
+        .order_by(HistoryEntry.id.desc())
+        .limit(_MOST)
+    ).all()
+    return [
+        SeenChange(f"{row.currency}/{row.network or '?'}", row.recorded_at, bool(row.is_told))
+        for row in reversed(rows)
+        if look.now - _WITHIN < row.recorded_at <= look.now - _PATIENCE
+        and (row.is_told or row.updated_at > row.recorded_at - _OLD)
+    ]
+
+
+def _find_where_little_happens(look: Look) -> Iterator[Finding]:
     session, since = look.session, look.now - SILENCE
-    of_webhook = Event.channel == Channel.WEBHOOK.value
-    if session.scalar(select(exists().where(Event.received_at > since, of_webhook))):
+    if _has_come_since(look, since):
         return
     latest = (
         select(HistoryEntry.merchant_transaction_id, HistoryEntry.status, HistoryEntry.recorded_at)
@@ -31,16 +93,21 @@ def find(look: Look) -> Iterator[Finding]:
         .subquery()
     )
     reported = exists().where(
-        Event.merchant_transaction_id == latest.c.merchant_transaction_id, Event.status == latest.c.status, of_webhook
+        Event.merchant_transaction_id == latest.c.merchant_transaction_id,
+        Event.status == latest.c.status,
+        Event.channel == Channel.WEBHOOK,
     )
     changed = func.count(latest.c.merchant_transaction_id.distinct())
     count, first_at = session.execute(
         select(changed, func.min(latest.c.recorded_at)).where(latest.c.recorded_at > since, ~reported)
     ).one()
-    if count >= ENOUGH and session.scalar(select(exists().where(of_webhook))):
-        yield Finding(
-            IncidentKind.CHANNEL_SILENT,
-            f"No webhook came for {SILENCE.seconds // 60} minutes, while payments changed without one.",
-            "webhook",
-            first_at,
-        )
+    if count >= ENOUGH and session.scalar(select(exists().where(Event.channel == Channel.WEBHOOK))):
+        minutes = SILENCE.seconds // 60
+        cause = f"No webhook came for {minutes} minutes, while payments changed without one."
+        yield Finding(IncidentKind.CHANNEL_SILENT, cause, _ALL_KEY, first_at)
+
+
+def _has_come_since(look: Look, at: datetime) -> bool:
+    """Whether a new event has come by webhook."""
+    of_webhook = Event.channel == Channel.WEBHOOK
+    return bool(look.session.scalar(select(exists().where(Event.received_at > at, of_webhook))))
