@@ -20,6 +20,7 @@ from webhook_app.adapters.senders.teams import TeamsSender
 from webhook_app.adapters.senders.webhook import WebhookSender
 from webhook_app.adapters.spool import Spool
 from webhook_app.config import ConfigurationError, Settings, refuse_private
+from webhook_app.db.bounded import BoundedSql
 from webhook_app.db.database import Database
 from webhook_app.domain.networks import is_private
 from webhook_app.domain.timestamps import utc_now
@@ -55,6 +56,8 @@ class Services:
     spool: Spool
     last_use: LastUse
     remembered_callers: RememberedCallers
+    session_sql: BoundedSql
+    """What a session needs of SQL must hold up no answer of Proof's."""
     sessions: Sessions
     rejections: Rejections
     drift: DriftLog
@@ -67,6 +70,7 @@ class Services:
         """Ends its threads and closes its connections."""
         self.intake.close()
         self.sessions.close()
+        self.session_sql.close()
         self.last_use.close()
         self.rejections.close()
         self.drift.close()
@@ -90,6 +94,7 @@ def open_services(
     spool = open_spool(settings)
     waker = Waker(queues)
     totals = Totals(database)
+    session_sql = BoundedSql(MOST_AT_ONCE, settings.ingest_budget)
     return Services(
         settings=settings,
         database=database,
@@ -100,13 +105,14 @@ def open_services(
         last_use=LastUse(database),
         rejections=Rejections(database, totals),
         remembered_callers=RememberedCallers(),
+        session_sql=session_sql,
         sessions=Sessions(
             database,
             spool,
             lambda: open_proof(settings, MOST_AT_ONCE),
             clock,
+            sql=session_sql,
             budget=settings.proof_session_budget,
-            sql_budget=settings.ingest_budget,
             pepper=settings.secret_key or "",
         ),
         drift=DriftLog(database),

@@ -2,16 +2,27 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 
+import pytest
+from flask.testing import FlaskClient
 from sqlalchemy import select
 
 from tests.support.clock import START, FakeClock
+from tests.support.page_text import in_words
 from tests.support.rows import confirm, make_known
 from tests.support.work import row
 from webhook_app.db.database import Database
+from webhook_app.domain.timestamps import utc_now
 from webhook_app.models import Listening
+from webhook_app.models.event import Channel
+from webhook_app.run.diagnosis import diagnose
+from webhook_app.services import Services
 from webhook_app.usecases.channels.listenings import LEASE, Listener, Progress, give_back, take_turn
+from webhook_app.usecases.heartbeats import LISTENER, write_beat
+from webhook_app.usecases.receive.ingest import RequestOrigin, ingest_event
+from webhook_app.web.receive.event_schema import parse_event
 
 
 def listener(name: str, most: int = 10, *, is_by_user: bool = False) -> Listener:
@@ -113,3 +124,34 @@ def test_in_the_older_form_a_user_is_the_topic(database: Database, clock: FakeCl
     assert sorted(held) == ["user:u-1", "user:u-2"]
     assert take_turn(database, by_user, Progress(held, connected=set(held)), clock()).over == ()
     assert row(database, "b").next_attempt_at == START
+
+
+def test_doctor_and_overview_tell_of_a_listener_that_is_meant_to_run(
+    database: Database, services: Services, clock: FakeClock, request: pytest.FixtureRequest
+) -> None:
+    clock.now = utc_now()  # doctor has no other
+    admin_client: FlaskClient = request.getfixturevalue("admin_client")
+
+    def told() -> tuple[str, str]:
+        [doctor] = [one.line for one in diagnose(services.settings) if "websocket" in one.line] or [""]
+        return doctor, in_words(admin_client.get("/").text)
+
+    assert told()[0] == "", "nobody has to use it"
+    open_one(database, "t", created_at=clock())
+    event = replace(parse_event(b'{"merchant_transaction_id": "t", "status": "processing"}'), channel=Channel.WEBSOCKET)
+    ingest_event(database, event, RequestOrigin(clock(), None, {}, is_vouched=True))
+    take_turn(database, listener("a"), Progress(), clock())
+    take_turn(database, listener("a"), Progress(["tx:t"], [], {"tx:t": "Proof answered 401"}), clock())
+    doctor, overview = told()
+    assert doctor.startswith("! websocket: 0 of 1 connections stand, last update")
+    assert "WebSocket: 0 of 1 connections stand, last update" in overview
+    assert "Proof answered 401. Polling goes on" in overview
+    take_turn(database, listener("a"), Progress(["tx:t"], ["tx:t"]), clock())
+    assert told()[0].startswith("✓ websocket: 1 of 1 connections stand")
+    with database.write() as session:
+        write_beat(session, LISTENER, clock() - timedelta(minutes=1))
+    doctor, overview = told()
+    assert doctor.startswith("! websocket: no listener runs any more")
+    assert "No listener runs any more: start webhook-app listen ." in overview
+    give_back(database, listener("a"), [], clock())
+    assert told()[0] == "", "it was ended in order"

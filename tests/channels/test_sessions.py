@@ -27,6 +27,7 @@ from webhook_app.services import Services
 from webhook_app.usecases.access.tokens import create_token, revoke_token
 from webhook_app.usecases.audit import Actor
 from webhook_app.usecases.channels.idempotency import remove_expired
+from webhook_app.usecases.channels.sessions import MOST_AT_ONCE
 from webhook_app.usecases.receive.spool_drain import SpoolDrain
 
 URL = "/api/v1/sessions"
@@ -167,12 +168,28 @@ def test_while_sql_is_away_the_session_is_opened_and_its_watch_is_spooled(
 
 
 def test_lock_that_is_held_does_not_hold_up_the_session(post: Post, services: Services, database_url: str) -> None:
-    services.sessions._sql_budget = 0.2
+    services.session_sql._seconds = 0.2
     other = Database(database_url)
     with other.write() as session:
         session.execute(text("SELECT 1" if other.is_sqlite else "LOCK TABLE watches IN ACCESS EXCLUSIVE MODE"))
         assert post().status_code == 200
         assert services.spool.depth().lines == 1
+    other.close()
+
+
+@pytest.mark.parametrize("engine", ["postgresql"], indirect=True)  # a reader of SQLite waits for nobody
+def test_sql_that_hangs_holds_up_no_session_of_a_caller_it_has_let_in(
+    post: Post, services: Services, database_url: str
+) -> None:
+    assert post().status_code == 200
+    services.session_sql._seconds = 0.1
+    other = Database(database_url)
+    with other.write() as session:
+        session.execute(text("LOCK TABLE api_tokens, watches IN ACCESS EXCLUSIVE MODE"))
+        answers = [post() for _ in range(MOST_AT_ONCE + 1)]  # by then each of its threads hangs
+        assert [answer.status_code for answer in answers] == [200] * len(answers)
+        assert post("key-1").status_code == 503, "it cannot be noted, so nothing is opened"
+        assert services.spool.depth().lines == len(answers)
     other.close()
 
 

@@ -17,11 +17,13 @@ from webhook_app.db.database import missing_file
 from webhook_app.domain.failures import Failure
 from webhook_app.domain.retry_policy import rule_for
 from webhook_app.domain.text import visible_line
+from webhook_app.domain.timestamps import format_timestamp
 from webhook_app.logs import first_line
 from webhook_app.readiness import CHECKS, NotReady
 from webhook_app.run.own_files import open_to_others
 from webhook_app.services import Services, open_reconciler, open_services
 from webhook_app.usecases.installation import ADVICE, is_shared
+from webhook_app.usecases.monitor.websocket import read_websocket
 
 #: Files that are named, of those that others can read.
 _MOST_NAMED = 5
@@ -63,6 +65,7 @@ def _diagnose(settings: Settings) -> list[Finding]:
         findings.append(run_finding("proof", check_proof, services))
         findings += _find_foreign_jobs(services)
         findings += _find_other_installation(services)
+        findings += _look_at_websocket(services)
     return findings
 
 
@@ -113,6 +116,25 @@ def _find_other_installation(services: Services) -> list[Finding]:
     except (RedisError, SQLAlchemyError):
         return []
     return [Finding(f"✗ redis: {ADVICE}", is_well=False)] if shared else []
+
+
+def _look_at_websocket(services: Services) -> list[Finding]:
+    """None where no listener is meant to run, or where SQL cannot tell, which another finding says. The channel is
+    optional, so what is wrong with it is a warning."""
+    try:
+        with services.database.read() as session:
+            channel = read_websocket(session, services.clock())
+    except SQLAlchemyError:
+        return []
+    if channel is None:
+        return []
+    last = f", last update {format_timestamp(channel.last_update_at)}" if channel.last_update_at else ""
+    if not channel.is_listening:
+        return [Finding(f"! websocket: no listener runs any more{last}: start `webhook-app listen`. Polling goes on")]
+    told = f"{channel.standing} of {channel.wanted} connections stand{last}"
+    if channel.standing < channel.wanted and channel.problem:
+        return [Finding(f"! websocket: {told}. {channel.problem}. Polling goes on")]
+    return [Finding(f"✓ websocket: {told}")]
 
 
 def _check_spool(services: Services) -> None:

@@ -48,7 +48,7 @@ LANES: Mapping[Kind, LaneSize] = {
     Kind.COSTLY: LaneSize(threads=3, most_waiting=20, patience=10, connections=3),
     # Two files are made at once. The other threads refuse a third one in words.
     Kind.FILE: LaneSize(threads=4, most_waiting=20, patience=5, connections=4),
-    # As many again commit what is noted of sessions.
+    # As many again check their tokens and commit what is noted of them.
     Kind.SESSION: LaneSize(threads=MOST_SESSIONS, most_waiting=50, patience=5, connections=2 * MOST_SESSIONS),
     Kind.CHEAP: LaneSize(threads=8, most_waiting=100, patience=5, connections=8),
 }

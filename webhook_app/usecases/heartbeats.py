@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import datetime, timedelta
 
-from sqlalchemy import select
+from sqlalchemy import delete, select
 from sqlalchemy.orm import Session
 
 from webhook_app.db.database import Database
@@ -16,14 +16,21 @@ from webhook_app.models import Heartbeat
 CLOCK = "clock"
 #: The one under which web does, all its processes together.
 WEB = "web"
+#: The one under which `listen` processes do, all together, while there are some; who ends in order takes it away.
+LISTENER = "listen"
 
-#: Both do every few seconds; after this they are held to be dead.
+#: Each does every few seconds; after this they are held to be dead.
 IS_LATE = timedelta(seconds=15)
 
 
 def beat(database: Database, name: str, now: datetime) -> None:
     """Notes that the process `name` is alive."""
     database.run(lambda session: write_beat(session, name, now))
+
+
+def stop_beating(session: Session, name: str) -> None:
+    """Nobody of that name is to be missed."""
+    session.execute(delete(Heartbeat).where(Heartbeat.name == name))
 
 
 def read_beats(session: Session) -> Mapping[str, datetime]:

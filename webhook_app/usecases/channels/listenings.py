@@ -18,12 +18,15 @@ from webhook_app.db.database import Database
 from webhook_app.db.upsert import insert_into
 from webhook_app.domain.text import storable
 from webhook_app.domain.websocket_address import TRANSACTION, USER
-from webhook_app.models import Listening, Reconciliation, Transaction
+from webhook_app.models import Heartbeat, Listening, Reconciliation, Transaction
 from webhook_app.models.reconciliation import AskedBy
+from webhook_app.usecases.heartbeats import LISTENER, stop_beating, write_beat
 from webhook_app.usecases.reconcile.look_soon import look_soon
 
 #: How long a lease lasts that nobody renews.
 LEASE = timedelta(seconds=15)
+#: How often a listener that has nothing to do says that it is alive.
+BEAT_EVERY = timedelta(seconds=5)
 #: Topics that are claimed in one turn.
 BATCH = 200
 
@@ -66,23 +69,33 @@ def take_turn(database: Database, listener: Listener, progress: Progress, now: d
     """Renews the leases, notes what became of the connections, and claims topics up to the listener's limit. The next
     look at what is connected anew is brought forward, so that nothing is missed in between."""
     with database.read() as session:
+        last_beat_at = session.scalar(select(Heartbeat.beat_at).where(Heartbeat.name == LISTENER))
         wanted = set(session.scalars(_wanted(listener, now).where(_topic(listener).in_(progress.held))))
         room = listener.most_connections - len(wanted)
         free = _find_free(session, listener, now, min(room, BATCH)) if room > 0 else []
-    if not (progress.held or free):
+    is_due = last_beat_at is None or abs(now - last_beat_at) >= BEAT_EVERY
+    if not (progress.held or free or is_due):
         return Turn((), ())
-    return database.run(lambda session: _take(session, listener, progress, wanted, free, now))
+
+    def write(session: Session) -> Turn:
+        turn = _take(session, listener, progress, wanted, free, now)
+        if is_due:
+            write_beat(session, LISTENER, now)
+        return turn
+
+    return database.run(write)
 
 
 def give_back(database: Database, listener: Listener, held: Collection[str], now: datetime) -> None:
-    """Gives the leases back, and brings the next look at what they were about forward."""
+    """Gives the leases back, brings the next look at what they were about forward, and is missed by nobody."""
 
     def write(session: Session) -> None:
-        session.execute(delete(Listening).where(Listening.topic.in_(held), Listening.holder == listener.name))
-        look_soon(session, _transactions_of(session, listener, held, now), now)
+        if held:
+            session.execute(delete(Listening).where(Listening.topic.in_(held), Listening.holder == listener.name))
+            look_soon(session, _transactions_of(session, listener, held, now), now)
+        stop_beating(session, LISTENER)  # others that still run beat again at once
 
-    if held:
-        database.run(write)
+    database.run(write)
 
 
 def _take(

@@ -8,16 +8,16 @@ from __future__ import annotations
 import random
 import time
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
-from concurrent.futures import TimeoutError as FutureTimeoutError
 from dataclasses import dataclass, replace
 from datetime import datetime
+from functools import partial
 from typing import TypeVar
 
 from sqlalchemy.orm import Session as SqlSession
 
 from webhook_app.adapters.proof import ProofClient, Session
 from webhook_app.adapters.spool import Spool, SpoolUnavailable
+from webhook_app.db.bounded import BoundedSql, SqlTooSlow
 from webhook_app.db.database import Database
 from webhook_app.domain.failures import Failure
 from webhook_app.domain.retry_policy import has_opened_nothing, is_opened_again
@@ -69,8 +69,9 @@ class SqlAway(Exception):
 
 
 class Sessions:
-    """`budget` is how many seconds all calls of one request may take together, `sql_budget` how many SQL may after
-    that. `pepper` is SECRET_KEY. No gate is asked: sessions have a lane of their own, and a pause does not stop them.
+    """`budget` is how many seconds all calls of one request may take together; `sql` bounds what is noted before and
+    after them. `pepper` is SECRET_KEY. No gate is asked: sessions have a lane of their own, and a pause does not stop
+    them.
     """
 
     def __init__(
@@ -80,8 +81,8 @@ class Sessions:
         open_proof: Callable[[], ProofClient],
         clock: Callable[[], datetime],
         *,
+        sql: BoundedSql,
         budget: float,
-        sql_budget: float,
         pepper: str,
     ) -> None:
         self._database = database
@@ -89,12 +90,10 @@ class Sessions:
         self._open_proof = open_proof
         self._proof: ProofClient | None = None
         self._clock = clock
+        self._sql = sql
         self._budget = budget
-        self._sql_budget = sql_budget
         self._pepper = pepper
         self._rng = random.Random()
-        # SQL that hangs must hold up no answer of Proof's. It makes no thread before it is used, so a server may fork.
-        self._executor = ThreadPoolExecutor(MOST_AT_ONCE, thread_name_prefix="sessions")
 
     def open(self, order: SessionOrder, key: str | None) -> OpenedSession | Failure:
         """What Proof answers; it is watched by then. `key` is the caller's `Idempotency-Key`: the same one with the
@@ -116,7 +115,6 @@ class Sessions:
         return OpenedSession(result.body, result.request_id, self._finish(order, vault, result))
 
     def close(self) -> None:
-        self._executor.shutdown(wait=False, cancel_futures=True)
         if self._proof is not None:
             self._proof.close()
 
@@ -194,12 +192,10 @@ class Sessions:
 
     def _commit(self, work: Callable[[SqlSession], Result]) -> Result:
         """What `work` returns, committed in time. Raises SqlAway, and what `work` refuses."""
-        future = self._executor.submit(self._database.run, work)
         try:
-            return future.result(self._sql_budget)
-        except FutureTimeoutError:
-            future.cancel()
-            raise SqlAway("SQL did not answer in time") from None
+            return self._sql.run(partial(self._database.run, work))
+        except SqlTooSlow as error:
+            raise SqlAway(str(error)) from None
         except Refused:
             raise
         except Exception as error:  # whatever it is, Proof's answer must reach the partner

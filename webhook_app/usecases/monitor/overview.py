@@ -23,6 +23,7 @@ from webhook_app.usecases.monitor.activity import HOUR, Activity, Span, count_ac
 from webhook_app.usecases.monitor.drift import OpenDrift, find_open_drift
 from webhook_app.usecases.monitor.measures.confirmation import ConfirmationDelay, read_confirmation_delay
 from webhook_app.usecases.monitor.session_problems import list_session_problems
+from webhook_app.usecases.monitor.websocket import WebSocketChannel, read_websocket
 from webhook_app.usecases.reconcile.advice import advise
 from webhook_app.usecases.reconcile.observe import count_failing
 from webhook_app.usecases.reconcile.report import Surroundings, shown_in
@@ -144,6 +145,8 @@ class Overview:
     confirmation: ConfirmationDelay | None = None
     incidents: RecentIncidents = field(default_factory=RecentIncidents)
     session_problems: Sequence[SessionProblem] = ()
+    websocket: WebSocketChannel | None = None
+    """None where no listener is meant to run."""
 
     @property
     def failed_count(self) -> int:
@@ -175,6 +178,7 @@ def read_overview(database: Database, now: datetime, span: Span = HOUR) -> Overv
             confirmation=read_confirmation_delay(session, now),
             incidents=find_recent(session, now, RECENT_INCIDENTS),
             session_problems=list_session_problems(session, now),
+            websocket=read_websocket(session, now),
         )
 
 

@@ -1,4 +1,5 @@
-"""The parts of the service, each with how it does: web, SQL, migrations, Redis, workers, clock, spool and Proof."""
+"""The parts of the service, each with how it does: web, SQL, migrations, Redis, workers, clock, spool, Proof, and
+what is optional where it is used."""
 
 from __future__ import annotations
 
@@ -57,6 +58,7 @@ def check_parts(services: Services, overview: Overview) -> Sequence[Part]:
         _clock(run_check("clock", services), overview),
         _migrations(run_check("migrations", services)),
         _spool(services),
+        *_websocket(overview),
         *_notifications(services),
     ]
 
@@ -155,6 +157,24 @@ def _spool(services: Services) -> Part:
     events = "1 event" if depth.lines == 1 else f"{grouped(depth.lines)} events"
     waits = "waits" if depth.lines == 1 else "wait"
     return Part("Spool", Level.WARN, "in use", events, f"{events} {waits} in the spool on disk to be stored in SQL.")
+
+
+def _websocket(overview: Overview) -> Sequence[Part]:
+    """None where no listener is meant to run."""
+    channel = overview.websocket
+    if channel is None:
+        return []
+    last = "no update lately"
+    if (at := channel.last_update_at) is not None:
+        last = f"last update {duration((overview.now - at).total_seconds())} ago"
+    if not channel.is_listening:
+        finding = "No listener runs any more: start `webhook-app listen`. Polling goes on meanwhile."
+        return [Part("WebSocket", Level.WARN, "missing", last, finding)]
+    detail = f"{grouped(channel.standing)} of {grouped(channel.wanted)} connections stand, {last}"
+    if channel.standing < channel.wanted and channel.problem:
+        finding = f"WebSocket: {detail}. {channel.problem[:1].upper()}{channel.problem[1:]}. Polling goes on meanwhile."
+        return [Part("WebSocket", Level.WARN, "broken", detail, finding)]
+    return [Part("WebSocket", Level.GOOD, "up", detail)]
 
 
 def _notifications(services: Services) -> Sequence[Part]:
