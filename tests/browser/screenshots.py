@@ -6,7 +6,7 @@ A pytest file that is only run when it is named: it uses the fixtures, and what 
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import date, timedelta
 from pathlib import Path
 from typing import Literal
 
@@ -21,6 +21,7 @@ from tests.support.clock import FakeClock
 from tests.support.overview_states import OVERVIEW_STATES
 from tests.support.people import SHELL
 from tests.support.sandbox import Sandbox
+from tests.support.scorecard_rows import fill_scorecard
 from webhook_app.db.database import Database
 from webhook_app.models import ApiToken
 from webhook_app.models.role import Role
@@ -100,7 +101,6 @@ ADMIN_PAGES = [
     ("spool-refused", "/spool", "Try selected again"),
     ("drift", "/drift", None),
     ("incidents", "/incidents", None),
-    ("scorecard", "/scorecard", None),
     ("drift-dismissed", "/drift?state=dismissed", None),
     ("rq-queues", "/rq/", None),
     ("rq-failed", "/rq/0/view/jobs/retry/failed/8/asc/1", None),
@@ -124,6 +124,16 @@ def test_pictures_of_the_admins_pages(
     known = fill_admin_states(services, reconciler, sandbox, clock)
     for name, path, button in ADMIN_PAGES:
         _take(page, name, path.format(**known), button)
+
+
+def test_pictures_of_the_scorecard(page: Page, database: Database, log_in_as: Callable[[str, Role], None]) -> None:
+    log_in_as("ada.lovelace", Role.FINANCE)
+    _take(page, "scorecard-empty", "/scorecard")
+    fill_scorecard(database, date(2026, 3, 29), days=20)
+    period = "/scorecard?first_day=2026-03-01&last_day=2026-04-01"
+    _take(page, "scorecard", period)
+    _take(page, "scorecard-day", "/scorecard?first_day=2026-03-20&last_day=2026-03-20")
+    _take(page, "scorecard-wrong", "/scorecard?first_day=2026-04-02&last_day=2026-04-01")
 
 
 #: Finance's pages; `{}` holds an id.

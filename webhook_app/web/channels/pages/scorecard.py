@@ -21,8 +21,8 @@ from webhook_app.web.requests import get_services
 
 scorecard_page_blueprint = Blueprint("scorecard_page", __name__)
 
-#: Days that a plot may have; of a longer period the latest are drawn.
-_MOST_DRAWN = 120
+#: Days that a plot has: of a longer period the latest are drawn; fewer than the least are told by the table alone.
+_LEAST_DRAWN, _MOST_DRAWN = 4, 120
 
 
 @scorecard_page_blueprint.get("/scorecard")
@@ -40,7 +40,7 @@ def show() -> tuple[str, int]:
         given={"first_day": wanted.first_day, "last_day": wanted.last_day, **given},
         problem="",
         scorecard=scorecard,
-        plots=[_plot_finals(scorecard), _plot_webhooks(scorecard)] if scorecard.days else [],
+        plots=[_plot_finals(scorecard), _plot_webhooks(scorecard)] if len(_each_day(scorecard)) >= _LEAST_DRAWN else [],
     )
     return html, 200
 
@@ -110,16 +110,16 @@ def _plot(
             Hit(i * BUCKET_WIDTH, f"{row.day}: " + ", ".join(f"{grouped(value)} {names[kind]}" for kind, value in one))
             for i, (row, one) in enumerate(zip(days, drawn, strict=True))
         ],
-        times=[str(days[0].day), str(days[-1].day)] if len(days) > 1 else [str(days[0].day)],
+        times=[str(days[0].day), str(days[-1].day)],
         span=f"from {days[0].day} to {days[-1].day}",
         is_empty=not any(totals.values()),
     )
 
 
 def _each_day(scorecard: Scorecard) -> list[Row]:
-    """From the first to the last one of which something is known, days of which nothing is between them."""
+    """Of the period that is asked for, those of which nothing is known too."""
     known = {row.day: row for row in scorecard.days if row.day is not None}
-    first, last = min(known), max(known)
-    first = max(first, last - timedelta(days=_MOST_DRAWN - 1))
+    last = scorecard.wanted.last_day
+    first = max(scorecard.wanted.first_day, last - timedelta(days=_MOST_DRAWN - 1))
     days = [date.fromordinal(number) for number in range(first.toordinal(), last.toordinal() + 1)]
     return [known.get(day, Row(Counts(), day=day)) for day in days]
