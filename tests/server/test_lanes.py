@@ -24,10 +24,12 @@ from webhook_app.server.lanes import LaneFull, ThreadLane
 
 HOST = b"Host: example.org\r\n"
 EVENT = json.dumps(webhook()).encode()
+#: The same event in a body that is too large for the event loop.
+LARGE_EVENT = json.dumps(webhook(note="x" * 5000)).encode()
 
 #: One request of each kind, and what is answered when nothing is in its way.
 REQUESTS = {
-    Kind.WEBHOOK: (b"POST /webhooks/proof HTTP/1.1\r\nContent-Length: %d\r\n" % len(EVENT), (200, 202)),
+    Kind.WEBHOOK: (b"POST /webhooks/proof HTTP/1.1\r\nContent-Length: %d\r\n" % len(LARGE_EVENT), (200, 202)),
     Kind.READY: (b"GET /readyz HTTP/1.1\r\n", (503,)),  # no Redis
     Kind.LOG_IN: (b"POST /login HTTP/1.1\r\n", (400,)),
     Kind.COSTLY: (b"GET /api/v1/summary HTTP/1.1\r\n", (401,)),
@@ -41,7 +43,7 @@ LIMITED = [Kind.LOG_IN, Kind.COSTLY, Kind.FILE, Kind.SESSION, Kind.CHEAP]
 
 def request_of(kind: Kind, more: bytes = b"") -> bytes:
     head, _ = REQUESTS[kind]
-    return head + HOST + more + b"\r\n" + (EVENT if kind is Kind.WEBHOOK else b"")
+    return head + HOST + more + b"\r\n" + (LARGE_EVENT if kind is Kind.WEBHOOK else b"")
 
 
 def is_overload(answer: RawAnswer) -> bool:
@@ -146,6 +148,26 @@ def test_webhook_that_finds_no_thread_in_time_goes_to_the_spool(probe: WebProces
         held.add(Kind.WEBHOOK, SPOOL.threads)
         held.wait_for(LANES[Kind.WEBHOOK].threads + SPOOL.threads)
         assert is_overload(ask(probe.port, request_of(Kind.WEBHOOK)))
+
+
+def test_plain_webhook_needs_no_thread(probe: WebProcess) -> None:
+    """And its answer has the headers that the whole application gives."""
+
+    def taken(request: bytes) -> RawAnswer | None:
+        answer = ask(probe.port, request)
+        return None if "spooled" in answer.json() else answer
+
+    plain = b"POST /webhooks/proof HTTP/1.1\r\nContent-Length: %d\r\n" % len(EVENT) + HOST + b"\r\n" + EVENT
+    with holding(probe) as held:
+        held.add(Kind.WEBHOOK, LANES[Kind.WEBHOOK].threads)
+        held.wait_for(LANES[Kind.WEBHOOK].threads)
+        on_loop = wait_for(lambda: taken(plain), "SQL has taken it")
+    on_thread = wait_for(lambda: taken(request_of(Kind.WEBHOOK)), "SQL has taken it again")
+    assert {on_loop.status, on_thread.status} <= {200, 202}
+    named = {"content-length", "date", "x-request-id"}
+    assert named <= on_loop.headers.keys() == on_thread.headers.keys()
+    for name in on_loop.headers.keys() - named:
+        assert on_loop.headers[name] == on_thread.headers[name]
 
 
 def test_readiness_is_asked_once_a_second_however_many_ask(probe: WebProcess) -> None:

@@ -10,9 +10,12 @@ from __future__ import annotations
 import functools
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import datetime
+from decimal import Decimal
 from typing import Any, TypeVar
 
 from sqlalchemy import (
+    JSON,
     BigInteger,
     BindParameter,
     ColumnElement,
@@ -158,13 +161,27 @@ def insert_rows(
     statement = _insertion(dialect, table, names, tuple(returning), tuple(unless))
     if dialect == "sqlite":
         return session.execute(statement, rows).all()
-    given = _rows_of(table, names).given(session, [[row[name] for name in names] for row in rows])
-    return session.execute(statement, given).all()
+    return session.execute(statement, {"rows": json.dumps(rows, ensure_ascii=False, default=_to_json)}).all()
 
 
-@functools.cache
-def _rows_of(table: Any, names: tuple[str, ...]) -> RowSet:
-    return RowSet("given", {name: table.c[name].type for name in names})
+def _records(table: Any, names: tuple[str, ...]) -> FromClause:
+    """The rows as one JSON text. To write that takes a sixth of the time that writing an array for each column takes;
+    PostgreSQL reads both equally fast."""
+    listed = [column(name, _unbounded(table.c[name].type)) for name in names]
+    text = cast(bindparam("rows", type_=String()), JSON)
+    records = func.json_to_recordset(text).table_valued(*listed, name="given")
+    return records.render_derived(name="given", with_types=True)
+
+
+def _to_json(value: object) -> str:
+    """As PostgreSQL reads it, to the last digit."""
+    if isinstance(value, datetime) and value.tzinfo is not None:
+        return value.isoformat()
+    if isinstance(value, bytes):
+        return f"\\x{value.hex()}"
+    if isinstance(value, Decimal):
+        return str(value)
+    raise TypeError(f"a {type(value).__name__} has no place in a row")
 
 
 @functools.cache
@@ -174,7 +191,7 @@ def _insertion(
     """Made once for each kind of row."""
     statement = insert_on(dialect, table)
     if dialect != "sqlite":
-        given = _rows_of(table, names).table(dialect)
+        given = _records(table, names)
         chosen = select(*given.c)
         if unless:
             # PostgreSQL would wait for whoever changes the row that conflicts. A subquery, so that each row is looked

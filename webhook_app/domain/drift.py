@@ -102,7 +102,13 @@ def _of_transaction(body: Mapping[str, Any]) -> Iterator[Drift]:
 
 
 def _first(found: Iterator[Drift]) -> tuple[Drift, ...]:
-    return tuple(dict.fromkeys(found))[:MOST_OF_ONE_MESSAGE]
+    """No more is looked for than is kept: a message may have hundreds of fields."""
+    kept: dict[Drift, None] = {}
+    for one in found:
+        kept[one] = None
+        if len(kept) == MOST_OF_ONE_MESSAGE:
+            break
+    return tuple(kept)
 
 
 def _form(name: str, value: object) -> str:

@@ -35,13 +35,7 @@ def read_object(body: bytes) -> dict[str, Any]:
     object that is there several times with different values is `Repeated`; further inside, the last one counts.
     """
     try:
-        found = json.loads(
-            _decode(body),
-            parse_float=_decimal,
-            parse_int=_whole,
-            parse_constant=_refuse_constant,
-            object_pairs_hook=_Object,
-        )
+        found = _DECODER.decode(_decode(body))
     except (ValueError, RecursionError) as error:
         raise NotJson("not JSON") from error
     if not isinstance(found, _Object):
@@ -88,3 +82,8 @@ def _decimal(text: str) -> Decimal:
 
 def _refuse_constant(name: str) -> NoReturn:
     raise ValueError(f"{name} is not JSON")
+
+
+_DECODER = json.JSONDecoder(
+    parse_float=_decimal, parse_int=_whole, parse_constant=_refuse_constant, object_pairs_hook=_Object
+)

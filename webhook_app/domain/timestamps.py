@@ -34,9 +34,10 @@ def read_timestamp(value: object) -> datetime:
     before the offset, a blank for the `T`; a 60th second is the next one. Raises ValueError."""
     if not isinstance(value, str) or len(value) > 64:
         raise ValueError("not an ISO 8601 timestamp")
-    text = _SPACE_FOR_T.sub(r"\1T", value.strip(" ").upper())
-    text = _SPACE_BEFORE_OFFSET.sub("", text)
-    leap = _LEAP_SECOND.fullmatch(text)
+    text = value.strip(" ").upper()
+    if " " in text:
+        text = _SPACE_BEFORE_OFFSET.sub("", _SPACE_FOR_T.sub(r"\1T", text))
+    leap = _LEAP_SECOND.fullmatch(text) if "60" in text else None
     if leap is None:
         return parse_timestamp(text)
     try:

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from functools import partial
 
 from granian import Granian
-from granian.constants import HTTPModes, Interfaces
+from granian.constants import HTTPModes, Interfaces, Loops
 from granian.http import HTTP1Settings
 from granian.log import LogLevels
 
@@ -57,6 +57,7 @@ def serve_web(settings: Settings, load: Loader) -> None:
         address=settings.host,
         port=settings.port,
         interface=Interfaces.ASGI,
+        loop=Loops.uvloop,  # a fifth of a webhook's processor time less than with asyncio's own
         workers=settings.web_workers,
         http=HTTPModes.http1,  # a few bytes of HTTP/2 leave it dead
         http1_settings=HTTP1Settings(

@@ -15,7 +15,9 @@ from webhook_app.server.kinds import LANES
 from webhook_app.server.refusals import Refusals
 from webhook_app.server.sockets import allow_connections, end_stalled_connections
 from webhook_app.server.watchdog import BEAT, Beat, Reporter
+from webhook_app.server.webhooks import Webhooks
 from webhook_app.services import Services, open_courier, open_lookout
+from webhook_app.web.receive.fast_path import FastPath
 
 log = get_logger()
 
@@ -37,14 +39,15 @@ class ServedApplication:
         half = max(1, allow_connections(settings.http_max_connections) // 2)
         self._services = services
         self._reporter = reporter
+        self._webhooks = Webhooks(FastPath(services), application, settings.ingest_budget)
         self.bridge = Bridge(
             application,
+            self._webhooks,
             Bodies(
                 settings.http_body_timeout, min(settings.http_max_bodies, half), settings.http_max_bodies_per_client
             ),
             Refusals(services.rejections.note, services.clock),
             hops=settings.trusted_proxy_hops,
-            ingest_budget=settings.ingest_budget,
             longest_stall=settings.http_send_timeout,
         )
         self._lookout = open_lookout(services, is_web=True)
@@ -78,7 +81,7 @@ class ServedApplication:
         is_limited = False
         while True:
             is_limited = is_limited or self._end_stalled_connections()
-            stuck = self.bridge.takes_no_webhooks(settings.web_silence_limit)
+            stuck = self._webhooks.stand_still(settings.web_silence_limit)
             self._reporter.report(Beat.STUCK if stuck else Beat.ALIVE)
             self.bridge.refusals.tell()
             await asyncio.sleep(BEAT)

@@ -5,9 +5,8 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable
-from concurrent.futures import Future
-from typing import Any
 
+from webhook_app.server.deadlines import Deadlines
 from webhook_app.server.lanes import Mailbox
 from webhook_app.usecases.receive.ingest_faults import describe_error
 from webhook_app.web.receive.deferral import Deferral
@@ -22,28 +21,26 @@ class Commits:
 
     def __init__(self) -> None:
         self._arrived: Mailbox[Callable[[], None]] | None = None
+        self._deadlines = Deadlines()
 
     async def wait(self, deferral: Deferral, due: float) -> tuple[int, bytes]:
         """Status and body of the answer. `due`: when it is given up, by `time.monotonic`. Raises NotCommitted."""
         loop = asyncio.get_running_loop()
         mailbox = self._arrived = self._arrived or Mailbox(loop, _call)
         began = time.monotonic()
-        waiter: asyncio.Future[bool] = loop.create_future()
+        waiter: asyncio.Future[None] = loop.create_future()
 
-        def end(is_in_time: bool) -> None:
+        def end() -> None:
             if not waiter.done():
-                waiter.set_result(is_in_time)
+                waiter.set_result(None)
 
-        def arrive(_answer: Future[Any]) -> None:
-            mailbox.put(lambda: end(True))
-
-        timer = loop.call_later(max(0.0, due - began), end, False)
-        deferral.answer.add_done_callback(arrive)
+        self._deadlines.add(max(0.0, due - began), end)
+        deferral.answer.add_done_callback(lambda _: mailbox.put(end))
         try:
-            is_in_time = await waiter
+            await waiter
         finally:
-            timer.cancel()
-        if not is_in_time:
+            self._deadlines.remove(end)
+        if not deferral.answer.done():
             raise NotCommitted(deferral.give_up(deferral.answer, time.monotonic() - began))
         if (error := deferral.answer.exception()) is not None:
             raise NotCommitted(describe_error(error))

@@ -10,6 +10,7 @@ import asyncio
 from collections import defaultdict
 
 from webhook_app.server.asgi import Receive
+from webhook_app.server.deadlines import Deadlines
 from webhook_app.server.responses import RequestError, overload
 
 #: Bytes of all bodies under way in one process.
@@ -29,15 +30,29 @@ class BodyTooLarge(Exception):
         self.size = size
 
 
+class _MadeRoom(Exception):
+    """The body has displaced itself."""
+
+
 class _UnderWay:
-    def __init__(self, timeout: asyncio.Timeout) -> None:
-        self._timeout = timeout
+    """A body, and the task that reads it, which is cancelled where that has to end (as by `asyncio.timeout`)."""
+
+    def __init__(self) -> None:
+        task = asyncio.current_task()
+        assert task is not None, "the server makes one for each request"
+        self.task = task
         self.size = 0
-        self.is_displaced = False
+        self.is_late = self.is_displaced = False
+
+    def expire(self) -> None:
+        self.is_late = True
+        self.task.cancel()
 
     def displace(self) -> None:
-        self.is_displaced = True
-        self._timeout.reschedule(asyncio.get_running_loop().time())
+        if not self.is_late:
+            self.is_displaced = True
+            if self.task is not asyncio.current_task():  # that one would be cancelled whatever it awaits next
+                self.task.cancel()
 
 
 class Bodies:
@@ -51,6 +66,7 @@ class Bodies:
         self._all: dict[_UnderWay, str | None] = {}
         self._by_client: dict[str, dict[_UnderWay, None]] = defaultdict(dict)
         self._bytes = 0
+        self._deadlines = Deadlines()
 
     def __len__(self) -> int:
         return len(self._all)
@@ -67,19 +83,21 @@ class Bodies:
             return b""
         if announced is not None and announced > limit + (0 if awaits_continue else _SLACK):
             raise BodyTooLarge(announced)
+        body = _UnderWay()
+        self._begin(body, client)
         try:
-            async with asyncio.timeout(self._seconds) as timeout:
-                body = _UnderWay(timeout)
-                self._begin(body, client)
-                try:
-                    return await self._collect(receive, body, limit)
-                finally:
-                    self._end(body)
-        except TimeoutError:
-            if body.is_displaced:
-                raise overload("Too many bodies are under way, and this one took longest.", closes=True) from None
-            late = f"The body did not arrive within {self._seconds:g} seconds."
-            raise RequestError(408, "invalid_request", "timeout", late, closes=True) from None
+            return await self._collect(receive, body, limit)
+        except _MadeRoom:
+            pass
+        except asyncio.CancelledError:
+            if not (body.is_late or body.is_displaced) or body.task.uncancel():
+                raise  # by somebody else
+        finally:
+            self._end(body)
+        if body.is_displaced:
+            raise overload("Too many bodies are under way, and this one took longest.", closes=True)
+        late = f"The body did not arrive within {self._seconds:g} seconds."
+        raise RequestError(408, "invalid_request", "timeout", late, closes=True)
 
     async def _collect(self, receive: Receive, body: _UnderWay, limit: int) -> bytes:
         parts: list[bytes] = []
@@ -100,12 +118,15 @@ class Bodies:
             if size <= limit:
                 parts.append(part)
                 self._count(body, len(part))
+                if body.is_displaced:
+                    raise _MadeRoom
         if size > limit:
             raise BodyTooLarge(size)
         return parts[0] if len(parts) == 1 else b"".join(parts)
 
     def _begin(self, body: _UnderWay, client: str | None) -> None:
         self._all[body] = client
+        self._deadlines.add(self._seconds, body.expire)
         if client is not None:
             of_client = self._by_client[client]
             of_client[body] = None
@@ -131,6 +152,7 @@ class Bodies:
         if body not in self._all:
             return
         client = self._all.pop(body)
+        self._deadlines.remove(body.expire)
         self._bytes -= body.size
         if client is not None:
             of_client = self._by_client[client]

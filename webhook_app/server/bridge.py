@@ -2,32 +2,29 @@
 
 No request takes a thread before all of it is here. The event loop reads its body, with a deadline and a limit; then a
 thread of the lane for its kind answers it. What needs no thread is answered on the event loop itself (`_on_loop`):
-`/healthz`, the memory of `/readyz`, and whatever will have to wait for long. A webhook's commit is awaited there, too,
-so that few threads fill large batches.
+`/healthz`, the memory of `/readyz`, nearly every webhook (`webhooks.py`), and whatever will have to wait for long.
 """
 
 from __future__ import annotations
 
 import io
 import os
-import time
 from collections.abc import Awaitable, Callable
 from functools import partial
 
 from webhook_app.logs import get_logger
 from webhook_app.server.asgi import Environ, Receive, Scope, Send, WsgiApplication
-from webhook_app.server.awaiting import Commits, NotCommitted
 from webhook_app.server.bodies import Bodies, BodyTooLarge
 from webhook_app.server.clients import client_address, counted_client
 from webhook_app.server.environ import Head
-from webhook_app.server.kinds import LANES, SPOOL, Kind, body_limit, kind_of
+from webhook_app.server.kinds import LANES, Kind, body_limit, kind_of
 from webhook_app.server.lanes import LaneFull, ThreadLane
 from webhook_app.server.memory import Memory
 from webhook_app.server.refusals import Refusals
 from webhook_app.server.responses import RequestError, Response, overload
 from webhook_app.server.streams import ClientGone, Stream
+from webhook_app.server.webhooks import Webhooks
 from webhook_app.server.wsgi import call_application, call_or_stream
-from webhook_app.web.receive.deferral import BUDGET, DEFER, NOT_IN_SQL, Deferral
 from webhook_app.web.requests import REQUEST_ID
 
 log = get_logger()
@@ -49,27 +46,26 @@ _HEALTH: Scope = {
 
 
 class Bridge:
-    """`hops`: TRUSTED_PROXY_HOPS. `ingest_budget`, `longest_stall`: seconds."""
+    """`hops`: TRUSTED_PROXY_HOPS. `longest_stall`: seconds."""
 
     def __init__(
         self,
         application: WsgiApplication,
+        webhooks: Webhooks,
         bodies: Bodies,
         refusals: Refusals,
         *,
         hops: int,
-        ingest_budget: float,
         longest_stall: float,
     ) -> None:
         self._application = application
+        self._webhooks = webhooks
         self._bodies = bodies
         self._hops = hops
-        self._ingest_budget = ingest_budget
         self._longest_stall = longest_stall
-        self._lanes = {kind: ThreadLane(kind, size.threads, size.most_waiting) for kind, size in LANES.items()}
-        self._spool = ThreadLane("spool", SPOOL.threads, SPOOL.most_waiting)
+        others = (each for each in LANES.items() if each[0] is not Kind.WEBHOOK)
+        self._lanes = {kind: ThreadLane(kind, size.threads, size.most_waiting) for kind, size in others}
         self._alive = call_application(application, {**Head(_HEALTH).environ, "wsgi.input": io.BytesIO()})
-        self._commits = Commits()
         self._ready = Memory(READY_MEMORY)
         self._on_loop: dict[Kind, Callable[[Head], Awaitable[Response]]] = {
             Kind.HEALTH: self._tell_alive,
@@ -80,11 +76,6 @@ class Bridge:
     @property
     def bodies_under_way(self) -> int:
         return len(self._bodies)
-
-    def takes_no_webhooks(self, seconds: float) -> bool:
-        """Whether the threads for webhooks have done nothing for so long, beyond what a webhook may take."""
-        longest = seconds + self._ingest_budget
-        return self._lanes[Kind.WEBHOOK].stands_still(longest) or self._spool.stands_still(longest)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         request_id = os.urandom(16).hex()
@@ -129,43 +120,17 @@ class Bridge:
             size = len(body)
         except BodyTooLarge as problem:
             body, size = b"", problem.size  # the application says so, for it knows how, and keeps what it refuses
-        environ["wsgi.input"], environ["wsgi.input_terminated"] = io.BytesIO(body), True
+        environ["wsgi.input_terminated"] = True
         if head.announced != 0:
             environ["CONTENT_LENGTH"] = str(size)
         if kind is Kind.WEBHOOK:
-            return await self._take_webhook(environ, stream)
+            return await self._webhooks.answer(environ, body, stream)
+        environ["wsgi.input"] = io.BytesIO(body)
         try:
             call = partial(call_or_stream, self._application, environ, stream)
             return await self._lanes[kind].run(call, LANES[kind].patience)
         except LaneFull:
             raise overload("Too many requests of this kind wait already. Try again in 5 seconds.") from None
-
-    async def _take_webhook(self, environ: Environ, stream: Stream) -> Response | None:
-        """Within its budget by SQL, else by the spool: the application is called a second time for that."""
-        due = time.monotonic() + self._ingest_budget
-        deferrals: list[Deferral] = []
-
-        def call_in_time() -> Response | None:
-            budget = max(0.0, due - time.monotonic())
-            offered = {BUDGET: budget, DEFER: deferrals} if budget else {BUDGET: 0.0}
-            # A copy, for the application writes to it.
-            return call_or_stream(self._application, {**environ, **offered}, stream)
-
-        try:
-            answer = await self._lanes[Kind.WEBHOOK].run(call_in_time, self._ingest_budget)
-            if not deferrals or answer is None:
-                return answer
-            status, content = await self._commits.wait(deferrals[0], due)
-            return Response(status, answer.headers, content)
-        except LaneFull:
-            environ[BUDGET] = 0.0
-        except NotCommitted as refusal:
-            environ[NOT_IN_SQL] = str(refusal)
-            environ["wsgi.input"].seek(0)
-        try:
-            return await self._spool.run(partial(call_or_stream, self._application, environ, stream), SPOOL.patience)
-        except LaneFull:
-            raise overload("Too many webhooks wait, for the database and for the spool.") from None
 
     async def _tell_alive(self, _head: Head) -> Response:
         return self._alive

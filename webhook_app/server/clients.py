@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 from webhook_app.domain.networks import network_of, read_address, read_forwarded_address
 
 #: Characters of something that is no address, which then stands for itself.
@@ -25,6 +27,11 @@ def client_address(peer: str, forwarded_for: str, hops: int) -> str | None:
 def counted_client(peer: str, forwarded_for: str, hops: int) -> str | None:
     """Who shares a limit: an IPv4 address, or the /64 of one of IPv6 (RFC 7421). None for our proxy's own request."""
     client = client_address(peer, forwarded_for, hops)
+    return client and _network(client)
+
+
+@lru_cache(maxsize=1024)
+def _network(client: str) -> str:
     address = read_address(client)
     if address is None:
         return client

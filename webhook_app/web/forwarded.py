@@ -40,7 +40,7 @@ class Forwarded:
 
 def believe_proxies(app: Flask, hops: int) -> None:
     """Puts what `hops` proxies say in the place of what the server saw. With 0 nothing is believed."""
-    wsgi: Any = _Forwarding(app.wsgi_app, hops)
+    wsgi: Any = _believing(Forwarding(hops), app.wsgi_app)
     app.wsgi_app = wsgi  # type: ignore[method-assign]  # Flask's documented way to add middleware
     app.before_request(_refuse_bad_prefix)
 
@@ -57,18 +57,27 @@ def peer_address(environ: Mapping[str, Any]) -> str:
     return forwarded.peer if forwarded else str(environ.get("REMOTE_ADDR"))
 
 
-class _Forwarding:
-    def __init__(self, application: WsgiApplication, hops: int) -> None:
-        self._application = application
+def _believing(forwarding: Forwarding, application: WsgiApplication) -> WsgiApplication:
+    def handle(environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
+        forwarding.believe(environ)
+        return application(environ, start_response)
+
+    return handle
+
+
+class Forwarding:
+    """What `hops` proxies, TRUSTED_PROXY_HOPS, are believed."""
+
+    def __init__(self, hops: int) -> None:
         self._hops = hops
 
-    def __call__(self, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
+    def believe(self, environ: dict[str, Any]) -> None:
+        """Puts it in the place of what the server saw, and keeps what is wrong with it for `get_forwarded`."""
         peer = str(environ.get("REMOTE_ADDR") or "")
         senders = _entries(environ, "FOR")
         sender_problem = self._read_sender(environ, senders)
         prefix_problem = self._read_rest(environ) if self._hops else ""
         environ[_KEY] = Forwarded(peer, len(senders), sender_problem, prefix_problem)
-        return self._application(environ, start_response)
 
     def _read_sender(self, environ: dict[str, Any], senders: list[str]) -> str:
         """Sets REMOTE_ADDR, which is empty where it cannot be read; what is wrong with the header, if anything."""

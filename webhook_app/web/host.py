@@ -15,12 +15,13 @@ _HOST = re.compile(r"([A-Za-z0-9._-]{1,253}|\[[0-9A-Fa-f:.]{2,45}\])(:[0-9]{1,5}
 
 
 def register_host_rules(app: Flask) -> None:
-    app.before_request(_check_host)
+    app.before_request(check_host)
     app.after_request(_redirect_within)
 
 
-def _check_host() -> None:
-    """RFC 9112, 3.2: one valid Host, but for HTTP/1.0. Of two a server makes one with a comma, which is not valid."""
+def check_host() -> None:
+    """Raises ApiError for the present request without one valid Host, but for HTTP/1.0 (RFC 9112, 3.2). Of two a server
+    makes one with a comma, which is not valid."""
     value = request.environ.get("HTTP_HOST")
     if value is None and request.environ.get("SERVER_PROTOCOL") == "HTTP/1.0":
         return

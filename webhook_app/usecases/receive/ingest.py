@@ -96,19 +96,20 @@ def check_ingest(database: Database, event: ReportedEvent, request: RequestOrigi
 
 
 def _ingest(session: Session, arrivals: Sequence[_Arrival]) -> list[Accepted]:
+    keys = [_key(event) for event, _ in arrivals]
     first: dict[_Key, _Arrival] = {}
-    for arrival in sorted(arrivals, key=lambda arrival: _key(arrival[0])):
-        first.setdefault(_key(arrival[0]), arrival)
-    inserted = _insert_events(session, list(first.values()))
-    known = _find_events(session, [key for key in first if key not in inserted])
-    known |= {key: _known(event_id, first[key][0]) for key, event_id in inserted.items()}
+    for key, arrival in zip(keys, arrivals, strict=True):
+        first.setdefault(key, arrival)
+    inserted = _insert_events(session, [first[key] for key in sorted(first)])
+    found = _find_events(session, [key for key in first if key not in inserted])
     accepted, copies = [], []
-    for event, request in arrivals:
-        key = _key(event)
-        is_copy = key not in inserted or first[key][0] is not event
-        accepted.append(Accepted(known[key].id, is_copy))
+    for key, (event, request) in zip(keys, arrivals, strict=True):
+        known = found.get(key)
+        event_id = inserted[key] if known is None else known.id
+        is_copy = known is not None or first[key][0] is not event
+        accepted.append(Accepted(event_id, is_copy))
         if is_copy:
-            copies.append(_copy(known[key], event, request))
+            copies.append(_copy(known or _known(event_id, first[key][0]), event, request))
     insert_copies(session, copies)
     return accepted
 

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from functools import cache
 from typing import Any, ClassVar
 
-from marshmallow import EXCLUDE, Schema, ValidationError, fields
+from marshmallow import EXCLUDE, Schema, ValidationError, fields, missing
 
 from webhook_app.domain.drift import MOST_OF_ONE_MESSAGE, drift_of_form, drift_of_transaction
 from webhook_app.domain.money import parse_amount
@@ -42,7 +42,18 @@ _EXAMPLE = {
 _REPEATED = "Comes twice, with different values."
 
 
-class _UsableId(fields.String):
+class _Plain(fields.Field[Any]):
+    """A field of which nothing is asked but to be read."""
+
+    def deserialize(
+        self, value: Any, attr: str | None = None, data: Mapping[str, Any] | None = None, **kwargs: Any
+    ) -> Any:
+        """Without validators and hooks, of which there are none: to pass over them took longer than to read."""
+        self._validate_missing(value)
+        return value if value is missing or value is None else self._deserialize(value, attr, data, **kwargs)
+
+
+class _UsableId(_Plain, fields.String):
     default_error_messages = {  # noqa: RUF012 - marshmallow declares it so
         "invalid": "Must be a string of 1 to 128 letters, digits and . _ : -",
         "repeated": _REPEATED,
@@ -59,7 +70,7 @@ class _UsableId(fields.String):
         return value
 
 
-class _UsableStatus(fields.String):
+class _UsableStatus(_Plain, fields.String):
     default_error_messages = {  # noqa: RUF012 - as above
         "invalid": "Must be a text of 1 to 64 characters.",
         "repeated": _REPEATED,
@@ -77,7 +88,7 @@ class _UsableStatus(fields.String):
         return read_status(value) or value
 
 
-class _Lenient(fields.Field[Any]):
+class _Lenient(_Plain):
     """What cannot be read is a warning, so any JSON value may be sent."""
 
     def __init__(self, name: str, read: Callable[[Any], Any], *, allow_none: bool = False) -> None:
@@ -130,6 +141,8 @@ class WebhookEventSchema(Schema):
     updated_at = _Lenient("updated_at", read_timestamp)
 
 
+_STATUSES = frozenset(Status)
+
 #: Without a usable value for each of these an event is refused.
 _REQUIRED = ("merchant_transaction_id", "status")
 
@@ -143,7 +156,7 @@ def read_event(payload: Mapping[str, Any], body: bytes, channel: Channel = Chann
     """The same of the object that a body holds, with the fields named as in a webhook."""
     values, unreadable = _load(payload)
     warnings = _lines(unreadable)
-    if values["status"] not in set(Status):
+    if values["status"] not in _STATUSES:
         warnings.append("status: unknown; kept as it is, Proof's API decides")
     if values.get("type") not in (None, *TYPES):
         warnings.append("type: neither buy nor sell; kept as it is")

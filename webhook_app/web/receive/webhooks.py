@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hmac
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from io import BytesIO
 
@@ -31,30 +31,43 @@ log = get_logger()
 #: Bytes; Proof's example has 319.
 MAX_BODY = 64 * 1024
 
+#: Where webhooks are taken.
+ADDRESSES = ("/webhooks/proof", "/webhooks/proof/<secret>")
+
 webhooks_blueprint = Blueprint("webhooks", __name__)
 
 
-@webhooks_blueprint.post("/webhooks/proof", provide_automatic_options=False)
-@webhooks_blueprint.post("/webhooks/proof/<secret>", provide_automatic_options=False)
+@webhooks_blueprint.post(ADDRESSES[0], provide_automatic_options=False)
+@webhooks_blueprint.post(ADDRESSES[1], provide_automatic_options=False)
 def receive(secret: str | None = None) -> Response:
     """Answers when the event is durable: 202 for a new one, 200 for a duplicate, 202 `spooled` while SQL is away.
 
     A server that waits for the commit itself gets its answer at once, without status and body (`deferral.py`)."""
-    # One more than is taken: what comes in chunks is cut at this limit, not refused.
-    request.max_content_length = MAX_BODY + 1
-    is_vouched = _check_sender(secret)
-    body = _decode_body(_read_body())
-    event = parse_event(body)
-    origin = describe_origin(is_vouched=is_vouched)
+    event, origin = read_webhook(secret, lambda: _decode_body(_read_body()))
     if NOT_IN_SQL not in request.environ:
-        _note_drift(event)
-        if DEFER in request.environ and (answer := get_services().intake.submit(event, origin, g.request_id)):
-            request.environ[DEFER].append(
-                Deferral(answer, partial(_finish, event.warnings), get_services().intake.give_up)
-            )
+        if DEFER in request.environ and (deferral := hand_over(event, origin)):
+            request.environ[DEFER].append(deferral)
             return Unfinished()
+        _note_drift(event)
     status, content = _finish(event.warnings, _take_in(event, origin))
     return Response(content, status, mimetype="application/json")
+
+
+def read_webhook(secret: str | None, read_body: Callable[[], bytes]) -> tuple[ReportedEvent, RequestOrigin]:
+    """What the present request reports, and where it comes from. Raises ApiError where it is refused: a sender whose
+    body is not even read."""
+    is_vouched = _check_sender(secret)
+    return parse_event(read_body()), describe_origin(is_vouched=is_vouched)
+
+
+def hand_over(event: ReportedEvent, origin: RequestOrigin) -> Deferral | None:
+    """The answer to it, which waits for the commit; None while SQL is away. Waits for nothing."""
+    intake = get_services().intake
+    answer = intake.submit(event, origin, g.request_id)
+    if answer is None:
+        return None
+    _note_drift(event)
+    return Deferral(answer, partial(_finish, event.warnings), intake.give_up)
 
 
 def _take_in(event: ReportedEvent, origin: RequestOrigin) -> Accepted | Spooled:
@@ -119,6 +132,8 @@ def _read_body() -> bytes:
         if len(body) > MAX_BODY:
             raise _too_large()
         return body
+    # One more than is taken: what comes in chunks is cut at this limit, not refused.
+    request.max_content_length = MAX_BODY + 1
     try:
         body = request.get_data(cache=True)
     except RequestEntityTooLarge:
