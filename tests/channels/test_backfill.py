@@ -20,7 +20,7 @@ from tests.support.work import attempts, report, row, shown, work_once
 from webhook_app.cli import cli
 from webhook_app.commands.interrupts import Interrupts
 from webhook_app.db.database import Database
-from webhook_app.domain.id_files import MOST_IN_LINE, BadLine, FoundId, bounded_lines, read_ids
+from webhook_app.domain.id_files import MOST_IN_LINE, BadLine, Form, FoundId, bounded_lines, check_ids, read_ids
 from webhook_app.domain.shares import WorkClass
 from webhook_app.domain.status import Status
 from webhook_app.domain.timestamps import utc_now
@@ -53,7 +53,36 @@ def test_file_is_read_whatever_its_form() -> None:
         (5, "longer than 65536 byte"),
         (6, "'no id' is no transact"),
     ]
-    assert list(read_ids(bounded_lines(io.BytesIO(b"a\nb")), number=5, column=0)) == [FoundId(6, "a"), FoundId(7, "b")]
+    assert list(read_ids(bounded_lines(io.BytesIO(b"a\nb")), number=5, form=Form())) == [
+        FoundId(6, "a"),
+        FoundId(7, "b"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "ids", "said"),
+    [
+        (b"\r\n\r\nmerchant_transaction_id\r\na-1\r\n", ["a-1"], ""),
+        (b"sep=;\r\nnote;Transaction ID\r\nx, y;a-1\r\n", ["a-1"], ""),
+        (b"id,note\na-1,first; second\na-2,third\tfourth\n", ["a-1", "a-2"], ""),
+        (b"id\na-1\nid\na-2", ["a-1", "a-2"], ""),
+        ("id\na-1\n".encode("utf-16"), [], "save the file as UTF-8"),
+        (b'note,id\n"said ""no"", then yes",a-1\n', ["a-1"], ""),
+        (b"\xef\xbb\xbf", [], ""),
+    ],
+)
+def test_odd_files_of_ids_lose_and_invent_none(text: bytes, ids: list[str], said: str) -> None:
+    found = list(read_ids(bounded_lines(io.BytesIO(text))))
+    assert [one.merchant_transaction_id for one in found if isinstance(one, FoundId)] == ids
+    why = "".join(one.why for one in found if isinstance(one, BadLine))
+    assert said in why if said else not why
+
+
+def test_typed_ids_are_taken_whole() -> None:
+    typed = list(check_ids(["a-1", "a-2,a-3", ""]))
+    assert typed[0] == FoundId(1, "a-1")
+    bad = [one.why[:12] for one in typed if isinstance(one, BadLine)]
+    assert bad == ["'a-2,a-3' is", "'' is no tra"]
 
 
 def test_each_id_is_asked_about_once_though_the_process_dies_and_the_unknown_are_reported(

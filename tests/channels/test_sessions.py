@@ -242,6 +242,12 @@ def test_body_that_is_no_json_object_is_refused_in_words(
     for data in (b"{", b"[]", b"", b'"a"'):
         answer = client.post(URL, data=data, content_type="application/json", headers=headers)
         assert (answer.status_code, answer.json["error"]) == (400, "invalid_request"), data
-    answer = client.post(URL, json=BODY, headers=headers | {"Idempotency-Key": "a b"})
-    assert (answer.status_code, list(answer.json["fields"])) == (400, ["Idempotency-Key"])
+    for data in (b"{", b'\xef\xbb\xbf{"a": 1}', b"\xff\xfe{"):
+        answer = client.post(URL, data=data, content_type="application/json", headers=headers)
+        assert answer.json["code"] == "decode_error"
+        assert answer.json["message"] == "The body is no JSON: send a JSON object, in UTF-8."
+    for key in ("a b", "", "k" * 256):
+        answer = client.post(URL, json=BODY, headers=headers | {"Idempotency-Key": key})
+        assert (answer.status_code, list(answer.json["fields"])) == (400, ["Idempotency-Key"])
+        assert answer.json["message"] == "Idempotency-Key: Must be 1 to 255 visible ASCII characters, no blanks."
     assert session_calls(sandbox) == []

@@ -47,6 +47,8 @@ def backfill(file: Path, reason: str, unknown: Path | None) -> None:
         state = begin(database, file, actor, reason, utc_now())
         if state.done_lines:
             say(f"Goes on after line {state.done_lines:,} of {file.name}, begun {format_timestamp(state.begun_at)}.")
+        if state.id_column:
+            say(f"The ids are in column {state.id_column + 1}.")
         with held_interrupts() as interrupts:
             state = _feed_all(database, state, file, interrupts)
             finish(database, state, utc_now())

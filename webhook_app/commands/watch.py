@@ -10,7 +10,7 @@ import click
 
 from webhook_app.commands.options import check_reason, open_database, shell_actor
 from webhook_app.console import say
-from webhook_app.domain.id_files import BadLine, FoundId, bounded_lines, read_ids
+from webhook_app.domain.id_files import BadLine, FoundId, bounded_lines, check_ids, read_ids
 from webhook_app.domain.timestamps import utc_now
 from webhook_app.usecases.channels.watching import BATCH, watch_by_hand
 
@@ -32,11 +32,11 @@ def watch(ids: tuple[str, ...], file: BinaryIO | None, reason: str) -> None:
     """
     if bool(ids) is bool(file):
         raise click.UsageError("Name transactions, or give a --file of them.")
-    lines = iter([f"{one}\n".encode() for one in ids]) if file is None else bounded_lines(file)
+    named = check_ids(ids) if file is None else read_ids(bounded_lines(file))
     database, actor = open_database("watch"), shell_actor()
     new = known = bad = 0
     batch: list[str] = []
-    for found in _with_end(read_ids(lines)):
+    for found in _with_end(named):
         if isinstance(found, BadLine):
             bad += 1
             if bad <= _MOST_NAMED:

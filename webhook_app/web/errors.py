@@ -76,6 +76,10 @@ def _as_json(problem: ApiError) -> Response:
     return response
 
 
+#: What webargs says of a body that it cannot parse.
+_NO_JSON = {"json": ["Invalid JSON body."]}
+
+
 def register_error_handlers(app: Flask) -> None:
     app.register_error_handler(ApiError, error_response)
     app.register_error_handler(HTTPException, from_http_exception)
@@ -89,7 +93,12 @@ def register_error_handlers(app: Flask) -> None:
 def from_http_exception(error: HTTPException) -> Response:
     """Flask's, Werkzeug's and webargs' exceptions in our shape; invalid arguments are a 400 that names each field."""
     status = error.code or 500
-    fields = _flat_messages(getattr(error, "data", {}).get("messages"))
+    messages = getattr(error, "data", {}).get("messages")
+    if status == 400 and messages == _NO_JSON:
+        return error_response(
+            ApiError(400, "invalid_request", "decode_error", "The body is no JSON: send a JSON object, in UTF-8.")
+        )
+    fields = _flat_messages(messages)
     status = 400 if status == 422 else status
     slug, code = _SLUGS.get(status, ("invalid_request", "http_error") if status < 500 else ("internal_error", "fault"))
     if fields:

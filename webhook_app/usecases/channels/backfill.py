@@ -19,7 +19,7 @@ from sqlalchemy.orm import Session
 
 from webhook_app.db.database import Database
 from webhook_app.db.upsert import insert_into
-from webhook_app.domain.id_files import BadLine, FoundId, bounded_lines, find_column, read_ids
+from webhook_app.domain.id_files import BadLine, FoundId, bounded_lines, find_form, read_ids
 from webhook_app.domain.shares import WorkClass
 from webhook_app.domain.text import storable
 from webhook_app.models import Backfill, Reconciliation, StoredWatch
@@ -57,12 +57,12 @@ def begin(database: Database, path: Path, actor: Actor, reason: str, now: dateti
     OSError."""
     digest, size = fingerprint(path), path.stat().st_size
     with path.open("rb") as file:
-        column = find_column(next(bounded_lines(file), b""))
+        form = find_form(bounded_lines(file))
     values = {
         "fingerprint": digest,
         "file_name": storable(path.name, 200),
         "size": size,
-        "id_column": column,
+        "id_column": form.column,
         "begun_at": now,
         "begun_by": storable(actor.name, 128),
         **dict.fromkeys(("done_bytes", "done_lines", "new", "known", "bad"), 0),
@@ -86,9 +86,11 @@ def begin(database: Database, path: Path, actor: Actor, reason: str, now: dateti
 def feed(database: Database, backfill: Backfill, file: BinaryIO, now: datetime) -> tuple[Backfill, Sequence[BadLine]]:
     """Watches the next batch of lines of the file; how it stands after that, and the lines that name nothing. Raises
     Conflict where another process has fed it meanwhile."""
+    file.seek(0)
+    form = find_form(bounded_lines(file))
     file.seek(backfill.done_bytes)
     lines = _Counted(bounded_lines(file))
-    found = list(islice(read_ids(lines, number=backfill.done_lines, column=backfill.id_column), BATCH))
+    found = list(islice(read_ids(lines, number=backfill.done_lines, form=form), BATCH))
     if len(found) < BATCH:
         lines.exhaust()
     ids = [one.merchant_transaction_id for one in found if isinstance(one, FoundId)]

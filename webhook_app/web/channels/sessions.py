@@ -67,7 +67,7 @@ class SessionHeadersSchema(Schema):
 
     key = fields.String(
         data_key="Idempotency-Key",
-        validate=[validate.Length(1, 255), validate.Regexp(r"^[!-~]+$")],
+        validate=validate.Regexp(r"\A[!-~]{1,255}\Z", error="Must be 1 to 255 visible ASCII characters, no blanks."),
         metadata={"description": "Made anew for each session, such as a UUID. Its answer is kept for an hour."},
     )
 
