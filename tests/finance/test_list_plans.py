@@ -42,6 +42,10 @@ WANTED: dict[str, dict[str, Any]] = {
 }
 
 
+#: How statements begin that count.
+COUNTS = ("SELECT count", "SELECT (SELECT count")
+
+
 @pytest.fixture
 def seeded(database: Database, database_url: str) -> Database:
     if database.is_sqlite:
@@ -60,7 +64,7 @@ def test_every_filter_is_answered_from_an_index(seeded: Database) -> None:
             one.plan for one in found if "_at" in one.statement.partition("ORDER BY")[2] or "DESC" in one.statement
         ][:1]
         # Of so few rows PostgreSQL may well count by reading them all.
-        counts = [one.plan for one in found if seeded.is_sqlite and one.statement.startswith("SELECT count")]
+        counts = [one.plan for one in found if seeded.is_sqlite and one.statement.startswith(COUNTS)]
         assert places, what
         for plan in (*places, *counts):
             for table in ("reconciliations", "transactions", "transaction_versions"):
@@ -95,7 +99,7 @@ def test_unopened_events_are_looked_up_in_an_index(seeded: Database, names: str)
             page = list_transactions(seeded, TransactionFilter(**wanted), 20)
             list_transactions(seeded, TransactionFilter(**wanted), 20, page.next_after)
         for one in found:
-            if not seeded.is_sqlite and one.statement.startswith("SELECT count"):
+            if not seeded.is_sqlite and one.statement.startswith(COUNTS):
                 continue  # of so few rows PostgreSQL may well count by reading them all
             for table in ("reconciliations", "transactions", "events"):
                 assert f"Seq Scan on {table}" not in one.plan, (what, one)

@@ -7,8 +7,9 @@ import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any
 
-from sqlalchemy import ColumnElement, delete, select
+from sqlalchemy import ColumnElement, Row, bindparam, delete, select
 from sqlalchemy.orm import Session
 
 from webhook_app.db.database import Database
@@ -79,24 +80,33 @@ def begin_session(database: Database, person: Person, browser: Browser, now: dat
     return database.run(lambda session: _begin(session, person, browser, now))
 
 
+_SESSIONS: Any = LogInSession.__table__
+_ACCOUNTS: Any = Account.__table__
+#: Read with each page: made once, and as columns.
+_FOUND = (
+    select(*_SESSIONS.c, _ACCOUNTS.c.name, _ACCOUNTS.c.role, _ACCOUNTS.c.disabled_at)
+    .add_columns(_ACCOUNTS.c.session_version.label("current_version"))
+    .join_from(_SESSIONS, _ACCOUNTS, _ACCOUNTS.c.id == _SESSIONS.c.account_id)
+    .where(_SESSIONS.c.key_sha256 == bindparam("digest"))
+)
+
+
 def find_session(
     database: Database, last_use: LastUse, key: str, user_agent: str, now: datetime, lifetime: Lifetime
 ) -> tuple[Person, OpenSession] | None:
     """Whose session this key opens; None when it has ended, its account was changed or disabled since, or the browser
     is another one."""
-    query = select(LogInSession, Account).join(Account, Account.id == LogInSession.account_id)
     with database.read() as session:
-        found = session.execute(query.where(LogInSession.key_sha256 == _digest(key))).one_or_none()
-    if found is None:
+        row = session.execute(_FOUND, {"digest": _digest(key)}).one_or_none()
+    if row is None:
         return None
-    row, account = found
-    is_over = account.disabled_at is not None or account.session_version != row.session_version
+    is_over = row.disabled_at is not None or row.current_version != row.session_version
     if is_over or _shortened(user_agent) != row.user_agent or now - row.began_at >= lifetime.longest:
         return None
     seen_at = last_use.latest(Used.SESSION, row.id, row.seen_at)
     if now - (seen_at or row.seen_at) >= lifetime.idle:
         return None
-    return Person(account.id, account.name, Role(account.role), account.session_version), _report(row)
+    return Person(row.account_id, row.name, Role(row.role), row.current_version), _report(row)
 
 
 def note_use(last_use: LastUse, used: OpenSession, now: datetime, lifetime: Lifetime) -> None:
@@ -221,5 +231,5 @@ def _digest(key: str) -> str:
     return hashlib.sha256(key.encode("utf-8", "surrogatepass")).hexdigest()
 
 
-def _report(row: LogInSession) -> OpenSession:
+def _report(row: LogInSession | Row[Any]) -> OpenSession:
     return OpenSession(row.id, row.began_at, row.seen_at, row.address, row.user_agent)

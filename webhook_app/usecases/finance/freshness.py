@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence, Set
+import functools
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from sqlalchemy import func, or_, select
+from sqlalchemy import ScalarSelect, func, or_, select
 from sqlalchemy.orm import Session
 
 from webhook_app.db.database import Database
@@ -14,6 +15,7 @@ from webhook_app.models import Event, Reconciliation, Transaction, TransactionVe
 from webhook_app.models.reconciliation import State
 from webhook_app.usecases.finance.stored_values import in_stored_spelling
 from webhook_app.usecases.finance.transaction_filter import (
+    KEPT_STATEMENTS,
     AnySelect,
     TransactionFilter,
     in_state,
@@ -77,6 +79,25 @@ def count_unsettled(session: Session, wanted: TransactionFilter, surroundings: S
     """
     if wanted.as_of is not None:
         return Freshness(None, None, None)
+    counting = _count_statements(wanted, surroundings)
+    counts = session.connection().execute(counting.first).one()
+    pending, failed, unconfirmed = map(functools.partial(_count, session), counting.further, counts)
+    return Freshness(pending, failed, unconfirmed, is_paused=surroundings.is_paused)
+
+
+@dataclass(frozen=True)
+class _Counting:
+    """Statements that count rows, up to MOST_COUNTED of each kind."""
+
+    first: AnySelect
+    """A count of each kind."""
+    further: Sequence[Sequence[AnySelect]]
+    """Of each kind: queries whose rows are counted too where that count has not reached MOST_COUNTED."""
+
+
+@functools.lru_cache(KEPT_STATEMENTS)
+def _count_statements(wanted: TransactionFilter, surroundings: Surroundings) -> _Counting:
+    """What `count_unsettled` counts, in its order."""
     # What waits may get another status, and a later `updated_at`: only an upper bound can exclude it.
     may_be = replace(wanted, status=None, updated_from=None)
     in_filter = narrow_known(select(Reconciliation.id), may_be)
@@ -88,17 +109,17 @@ def count_unsettled(session: Session, wanted: TransactionFilter, surroundings: S
     if wanted.state is not None:
         under_way &= {wanted.state}
     failed = {State.FAILED} if wanted.state in (None, State.FAILED) else set()
-    return Freshness(
-        pending=_count(session, *_under_way(in_filter, wanted, under_way, surroundings)),
-        failed=_count(session, *(in_filter.where(condition) for condition in shown_in(failed, surroundings))),
-        unconfirmed=_count(
-            session,
+    kinds: Sequence[Sequence[AnySelect]] = (
+        [*_under_way(in_filter, wanted, under_way, surroundings)],
+        [in_filter.where(condition) for condition in shown_in(failed, surroundings)],
+        [
             # Few, so that what waits is looked up for each.
             *(never_confirmed.where(condition) for condition in in_state(wanted, surroundings, is_walk=True)),
             *_unopened(wanted, surroundings),
-        ),
-        is_paused=surroundings.is_paused,
+        ],
     )
+    first = select(*(_counted(queries[0], MOST_COUNTED) for queries in kinds))
+    return _Counting(first, [queries[1:] for queries in kinds])
 
 
 def _under_way(
@@ -140,7 +161,7 @@ def _count_unconfirmed_then(session: Session, wanted: TransactionFilter, as_of: 
     if wanted.q is not None:
         query = query.where(is_part_of(wanted.q, Reconciliation))
     unopened = unopened_transactions().where(Event.received_at <= as_of)
-    return Freshness(None, None, _count(session, query, narrow_unconfirmed(unopened, wanted, Event)))
+    return Freshness(None, None, _count(session, [query, narrow_unconfirmed(unopened, wanted, Event)]))
 
 
 def _unopened(wanted: TransactionFilter, surroundings: Surroundings) -> Iterator[AnySelect]:
@@ -151,14 +172,16 @@ def _unopened(wanted: TransactionFilter, surroundings: Surroundings) -> Iterator
         yield narrow_unconfirmed(unopened_transactions(), any_values, Event)
 
 
-def _count(session: Session, *queries: AnySelect) -> int:
-    """How many rows they have together, up to MOST_COUNTED."""
-    count = 0
+def _count(session: Session, queries: Iterable[AnySelect], count: int = 0) -> int:
+    """`count` and how many rows these have, together up to MOST_COUNTED."""
     for query in queries:
         if count < MOST_COUNTED:
-            rows = query.limit(MOST_COUNTED - count).subquery()
-            count += session.scalar(select(func.count()).select_from(rows)) or 0
+            count += session.scalar(select(_counted(query, MOST_COUNTED - count))) or 0
     return count
+
+
+def _counted(query: AnySelect, most: int) -> ScalarSelect[int]:
+    return select(func.count()).select_from(query.limit(most).subquery()).scalar_subquery()
 
 
 def _describe(freshness: Freshness, wanted: TransactionFilter, write: Callable[[int], str]) -> Iterator[str]:

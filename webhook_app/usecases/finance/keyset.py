@@ -8,6 +8,7 @@ list is read, whatever is opened meanwhile.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -19,6 +20,7 @@ from sqlalchemy.orm import Session
 from webhook_app.db.planner_hints import go_along_index
 from webhook_app.models import Event, Reconciliation
 from webhook_app.usecases.finance.transaction_filter import (
+    KEPT_STATEMENTS,
     AnySelect,
     Sort,
     TransactionFilter,
@@ -215,22 +217,27 @@ def _find_known(
     is_walk: bool,
 ) -> Sequence[Listed]:
     """After the list's beginning, if it has one, by reconciliation."""
+    connection = session.connection()
+    queries = _known_queries(wanted, limit, after, surroundings, is_walk=is_walk)
+    found: Iterable[int] = merge(*(connection.scalars(query).all() for query in queries), reverse=True)
+    ids = [one for one, _ in zip(found, range(limit), strict=False)]
+    beginning = after.beginning if after is not None else None
+    return [Listed(TransactionKey(one, None, beginning), one) for one in ids]
+
+
+@functools.lru_cache(KEPT_STATEMENTS)
+def _known_queries(
+    wanted: TransactionFilter, limit: int, after: TransactionKey | None, surroundings: Surroundings, *, is_walk: bool
+) -> Sequence[AnySelect]:
+    """Each has an index of its own; no reconciliation is in two."""
     id = Reconciliation.id
     query: AnySelect = narrow_known(select(id), wanted, is_walk=is_walk)
-    beginning = after.beginning if after is not None else None
     if after is not None:
         query = query.where(id < after.reconciliation_id)
-    if beginning is not None:
-        first = func.coalesce(
-            first_event_id(Reconciliation.merchant_transaction_id), 0
-        )  # may be known without an event
-        query = query.where(~first.between(beginning.first_event_id, beginning.last_event_id))
-    found: Iterable[int] = merge(
-        *(
-            session.scalars(query.where(condition).order_by(id.desc()).limit(limit)).all()
-            for condition in in_state(wanted, surroundings, is_walk=is_walk)
-        ),
-        reverse=True,
-    )
-    ids = [one for one, _ in zip(found, range(limit), strict=False)]
-    return [Listed(TransactionKey(one, None, beginning), one) for one in ids]
+        if after.beginning is not None:
+            first = func.coalesce(
+                first_event_id(Reconciliation.merchant_transaction_id), 0
+            )  # may be known without an event
+            query = query.where(~first.between(after.beginning.first_event_id, after.beginning.last_event_id))
+    conditions = in_state(wanted, surroundings, is_walk=is_walk)
+    return [query.where(condition).order_by(id.desc()).limit(limit) for condition in conditions]

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import cache
 from typing import Any
 
-from sqlalchemy import Select, func, literal, select, union_all
+from sqlalchemy import CompoundSelect, Select, func, literal, select, union_all
 from sqlalchemy.orm import Session
 
 from webhook_app.db.database import Database
@@ -23,7 +24,7 @@ MOST_VALUES = 300
 def list_values(database: Database) -> Mapping[str, Sequence[str]]:
     """The values of each of CHOSEN, in order."""
     with database.read() as session:
-        rows = session.execute(union_all(*(_values_of(name) for name in CHOSEN))).all()
+        rows = session.connection().execute(_values()).all()
     found: dict[str, list[str]] = {name: [] for name in CHOSEN}
     for name, value in rows:
         found[name].append(value)
@@ -35,13 +36,24 @@ def in_stored_spelling(session: Session, wanted: TransactionFilter) -> Transacti
     asked = {name: value for name in SPELLED if (value := getattr(wanted, name)) is not None}
     if not asked or wanted.as_of is not None:
         return wanted
-    found = {
-        name: [stored for _, stored in session.execute(_values_of(name)) if stored.casefold() == value.casefold()]
+    connection = session.connection()
+    found = (
+        (name, tuple(stored for _, stored in connection.execute(_values_of(name)) if _is_same(stored, value)))
         for name, value in asked.items()
-    }
-    return replace(wanted, spellings=found)
+    )
+    return replace(wanted, spellings=tuple(found))
 
 
+def _is_same(stored: str, value: str) -> bool:
+    return stored.casefold() == value.casefold()
+
+
+@cache
+def _values() -> CompoundSelect[Any]:
+    return union_all(*map(_values_of, CHOSEN))
+
+
+@cache
 def _values_of(name: str) -> Select[Any]:
     """One look into the column's index for each value ("loose index scan"), however many rows have it."""
     column = getattr(Transaction, name)

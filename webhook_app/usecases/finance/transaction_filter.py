@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, fields, replace
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, fields, replace
 from datetime import datetime
 from enum import StrEnum
 from typing import Any
@@ -17,6 +17,9 @@ from webhook_app.domain.timestamps import format_date_or_timestamp
 from webhook_app.models import Discrepancy, Event, Reconciliation, Transaction, TransactionVersion
 from webhook_app.models.reconciliation import State
 from webhook_app.usecases.reconcile.report import Surroundings, shown_in, shown_state
+
+#: The statements of so many filters are kept, for making one takes longer than executing it.
+KEPT_STATEMENTS = 64
 
 #: As a filter's `anomaly`: of whatever kind.
 ANY_DISCREPANCY = "any"
@@ -50,6 +53,10 @@ Named = type[Reconciliation] | type[Event]
 AnySelect = Select[*tuple[Any, ...]]
 
 
+#: The spellings that are stored of each of some columns, hashable as a filter is.
+Spellings = tuple[tuple[str, tuple[str, ...]], ...]
+
+
 @dataclass(frozen=True)
 class TransactionFilter:
     """What a list, a summary or an export is narrowed to; None means any. `*_from` is inclusive, `*_to` exclusive."""
@@ -74,7 +81,7 @@ class TransactionFilter:
     """Of the list alone; None: as `find_listed` says."""
     tz: str | None = None
     """The time zone in which its times were told, for its description; None for UTC."""
-    spellings: Mapping[str, Sequence[str]] = field(default_factory=dict, compare=False)
+    spellings: Spellings = ()
     """How the values of SPELLED are stored: see `stored_values.py`."""
 
     @property
@@ -220,7 +227,7 @@ def _is_value(wanted: TransactionFilter, source: Source, name: str, value: str) 
         return column == value
     if issubclass(source, TransactionVersion):  # no index has its values
         return func.lower(column) == value.lower()
-    spellings = wanted.spellings.get(name, ())
+    spellings = dict(wanted.spellings).get(name, ())
     return column.in_(spellings) if len(spellings) > 1 else column == (spellings[0] if spellings else value)
 
 
