@@ -1,21 +1,23 @@
-"""urllib3 connections on which a call is bounded as a whole: in time, from the search for the host's address to the
-last byte, and in bytes whatever the answer's framing claims."""
+"""HTTP/1.1 calls that are bounded as a whole: in time, from the search for the host's address to the last byte, and in
+bytes whatever the answer's framing claims.
+
+The standard library's `http.client` reads the answers. Connections are kept here, for urllib3 above it takes as long
+again as the call itself.
+"""
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import io
+import select
 import socket
 import ssl
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
-
-import urllib3
-from urllib3.connection import HTTPConnection, HTTPSConnection
-from urllib3.exceptions import ConnectTimeoutError, NameResolutionError, NewConnectionError
 
 from webhook_app.adapters.name_resolution import Address, resolve
 from webhook_app.domain.networks import is_private
@@ -30,6 +32,7 @@ MAX_WIRE_BYTES = 16 * 1024 * 1024
 #: A time-out of 0 would mean: do not wait, and do not fail either.
 _LEAST_SECONDS = 0.001
 
+_DEFAULT_PORTS = {"http": 80, "https": 443}
 
 #: When the call of this thread ends at the latest, by the monotonic clock.
 _ENDS_AT: ContextVar[float] = ContextVar("_ENDS_AT", default=float("inf"))
@@ -53,112 +56,141 @@ class StaleConnection(ConnectionError):
     """A connection that had served an earlier call was closed before it gave this one an answer."""
 
 
-def open_pool(
-    scheme: str, host: str, port: int | None, size: int, *, may_be_private: bool = True
-) -> urllib3.HTTPConnectionPool:
-    """A thread-safe pool for one server that keeps up to `size` idle connections. An address that must not be
-    private is looked at with each connection: a name may lead elsewhere tomorrow.
+class Server:
+    """One server, and up to `size` idle connections to it, kept for the next call; safe to share between threads.
 
     Callers beyond that get a connection of their own, closed after use, so nobody waits for one. Over `https` the
-    server's certificate is checked against the system's store. The read time-out of a call bounds its whole answer,
-    from the end of the request to the last byte.
+    server's certificate is checked against the system's store. An address that must not be private is looked at with
+    each connection: a name may lead elsewhere tomorrow.
     """
-    if scheme == "https":
+
+    def __init__(self, scheme: str, host: str, port: int | None, size: int, *, may_be_private: bool = True) -> None:
+        self._host = host.strip("[]")
+        self._port = port or _DEFAULT_PORTS[scheme]
+        self._named = host if self._port == _DEFAULT_PORTS[scheme] else f"{host}:{self._port}"
         # One context for all connections: loading the store anew for each costs more than the handshake.
-        secure = _HTTPSPool if may_be_private else _PublicHTTPSPool
-        return secure(host, port, maxsize=size, ssl_context=ssl.create_default_context())
-    return (_HTTPPool if may_be_private else _PublicHTTPPool)(host, port, maxsize=size)
+        self._tls = ssl.create_default_context() if scheme == "https" else None
+        self._size = size
+        self._may_be_private = may_be_private
+        self._idle: list[_Connection] = []
+        self._is_closed = False
 
+    @contextmanager
+    def call(
+        self,
+        method: str,
+        target: str,
+        headers: Mapping[str, str],
+        body: bytes | None = None,
+        *,
+        connect_timeout: float,
+        read_timeout: float,
+    ) -> Iterator[http.client.HTTPResponse]:
+        """The answer, whose body is to be read within the block. `connect_timeout` bounds the way to the server and the
+        sending, `read_timeout` the whole answer, from the end of the request to the last byte.
 
-class _BoundedReader(io.RawIOBase):
-    """The socket's bytes until the deadline: the time-out in force when the answer begins bounds all of it.
-
-    A plain socket time-out bounds each recv, so a peer that sends a byte now and then could hold a thread for ever.
-    """
-
-    def __init__(self, stream: io.RawIOBase, sock: socket.socket) -> None:
-        self._stream = stream
-        self._sock = sock
-        self._deadline = min(time.monotonic() + (sock.gettimeout() or 0.0), _ENDS_AT.get())
-        self._bytes_left = MAX_WIRE_BYTES
-
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, buffer: WriteableBuffer) -> int | None:
-        seconds_left = self._deadline - time.monotonic()
-        if seconds_left <= 0:
-            raise TimeoutError("the answer did not end in time")
-        if self._bytes_left <= 0:
-            raise OSError("the answer is longer than any that could be meant")
-        self._sock.settimeout(seconds_left)
-        count = self._stream.readinto(buffer)
-        self._bytes_left -= count or 0
-        return count
+        Raises OSError, TimeoutError and ssl.SSLError among them, http.client.HTTPException, or ValueError for what
+        cannot be sent.
+        """
+        request = self._write(method, target, headers, body)
+        connection = self._take(connect_timeout)
+        try:
+            answer = connection.ask(method, request, connect_timeout, read_timeout)
+            yield answer
+        except BaseException:
+            connection.close()
+            raise
+        # What is left of an answer must not be taken for the next call's.
+        if answer.isclosed() and not answer.will_close:
+            self._keep(connection)
+        else:
+            connection.close()
 
     def close(self) -> None:
-        # The stream holds the socket open, also after the connection was closed.
-        self._stream.close()
-        super().close()
+        """Closes the idle connections; calls under way end, later ones fail."""
+        self._is_closed = True
+        while self._idle:
+            self._idle.pop().close()
 
+    def _write(self, method: str, target: str, headers: Mapping[str, str], body: bytes | None) -> bytes:
+        lines = [f"{method} {target} HTTP/1.1", f"Host: {self._named}", *(f"{key}: {headers[key]}" for key in headers)]
+        if body is not None:
+            lines.append(f"Content-Length: {len(body)}")
+        if not all(line.isascii() and line.isprintable() for line in lines):
+            raise ValueError("the request holds what no header can carry")
+        return "\r\n".join((*lines, "", "")).encode() + (body or b"")
 
-class _BoundedAnswer(http.client.HTTPResponse):
-    def __init__(self, sock: socket.socket, *args: Any, **kwargs: Any) -> None:
-        super().__init__(sock, *args, **kwargs)
-        self.fp = io.BufferedReader(_BoundedReader(self.fp.detach(), sock))
+    def _take(self, connect_timeout: float) -> _Connection:
+        if self._is_closed:
+            raise ConnectionError("the client is closed")
+        while self._idle:
+            try:
+                connection = self._idle.pop()
+            except IndexError:  # another thread was faster
+                break
+            if connection.is_silent():
+                return connection
+            connection.close()
+        return _Connection(self._connect(connect_timeout))
 
+    def _keep(self, connection: _Connection) -> None:
+        if self._is_closed or len(self._idle) >= self._size:
+            connection.close()
+        else:
+            self._idle.append(connection)
 
-class _Connection(HTTPConnection):
-    response_class = _BoundedAnswer
-    may_be_private = True
-    _has_answered = False
-
-    def connect(self) -> None:
-        super().connect()
-        self._has_answered = False
-
-    def _new_conn(self) -> socket.socket:
+    def _connect(self, connect_timeout: float) -> socket.socket:
         """A connection within the connect time-out, the search for the address included; what is left of it bounds the
-        TLS handshake and the sending. Each address gets its part of the time, for the first may be silent."""
-        assert isinstance(self.timeout, int | float), "each call has a time-out"
-        ends_at = min(time.monotonic() + self.timeout, _ENDS_AT.get())
-        try:
-            addresses = resolve(self._dns_host, self.port, ends_at - time.monotonic())
-        except socket.gaierror as error:
-            raise NameResolutionError(self.host, self, error) from error
-        except TimeoutError as error:
-            raise ConnectTimeoutError(self, f"the address of {self.host} was not found in time") from error
-        except (OSError, UnicodeError) as error:
-            raise NewConnectionError(self, f"no address of {self.host}: {error}") from error
+        TLS handshake. Each address gets its part of the time, for the first may be silent."""
+        ends_at = min(time.monotonic() + connect_timeout, _ENDS_AT.get())
+        addresses = resolve(self._host, self._port, ends_at - time.monotonic())
         for number, address in enumerate(addresses):
             seconds = (ends_at - time.monotonic()) / (len(addresses) - number)
             try:
-                return self._connect_to(address, seconds, ends_at)
+                sock = self._connect_to(address, seconds)
+                break
             except OSError as error:
                 failure = error
-        if isinstance(failure, TimeoutError):
-            raise ConnectTimeoutError(self, f"{self.host} did not take the connection in time") from failure
-        raise NewConnectionError(self, f"no connection: {failure}") from failure
+        else:
+            raise failure
+        try:
+            sock.settimeout(max(ends_at - time.monotonic(), _LEAST_SECONDS))
+            # A name that ends with a dot is absolute, and stands in no certificate.
+            return self._tls.wrap_socket(sock, server_hostname=self._host.rstrip(".")) if self._tls else sock
+        except BaseException:
+            sock.close()
+            raise
 
-    def _connect_to(self, address: Address, seconds: float, ends_at: float) -> socket.socket:
+    def _connect_to(self, address: Address, seconds: float) -> socket.socket:
         family, kind, protocol, where = address
-        if not self.may_be_private and is_private(where[0]):
+        if not self._may_be_private and is_private(where[0]):
             raise PrivateAddress("the address is of this host or of a private network")
         sock = socket.socket(family, kind, protocol)
         try:
-            for option in self.socket_options or ():
-                sock.setsockopt(*option)
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             sock.settimeout(max(seconds, _LEAST_SECONDS))
             sock.connect(where)
-            sock.settimeout(max(ends_at - time.monotonic(), _LEAST_SECONDS))
         except BaseException:
             sock.close()
             raise
         return sock
 
-    def getresponse(self) -> Any:  # urllib3's answer, which is not a subclass of http.client's
+
+class _Connection:
+    """A socket that is connected, for one call after the other."""
+
+    def __init__(self, sock: socket.socket) -> None:
+        self._sock = sock
+        self._has_answered = False
+
+    def ask(self, method: str, request: bytes, send_timeout: float, read_timeout: float) -> http.client.HTTPResponse:
+        self._sock.settimeout(max(min(send_timeout, _ENDS_AT.get() - time.monotonic()), _LEAST_SECONDS))
         try:
-            answer = super().getresponse()
+            self._send(request)
+            stream: Any = _Stream(self._sock, min(time.monotonic() + read_timeout, _ENDS_AT.get()))
+            answer = http.client.HTTPResponse(stream, method=method)
+            answer.begin()
+            _refuse_two_lengths(answer)
         except (ConnectionError, ssl.SSLEOFError) as error:
             if self._has_answered:
                 raise StaleConnection("the server had closed the kept connection") from error
@@ -166,30 +198,57 @@ class _Connection(HTTPConnection):
         self._has_answered = True
         return answer
 
+    def _send(self, request: bytes) -> None:
+        """A server that closes before it has the whole request may have answered all the same."""
+        with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+            self._sock.sendall(request)
 
-class _SecureConnection(_Connection, HTTPSConnection):
-    pass
+    def is_silent(self) -> bool:
+        """Whether it may be used: the server has neither closed it nor said what nobody has asked for."""
+        poll = select.poll()
+        poll.register(self._sock, select.POLLIN)
+        return not poll.poll(0)
 
-
-class _HTTPPool(urllib3.HTTPConnectionPool):
-    ConnectionCls = _Connection
-
-
-class _HTTPSPool(urllib3.HTTPSConnectionPool):
-    ConnectionCls = _SecureConnection
-
-
-class _PublicConnection(_Connection):
-    may_be_private = False
+    def close(self) -> None:
+        self._sock.close()
 
 
-class _PublicSecureConnection(_SecureConnection):
-    may_be_private = False
+def _refuse_two_lengths(answer: http.client.HTTPResponse) -> None:
+    """Such an answer ends at one place for us and at another for a proxy in between (RFC 9112, 6.3)."""
+    lengths = answer.headers.get_all("Content-Length", ())
+    if len({one.strip() for line in lengths for one in line.split(",")}) > 1:
+        raise http.client.HTTPException("the answer has two lengths")
 
 
-class _PublicHTTPPool(urllib3.HTTPConnectionPool):
-    ConnectionCls = _PublicConnection
+class _Stream:
+    """What http.client takes for a socket: an answer's bytes until the deadline."""
+
+    def __init__(self, sock: socket.socket, deadline: float) -> None:
+        self._reader = _BoundedReader(sock, deadline)
+
+    def makefile(self, _mode: str) -> io.BufferedReader:
+        return io.BufferedReader(self._reader)
 
 
-class _PublicHTTPSPool(urllib3.HTTPSConnectionPool):
-    ConnectionCls = _PublicSecureConnection
+class _BoundedReader(io.RawIOBase):
+    """A plain socket time-out bounds each recv, so a peer that sends a byte now and then could hold a thread for
+    ever."""
+
+    def __init__(self, sock: socket.socket, deadline: float) -> None:
+        self._sock = sock
+        self._deadline = deadline
+        self._bytes_left = MAX_WIRE_BYTES
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: WriteableBuffer) -> int:
+        seconds_left = self._deadline - time.monotonic()
+        if seconds_left <= 0:
+            raise TimeoutError("the answer did not end in time")
+        if self._bytes_left <= 0:
+            raise OSError("the answer is longer than any that could be meant")
+        self._sock.settimeout(seconds_left)
+        count = self._sock.recv_into(buffer)
+        self._bytes_left -= count
+        return count

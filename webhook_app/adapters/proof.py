@@ -10,12 +10,10 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from urllib.parse import quote
 
-import urllib3
-from urllib3.exceptions import HTTPError, ReadTimeoutError
-from urllib3.exceptions import SSLError as TLSError
+from urllib3.util import parse_url
 
 from webhook_app import __version__
-from webhook_app.adapters.bounded_http import StaleConnection, call_until, open_pool
+from webhook_app.adapters.bounded_http import Server, StaleConnection, call_until
 from webhook_app.adapters.client_tokens import ClientTokens
 from webhook_app.adapters.content_coding import CutOff, TooLarge, UnreadableCoding, decode_content, is_plain
 from webhook_app.adapters.proof_answers import (
@@ -69,7 +67,7 @@ class ProofClient:
         origin: str | None = None,
         max_body_bytes: int = 262_144,
     ) -> None:
-        url = urllib3.util.parse_url(base_url)
+        url = parse_url(base_url)
         if url.scheme not in ("http", "https") or not url.host or url.auth or url.query or url.fragment:
             raise ValueError("the base URL must be http(s)://host[:port][/prefix]")
         if not tokens or not all(_is_sendable(token) for token in tokens):
@@ -82,7 +80,7 @@ class ProofClient:
         self._connect_timeout = connect_timeout
         self._read_timeout = read_timeout
         self._max_body_bytes = max_body_bytes
-        self._pool = open_pool(url.scheme, url.host, url.port, pool_size)
+        self._server = Server(url.scheme, url.host, url.port, pool_size)
 
     def __repr__(self) -> str:
         return f"ProofClient({self._address}{self._prefix})"
@@ -113,7 +111,7 @@ class ProofClient:
 
     def close(self) -> None:
         """Closes the idle connections; calls under way end, later ones fail."""
-        self._pool.close()
+        self._server.close()
 
     def _call(self, method: str, path: str, body: bytes | None, patience: float | None = None) -> Answer | Failure:
         """The first answer that does not refuse the token, or the last 401 that there was time for."""
@@ -139,13 +137,13 @@ class ProofClient:
         try:
             try:
                 return self._exchange(method, path, body, token, self._read_timeout)
-            except (HTTPError, OSError) as error:
+            except OSError as error:
                 seconds_left = self._read_timeout - (time.monotonic() - started)
                 # Proof may have acted on a POST before the connection broke; a GET may be said twice.
-                if method != "GET" or seconds_left <= 0 or not _is_stale(error):
+                if method != "GET" or seconds_left <= 0 or not isinstance(error, StaleConnection):
                     raise
             return self._exchange(method, path, body, token, seconds_left)
-        except (HTTPError, http.client.HTTPException, OSError, ValueError) as error:
+        except (http.client.HTTPException, OSError, ValueError) as error:
             return _no_answer(error)
 
     def _exchange(
@@ -160,31 +158,22 @@ class ProofClient:
         }
         if body is not None:
             headers["Content-Type"] = "application/json"
-        response = self._pool.urlopen(
+        with self._server.call(
             method,
             self._prefix + path,
-            body=body,
-            headers=headers,
-            timeout=urllib3.Timeout(connect=self._connect_timeout, read=read_timeout),
-            retries=False,
-            redirect=False,
-            assert_same_host=False,
-            preload_content=False,
-            decode_content=False,
-        )
-        try:
+            headers,
+            body,
+            connect_timeout=self._connect_timeout,
+            read_timeout=read_timeout,
+        ) as response:
             return self._receive(response)
-        finally:
-            # After a whole body this does nothing, for the connection went back to the pool. What is left of any other
-            # must not be taken for the next call's answer.
-            response.close()
-            response.release_conn()
 
-    def _receive(self, response: urllib3.BaseHTTPResponse) -> Answer | Failure:
-        request_id = read_request_id(response.headers.get("X-Request-Id"))
-        retry_after = read_retry_after(response.headers.get("Retry-After"), datetime.now(UTC))
+    def _receive(self, response: http.client.HTTPResponse) -> Answer | Failure:
+        headers = _read_headers(response)
+        request_id = read_request_id(headers.get("x-request-id"))
+        retry_after = read_retry_after(headers.get("retry-after"), datetime.now(UTC))
         damage, body, received = None, b"", bytearray()
-        coding = response.headers.get("Content-Encoding")
+        coding = headers.get("content-encoding")
         if response.status >= 200:
             try:
                 self._read_body(response, received)
@@ -195,20 +184,23 @@ class ProofClient:
                 damage = "truncated"
             except UnreadableCoding:
                 damage = "encoded"
-            except (HTTPError, http.client.HTTPException, OSError, ValueError) as error:
+            except (http.client.HTTPException, OSError, ValueError) as error:
                 if _is_timeout(error):
                     return replace(_no_answer(error), request_id=request_id, retry_after=retry_after)
                 damage = "truncated"
         if damage is not None and is_plain(received, coding):
             body = bytes(received)
-        return Answer(response.status, body, damage, request_id, retry_after, read_headers(response.headers))
+        return Answer(response.status, body, damage, request_id, retry_after, read_headers(headers))
 
-    def _read_body(self, response: urllib3.BaseHTTPResponse, received: bytearray) -> None:
-        """Appends the body as it comes. Raises TooLarge, having read one byte more than `max_body_bytes`."""
+    def _read_body(self, response: http.client.HTTPResponse, received: bytearray) -> None:
+        """Appends the body as it comes. Raises TooLarge, having read one byte more than `max_body_bytes`, and CutOff
+        where the connection ended before the length that was announced."""
         while chunk := response.read(self._max_body_bytes + 1 - len(received)):
             received += chunk
             if len(received) > self._max_body_bytes:
                 raise TooLarge("larger than the limit")
+        if response.length:
+            raise CutOff("shorter than announced")
 
     def _redact(self, failure: Failure, answer: Answer | Failure) -> Failure:
         """A failure with the beginning of its answer that shows no token, though the answer may echo the one it was
@@ -229,6 +221,15 @@ class ProofClient:
         return tuple(replace(one, word=self._tokens.hide(one.word)) for one in drift)
 
 
+def _read_headers(response: http.client.HTTPResponse) -> dict[str, str]:
+    """By their names in small letters; what comes several times is one value (RFC 9110, 5.3)."""
+    headers: dict[str, str] = {}
+    for name, value in response.headers.raw_items():
+        key = name.lower()
+        headers[key] = f"{headers[key]}, {value}" if key in headers else value
+    return headers
+
+
 def _is_sendable(token: str) -> bool:
     return token != "" and token.isascii() and token.isprintable() and " " not in token
 
@@ -238,18 +239,14 @@ def _no_answer(error: Exception) -> Failure:
     code, meaning = CONNECTION_FAILED, "no connection to Proof, or it broke"
     if _is_timeout(error):
         code, meaning = TIMEOUT, "Proof's answer was not there in time"
-    elif any(isinstance(cause, TLSError | ssl.SSLError) for cause in _causes(error)):
+    elif any(isinstance(cause, ssl.SSLError) for cause in _causes(error)):
         code, meaning = TLS_FAILED, "no trusted connection to Proof"
     *_, root = _causes(error)
     return Failure(None, UPSTREAM_UNAVAILABLE, code, storable(f"{meaning}: {root or type(root).__name__}", MAX_MESSAGE))
 
 
 def _is_timeout(error: BaseException) -> bool:
-    return any(isinstance(cause, TimeoutError | ReadTimeoutError) for cause in _causes(error))
-
-
-def _is_stale(error: BaseException) -> bool:
-    return any(isinstance(cause, StaleConnection) for cause in _causes(error))
+    return any(isinstance(cause, TimeoutError) for cause in _causes(error))
 
 
 def _causes(error: BaseException) -> Iterator[BaseException]:

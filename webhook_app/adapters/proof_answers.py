@@ -173,8 +173,8 @@ def read_beginning(answer: Answer) -> str:
 
 
 def read_headers(headers: Mapping[str, str]) -> str:
-    """KEPT_HEADERS of an answer as lines, each cut where it is very long."""
-    kept = ((name, headers.get(name)) for name in KEPT_HEADERS)
+    """KEPT_HEADERS of an answer as lines, each cut where it is very long; given by their names in small letters."""
+    kept = ((name, headers.get(name.lower())) for name in KEPT_HEADERS)
     return "\n".join(f"{name}: {storable(value, _LONGEST_HEADER)}" for name, value in kept if value)
 
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Mapping
+from http.client import HTTPException
 from typing import Any, Protocol
 
-import urllib3
-from urllib3.exceptions import HTTPError
+from urllib3.util import make_headers, parse_url
 
-from webhook_app.adapters.bounded_http import call_until, open_pool
+from webhook_app.adapters.bounded_http import Server, call_until
 from webhook_app.domain.notices import Notice
 
 #: Seconds that one notice may take, the search for the address included.
@@ -42,32 +42,31 @@ def post_json(
 
 def ask(url: str, method: str, body: bytes | None, headers: Mapping[str, str], may_be_private: bool) -> None:
     """One request, without redirects, on a connection of its own. Raises NotSent where the answer is no 2xx."""
-    parts = urllib3.util.parse_url(url)
+    parts = parse_url(url)
     assert parts.scheme is not None, "checked with the configuration"
     assert parts.host is not None
-    pool = open_pool(parts.scheme, parts.host, parts.port, 1, may_be_private=may_be_private)
-    more = urllib3.util.make_headers(basic_auth=parts.auth) if parts.auth else {}
+    server = Server(parts.scheme, parts.host, parts.port, 0, may_be_private=may_be_private)
+    more = make_headers(basic_auth=parts.auth) if parts.auth else {}
     try:
-        with call_until(time.monotonic() + PATIENCE):
-            answer = pool.request(
+        with (
+            call_until(time.monotonic() + PATIENCE),
+            server.call(
                 method,
                 parts.request_uri,
-                body=body,
-                headers={"User-Agent": "webhook-app", **headers, **more},
-                timeout=PATIENCE,
-                retries=False,
-                redirect=False,
-            )
-    except (HTTPError, OSError) as error:
+                {"User-Agent": "webhook-app", **headers, **more},
+                body,
+                connect_timeout=PATIENCE,
+                read_timeout=PATIENCE,
+            ) as answer,
+        ):
+            status = answer.status
+    except (HTTPException, OSError, ValueError) as error:
         raise NotSent(_why(error)) from error
-    finally:
-        pool.close()
-    if not 200 <= answer.status < 300:
-        raise NotSent(f"HTTP {answer.status}")
+    if not 200 <= status < 300:
+        raise NotSent(f"HTTP {status}")
 
 
 def _why(error: Exception) -> str:
     """The class of the error, and the system's words where there are some."""
-    cause = error.__cause__ or error.__context__
-    words = cause.strerror if isinstance(cause, OSError) and cause.strerror else str(cause or "")[:100]
+    words = error.strerror if isinstance(error, OSError) and error.strerror else str(error)[:100]
     return f"{type(error).__name__}{f': {words}' if words else ''}"
