@@ -23,7 +23,7 @@ def has_literals(kind: TypeEngine[Any]) -> bool:
 
 def array_literal(values: Iterable[Any]) -> str:
     """Of texts, numbers, booleans, aware timestamps and None."""
-    return f"{{{','.join(map(_written, values))}}}"
+    return f"{{{','.join([_written(value) for value in values])}}}"
 
 
 def _written(value: Any) -> str:

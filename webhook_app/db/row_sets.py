@@ -87,6 +87,8 @@ class RowSet:
         if not has_literals(self._columns[key]):
             return list(values)
         process = self._find_processors(dialect)[key]
+        if len(set(map(id, values))) == 1:  # as in most columns of a batch
+            return array_literal([process(values[0]) if process else values[0]] * len(values))
         return array_literal([process(value) for value in values] if process else values)
 
     def _json_rows(self, values: Mapping[str, Any] | None) -> FromClause:

@@ -12,12 +12,12 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import BigInteger, Integer, func, or_, select, update
+from sqlalchemy import BigInteger, Executable, Integer, func, or_, select, true, update
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
 
 from webhook_app.db.database import Database, waited_too_long
-from webhook_app.db.row_sets import row_set
+from webhook_app.db.row_sets import RowSet, for_each_dialect
 from webhook_app.domain.retry_policy import Budget
 from webhook_app.logs import get_logger
 from webhook_app.models import Event, Receipt
@@ -35,6 +35,8 @@ BATCH = 500
 _LOCK_TIMEOUT = 250
 
 _TABLE: Any = Event.__table__
+_IDS = RowSet("ids", {"id": BigInteger()})
+_OPENED = RowSet("opened", {"id": BigInteger(), "generation": Integer()})
 
 
 def open_work(database: Database, limit: int, now: datetime, budget: Budget) -> int:
@@ -92,25 +94,33 @@ def _open_batch(session: Session, ids: Sequence[int], now: datetime) -> int:
         if event.merchant_transaction_id in generations
     ]
     if rows:
-        opened = row_set(session, "opened", {"id": BigInteger(), "generation": Integer()}, rows)
-        session.execute(
-            update(_TABLE)
-            .where(_TABLE.c.id == opened.c.id)
-            .values(is_opened=True, opened_generation=opened.c.generation)
-        )
+        session.execute(_note_opened(session), _OPENED.given(session, rows))
     return len(rows)
+
+
+@for_each_dialect
+def _note_opened(dialect: str) -> Executable:
+    opened = _OPENED.table(dialect)
+    return (
+        update(_TABLE).where(_TABLE.c.id == opened.c.id).values(is_opened=true(), opened_generation=opened.c.generation)
+    )
 
 
 def _lock_events(session: Session, ids: Sequence[int]) -> Sequence[Any]:
     """Those that are still not opened and that nobody else opens. The lock lets copies of them be taken in."""
     if session.get_bind().dialect.name == "postgresql":
         session.execute(select(func.set_config("lock_timeout", f"{_LOCK_TIMEOUT}ms", True)))
-    return session.execute(
+    return session.execute(_unopened(session), _IDS.given(session, [(one,) for one in ids])).all()
+
+
+@for_each_dialect
+def _unopened(dialect: str) -> Executable:
+    return (
         select(_TABLE.c.id, _TABLE.c.merchant_transaction_id, _TABLE.c.received_at, _TABLE.c.is_vouched)
-        .where(_TABLE.c.id.in_(ids), IS_UNOPENED)
+        .where(_TABLE.c.id.in_(select(_IDS.table(dialect).c.id)), IS_UNOPENED)
         .order_by(_TABLE.c.id)
-        .with_for_update(skip_locked=True, key_share=True)
-    ).all()
+        .with_for_update(of=_TABLE, skip_locked=True, key_share=True)
+    )
 
 
 def has_unopened(session: Session) -> bool:

@@ -20,6 +20,7 @@ _TABLE: Any = StoredGate.__table__
 #: Read as columns, not as an object: a session would give back an object that it has loaded before the lock.
 _GATE = select(*_TABLE.c).where(_TABLE.c.id == 1)
 _LOCKED_GATE = _GATE.with_for_update()
+_STORE = update(_TABLE).where(_TABLE.c.id == 1)
 
 
 def read_gate(session: Session) -> Gate:
@@ -35,26 +36,24 @@ def lock_gate(session: Session) -> Gate:
 def store_gate(session: Session, gate: Gate) -> None:
     """Writes the gate; the caller holds it locked."""
     session.execute(
-        update(StoredGate)
-        .where(StoredGate.id == 1)
-        .values(
-            tokens=gate.tokens,
-            refilled_at=gate.refilled_at,
-            reserves={str(work_class): amount for work_class, amount in gate.reserves.items()},
-            pace=gate.pace,
-            paced_at=gate.paced_at,
-            epoch=gate.epoch,
-            blame=gate.blame,
-            paused_at=gate.paused_at,
-            outage_since=gate.outage_since,
-            next_probe_at=gate.next_probe_at,
-            next_newcomer_at=gate.next_newcomer_at,
-            probes=gate.probes,
-            resumed_at=gate.resumed_at,
-            paused_seconds=gate.paused_seconds,
+        _STORE,
+        {
+            "tokens": gate.tokens,
+            "refilled_at": gate.refilled_at,
+            "reserves": {str(work_class): amount for work_class, amount in gate.reserves.items()},
+            "pace": gate.pace,
+            "paced_at": gate.paced_at,
+            "epoch": gate.epoch,
+            "blame": gate.blame,
+            "paused_at": gate.paused_at,
+            "outage_since": gate.outage_since,
+            "next_probe_at": gate.next_probe_at,
+            "next_newcomer_at": gate.next_newcomer_at,
+            "probes": gate.probes,
+            "resumed_at": gate.resumed_at,
+            "paused_seconds": gate.paused_seconds,
             **failure_columns(gate.failure),
-        )
-        .execution_options(synchronize_session=False)
+        },
     )
 
 

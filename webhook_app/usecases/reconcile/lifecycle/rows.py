@@ -6,12 +6,26 @@ that no two transactions wait for each other.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from operator import itemgetter
 from typing import Any
 
-from sqlalchemy import ColumnElement, Executable, bindparam, case, func, insert, literal, or_, select, true, update
+from sqlalchemy import (
+    ColumnElement,
+    Executable,
+    Select,
+    bindparam,
+    case,
+    func,
+    insert,
+    literal,
+    or_,
+    select,
+    true,
+    update,
+)
 from sqlalchemy.orm import Session
 
 from webhook_app.db.planner_hints import unweighed
@@ -36,6 +50,8 @@ _WRITTEN = (
     *failure_columns(None, "last_"),
     "last_failed_at",
 )
+_written: Callable[[Mapping[str, Any]], tuple[Any, ...]] = itemgetter(*_WRITTEN)
+_NO_FAILURE = failure_columns(None, "last_")
 #: What is read of a row.
 _LIFE = tuple(_TABLE.c[name] for name in ("id", "merchant_transaction_id", *_WRITTEN))
 #: What a claim has to know.
@@ -46,6 +62,7 @@ _GUARDS = ("state", "generation", "claim_token")
 
 _TYPES = {column.key: column.type for column in _TABLE.c}
 _IDS = RowSet("ids", {"id": _TYPES["id"]})
+_NAMES = RowSet("names", {"name": _TYPES["merchant_transaction_id"]})
 _SLOTS = RowSet("slots", {"id": _TYPES["id"], "slot_until": _TYPES["slot_until"]})
 _NEW = RowSet(
     "new", {name: _TYPES[name] for name in ("id", *_WRITTEN)} | {f"{name}_before": _TYPES[name] for name in _GUARDS}
@@ -302,12 +319,17 @@ def _find_locked(session: Session, names: Sequence[str]) -> set[str]:
     """Those of these transactions whose reconciliation somebody else has locked; all others are locked now."""
     if session.get_bind().dialect.name == "sqlite":
         return set()
-    named = _TABLE.c.merchant_transaction_id.in_(names)
-    known = session.scalars(select(_TABLE.c.merchant_transaction_id).where(named)).all()
-    mine = session.scalars(
-        select(_TABLE.c.merchant_transaction_id).where(named).order_by(_TABLE.c.id).with_for_update(skip_locked=True)
-    )
-    return set(known).difference(mine)
+    given = _NAMES.given(session, [(name,) for name in names])
+    known, locked = (session.scalars(statement, given).all() for statement in _known(session))
+    return set(known).difference(locked)
+
+
+@for_each_dialect
+def _known(dialect: str) -> tuple[Select[Any], Select[Any]]:
+    """Those of the names that are there; and the same, locked."""
+    named = _TABLE.c.merchant_transaction_id.in_(select(_NAMES.table(dialect).c.name))
+    known = select(_TABLE.c.merchant_transaction_id).where(named)
+    return known, known.order_by(_TABLE.c.id).with_for_update(of=_TABLE, skip_locked=True)
 
 
 def _to_life(row: Any) -> Life:
@@ -335,8 +357,8 @@ def _to_life(row: Any) -> Life:
 
 
 def _values(life: Life) -> tuple[Any, ...]:
-    values = vars(life) | vars(life.charge) | failure_columns(life.last_failure, "last_")
-    return tuple(values[name] for name in _WRITTEN)
+    last = _NO_FAILURE if life.last_failure is None else failure_columns(life.last_failure, "last_")
+    return _written(vars(life) | vars(life.charge) | last)
 
 
 def _attempt(change: Change) -> tuple[Any, ...]:
