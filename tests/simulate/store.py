@@ -64,9 +64,9 @@ class SimulatedDatabase(Database):
             event.listen(self.engine, "connect", _relax_sqlite)
 
     @contextmanager
-    def read(self) -> Iterator[Session]:
+    def read(self, *, by_index: bool = False) -> Iterator[Session]:
         self._pause("reads")
-        with super().read() as session:
+        with super().read(by_index=by_index) as session:
             yield session
 
     @contextmanager
@@ -76,9 +76,9 @@ class SimulatedDatabase(Database):
             yield session
 
     @contextmanager
-    def write(self) -> Iterator[Session]:
+    def write(self, *, by_index: bool = False) -> Iterator[Session]:
         self._pause("writes")
-        with super().write() as session:
+        with super().write(by_index=by_index) as session:
             yield session
         if self.schedule is not None and self.schedule.is_inside:
             self.on_commit()

@@ -91,9 +91,9 @@ class Database:
             yield session
 
     @contextmanager
-    def write(self) -> Iterator[Session]:
+    def write(self, *, by_index: bool = False) -> Iterator[Session]:
         """A session whose transaction commits at the end of the block, and rolls back if the block raises."""
-        with self._write[False].begin() as session:
+        with self._write[by_index].begin() as session:
             yield session
 
     def run(self, work: Callable[[Session], Result], *, by_index: bool = False) -> Result:
@@ -116,7 +116,7 @@ class Database:
         return self._run_once(work, by_index)
 
     def _run_once(self, work: Callable[[Session], Result], by_index: bool) -> Result:
-        with self._write[by_index].begin() as session:
+        with self.write(by_index=by_index) as session:
             return work(session)
 
     def close(self) -> None:
