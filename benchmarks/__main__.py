@@ -21,6 +21,7 @@ from benchmarks.parts import (
     latency,
     memory,
     mixed,
+    pages,
     reads,
     reconcile,
     steady,
@@ -43,6 +44,7 @@ PARTS: Mapping[str, Callable[[Bench], None]] = {
     "memory": memory.measure,
     "reads": reads.measure,
     "history": history.measure,
+    "pages": pages.measure,
     "exports": exports.measure,
 }
 

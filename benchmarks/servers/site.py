@@ -29,13 +29,14 @@ class Site:
         self.size = size
         self._http = urllib3.PoolManager(maxsize=8, retries=False, timeout=120)
         self._token = token
-        self._cookie = self._log_in()
+        #: Of the session on the pages, as `name=value`.
+        self.cookie = self._log_in()
 
     def headers(self, path: str) -> Mapping[str, str]:
         """Who asks for this path: the API's token, or on the pages who is logged in."""
         if path.startswith("/api/"):
             return {"Authorization": f"Bearer {self._token}"}
-        return _as_browser(self._cookie)
+        return _as_browser(self.cookie)
 
     def get(self, path: str) -> urllib3.BaseHTTPResponse:
         """The whole answer. Raises RuntimeError where it is not 200."""
@@ -74,13 +75,14 @@ class Site:
 
 
 @contextmanager
-def open_site(bench: Bench, engine: str, size: int, **variables: str) -> Iterator[Site]:
-    """On a copy of the history, with one web process where `variables` do not say otherwise."""
+def open_site(bench: Bench, engine: str, size: int, role: Role = Role.FINANCE, **variables: str) -> Iterator[Site]:
+    """On a copy of the history, with one web process where `variables` do not say otherwise; `role` is of who is
+    logged in."""
     databases = bench.databases
     url = databases.copy(databases.history(engine, size))
     database = Database(url, pool_size=1)
     token = create_token(database, "bench", Role.FINANCE, END)
-    create_account(database, "bench", _PASSWORD, Role.FINANCE, Actor("bench", "shell"), END)
+    create_account(database, "bench", _PASSWORD, role, Actor("bench", "shell"), END)
     database.close()
     try:
         with open_service(bench, url, **variables) as service:

@@ -1,6 +1,7 @@
 """`make screenshots`: a picture of every page, at both widths and in both themes, in `screenshots/`.
 
-A pytest file that is only run when it is named: it uses the fixtures, and what it makes is for people to look at.
+A pytest file that is only run when it is named: it uses the fixtures, and what it makes is for people to look at. It
+fails where a page is wider than its screen, or something on it moves while it loads.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from playwright.sync_api import Page
 from sqlalchemy import update
 
 from tests.support import finance_states
-from tests.support.accessibility import NARROW, WIDE
+from tests.support.accessibility import NARROW, WATCH_SHIFTS, WIDE
 from tests.support.admin_states import fill_admin_states
 from tests.support.clock import FakeClock
 from tests.support.overview_states import OVERVIEW_STATES
@@ -46,6 +47,11 @@ PAGES = [
     ("forbidden", Role.FINANCE, "/audit"),
     ("not-found", Role.ADMIN, "/nothing-here"),
 ]
+
+
+@pytest.fixture(autouse=True)
+def watch_shifts(page: Page) -> None:
+    page.add_init_script(WATCH_SHIFTS)
 
 
 @pytest.fixture
@@ -181,6 +187,7 @@ def _take(page: Page, name: str, path: str, button: str | None = None) -> None:
             page.get_by_role("button", name=button).click()
         if path.startswith(("/rq/", "/docs", "/transactions")):
             page.wait_for_load_state("networkidle")
+        assert page.evaluate("[document.documentElement.scrollWidth <= innerWidth, window.shifts]") == [True, 0], path
         for theme in themes:
             page.emulate_media(color_scheme=theme)
             page.screenshot(path=FOLDER / f"{name}-{width}-{theme}.png", full_page=True)

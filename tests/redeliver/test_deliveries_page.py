@@ -68,9 +68,8 @@ def test_filter_that_makes_no_sense_is_told_in_the_form(admin_client: FlaskClien
     for query, field, sentence in SENSELESS:
         page = admin_client.get(f"/deliveries?{query}")
         assert page.status_code == 400, query
-        assert f"correct {field}" in page.text, query
+        assert field in page.text.partition("This filter makes no sense")[2], query
         assert sentence in page.text, query
-        assert "is-invalid" in page.text, query
 
 
 def test_cursor_that_was_changed_is_told_of(admin_client: FlaskClient) -> None:

@@ -11,6 +11,12 @@ from playwright.sync_api import Page
 #: Widths of pages in pixels: a desktop and a phone.
 WIDE, NARROW = 1280, 390
 
+#: A script that adds up in `shifts` what moves while a page loads, as browsers score it.
+WATCH_SHIFTS = (
+    "window.shifts = 0; new PerformanceObserver((list) => list.getEntries().forEach((one) => "
+    "(window.shifts += one.hadRecentInput ? 0 : one.value))).observe({ type: 'layout-shift', buffered: true });"
+)
+
 #: What is new each time a page is made, and looks the same.
 _NEW_EACH_TIME = re.compile(
     r"\b[\w-]{20,}\.[\w-]{6}\.[\w-]{27}"  # a signed CSRF token

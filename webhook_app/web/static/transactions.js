@@ -1,5 +1,5 @@
-// Transactions in the browser: what has to be counted is fetched beside the list.
-// Without it a link leads to the totals.
+// Transactions in the browser: what has to be counted is fetched beside the list, and a time zone is picked from all that
+// the browser knows. Without it a link leads to the totals, and zones are the reader's own and UTC.
 "use strict";
 
 async function loadPart(place) {
@@ -30,3 +30,16 @@ async function loadPart(place) {
 }
 
 document.querySelectorAll("[data-part]").forEach(loadPart);
+
+// Six hundred options are made when somebody wants to see them, and not with each page.
+function offerZones(event) {
+  const select = event.target.closest?.("select[data-zones]");
+  if (select && !select.dataset.filled) {
+    select.dataset.filled = "yes";
+    const offered = new Set([...select.options].map((option) => option.text));
+    select.append(...Intl.supportedValuesOf("timeZone").filter((zone) => !offered.has(zone)).map((zone) => new Option(zone)));
+  }
+}
+
+document.addEventListener("focusin", offerZones);
+document.addEventListener("pointerdown", offerZones);

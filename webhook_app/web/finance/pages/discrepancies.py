@@ -14,7 +14,6 @@ from webhook_app.models.role import Role
 from webhook_app.usecases.finance.discrepancies import (
     Acknowledged,
     DiscrepancyCount,
-    DiscrepancyFilter,
     DiscrepancyReport,
     DiscrepancyState,
     Seen,
@@ -29,9 +28,8 @@ from webhook_app.usecases.finance.discrepancies import (
 )
 from webhook_app.usecases.refusals import Conflict, Missing, Refused
 from webhook_app.web.cursors import make_cursor
-from webhook_app.web.finance.discrepancy_schemas import ALL, DiscrepancyFilterSchema, make_filter
-from webhook_app.web.finance.discrepancy_words import KINDS, kind_words
-from webhook_app.web.layout.filter_form import FilterForm, check, clean, find_strange
+from webhook_app.web.finance.discrepancy_words import kind_words
+from webhook_app.web.finance.pages.discrepancy_filter import make_menus, make_opened_menu, read_filter
 from webhook_app.web.layout.paging import read_after
 from webhook_app.web.local_path import local_path
 from webhook_app.web.people import current_actor, roles_required
@@ -44,16 +42,6 @@ LONGEST_NOTE = 500
 _LISTING = "discrepancy-pages"
 #: Refusals that are told one by one.
 _MOST_TOLD = 5
-
-LABELS = {
-    "kind": "Kind",
-    "severity": "Severity",
-    "state": "State",
-    "merchant_transaction_id": "Transaction id",
-    "owner": "Owner",
-    "opened_from": "Opened from",
-    "opened_to": "Opened before",
-}
 
 
 @discrepancy_pages_blueprint.get("/discrepancies")
@@ -70,13 +58,10 @@ def show_all() -> tuple[str, int]:
     html = render_template(
         "finance/discrepancies.html",
         form=form,
-        tabs=_tabs(counts := count_discrepancies(database)),
-        owners=list_owners(database),
-        kinds=[(kind, words.name) for kind, words in KINDS.items()],
-        states=[*((state, state) for state in DiscrepancyState), (ALL, ALL)],
-        state=form.typed.get("state", DiscrepancyState.OPEN),
-        counts=counts,
-        open_path=url_for("discrepancy_pages.show_all"),
+        tabs=_tabs(count_discrepancies(database)),
+        owners=(owners := list_owners(database)),
+        menus=make_menus(form, owners),
+        opened=make_opened_menu(form, get_services().clock()),
         lost=lost,
         page=page,
         next_cursor=make_cursor(_LISTING, page.next_after),
@@ -177,14 +162,6 @@ def _tabs(counts: Sequence[DiscrepancyCount]) -> Sequence[tuple[str | None, str,
     """Each severity with its name and how many are open; all of them first."""
     of = {severity: sum(one.open for one in counts if one.severity == severity) for severity in Severity}
     return [(None, "All", sum(of.values())), *((name, name.capitalize(), count) for name, count in of.items())]
-
-
-def read_filter() -> FilterForm[DiscrepancyFilter]:
-    """Of the address."""
-    typed = clean(request.args, LABELS)
-    loaded, problems = check(DiscrepancyFilterSchema(), typed)
-    problems |= find_strange(request.args, LABELS)
-    return FilterForm(LABELS, typed, DiscrepancyFilter() if problems else make_filter(**loaded), problems)
 
 
 def _read_text(name: str) -> str:

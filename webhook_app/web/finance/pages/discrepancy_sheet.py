@@ -12,7 +12,8 @@ from webhook_app.models.role import Role
 from webhook_app.usecases.finance.discrepancies import acknowledge_many
 from webhook_app.usecases.finance.discrepancy_sheet import MOST_ROWS, preview, preview_sheet, write_sheet
 from webhook_app.usecases.refusals import Refused
-from webhook_app.web.finance.pages.discrepancies import read_filter, tell_acknowledged
+from webhook_app.web.finance.pages.discrepancies import tell_acknowledged
+from webhook_app.web.finance.pages.discrepancy_filter import read_filter
 from webhook_app.web.people import current_actor, roles_required
 from webhook_app.web.requests import get_services
 from webhook_app.web.streaming import stream_file

@@ -13,9 +13,10 @@ from webhook_app.usecases.finance.stored_values import CHOSEN
 from webhook_app.usecases.finance.transaction_filter import ANY_DISCREPANCY
 from webhook_app.usecases.reconcile.report import PAUSED
 from webhook_app.web.finance.discrepancy_words import KINDS
-from webhook_app.web.finance.pages.named_periods import describe_range, list_periods
 from webhook_app.web.finance.pages.transaction_filter import TransactionForm
 from webhook_app.web.layout.address import url_with
+from webhook_app.web.layout.filter_menus import Menu, Option, make_menu, path_without
+from webhook_app.web.layout.named_periods import describe_range, list_periods
 
 #: The menus, in their order, after that of the time.
 _MENUS = ("status", "type", "fiat_currency", "currency", "network")
@@ -23,24 +24,6 @@ _MENUS = ("status", "type", "fiat_currency", "currency", "network")
 _MORE = ("q", "partner_user_id", "state", "anomaly", "as_of")
 _STATES = (*State, PAUSED)
 _DISCREPANCIES = {ANY_DISCREPANCY: "any kind"} | {kind: words.name for kind, words in KINDS.items()}
-
-
-@dataclass(frozen=True)
-class Option:
-    text: str
-    path: str
-    is_chosen: bool
-
-
-@dataclass(frozen=True)
-class Menu:
-    """One field: `chosen` in words, and where `clear_path` takes it away."""
-
-    name: str
-    label: str
-    options: Sequence[Option]
-    chosen: str = ""
-    clear_path: str = ""
 
 
 @dataclass(frozen=True)
@@ -60,20 +43,24 @@ class FilterBar:
     chips: Sequence[Chip]
     zone: ZoneInfo
     """Of the dates that are chosen next."""
+    zones: Sequence[str]
+    """To choose from: the reader's own first. A script adds all others."""
 
 
 def make_filter_bar(
     form: TransactionForm, values: Mapping[str, Sequence[str]], zone: ZoneInfo, now: datetime
 ) -> FilterBar:
     """`values` exist, by field. Named periods are those of `zone`, unless the address names another."""
+    own = zone
     if "tz" in form.typed and "tz" not in form.problems:
         zone = form.zone
     return FilterBar(
         created=_created(form, zone, now),
-        menus=[_menu(form, name, _choices(form, name, values)) for name in _MENUS],
+        menus=[make_menu(form, name, _choices(form, name, values)) for name in _MENUS],
         more={"state": [(state, state) for state in _STATES], "anomaly": list(_DISCREPANCIES.items())},
         chips=list(_chips(form)),
         zone=zone,
+        zones=list(dict.fromkeys((own.key, zone.key, "UTC"))),
     )
 
 
@@ -85,16 +72,6 @@ def _choices(form: TransactionForm, name: str, values: Mapping[str, Sequence[str
     if asked is not None and asked.casefold() not in [value.casefold() for value in found]:
         found.append(asked)
     return {value: value for value in found}
-
-
-def _menu(form: TransactionForm, name: str, choices: Mapping[str, str]) -> Menu:
-    asked = form.typed.get(name, "").casefold()
-    options = [
-        Option(text, url_with(**{name: value, "cursor": None}), value.casefold() == asked)
-        for value, text in choices.items()
-    ]
-    chosen = next((option.text for option in options if option.is_chosen), form.typed.get(name, ""))
-    return Menu(name, form.labels[name], options, chosen, url_with(**{name: None, "cursor": None}))
 
 
 def _created(form: TransactionForm, zone: ZoneInfo, now: datetime) -> Menu:
@@ -116,11 +93,11 @@ def _created(form: TransactionForm, zone: ZoneInfo, now: datetime) -> Menu:
 
 def _chips(form: TransactionForm) -> Iterator[Chip]:
     for name in form.problems.keys() & form.typed.keys() - set(_MENUS):
-        yield Chip(f"{form.labels[name]}: {form.typed[name]}", url_with(**{name: None, "cursor": None}))
+        yield Chip(f"{form.labels[name]}: {form.typed[name]}", path_without(name))
     for name in _MORE:
         if name in form.typed and name not in form.problems:
             text = _DISCREPANCIES.get(form.typed[name], form.typed[name]) if name == "anomaly" else form.typed[name]
-            yield Chip(f"{form.labels[name]}: {text}", url_with(**{name: None, "cursor": None}))
+            yield Chip(f"{form.labels[name]}: {text}", path_without(name))
     updated = describe_range(form.wanted.updated_from, form.wanted.updated_to, form.zone)
     if updated:
-        yield Chip(f"Updated: {updated}", url_with(updated_from=None, updated_to=None, cursor=None))
+        yield Chip(f"Updated: {updated}", path_without("updated_from", "updated_to"))

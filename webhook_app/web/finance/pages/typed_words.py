@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from zoneinfo import ZoneInfo
 
-from webhook_app.web.finance.pages.named_periods import list_periods
+from webhook_app.web.layout.named_periods import list_periods
 
 #: The order in which a word that is in several columns is looked for.
 _COLUMNS = ("status", "type", "fiat_currency", "currency", "network")

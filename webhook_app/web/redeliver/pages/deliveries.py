@@ -26,7 +26,7 @@ from webhook_app.usecases.refusals import Missing
 from webhook_app.web.cursors import make_cursor
 from webhook_app.web.layout.paging import read_after
 from webhook_app.web.people import roles_required
-from webhook_app.web.redeliver.pages.delivery_filter import read_filter
+from webhook_app.web.redeliver.pages.delivery_filter import make_failure_menu, make_received_menu, read_filter
 from webhook_app.web.redeliver.pages.pauses import pause_sentence
 from webhook_app.web.redeliver.pages.time_line import make_time_line, pretty_body
 from webhook_app.web.requests import get_services
@@ -56,6 +56,8 @@ def show_all() -> tuple[str, int]:
         form=form,
         states=[(None, "All"), *((state, state.capitalize()) for state in _TABS)],
         counts=counts,
+        failure=make_failure_menu(form),
+        received=make_received_menu(form, get_services().clock()),
         is_paused=find_pause(get_services().database) is not None,
         query=form.typed,
         lost=lost,

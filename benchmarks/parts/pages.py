@@ -1,0 +1,135 @@
+"""Pages: how soon a person can use each in a real browser, beside a long history, and whether anything on it moves
+while it loads. Needs `chromium`."""
+
+from __future__ import annotations
+
+import shutil
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from urllib.parse import urlencode
+
+from playwright.sync_api import BrowserContext, ViewportSize, sync_playwright
+
+from benchmarks.bench import Bench
+from benchmarks.figures import median, percentile
+from benchmarks.report import Void
+from benchmarks.seed import created_at, transaction_id
+from benchmarks.servers.processes import cpu_seconds
+from benchmarks.servers.site import Site, open_site
+from webhook_app.models.role import Role
+
+#: Milliseconds until a page can be used, at most.
+MOST = 300.0
+_WIDTHS = (1280, 390)
+
+#: Notes what moves and what keeps the page from answering, from its first moment on.
+_WATCH = """
+window.seen = {shift: 0, busyUntil: 0};
+new PerformanceObserver((list) => list.getEntries().forEach((one) => {
+  if (!one.hadRecentInput) seen.shift += one.value;
+})).observe({type: "layout-shift", buffered: true});
+new PerformanceObserver((list) => list.getEntries().forEach((one) => {
+  seen.busyUntil = Math.max(seen.busyUntil, one.startTime + one.duration);
+})).observe({type: "longtask", buffered: true});
+"""
+#: It is drawn, its scripts have run, and no task holds it for 50 ms any more.
+_READ = """() => {
+  const [page] = performance.getEntriesByType("navigation");
+  const [drawn] = performance.getEntriesByName("first-contentful-paint");
+  return [Math.max(page.domContentLoadedEventEnd, drawn.startTime, seen.busyUntil), page.responseEnd, seen.shift];
+}"""
+
+
+@dataclass(frozen=True)
+class Look:
+    """One load of a page: milliseconds from the click on."""
+
+    interactive: float
+    answered: float
+    """When all of the page had come from the server."""
+    shift: float
+    """Of its layout, as browsers score it; 0 where nothing moved."""
+    browser: float
+    """Processor time of the browser's main thread until the page is at rest, its parts loaded: what else the machine
+    does adds nothing to it."""
+    server: float
+    """Processor time of the web process for all of that."""
+
+
+def measure(bench: Bench) -> None:
+    """Each page in turn, at both widths, with its scripts and styles in the browser's cache."""
+    for engine in bench.engines:
+        with open_site(bench, engine, bench.scale.stored, role=Role.ADMIN) as site, _browser(site) as context:
+            looks: dict[str, list[Look]] = defaultdict(list)
+            for repeat in range(bench.scale.repeats + 1):
+                for name, path in _pages(site).items():
+                    look = _look(context, site, path, _WIDTHS[repeat % 2])
+                    if repeat:  # the first fetches what is kept
+                        looks[name].append(look)
+        rows: list[list[str | float]] = []
+        for name, found in looks.items():
+            times = [one.interactive for one in found]
+            shift = max(one.shift for one in found)
+            cpu = [median([one.server for one in found]), median([one.browser for one in found])]
+            answered = median([one.answered for one in found])
+            rows.append([name, answered, median(times), percentile(times, 0.95), *cpu, f"{shift:.3f}"])
+            bench.report.require(f"{engine}: {name}, ms until it can be used", median(times), most=MOST)
+            bench.report.require(f"{engine}: {name}, shift of its layout", shift, most=0)
+        title = f"Pages, {engine}, 1 web process, {bench.scale.stored:,} transactions stored"
+        columns = ("page", "answered ms", "usable p50 ms", "p95 ms", "server CPU ms", "browser CPU ms", "shift")
+        bench.report.table(title, columns, rows)
+
+
+def _pages(site: Site) -> Mapping[str, str]:
+    middle = site.size // 2
+    month = created_at(middle, site.size)
+    filtered = {
+        "status": "completed",
+        "fiat_currency": "EUR",
+        "created_from": f"{month:%Y-%m}-01",
+        "created_to": f"{month:%Y-%m}-28",
+    }
+    return {
+        "overview": "/",
+        "payments": "/transactions",
+        "payments, filtered": f"/transactions?{urlencode(filtered)}",
+        "one payment": f"/transactions/{transaction_id(middle)}",
+        "discrepancies": "/discrepancies",
+        "deliveries": "/deliveries",
+        "deliveries, failed": "/deliveries?state=failed",
+    }
+
+
+@contextmanager
+def _browser(site: Site) -> Iterator[BrowserContext]:
+    """A window in which the site's account is logged in."""
+    path = shutil.which("chromium")
+    if path is None:
+        raise Void("there is no chromium on the PATH: apt install chromium")
+    name, _, value = site.cookie.partition("=")
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=path, args=["--no-sandbox", "--disable-gpu"])
+        context = browser.new_context(base_url=site.service.url)
+        context.add_cookies([{"name": name, "value": value, "url": site.service.url}])
+        context.add_init_script(_WATCH)
+        yield context
+        browser.close()
+
+
+def _look(context: BrowserContext, site: Site, path: str, width: int) -> Look:
+    """Raises Void where the page is not served."""
+    page = context.new_page()
+    page.set_viewport_size(ViewportSize(width=width, height=800))
+    devtools = context.new_cdp_session(page)
+    devtools.send("Performance.enable", {"timeDomain": "threadTicks"})
+    before = cpu_seconds(site.service.web.pids)
+    answer = page.goto(path, wait_until="networkidle")
+    if answer is None or answer.status != 200:
+        raise Void(f"{path}: {answer.status if answer else 'no answer'}")
+    server = cpu_seconds(site.service.web.pids) - before
+    metrics = {one["name"]: one["value"] for one in devtools.send("Performance.getMetrics")["metrics"]}
+    look = Look(*page.evaluate(_READ), browser=metrics["TaskDuration"] * 1000, server=server * 1000)
+    page.close()
+    return look

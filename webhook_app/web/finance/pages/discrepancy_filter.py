@@ -1,0 +1,56 @@
+"""The filter of discrepancies as it stands in an address: read, checked, and as a bar of menus."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+
+from flask import request
+
+from webhook_app.usecases.finance.discrepancies import DiscrepancyFilter, DiscrepancyState
+from webhook_app.web.finance.discrepancy_schemas import ALL, DiscrepancyFilterSchema, make_filter
+from webhook_app.web.finance.discrepancy_words import KINDS
+from webhook_app.web.layout.address import url_with
+from webhook_app.web.layout.filter_form import FilterForm, check, clean, find_strange
+from webhook_app.web.layout.filter_menus import Menu, Option, make_menu, path_without
+from webhook_app.web.layout.named_periods import describe_range, list_periods
+
+LABELS = {
+    "kind": "Kind",
+    "severity": "Severity",
+    "state": "State",
+    "merchant_transaction_id": "Transaction id",
+    "owner": "Owner",
+    "opened_from": "Opened from",
+    "opened_to": "Opened before",
+}
+
+
+def read_filter() -> FilterForm[DiscrepancyFilter]:
+    """Of the address."""
+    typed = clean(request.args, LABELS)
+    loaded, problems = check(DiscrepancyFilterSchema(), typed)
+    problems |= find_strange(request.args, LABELS)
+    return FilterForm(LABELS, typed, DiscrepancyFilter() if problems else make_filter(**loaded), problems)
+
+
+def make_menus(form: FilterForm[DiscrepancyFilter], owners: Sequence[str]) -> Sequence[Menu]:
+    """Without that of the time."""
+    states = make_menu(form, "state", {state: state for state in (*DiscrepancyState, ALL)})
+    if not states.chosen:
+        states = Menu("state", "State: open", states.options)
+    return [
+        make_menu(form, "kind", {kind: words.name for kind, words in KINDS.items()}),
+        states,
+        make_menu(form, "owner", {name: name for name in owners}),
+    ]
+
+
+def make_opened_menu(form: FilterForm[DiscrepancyFilter], now: datetime) -> Menu:
+    options = []
+    for period in list_periods(now, UTC):
+        begin, end = period.begin.isoformat(), period.end.isoformat()
+        is_chosen = (form.day("opened_from"), form.day("opened_to")) == (begin, end)
+        options.append(Option(period.name, url_with(opened_from=begin, opened_to=end, cursor=None), is_chosen))
+    chosen = describe_range(form.wanted.opened_from, form.wanted.opened_to, UTC)
+    return Menu("opened", "Opened", options, chosen, path_without("opened_from", "opened_to"))
