@@ -70,7 +70,7 @@ def test_admin_finds_a_failure_by_its_error_reads_its_story_and_replays_it(
     page.get_by_text("Failure", exact=True).click()
     page.get_by_label("Error").fill("not_found")
     page.get_by_role("button", name="Apply").first.click()
-    page.wait_for_url("**/deliveries?error=not_found&state=failed")
+    page.wait_for_url("**/deliveries?state=failed&error=not_found")
     page.get_by_role("link", name="payment-2").click()
     page.wait_for_url("**/deliveries/2?*")
     page.keyboard.press("j")  # to the next in the filter
