@@ -19,6 +19,7 @@ from webhook_app.db.database import Database
 from webhook_app.domain.lateness import add_up, quantile, span_of
 from webhook_app.models import Attempt, Event, HistoryEntry, Incident
 from webhook_app.models.event import Channel
+from webhook_app.usecases.channels import channel_days
 from webhook_app.usecases.channels.channel_days import SETTLED_AFTER, count_changes
 from webhook_app.usecases.channels.error_days import count_errors
 from webhook_app.usecases.channels.scorecard import Row, Scorecard, ScorecardFilter, read_scorecard
@@ -105,6 +106,16 @@ def test_days_are_counted_once_and_outlive_the_events(database: Database, clock:
     of_btc = read_scorecard(database, replace(APRIL, currency="BTC"))
     assert (figures(of_btc.total), len(of_btc.pairs)) == ({"changes": 1, "finals": 1, "finals_by_polling": 1}, 1)
     assert read_scorecard(database, replace(APRIL, last_day=date(2026, 3, 31))).pairs == []
+
+
+def test_one_call_counts_several_batches(database: Database, clock: FakeClock, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(channel_days, "BATCH", 2)
+    monkeypatch.setattr(channel_days, "MOST_BATCHES", 3)
+    confirm(database, "a", status="completed")
+    for number in range(9):
+        change(database, "a", "processing", second(number), second(number))
+    clock.advance(SETTLED_AFTER.total_seconds() + 60)
+    assert [count_changes(database, clock()) for _ in range(3)] == [6, 3, 0]
 
 
 def test_a_webhook_that_comes_hours_later_is_lost(database: Database, clock: FakeClock) -> None:

@@ -23,8 +23,8 @@ from webhook_app.usecases.tellings import Telling, Tellings, find_tellings
 SETTLED_AFTER = timedelta(hours=1)
 #: What changed so long before we knew of its transaction, and was told by nobody, is not Proof's to answer for.
 _BEFORE_OUR_TIME = timedelta(hours=1)
-#: Changes that are counted together.
-BATCH = 500
+#: Changes that are counted together, and batches of one call.
+BATCH, MOST_BATCHES = 500, 10
 
 #: Day, type, currency and network.
 Key = tuple[date, str, str, str]
@@ -82,11 +82,14 @@ class _Change:
 
 
 def count_changes(database: Database, now: datetime) -> int:
-    """Counts the next changes, BATCH at most, each exactly once however many do it; returns how many."""
-    with database.read() as session:
-        if not _find_settled(session, _progress(session), now, 1):
-            return 0
-    return database.run(lambda session: _count(session, now))
+    """Counts the next changes, some batches at most, each change exactly once however many do it; returns how many."""
+    counted = 0
+    for _ in range(MOST_BATCHES):
+        with database.read() as session:  # mostly there are none, and no lock is needed for that
+            if not _find_settled(session, _progress(session), now, 1):
+                break
+        counted += database.run(lambda session: _count(session, now))
+    return counted
 
 
 def measure_uncounted(session: Session, limit: int) -> dict[Key, Counts] | None:
