@@ -51,4 +51,7 @@ class Unfinished(Response):
 
 def to_json(answer: Mapping[str, Any]) -> bytes:
     """As Flask's `jsonify`, which is not to be had when the view has returned."""
-    return json.dumps(answer, separators=(",", ":")).encode() + b"\n"
+    return _ENCODER.encode(answer).encode() + b"\n"
+
+
+_ENCODER = json.JSONEncoder(separators=(",", ":"))

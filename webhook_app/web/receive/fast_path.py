@@ -48,6 +48,12 @@ class FastPath(Flask):
     def ensure_sync(self, func: Callable[..., Any]) -> Callable[..., Any]:
         return func
 
+    def do_teardown_request(self, exc: BaseException | None = None) -> None:
+        """Nothing was set up."""
+
+    def do_teardown_appcontext(self, exc: BaseException | None = None) -> None:
+        """As above."""
+
     def create_url_adapter(self, request: Request | None) -> MapAdapter | None:
         """Of path and method alone: no rule asks for a host, and no answer names one."""
         if request is None:
