@@ -115,6 +115,13 @@ def test_what_comes_while_proof_is_down_is_called_once_a_second_at_most(database
     assert {row(database, f"t{second}-0").spent_attempts for second in range(1, 5)} == {0}
 
 
+def test_what_a_host_has_opened_whose_clock_is_behind_is_a_newcomer_too(database: Database, clock: FakeClock) -> None:
+    shut(database, clock())
+    clock.advance(1)
+    report(database, "t", clock() - timedelta(seconds=3))
+    assert [probe.merchant_transaction_id for probe in claim(database, clock)] == ["t"]
+
+
 def test_slow_lane_uses_no_probe_up_that_others_need(database: Database, clock: FakeClock) -> None:
     put(database, "poison", 1, state="retrying")
     shut(database, clock())
@@ -172,6 +179,28 @@ def test_single_one_that_is_refused_pauses_and_is_charged_once_another_was_answe
         clock.advance(600)
     assert row(database, "t").state == "failed"
     assert spent == sorted(spent)
+
+
+def test_answer_that_ends_a_pause_tells_that_the_next_refusal_is_its_own_fault(
+    database: Database, clock: FakeClock
+) -> None:
+    """That call was begun while all were paused."""
+    report(database, "t", clock())
+    (held,) = claim(database, clock)
+    answer(database, clock, held, REFUSED)
+    assert gate_of(database).is_paused
+    clock.advance(3)
+    report(database, "healthy", clock())
+    (probe,) = claim(database, clock)
+    began = clock()
+    clock.advance(0.1)
+    healthy = FinishedCall(probe, began, clock(), confirmed(Status.COMPLETED, clock(), id="healthy"))
+    apply_calls(database, [healthy], clock(), POLICY, random.Random(1))
+    clock.advance(0.1)
+    (held,) = claim(database, clock)
+    answer(database, clock, held, REFUSED)
+    assert not gate_of(database).is_paused
+    assert row(database, "t").spent_attempts == 1
 
 
 def test_two_that_are_refused_pause_and_neither_is_charged(database: Database, clock: FakeClock) -> None:

@@ -39,7 +39,7 @@ class Observation:
 
 @dataclass(frozen=True)
 class Witness:
-    """An earlier attempt, begun since calls last went on."""
+    """An earlier attempt: begun since calls last went on, or with a usable answer, as the one that let them go on."""
 
     transaction: int
     at: datetime

@@ -20,6 +20,7 @@ from webhook_app.domain.outage import (
     failed_since_usable,
     needs_evidence,
     observe,
+    shows_that_proof_works,
 )
 from webhook_app.models import Attempt, Reconciliation
 from webhook_app.usecases.reconcile.decisions import FinishedCall
@@ -68,7 +69,8 @@ def _find_evidence(session: Session, gate: Gate, answers: Sequence[Observation],
 
 
 def _find_witnesses(session: Session, gate: Gate, now: datetime) -> list[Witness]:
-    """The latest attempts that were begun since calls last went on, whether they were charged or not."""
+    """The latest attempts that were begun since calls last went on, whether they were charged or not; and the usable
+    answers before, for they tell whose fault it is that the next call is refused."""
     rows = session.execute(
         select(
             Attempt.reconciliation_id,
@@ -82,15 +84,12 @@ def _find_witnesses(session: Session, gate: Gate, now: datetime) -> list[Witness
         .limit(MOST_ATTEMPTS)
     )
     since = gate.resumed_at if gate.resumed_at and gate.resumed_at - now <= MOST_SKEW else None
-    return [
-        Witness(
-            row.reconciliation_id,
-            row.finished_at,
-            None if row.error is None else Failure(row.http_status, row.error, row.code or "", ""),
-        )
-        for row in rows
-        if since is None or row.started_at >= since
-    ]
+    witnesses = []
+    for row in rows:
+        failure = None if row.error is None else Failure(row.http_status, row.error, row.code or "", "")
+        if since is None or row.started_at >= since or shows_that_proof_works(failure):
+            witnesses.append(Witness(row.reconciliation_id, row.finished_at, failure))
+    return witnesses
 
 
 def _observation(call: FinishedCall) -> Observation:

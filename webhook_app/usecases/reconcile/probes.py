@@ -40,7 +40,7 @@ def choose_probes(session: Session, gate: Gate, now: datetime, limits: Limits) -
     due or nothing is there to be probed. The gate is paused and locked."""
     chosen: list[int] = []
     if is_newcomer_due(gate, now):
-        chosen += _find_newcomer(session, gate, now)
+        chosen += _find_newcomer(session, now)
         gate = note_newcomer(gate, now) if chosen else gate
     if is_round_due(gate, now, limits):
         of_round = _choose_round(session, gate.probes, chosen, now)
@@ -54,7 +54,7 @@ def has_probe(session: Session, gate: Gate, now: datetime, limits: Limits) -> bo
     if is_round_due(gate, now, limits) and session.scalar(select(exists().where(is_waiting(now), may_be_shared()))):
         return True
     return is_newcomer_due(gate, now) and bool(
-        session.scalar(select(exists().where(or_(*(_is_newcomer(one, gate, now) for one in _NEWCOMERS)))))
+        session.scalar(select(exists().where(or_(*(_is_newcomer(one, now) for one in _NEWCOMERS)))))
     )
 
 
@@ -62,21 +62,21 @@ def has_probe(session: Session, gate: Gate, now: datetime, limits: Limits) -> bo
 _NEWCOMERS = (WorkClass.FIRST_LOOK, WorkClass.STRANGER)
 
 
-def _is_newcomer(work_class: WorkClass, gate: Gate, now: datetime) -> ColumnElement[bool]:
-    since = max(gate.outage_since or gate.paused_at or now, now - _NEW_FOR)
+def _is_newcomer(work_class: WorkClass, now: datetime) -> ColumnElement[bool]:
+    """Not compared with the pause's beginning: another host may have opened it, whose clock is behind."""
     return (
         in_class(work_class)
         & is_waiting(now)
-        & (Reconciliation.next_attempt_at > since)
+        & (Reconciliation.next_attempt_at > now - _NEW_FOR)
         & (Reconciliation.state == State.PENDING)
         & Reconciliation.last_error.is_(None)
     )
 
 
-def _find_newcomer(session: Session, gate: Gate, now: datetime) -> Sequence[int]:
+def _find_newcomer(session: Session, now: datetime) -> Sequence[int]:
     """The newest one: among many that have just come and fail, it has not been seen yet."""
     for work_class in _NEWCOMERS:
-        found = _first(session, _is_newcomer(work_class, gate, now), newest=True)
+        found = _first(session, _is_newcomer(work_class, now), newest=True)
         if found:
             return found
     return []
