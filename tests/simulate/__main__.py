@@ -92,7 +92,8 @@ def _run_seeds(go: Runner, arguments: argparse.Namespace) -> int:
             print(f"digest {outcome.digest}, {outcome.steps} steps, {outcome.virtual_seconds:.0f} virtual seconds")
             print("\n".join(item.describe() for item in plan.items))
         if count % _PROGRESS == 0:
-            print(f"{count} seeds so far, {failures} failed", flush=True)
+            pace = count / (time.monotonic() - started)
+            print(f"{count} seeds so far, to {seed}; {failures} failed; {pace:.2f} seeds/s", flush=True)
         if outcome.problem is None:
             continue
         failures += 1

@@ -77,10 +77,15 @@ def draw(seed: int, *, long: bool = False) -> Plan:
     drawn = Plan(", ".join(names) or "all well", seed, tuple(items), lasts, rate=rate,
                  concurrency=rng.choice((8, 32)), most_attempts=rng.choice((3, 6)))  # fmt: skip
     # What a worker has in hands that is so many times slower takes so many times longer: a call, and its two commits.
-    slowest = max(process.pace for process in items if isinstance(process, Process))
-    drawn = replace(drawn, lag_bound=drawn.lag_bound + slowest - 1)
+    # That is up to a second, a fifth of one in the median, and half of the work may be in its hands.
+    slower = max(process.pace for process in items if isinstance(process, Process)) - 1
+    drawn = replace(drawn, lag_bound=drawn.lag_bound + slower, median_bound=drawn.median_bound + slower / 5)
     # Every other wake-up is taken away, and stands for all for two seconds.
-    return replace(drawn, lag_bound=drawn.lag_bound + 4, median_bound=4.0) if Process("foreign") in items else drawn
+    return (
+        replace(drawn, lag_bound=drawn.lag_bound + 4, median_bound=drawn.median_bound + 3)
+        if Process("foreign") in items
+        else drawn
+    )
 
 
 def _draw_more(rng: random.Random, lasts: float, names: list[str]) -> list[Item]:

@@ -10,6 +10,7 @@ from statistics import median
 
 from tests.simulate.plan import Absence, Happening, Plan, Process, Spell
 from tests.simulate.processes import Accepted, Machinery
+from tests.simulate.proof import moment
 from tests.simulate.safety import Watch, seconds
 from tests.simulate.store import SimulatedDatabase
 from tests.support.clock import START
@@ -83,14 +84,14 @@ def has_ended(database: SimulatedDatabase) -> bool:
     return not (open_ones or unopened or running)
 
 
-def next_plan(database: SimulatedDatabase) -> float | None:
-    """The earliest time for which a row has planned something; None where something is under way."""
-    closed_until = database.gate_closed_until()
-    if closed_until is None:
-        rows = database.query("SELECT CAST(min(next_attempt_at) AS TEXT) FROM reconciliations")
-        planned = seconds(rows[0][0]) if rows[0][0] else None
-    else:
-        planned = (closed_until - START).total_seconds()
+def next_plan(database: SimulatedDatabase, now: float) -> float | None:
+    """The earliest time for which a row has planned something, and at which it may be called; None where something is
+    under way."""
+    rows = database.query("SELECT CAST(min(next_attempt_at) AS TEXT) FROM reconciliations")
+    planned = seconds(rows[0][0]) if rows[0][0] else None
+    closed_until = database.gate_closed_until(moment(now))
+    if planned is not None and closed_until is not None:
+        planned = max(planned, (closed_until - START).total_seconds())
     under_way = database.query(
         "SELECT 1 WHERE EXISTS (SELECT 1 FROM replays WHERE finished_at IS NULL) "
         "OR EXISTS (SELECT 1 FROM events WHERE NOT is_opened) OR EXISTS (SELECT 1 FROM receipts WHERE NOT is_opened) "
@@ -148,14 +149,16 @@ def _judge_outages(plan: Plan, machinery: Machinery, watch: Watch) -> str | None
 
 
 def _judge_probes(plan: Plan, machinery: Machinery, watch: Watch) -> str | None:
-    """An admin who asks for probes after an outage need not wait for the next round."""
+    """An admin who asks for probes after an outage need not wait for the next round, unless something else is hit."""
     ends = max((spell.ends for spell in _outages(plan)), default=0.0)
     asked = [one.at for one in plan.of(Happening) if isinstance(one, Happening) and one.what == "probe now"]
     at = next((one for one in asked if one >= ends), None)
     waiting = [
         watch.settled_at.get(accepted.event_id or 0, watch.schedule.now)
         for accepted in _first_of_healthy(machinery)
-        if at is not None and accepted.at < at <= watch.settled_at.get(accepted.event_id or 0, at)
+        if at is not None
+        and accepted.at < at <= watch.settled_at.get(accepted.event_id or 0, at)
+        and _misfortune(accepted, plan, watch) == 0
     ]
     if at is None or not waiting or min(waiting) <= at + AFTER_PROBE:
         return None
@@ -213,8 +216,17 @@ def _first_of_healthy(machinery: Machinery) -> Sequence[Accepted]:
 
 
 def _hindrance(accepted: Accepted, plan: Plan, watch: Watch) -> float:
-    """Seconds for which something kept this very event from being confirmed: its worker died or stood still, Proof was
-    away for all."""
+    """Seconds for which something kept this very event from being confirmed: misfortune, or Proof away for all."""
+    settled = watch.settled_at.get(accepted.event_id or 0, watch.schedule.now)
+    return _misfortune(accepted, plan, watch) + sum(
+        spell.ends - max(accepted.at, spell.begins) + PROBE_GAP + AFTER_OUTAGE
+        for spell in _outages(plan)
+        if spell.begins <= settled and accepted.at <= spell.ends + PROBE_GAP
+    )
+
+
+def _misfortune(accepted: Accepted, plan: Plan, watch: Watch) -> float:
+    """Seconds for which its worker's death or standstill, or SQL that was away, kept it from being confirmed."""
     id = accepted.webhook.id
     settled = watch.settled_at.get(accepted.event_id or 0, watch.schedule.now)
     lost = watch.lost_claims.get(id, ())
@@ -228,9 +240,6 @@ def _hindrance(accepted: Accepted, plan: Plan, watch: Watch) -> float:
         assert isinstance(absence, Absence)
         if absence.begins <= settled and accepted.at <= absence.ends:
             total += absence.ends - max(accepted.at, absence.begins) + AFTER_ABSENCE
-    for spell in _outages(plan):
-        if spell.begins <= settled and accepted.at <= spell.ends + PROBE_GAP:
-            total += spell.ends - max(accepted.at, spell.begins) + PROBE_GAP + AFTER_OUTAGE
     return total
 
 

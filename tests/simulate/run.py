@@ -13,7 +13,7 @@ from sqlalchemy.exc import DBAPIError
 from tests.simulate import liveness
 from tests.simulate.plan import Absence, Happening, Misfortune, Payment, Plan, Process, Rows, Spell, Webhook
 from tests.simulate.processes import Machinery
-from tests.simulate.proof import VirtualProof
+from tests.simulate.proof import VirtualProof, moment
 from tests.simulate.redis import VirtualQueues
 from tests.simulate.rows import insert_rows
 from tests.simulate.safety import Unsafe, Watch
@@ -27,6 +27,8 @@ from webhook_app.usecases.redeliver.replay import Selection, order_replay
 from webhook_app.usecases.refusals import Conflict
 from workers.clock import INTERVAL
 
+#: Seconds between two healthy payments that come at the end, while what is left is refused and so all calls are paused.
+_COMPANY_GAP = 120.0
 #: Virtual seconds that may pass until everything has ended, after all is well: backoff to its end, and late looks.
 PATIENCE = 1.5 * 3600.0
 _ADA = Person("ada", "page")
@@ -91,6 +93,7 @@ class _Simulation:
                 schedule.call_at(item.at, lambda happening=item: self._happen(happening))
         database.schedule = schedule
         database.on_commit = self._on_commit
+        self._company_at = 0.0
         self._largest_skew = max((process.skew for process in plan.of(Process)), default=0.0) + sum(
             happening.seconds for happening in plan.of(Happening)
         )
@@ -116,10 +119,23 @@ class _Simulation:
         arrivals = [item.at for item in self.plan.items if isinstance(item, Webhook | Happening)]
         schedule.run_until(max(arrivals, default=0.0) + 2 * INTERVAL)  # the clocks follow one that was set
         while not self._has_ended() and schedule.now < self.plan.lasts + PATIENCE:
-            planned = liveness.next_plan(self.database)
+            self._send_company()
+            planned = liveness.next_plan(self.database, schedule.now)
             idle_until = 0.0 if planned is None else planned - self._largest_skew - 2.0
             self.machinery.idle_until = idle_until
             schedule.run_until(max(idle_until, schedule.now) + 5.0)
+
+    def _send_company(self) -> None:
+        """While all calls are paused, a healthy payment comes now and then. Where all that is left is refused, only the
+        answer to another can tell that this is their own fault."""
+        now = self.schedule.now
+        if now < self._company_at or self.database.gate_closed_until(moment(now)) is None:
+            return
+        self._company_at = now + _COMPANY_GAP
+        id = f"company-{now:.0f}"
+        self.proof.payments[id] = Payment(id, ((now, "completed", round(now, 3)),))
+        webhook = Webhook(now + 0.1, id, "completed", round(now, 3))
+        self.schedule.call_at(webhook.at, lambda: self.machinery.arrive(webhook))
 
     def _has_ended(self) -> bool:
         self.machinery.find_spooled()
