@@ -115,6 +115,9 @@ def test_one_call_counts_several_batches(database: Database, clock: FakeClock, m
     for number in range(9):
         change(database, "a", "processing", second(number), second(number))
     clock.advance(SETTLED_AFTER.total_seconds() + 60)
+    with database.read() as session:
+        assert channel_days.measure_uncounted(session, 8) is None
+        assert channel_days.measure_uncounted(session, 9) is not None
     assert [count_changes(database, clock()) for _ in range(3)] == [6, 3, 0]
 
 

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, fields
 from datetime import UTC, date, datetime, timedelta
 
-from sqlalchemy import Select, select
+from sqlalchemy import Select, func, select
 from sqlalchemy.orm import Session
 
 from webhook_app.db.database import Database
@@ -94,8 +94,11 @@ def count_changes(database: Database, now: datetime) -> int:
 
 def measure_uncounted(session: Session, limit: int) -> dict[Key, Counts] | None:
     """What is not counted yet, as it stands; None where that is more than `limit` changes."""
-    found = _load(session, _uncounted(_progress(session)).limit(limit + 1))
-    return None if len(found) > limit else _measure(session, found)
+    after = _progress(session)
+    waiting = select(HistoryEntry.id).where(HistoryEntry.id > after).limit(limit + 1).subquery()
+    if (session.scalar(select(func.count()).select_from(waiting)) or 0) > limit:
+        return None
+    return _measure(session, _load(session, _uncounted(after)))
 
 
 def _progress(session: Session) -> int:
