@@ -108,9 +108,12 @@ def test_days_are_counted_once_and_outlive_the_events(database: Database, clock:
     assert read_scorecard(database, replace(APRIL, last_day=date(2026, 3, 31))).pairs == []
 
 
-def test_one_call_counts_several_batches(database: Database, clock: FakeClock, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(("seconds", "counts"), [(60, [9, 0]), (0, [2, 2, 2, 2, 1, 0])])
+def test_one_call_counts_batches_until_its_time_is_up(
+    database: Database, clock: FakeClock, monkeypatch: pytest.MonkeyPatch, seconds: float, counts: list[int]
+) -> None:
     monkeypatch.setattr(channel_days, "BATCH", 2)
-    monkeypatch.setattr(channel_days, "MOST_BATCHES", 3)
+    monkeypatch.setattr(channel_days, "MOST_SECONDS", seconds)
     confirm(database, "a", status="completed")
     for number in range(9):
         change(database, "a", "processing", second(number), second(number))
@@ -118,7 +121,7 @@ def test_one_call_counts_several_batches(database: Database, clock: FakeClock, m
     with database.read() as session:
         assert channel_days.measure_uncounted(session, 8) is None
         assert channel_days.measure_uncounted(session, 9) is not None
-    assert [count_changes(database, clock()) for _ in range(3)] == [6, 3, 0]
+    assert [count_changes(database, clock()) for _ in counts] == counts
 
 
 def test_a_webhook_that_comes_hours_later_is_lost(database: Database, clock: FakeClock) -> None:

@@ -3,6 +3,7 @@ come; what is not counted yet is measured in the same way."""
 
 from __future__ import annotations
 
+import time
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, fields
@@ -23,8 +24,10 @@ from webhook_app.usecases.tellings import Telling, Tellings, find_tellings
 SETTLED_AFTER = timedelta(hours=1)
 #: What changed so long before we knew of its transaction, and was told by nobody, is not Proof's to answer for.
 _BEFORE_OUR_TIME = timedelta(hours=1)
-#: Changes that are counted together, and batches of one call.
-BATCH, MOST_BATCHES = 500, 10
+#: Changes that are counted together.
+BATCH = 500
+#: Seconds after which a call begins no further batch: whoever counts has other work, which waits meanwhile.
+MOST_SECONDS = 0.5
 
 #: Day, type, currency and network.
 Key = tuple[date, str, str, str]
@@ -82,9 +85,9 @@ class _Change:
 
 
 def count_changes(database: Database, now: datetime) -> int:
-    """Counts the next changes, some batches at most, each change exactly once however many do it; returns how many."""
-    counted = 0
-    for _ in range(MOST_BATCHES):
+    """Counts the next changes, a batch at least, each exactly once however many do it; returns how many."""
+    counted, began_at = 0, time.monotonic()
+    while not counted or time.monotonic() - began_at < MOST_SECONDS:
         with database.read() as session:  # mostly there are none, and no lock is needed for that
             if not _find_settled(session, _progress(session), now, 1):
                 break
