@@ -81,6 +81,7 @@ WRONG: dict[str, list[str]] = {
     "NOTIFY_QUIET_HOURS": ["22-7", "22:00-24:00", "7:00-8:00", "22:00-22:00"],
     "NOTIFY_TIME_ZONE": ["Mars/Base", "GMT+25"],
     "NOTIFY_ALLOW_PRIVATE": ["yes", "1"],
+    "TRACING": ["yes", "1"],
     "HOST": ["x", "nonsense!", "1.2.3", "host.example", "127.0.0.1:80"],
     "LOG_FORMAT": ["xml", "json,console"],
     "LOG_LEVEL": ["loud", "7", "critical"],

@@ -13,6 +13,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from flask import Response
 from flask.testing import FlaskClient
 from sqlalchemy import LargeBinary, MetaData, select
 
@@ -101,6 +102,19 @@ def test_nothing_secret_is_in_a_log_an_error_a_job_a_key_a_table_or_a_page(
     assert leaks == []
     assert len(log.getvalue().splitlines()) > 10
     assert EMAIL in found["table events.body"], "or nothing was sent"
+
+
+@pytest.mark.parametrize("engine", ["sqlite"], indirect=True)  # it is about what is written, not about how
+def test_request_that_even_its_error_handler_fails_on_tells_no_address(services: Services, log: io.StringIO) -> None:
+    app = create_app(services)
+
+    @app.after_request
+    def fail(_response: Response) -> Response:
+        raise LookupError("a hook of ours")
+
+    assert app.test_client().get(f"/webhooks/proof/{URL_SECRET}").status_code == 500
+    assert "a hook of ours" in log.getvalue()
+    assert URL_SECRET not in log.getvalue()
 
 
 def use_everything(services: Services, client: FlaskClient, api_token: str, clock: FakeClock) -> Iterator[str]:

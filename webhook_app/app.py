@@ -8,7 +8,9 @@ from typing import Any
 from flask import Flask
 
 from webhook_app.config import ConfigurationError
+from webhook_app.logs import get_logger
 from webhook_app.services import Services
+from webhook_app.tracing import trace_application
 from webhook_app.web.channels.hints import hints_blueprint
 from webhook_app.web.channels.scorecard import scorecard_blueprint
 from webhook_app.web.channels.sessions import sessions_blueprint
@@ -35,6 +37,8 @@ from webhook_app.web.redeliver.rq import mount_rq_dashboard
 from webhook_app.web.requests import bind_services, name_requests
 from webhook_app.web.streaming import limit_files
 
+log = get_logger()
+
 #: Bytes; a webhook may have less.
 MAX_BODY = 1024 * 1024
 
@@ -44,6 +48,10 @@ class _Application(Flask):
 
     def ensure_sync(self, func: Callable[..., Any]) -> Callable[..., Any]:
         return func
+
+    def log_exception(self, exc_info: Any) -> None:
+        """Of a request that even its error handler could not answer. Flask would tell its path, which may be secret."""
+        log.error("a request was not answered", exc_info=exc_info)
 
 
 def create_app(services: Services) -> Flask:
@@ -58,6 +66,7 @@ def create_app(services: Services) -> Flask:
     app.secret_key = settings.secret_key
     app.json.sort_keys = False  # type: ignore[attr-defined]  # the default provider has it, its base class has not
     app.config["MAX_CONTENT_LENGTH"] = MAX_BODY
+    trace_application(app)
     bind_services(app, services)
     name_requests(app)
     believe_proxies(app, settings.trusted_proxy_hops)

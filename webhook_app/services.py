@@ -24,6 +24,7 @@ from webhook_app.db.bounded import BoundedSql
 from webhook_app.db.database import Database
 from webhook_app.domain.networks import is_private
 from webhook_app.domain.timestamps import utc_now
+from webhook_app.tracing import flush_traces, trace_engine
 from webhook_app.usecases.access.last_use import LastUse
 from webhook_app.usecases.access.remembered_callers import RememberedCallers
 from webhook_app.usecases.channels.sessions import MOST_AT_ONCE, Sessions
@@ -78,6 +79,7 @@ class Services:
         self.waker.close()
         self.queues.redis.close()
         self.database.close()
+        flush_traces()
 
 
 def open_services(
@@ -91,6 +93,7 @@ def open_services(
         )
     queues = Queues(connect_redis(settings.redis_url))
     database = database or Database(settings.database_url, pool_size=pool_size)
+    trace_engine(database.engine)
     spool = open_spool(settings)
     waker = Waker(queues)
     totals = Totals(database)

@@ -13,6 +13,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from webhook_app.config import load_settings
 from webhook_app.error_reports import flush_error_reports
 from webhook_app.services import Services, open_reconciler, open_services
+from webhook_app.tracing import flush_traces
 from webhook_app.usecases.reconcile.reconciler import Reconciler
 from webhook_app.usecases.reconcile.standing_in import SignOfLife
 from webhook_app.usecases.reconcile.work_classes import Lane
@@ -35,6 +36,7 @@ def flush_context() -> None:
     """At the end of a process, or of a forked one: errors that are not sent yet, and what was counted and is not in SQL
     yet. Where SQL is away the counts are lost."""
     flush_error_reports()
+    flush_traces()
     if _open_context.cache_info().currsize:
         with suppress(SQLAlchemyError):
             worker_context().services.totals.flush()

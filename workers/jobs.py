@@ -11,6 +11,7 @@ from rq import get_current_job
 
 from webhook_app.adapters.rq_jobs import SHOWS_FAILED
 from webhook_app.logs import get_logger
+from webhook_app.tracing import span
 from webhook_app.usecases.audit import Actor
 from webhook_app.usecases.reconcile.work_classes import Lane
 from webhook_app.usecases.redeliver.replay import replay_from_rq
@@ -32,7 +33,7 @@ def reconcile_due() -> int:
     context = worker_context()
     context.services.queues.acknowledge_wake()
     context.signs[Lane.FAST].show(context.services.clock())
-    with _stop_signal() as stopping:
+    with span("job reconcile_due"), _stop_signal() as stopping:
         return context.reconciler.reconcile_due(
             threads=context.threads,
             max_seconds=_LONGEST_RUN,
@@ -59,7 +60,8 @@ def reconcile_one(merchant_transaction_id: str) -> str:
             context.services.clock(),
         )
         log.info("replayed through RQ", id=merchant_transaction_id, replay_id=replayed)
-    applied = context.reconciler.reconcile_one(merchant_transaction_id)
+    with span("job reconcile_one"):
+        applied = context.reconciler.reconcile_one(merchant_transaction_id)
     flush_context()  # this process is a fork, and ends with its job
     if applied is None:
         return "nothing to do: not due, in another worker's hands, or all calls are paused"

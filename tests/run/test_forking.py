@@ -5,22 +5,19 @@ from __future__ import annotations
 import os
 import signal
 import sys
-from collections.abc import Iterator, Mapping, Set
-from contextlib import contextmanager
+from collections.abc import Mapping, Set
 from pathlib import Path
 
 import psutil
 import pytest
 
 from tests.support.processes import Running, is_gone, read, started
+from tests.support.stack import running_stack, stack_environment
 from tests.support.waiting import wait_for
-from webhook_app.config import VARIABLES
 from webhook_app.run.forking import can_fork
-from webhook_app.run.ports import free_port
 
 pytestmark = pytest.mark.skipif(not can_fork(), reason="here each command is a program of its own")
 
-RUN = (sys.executable, "-m", "webhook_app.cli", "run")
 WORKER = (sys.executable, "-m", "webhook_app.cli", "worker")
 
 COPIES = {"sandbox", "worker-fast", "worker-slow", "clock", "web"}
@@ -70,23 +67,7 @@ def test_copy_is_as_clean_as_a_new_program(tmp_path: Path) -> None:
 
 @pytest.fixture
 def env(tmp_path: Path) -> dict[str, str]:
-    port = free_port("127.0.0.1", (), but_not=0)
-    ours = {variable.name for variable in VARIABLES}
-    return {name: value for name, value in os.environ.items() if name not in ours} | {
-        "WEBHOOK_APP_DATA_DIR": str(tmp_path / "var"),
-        "PORT": str(port),
-        "SANDBOX_PORT": str(free_port("127.0.0.1", (), but_not=port)),
-        "SANDBOX_TRAFFIC": "0",
-        "LOG_FORMAT": "json",
-    }
-
-
-@contextmanager
-def up(env: Mapping[str, str], folder: Path) -> Iterator[Running]:
-    with started(RUN, env, folder) as run:
-        wait_for(lambda: "Ctrl-C" in run.stdout or run.process.poll() is not None, "all is up", 60)
-        assert "Ctrl-C" in run.stdout, run.stderr
-        yield run
+    return stack_environment(tmp_path)
 
 
 def children(run: Running) -> dict[str, psutil.Process]:
@@ -109,7 +90,7 @@ def replaced(run: Running, before: Mapping[str, psutil.Process], names: Set[str]
 def test_whole_stack_shares_its_memory_and_each_process_dies_and_comes_back_alone(
     env: dict[str, str], tmp_path: Path
 ) -> None:
-    with up(env, tmp_path) as run:
+    with running_stack(env, tmp_path) as run:
         main = psutil.Process(run.process.pid)
         used = sum(each.memory_full_info().pss for each in [main, *main.children(recursive=True)])
         assert used / 2**20 < MOST_MEMORY
@@ -126,13 +107,13 @@ def test_whole_stack_shares_its_memory_and_each_process_dies_and_comes_back_alon
 
 
 def test_kill_9_of_the_whole_stack_leaves_nothing(env: dict[str, str], tmp_path: Path) -> None:
-    with up(env, tmp_path) as run:
+    with running_stack(env, tmp_path) as run:
         everything = psutil.Process(run.process.pid).children(recursive=True)
         assert len(everything) == 8, "guardian, redis, sandbox, two lanes, clock, web and its server process"
         run.send(signal.SIGKILL)
         run.ended()
         wait_for(lambda: all(is_gone(process.pid) for process in everything), "nothing is left")
-        with up(env, tmp_path):
+        with running_stack(env, tmp_path):
             pass
 
 

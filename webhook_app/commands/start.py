@@ -10,6 +10,7 @@ from webhook_app.error_reports import ErrorReportsMissing, start_error_reports
 from webhook_app.logs import configure_logging
 from webhook_app.run.own_files import keep_private
 from webhook_app.run.running import with_running
+from webhook_app.tracing import TracingMissing, start_tracing
 
 
 def start_process(name: str) -> Settings:
@@ -18,7 +19,8 @@ def start_process(name: str) -> Settings:
     configure_logging(settings.log_format, settings.log_level, name)
     try:
         start_error_reports(settings.sentry_dsn, __version__, name)
-    except ErrorReportsMissing as problem:
+        start_tracing(settings.tracing, __version__, name)
+    except (ErrorReportsMissing, TracingMissing) as problem:
         raise ConfigurationError(str(problem)) from None
     return settings
 

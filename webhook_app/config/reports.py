@@ -1,9 +1,10 @@
-"""What is logged, and where errors are sent."""
+"""What is logged, and where errors and traces are sent."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
+from webhook_app.config.notify_readers import read_flag
 from webhook_app.config.readers import one_of, url
 from webhook_app.config.variables import variable
 
@@ -23,4 +24,9 @@ class ReportSettings:
     )
     sentry_dsn: str | None = variable(
         None, url("https", "http"), "where errors are sent (Sentry); needs the extra `sentry`", secret=True
+    )
+    tracing: bool = variable(
+        "false",
+        read_flag,
+        "whether traces are sent to where OpenTelemetry's own OTEL_… variables say; needs the extra `tracing`",
     )

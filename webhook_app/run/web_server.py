@@ -15,14 +15,17 @@ from granian.constants import HTTPModes, Interfaces, Loops
 from granian.http import HTTP1Settings
 from granian.log import LogLevels
 
+from webhook_app import __version__
 from webhook_app.app import create_app
 from webhook_app.config import Settings, load_settings
+from webhook_app.error_reports import start_error_reports
 from webhook_app.logs import configure_logging, get_logger
 from webhook_app.run.forking import can_fork, share_memory
 from webhook_app.server.application import DATABASE_CONNECTIONS, ServedApplication
 from webhook_app.server.sockets import OTHER_FILES, allow_connections
 from webhook_app.server.watchdog import Beat, Reporter, Watchdog
 from webhook_app.services import open_services
+from webhook_app.tracing import start_tracing
 
 log = get_logger()
 
@@ -75,6 +78,8 @@ def load_served_application(reporter: Reporter) -> ServedApplication:
     """The product, as the environment configures it."""
     settings = load_settings(os.environ)
     configure_logging(settings.log_format, settings.log_level, "web")
+    start_error_reports(settings.sentry_dsn, __version__, "web")
+    start_tracing(settings.tracing, __version__, "web")
     services = open_services(settings, pool_size=DATABASE_CONNECTIONS)
     return ServedApplication(services, create_app(services), reporter)
 

@@ -23,6 +23,7 @@ from webhook_app.adapters.spool import Spool, SpoolUnavailable
 from webhook_app.db.database import Database
 from webhook_app.domain.metrics import INGEST, RECEIPTS
 from webhook_app.logs import get_logger
+from webhook_app.tracing import TRACEPARENT, span
 from webhook_app.usecases.receive.ingest import Accepted, ReportedEvent, RequestOrigin, ingest_events
 from webhook_app.usecases.receive.ingest_faults import describe_error, is_sequence_behind, is_the_datas_fault
 from webhook_app.usecases.receive.spool_drain import SpoolDrain, SqlRefuses
@@ -193,8 +194,10 @@ class Intake:
         return batch, True
 
     def _write(self, batch: Sequence[_Waiting]) -> None:
+        traced = [told for waiting in batch if (told := waiting.request.headers.get(TRACEPARENT))]
         try:
-            accepted = ingest_events(self._database, [(waiting.event, waiting.request) for waiting in batch])
+            with span("commit events", traced, events=len(batch)):
+                accepted = ingest_events(self._database, [(waiting.event, waiting.request) for waiting in batch])
         except Exception as error:  # noqa: BLE001 - a thread's entry point: every request gets its answer
             if len(batch) > 1 and is_the_datas_fault(error):
                 for waiting in batch:  # one of them is at fault, and must not take the others with it

@@ -49,6 +49,8 @@ class Claim:
     """Whether failures had been charged to it."""
     patience: float | None = None
     """Seconds that its call may take; None: as long as any."""
+    traceparents: tuple[str, ...] = ()
+    """What it goes on with, where that is traced."""
 
 
 @dataclass(frozen=True)

@@ -19,6 +19,7 @@ from webhook_app.domain.outage import Outlook
 from webhook_app.domain.retry_policy import KNOWN_ERRORS
 from webhook_app.logs import first_line, get_logger
 from webhook_app.models.reconciliation import State
+from webhook_app.tracing import span
 from webhook_app.usecases.reconcile.apply import Applied, write_calls
 from webhook_app.usecases.reconcile.claim import Claim
 from webhook_app.usecases.reconcile.decisions import FinishedCall, Policy
@@ -86,8 +87,10 @@ class FinishedCalls:
         due = [one for one in self._waiting if one.next_at <= time.monotonic()]
         if not due:
             return []
+        traced = [traceparent for one in due for traceparent in one.call.claim.traceparents]
         try:
-            applied, left = self._write(due, self._observe(due))
+            with span("apply answers", traced, answers=len(due)):
+                applied, left = self._write(due, self._observe(due))
         except DBAPIError as error:
             if not was_in_the_way(error):
                 raise

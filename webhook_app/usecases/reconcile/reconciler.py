@@ -12,7 +12,9 @@ from sqlalchemy.exc import DBAPIError
 
 from webhook_app.adapters.proof import ProofClient
 from webhook_app.db.database import Database, was_in_the_way
+from webhook_app.domain.failures import Failure
 from webhook_app.logs import first_line, get_logger
+from webhook_app.tracing import span
 from webhook_app.usecases.reconcile.apply import Applied
 from webhook_app.usecases.reconcile.claim import Claim, Room, claim_due, claim_one, hand_back
 from webhook_app.usecases.reconcile.decisions import FinishedCall, Policy
@@ -22,6 +24,7 @@ from webhook_app.usecases.reconcile.quiet import has_to_open
 from webhook_app.usecases.reconcile.run import Bounds, Run
 from webhook_app.usecases.reconcile.settle import follow_up
 from webhook_app.usecases.reconcile.sweep import find_work
+from webhook_app.usecases.reconcile.traces import with_traces
 from webhook_app.usecases.totals import Totals
 
 log = get_logger()
@@ -68,6 +71,7 @@ class Reconciler:
         claim = claim_one(self.database, merchant_transaction_id, self.clock(), self.lease, self.policy.limits)
         if claim is None:
             return None
+        (claim,) = with_traces(self.database, [claim])
         finished = self._finished_calls()
         finished.add([self.fetch(claim)])
         while finished:
@@ -78,12 +82,15 @@ class Reconciler:
 
     def claim_due(self, room: Room) -> list[Claim]:
         """The first step: what is due and admitted, for the free threads of `room`."""
-        return claim_due(self.database, room, self.clock(), self.lease, self.policy.limits)
+        claims = claim_due(self.database, room, self.clock(), self.lease, self.policy.limits)
+        return with_traces(self.database, claims)
 
     def fetch(self, claim: Claim) -> FinishedCall:
         """The second step: one call to Proof. Never raises."""
         started_at = self.clock()
-        result = self.proof.get_transaction(claim.merchant_transaction_id, patience=claim.patience)
+        with span("ask Proof", claim.traceparents, transaction=claim.merchant_transaction_id) as asked:
+            result = self.proof.get_transaction(claim.merchant_transaction_id, patience=claim.patience)
+            asked.note(proof_request_id=result.request_id, failure=result.name if isinstance(result, Failure) else None)
         return FinishedCall(claim, started_at, self.clock(), result)
 
     def is_held_up(self) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from flask import request
 
 from webhook_app.domain.text import storable
+from webhook_app.tracing import TRACEPARENT, current_traceparent
 from webhook_app.usecases.receive.ingest import RequestOrigin
 from webhook_app.web.requests import get_services
 
@@ -16,7 +17,7 @@ _KEPT_HEADERS = {
     "X-Request-Id": "HTTP_X_REQUEST_ID",
     "X-Forwarded-For": "HTTP_X_FORWARDED_FOR",
     "Date": "HTTP_DATE",
-    "Traceparent": "HTTP_TRACEPARENT",
+    TRACEPARENT: "HTTP_TRACEPARENT",
 }
 
 
@@ -25,6 +26,8 @@ def describe_origin(*, is_vouched: bool = False) -> RequestOrigin:
     found out about its sender."""
     environ = request.environ
     headers = {name: storable(environ[key], 500) for name, key in _KEPT_HEADERS.items() if key in environ}
+    if traceparent := current_traceparent():  # ours, by which the trace goes on; else the sender's, for its log
+        headers[TRACEPARENT] = traceparent
     address = environ.get("REMOTE_ADDR")
     address = address and storable(address, 64)
     return RequestOrigin(get_services().clock(), address, headers, is_vouched)
