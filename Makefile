@@ -60,6 +60,10 @@ chaos: $(VENV)/.dev  ## kills, freezes and floods everything on both databases, 
 simulate: $(VENV)/.dev  ## the real use cases in virtual time, 200 seeds (SIM_SEEDS=n, SIM_SEED=one, SIM_ARGS=--help)
 	@exec $(BIN)/python -m tests.simulate $(SIM_ARGS)
 
+.PHONY: alarms
+alarms: $(VENV)/.dev  ## seven faults, and who is told of each: mail, program, page, Prometheus; a quarter of an hour (root)
+	@exec $(BIN)/python -m tests.alarms $(ALARMS_ARGS)
+
 .PHONY: missed
 missed: $(VENV)/.dev  ## 1,000 sessions while webhooks are lost, twice, about 6 minutes (MISSED_ARGS=--help)
 	@exec $(BIN)/python -m tests.missed $(MISSED_ARGS)

@@ -82,6 +82,7 @@ WRONG: dict[str, list[str]] = {
     "NOTIFY_TIME_ZONE": ["Mars/Base", "GMT+25"],
     "NOTIFY_ALLOW_PRIVATE": ["yes", "1"],
     "TRACING": ["yes", "1"],
+    "RQ_KEY_PREFIX": ["a b", "%s", "{0}", "é", "x" * 65],
     "HOST": ["x", "nonsense!", "1.2.3", "host.example", "127.0.0.1:80"],
     "LOG_FORMAT": ["xml", "json,console"],
     "LOG_LEVEL": ["loud", "7", "critical"],

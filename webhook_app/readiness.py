@@ -9,6 +9,7 @@ from redis.exceptions import RedisError, ResponseError
 from sqlalchemy import select, text
 from sqlalchemy.exc import SQLAlchemyError
 
+from webhook_app.adapters.redis_keys import OURS
 from webhook_app.adapters.rq_workers import are_suspended, count_workers
 from webhook_app.db.database import found_disk_full
 from webhook_app.db.migrate import current_revision, head_revision, is_older
@@ -89,7 +90,7 @@ def _disk_problem(services: Services) -> str:
 
 def _check_redis(services: Services) -> None:
     try:
-        services.queues.redis.set("webhook-app:ready", "1", ex=60)  # a full or read-only one answers a ping
+        services.queues.redis.set(f"{OURS}ready", "1", ex=60)  # a full or read-only one answers a ping
     except ResponseError as error:
         why = _disk_problem(services) or visible_line(str(error)[:200].rstrip("."))
         raise NotReady(f"refuses writes: {why}. Nothing is lost: the clock works without it, only slower") from error

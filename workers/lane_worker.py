@@ -18,6 +18,7 @@ from rq.worker.base import BaseWorker, WorkerStatus
 from rq.worker_registration import REDIS_WORKER_KEYS, WORKERS_BY_QUEUE_KEY, clean_worker_registry
 
 from webhook_app.adapters.foreign_jobs import refuse, remove_wrong_types
+from webhook_app.adapters.redis_keys import RQ
 from webhook_app.adapters.rq_jobs import NotOurs, OwnJob
 from webhook_app.logs import get_logger
 
@@ -142,4 +143,4 @@ def _remove_unreadable(queue: Queue) -> None:
 
 _NAME = re.compile(rb"[A-Za-z0-9_-]{1,200}")
 _EXECUTION = re.compile(rb"[A-Za-z0-9_-]{1,200}:[A-Za-z0-9_-]{1,200}")
-_WORKER = re.compile(rb"rq:worker:[A-Za-z0-9._-]{1,200}")
+_WORKER = re.compile(re.escape(f"{RQ}worker:".encode()) + rb"[A-Za-z0-9._-]{1,200}")

@@ -14,6 +14,7 @@ from rq.worker.base import BaseWorker
 
 import workers.jobs  # noqa: F401 - loaded here, so that not each child of the slow lane loads it anew
 from webhook_app.adapters.queueing import connect_redis
+from webhook_app.adapters.redis_keys import OURS
 from webhook_app.adapters.rq_jobs import FAST_QUEUE, SLOW_QUEUE
 from webhook_app.logs import get_logger
 from webhook_app.usecases.reconcile.work_classes import Lane
@@ -70,7 +71,7 @@ def _wait_for_redis(redis: Redis) -> None:
     while True:
         try:
             # A Redis that is full or read-only answers a ping.
-            redis.set("webhook-app:worker-starts", "1", ex=10)
+            redis.set(f"{OURS}worker-starts", "1", ex=10)
             return
         except RedisError as error:
             if not said:

@@ -27,6 +27,8 @@ from webhook_app.domain.incidents import NATURES, IncidentKind
 from webhook_app.domain.retry_policy import Blame
 from webhook_app.domain.status import Status
 from webhook_app.models import Event
+from webhook_app.run.relapses import RelapseLog
+from webhook_app.run.supervisor import Relapse
 from webhook_app.services import Services, open_lookout
 from webhook_app.usecases.heartbeats import CLOCK, WEB, beat
 from webhook_app.usecases.incidents.figures import read_days, read_hours
@@ -121,6 +123,20 @@ def settle(database: Database, clock: FakeClock, *but: str) -> None:
         waiting = Event.settled_at.is_(None), Event.merchant_transaction_id.not_in([*but, "old"])
         for event in session.scalars(select(Event).where(*waiting)):
             event.settled_at, event.delivery = clock(), "succeeded"
+
+
+def test_process_that_was_started_again_is_an_incident_that_is_over(
+    services: Services, lookout: Lookout, clock: FakeClock
+) -> None:
+    log = RelapseLog(services.settings.data_dir / "incidents", clock)
+    log.note(Relapse("web", 3, "signal SIGKILL", seconds_away=7.0, seconds_back=30.0))
+    log.note(Relapse("redis", 1, "exit code 1", seconds_away=1.0, seconds_back=30.0))
+    look(lookout, clock, 5, services)
+    by_key = {one.key: one for one in incidents(services)}
+    assert by_key["web"].cause == "The process web ended 3 times in a row, signal SIGKILL, and was started again."
+    assert by_key["redis"].cause == "The process redis ended, exit code 1, and was started again."
+    assert {(one.kind, one.state) for one in by_key.values()} == {("process_restarted", "resolved")}
+    assert by_key["web"].lasted == "7 s"
 
 
 def test_refused_token_needs_a_person_at_once(services: Services, lookout: Lookout, clock: FakeClock) -> None:

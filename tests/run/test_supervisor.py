@@ -12,7 +12,7 @@ import pytest
 
 from tests.support.processes import is_gone, pids_in, python, read, started
 from tests.support.waiting import wait_for
-from webhook_app.run.supervisor import Child, StartFailed, Supervisor, describe_exit, restart_wait
+from webhook_app.run.supervisor import Child, Relapse, StartFailed, Supervisor, describe_exit, restart_wait
 
 SLEEP = "import time; time.sleep(600)"
 
@@ -83,7 +83,8 @@ def test_children_start_by_stage_and_stop_in_the_opposite_order(tmp_path: Path) 
 def test_dead_child_is_restarted_after_growing_waits_that_a_long_life_resets() -> None:
     clock = Clock()
     child = Child("worker", python(SLEEP), os.environ)
-    with Supervisor([child], lived_after=30, monotonic=clock) as supervisor:
+    relapses: list[Relapse] = []
+    with Supervisor([child], lived_after=30, tell_relapse=relapses.append, monotonic=clock) as supervisor:
         assert supervisor.start()
 
         def kill_and_wait(expected: float) -> None:
@@ -100,8 +101,12 @@ def test_dead_child_is_restarted_after_growing_waits_that_a_long_life_resets() -
 
         for expected in (1, 2, 4):
             kill_and_wait(expected)
+        assert not relapses, "it may die again at once"
         clock.now += 31
         supervisor.run_once(0)
+        (told,) = relapses
+        assert (told.name, told.deaths, told.ended) == ("worker", 3, "signal SIGKILL")
+        assert (round(told.seconds_away), round(told.seconds_back)) == (7, 31)
         kill_and_wait(1)
 
 

@@ -1,14 +1,20 @@
-"""Two installations on one database of Redis: it is said, by the clock and by doctor, and only while both run."""
+"""Two installations on one database of Redis: each has a prefix of its own, or it is said, while both run."""
 
 from __future__ import annotations
 
 import shutil
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from tests.support.clock import FakeClock
+from tests.support.stack import stack_environment
+from webhook_app.adapters.rq_picture import see_queues
+from webhook_app.config import Settings
 from webhook_app.db.database import Database
 from webhook_app.run.diagnosis import diagnose
 from webhook_app.services import Services
@@ -38,3 +44,51 @@ def test_another_installation_on_the_same_redis_is_told(services: Services, othe
     (found,) = [finding for finding in diagnose(services.settings) if "another installation" in finding.line]
     assert not found.is_well
     assert "redis://host:6379/1" in found.line
+
+
+#: A worker of an installation with a prefix: it is woken, works, and shows what waits and what failed.
+PREFIXED = """
+import os
+from webhook_app.adapters.rq_picture import see_queues
+from webhook_app.adapters.rq_workers import list_workers
+from webhook_app.config import load_settings
+from webhook_app.domain.timestamps import utc_now
+from webhook_app.services import open_services
+from webhook_app.usecases.installation import is_shared
+from webhook_app.usecases.reconcile.work_classes import Lane
+from workers.start import make_worker
+
+services = open_services(load_settings(os.environ))
+queues = services.queues
+assert not is_shared(services.database, queues.redis, utc_now())
+queues.wake()
+queues.dispatch(["t-1"])
+worker = make_worker(queues.redis, Lane.FAST)
+worker.register_birth()
+print(len(list_workers(queues)["reconcile"]), see_queues(queues.redis)["retry"]["queued"])
+worker.register_death()
+make_worker(queues.redis, Lane.FAST).work(burst=True, logging_level="WARNING")
+print(see_queues(queues.redis)["reconcile"]["queued"])
+"""
+
+
+@pytest.mark.parametrize("engine", ["sqlite"], indirect=True)  # it is about Redis
+def test_two_installations_with_a_prefix_each_share_one_redis_and_hide_nothing_of_each_other(
+    settings: Settings, services: Services, other: Database, clock: FakeClock, tmp_path: Path
+) -> None:
+    redis: Any = services.queues.redis
+    assert not is_shared(services.database, redis, clock())
+    services.queues.wake()
+    before = {key: redis.dump(key) for key in redis.keys("*") if key != b"webhook-app:wake"}  # which lasts two seconds
+    env = stack_environment(
+        tmp_path,
+        **{"RQ_KEY_PREFIX": "shop", "REDIS_URL": settings.redis_url or "", "PROOF_CLIENT_TOKEN": "test-token"},
+        **{"PROOF_API_URL": "http://127.0.0.1:1", "DATABASE_URL": other.engine.url.render_as_string(False)},
+    )
+    done = subprocess.run([sys.executable, "-c", PREFIXED], env=env, capture_output=True, text=True, timeout=100)
+    assert done.stdout.splitlines() == ["1 1", "0"], done.stderr
+    assert {key: redis.dump(key) for key in before} == before
+    added = {key for key in redis.keys("*") if key not in before and key != b"webhook-app:wake"}
+    assert added
+    assert all(key.startswith(b"shop:") for key in added), added
+    assert see_queues(redis)["reconcile"]["queued"] == 1, "ours still waits"

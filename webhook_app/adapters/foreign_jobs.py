@@ -21,6 +21,7 @@ from rq.results import Result
 from rq.serializers import JSONSerializer
 from rq.worker_registration import REDIS_WORKER_KEYS, WORKERS_BY_QUEUE_KEY
 
+from webhook_app.adapters.redis_keys import OURS, RQ
 from webhook_app.adapters.rq_jobs import (
     CALLS,
     JOB_ID,
@@ -96,7 +97,7 @@ def keep_newest(redis: Redis, queue: str) -> set[str]:
             pipeline.zrem(key, *too_many)
             pipeline.zrem(f"{_FAILED}{queue}", *too_many)
             for raw_name in too_many:
-                pipeline.delete(job_key(raw_name), b"rq:results:" + raw_name)
+                pipeline.delete(job_key(raw_name), f"{RQ}results:".encode() + raw_name)
             pipeline.execute()
     return {raw_name.decode("utf-8", "replace") for raw_name in kept}
 
@@ -128,12 +129,12 @@ def remove_wrong_types(queue: Queue) -> None:
             queue.connection.delete(key)
 
 
-_FAILED = "rq:failed:"
+_FAILED = f"{RQ}failed:"
 
 
 def _refused_key(queue: str) -> str:
     """Where it is noted which of the queue's failed jobs are what is left of refused ones."""
-    return f"webhook-app:not-ours:{queue}"
+    return f"{OURS}not-ours:{queue}"
 
 
 def _seconds() -> int:

@@ -58,6 +58,11 @@ class IncidentJournal:
             if not any((one.kind, one.key, one.ended_at) == (kind, key, None) for one in entries):
                 entries.append(Entry(kind, key, cause, now))
 
+    def enter(self, entry: Entry) -> None:
+        """One that is over, of which SQL is to know."""
+        with self._changing() as entries:
+            entries.append(entry)
+
     def note_told(self, entry: Entry, recipient: str) -> None:
         """Its begin was sent to that recipient."""
         with self._changing() as entries:

@@ -24,6 +24,7 @@ from rq.results import Result
 from rq.serializers import JSONSerializer
 
 from webhook_app.adapters.foreign_jobs import keep_newest, remove_wrong_types
+from webhook_app.adapters.redis_keys import OURS
 from webhook_app.adapters.rq_jobs import (
     FAILURE_TTL,
     FAST_QUEUE,
@@ -51,7 +52,7 @@ MOST_DISPATCHED = 200
 
 #: Seconds between two wake-ups of one process: under load, what is committed meanwhile shares the second one.
 _WAKE_PAUSE = 0.02
-_WAKE_KEY = "webhook-app:wake"
+_WAKE_KEY = f"{OURS}wake"
 #: Seconds for which a wake-up stands for all where no worker of ours takes it: another program may have it.
 _WAKE_SECONDS = 2
 #: How the ids of jobs begin that `wake` has queued.

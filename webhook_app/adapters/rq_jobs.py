@@ -24,6 +24,7 @@ from rq.results import Result
 from rq.serializers import JSONSerializer
 from rq.utils import import_attribute, str_to_date
 
+from webhook_app.adapters.redis_keys import RQ
 from webhook_app.domain.text import is_usable_id, visible_line
 
 FAST_QUEUE = "reconcile"
@@ -44,6 +45,7 @@ JOB_TIMEOUT = 300
 #: Seconds that RQ keeps a job that failed in RQ itself.
 FAILURE_TTL = 300
 
+_JOB = f"{RQ}job:".encode()
 JOB_ID = re.compile(r"[A-Za-z0-9_-]{1,200}")
 _PLAIN_ID = re.compile(r"[A-Za-z0-9_-]+")
 
@@ -82,7 +84,7 @@ def job_id(merchant_transaction_id: str) -> str:
 
 def job_key(name: str | bytes) -> bytes:
     """Where Redis holds the job, whatever its name is made of."""
-    return b"rq:job:" + (name if isinstance(name, bytes) else name.encode("utf-8", "surrogateescape"))
+    return _JOB + (name if isinstance(name, bytes) else name.encode("utf-8", "surrogateescape"))
 
 
 def read_fields(redis: Redis, name: str | bytes) -> Mapping[str, bytes]:

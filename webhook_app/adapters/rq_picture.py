@@ -19,6 +19,7 @@ from redis import Redis
 from redis.exceptions import ResponseError
 from rq.exceptions import NoSuchJobError
 
+from webhook_app.adapters.redis_keys import RQ
 from webhook_app.adapters.rq_jobs import (
     JOB_ID,
     NotOurs,
@@ -32,17 +33,20 @@ from webhook_app.adapters.rq_jobs import (
 )
 from webhook_app.domain.text import visible, visible_line
 
+_IN_FORMAT = RQ.replace("{", "{{").replace("}", "}}")
+
 #: RQ's registries of a queue's jobs, by what rq-dashboard calls them. All but the first are sorted sets.
 REGISTRIES: Mapping[str, str] = {
-    "queued": "rq:queue:{}",
-    "failed": "rq:failed:{}",
-    "deferred": "rq:deferred:{}",
-    "started": "rq:wip:{}",
-    "finished": "rq:finished:{}",
-    "scheduled": "rq:scheduled:{}",
-    "canceled": "rq:canceled:{}",
+    "queued": _IN_FORMAT + "queue:{}",
+    "failed": _IN_FORMAT + "failed:{}",
+    "deferred": _IN_FORMAT + "deferred:{}",
+    "started": _IN_FORMAT + "wip:{}",
+    "finished": _IN_FORMAT + "finished:{}",
+    "scheduled": _IN_FORMAT + "scheduled:{}",
+    "canceled": _IN_FORMAT + "canceled:{}",
 }
 
+_QUEUE = f"{RQ}queue:"
 QUEUE_NAME = re.compile("[A-Za-z0-9_-]{1,64}")
 _MOST_LISTED = 1000
 _MOST_FAILURE = 256 * 1024
@@ -69,9 +73,9 @@ class SeenJob:
 
 def see_queues(redis: Redis) -> Mapping[str, Mapping[str, int]]:
     """How many jobs each queue has in each of `REGISTRIES`, by its name. Raises RedisError."""
-    members: Any = redis.srandmember("rq:queues", _MOST_LISTED)
+    members: Any = redis.srandmember(f"{RQ}queues", _MOST_LISTED)
     keys = [_text(member) for member in members]
-    found = [key.removeprefix("rq:queue:") for key in keys if key.startswith("rq:queue:")]
+    found = [key.removeprefix(_QUEUE) for key in keys if key.startswith(_QUEUE)]
     names = sorted(name for name in found if QUEUE_NAME.fullmatch(name))
     return {name: see_counts(redis, name) for name in names}
 
@@ -159,7 +163,7 @@ def remove_ids_without_job(redis: Redis, queue: str) -> int:
 def _failure(redis: Redis, name: str | bytes) -> str | None:
     """What RQ's latest note of the job says about its failure."""
     try:
-        notes: Any = redis.xrevrange(b"rq:results:" + job_key(name).removeprefix(b"rq:job:"), count=1)
+        notes: Any = redis.xrevrange(f"{RQ}results:".encode() + job_key(name).removeprefix(job_key("")), count=1)
         packed = base64.b64decode(notes[0][1][b"exc_string"])
         return visible(zlib.decompressobj().decompress(packed, _MOST_FAILURE).decode("utf-8", "replace"))
     except (ResponseError, ValueError, LookupError, zlib.error):

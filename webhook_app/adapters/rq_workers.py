@@ -14,11 +14,13 @@ from rq.exceptions import NoSuchJobError
 from rq.suspension import WORKERS_SUSPENDED
 
 from webhook_app.adapters.queueing import Queues
+from webhook_app.adapters.redis_keys import RQ
 from webhook_app.adapters.rq_jobs import read_timestamp
 from webhook_app.adapters.rq_picture import QUEUE_NAME, SeenJob, see_job
 from webhook_app.domain.text import visible_line
 
-_WORKER_KEY = re.compile(rb"rq:worker:[A-Za-z0-9._-]{1,100}")
+_WORKER = f"{RQ}worker:".encode()
+_WORKER_KEY = re.compile(re.escape(_WORKER) + rb"[A-Za-z0-9._-]{1,100}")
 _MOST_LISTED = 1000
 
 
@@ -50,13 +52,13 @@ def list_workers(queues: Queues) -> Mapping[str, frozenset[str]]:
     expires, a minute or so later. Raises RedisError."""
     found = {}
     for queue in (queues.fast, queues.slow):
-        keys = _keys(queues.redis, f"rq:workers:{queue.name}")
+        keys = _keys(queues.redis, f"{RQ}workers:{queue.name}")
         with queues.redis.pipeline(transaction=False) as pipeline:
             for key in keys:
                 pipeline.hmget(key, "birth", "death")
             told: list[Any] = pipeline.execute()
         alive = (key for key, (birth, death) in zip(keys, told, strict=True) if birth and not death)
-        found[queue.name] = frozenset(key.removeprefix(b"rq:worker:").decode() for key in alive)
+        found[queue.name] = frozenset(key.removeprefix(_WORKER).decode() for key in alive)
     return found
 
 
@@ -67,7 +69,7 @@ def are_suspended(queues: Queues) -> bool:
 
 def see_workers(redis: Redis) -> Sequence[SeenWorker]:
     """All that are registered. Raises RedisError."""
-    found = [_worker(redis, key) for key in _keys(redis, "rq:workers")]
+    found = [_worker(redis, key) for key in _keys(redis, f"{RQ}workers")]
     return [worker for worker in found if worker is not None]
 
 
@@ -94,7 +96,7 @@ def _worker(redis: Redis, key: bytes) -> SeenWorker | None:
         except NoSuchJobError:
             job = None  # it has just ended
     return SeenWorker(
-        name=key.removeprefix(b"rq:worker:").decode(),
+        name=key.removeprefix(_WORKER).decode(),
         pid=int(_number(said.get("pid"))) or None,
         queues=queues,
         state=said.get("state", "?"),

@@ -125,6 +125,13 @@ def read_redis_url(text: str) -> str:
     raise ValueError(f"a Redis URL; the parameters it may have are {', '.join(sorted(_REDIS_PARAMETERS))}")
 
 
+def read_key_prefix(text: str) -> str:
+    """As RQ takes it (`rq/defaults.py`), without braces, which mean a part of a cluster."""
+    if not re.fullmatch(r"[A-Za-z0-9_.:-]{1,64}", text):
+        raise ValueError("1 to 64 letters, digits, or _ . : -")
+    return text
+
+
 #: What redis-py reads from a URL and does not change what it answers.
 _REDIS_PARAMETERS = frozenset(
     (

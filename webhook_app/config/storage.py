@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from webhook_app.config.readers import integer, number, read_database_url, read_folder, read_redis_url
+from webhook_app.config.readers import integer, number, read_database_url, read_folder, read_key_prefix, read_redis_url
 from webhook_app.config.variables import variable
 
 
@@ -24,8 +24,17 @@ class StorageSettings:
         read_redis_url,
         "Redis or Valkey; unset: `run` starts an embedded redis-server in the data folder",
     )
+    redis_prefix: str = variable(
+        "rq",
+        read_key_prefix,
+        "how all keys in Redis begin; two installations on one database of Redis need two",
+        name="RQ_KEY_PREFIX",
+    )
     data_dir: Path = variable(  # noqa: RUF009 - it makes a dataclass field
-        "./var", read_folder, "folder of embedded databases and generated secrets", name="WEBHOOK_APP_DATA_DIR"
+        "./var",
+        read_folder,
+        "folder of embedded databases and generated secrets",
+        name="WEBHOOK_APP_DATA_DIR",
     )
     ingest_budget: float = variable("2", number(0.05, 30), "seconds that a webhook waits for SQL before it is spooled")
     spool_max_bytes: int = variable(

@@ -19,6 +19,7 @@ class IncidentKind(StrEnum):
     WORKERS_MISSING = "workers_missing"
     WORKER_DIED = "worker_died"
     WORKER_RESTARTED = "worker_restarted"
+    PROCESS_RESTARTED = "process_restarted"
     CLOCK_SILENT = "clock_silent"
     WEB_SILENT = "web_silent"
     DISK_FULL = "disk_full"
@@ -105,6 +106,11 @@ NATURES: Mapping[IncidentKind, Nature] = {
     ),
     IncidentKind.WORKER_RESTARTED: Nature(
         Severity.INFO, "A worker went and another came", "Nothing: its work goes on.", ends_after=60.0
+    ),
+    IncidentKind.PROCESS_RESTARTED: Nature(
+        Severity.WARNING,
+        "A process ended and was started again",
+        "Nothing, if it stays at one. If it comes again, look for the reason in the log at that time: memory, for one.",
     ),
     IncidentKind.CLOCK_SILENT: Nature(
         Severity.CRITICAL,

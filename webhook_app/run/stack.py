@@ -20,6 +20,7 @@ from webhook_app.run.messages import banner, fail, masked, name_process, other_f
 from webhook_app.run.own_files import keep_private
 from webhook_app.run.plan import Command, Plan, make_plan
 from webhook_app.run.ports import listen_fault
+from webhook_app.run.relapses import RelapseLog
 from webhook_app.run.running import noted
 from webhook_app.run.supervisor import StartFailed, Supervisor, ignore_stop_signals
 
@@ -63,7 +64,12 @@ def _run_locked(plan: Plan, lock: int) -> int:
     ignore_stop_signals()
     grace_seconds = plan.settings.slowest_call + 3  # a call under way gets the time to end
     with (
-        Supervisor(make_children(plan), grace_seconds=grace_seconds, held_files=[lock]) as supervisor,
+        Supervisor(
+            make_children(plan),
+            grace_seconds=grace_seconds,
+            tell_relapse=RelapseLog(plan.settings.data_dir / "incidents").note,
+            held_files=[lock],
+        ) as supervisor,
         noted(plan),
     ):
         tell(f"Starting {', '.join(supervisor.names)} …")

@@ -65,11 +65,27 @@ class StartFailed(Exception):
     """A child does not start; the message is one sentence for a person."""
 
 
+@dataclass(frozen=True)
+class Relapse:
+    """A child died, perhaps several times in a row, and has lived since."""
+
+    name: str
+    deaths: int
+    ended: str
+    """How, the last time."""
+    seconds_away: float
+    """From the first death to the last start."""
+    seconds_back: float
+    """Since that start."""
+
+
 @dataclass
 class _Slot:
     child: Child
     process: Process | None = None
     started_at: float = 0.0
+    first_death_at: float = 0.0
+    ended: str = ""
     restart_at: float | None = None
     failures: int = 0
     ready: bool = False
@@ -80,7 +96,8 @@ class Supervisor:
     """Use as a context manager in the main thread: `start()`, then `run()`; leaving the context stops all children.
 
     SIGTERM, SIGINT, SIGHUP and the end of its terminal ask it to stop; a second SIGINT kills at once. `lived_after`:
-    seconds after which a child counts as healthy, and the next death is again the first.
+    seconds after which a child counts as healthy, and the next death is again the first; then `tell_relapse` is called
+    with what had happened.
     """
 
     def __init__(
@@ -90,6 +107,7 @@ class Supervisor:
         grace_seconds: float = 10.0,
         start_seconds: float = 60.0,
         lived_after: float = 30.0,
+        tell_relapse: Callable[[Relapse], object] = lambda _: None,
         held_files: Sequence[int] = (),
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -97,6 +115,7 @@ class Supervisor:
         self._grace_seconds = grace_seconds
         self._start_seconds = start_seconds
         self._lived_after = lived_after
+        self._tell_relapse = tell_relapse
         self._held_files = held_files
         self._now = monotonic
         self._stop_asked_at: float | None = None
@@ -178,7 +197,9 @@ class Supervisor:
         if self._has_terminal and not os.isatty(0) and not self.stop_asked:
             # The window was closed. Where make is the first process in it, make gets the SIGHUP and keeps it to itself.
             self._stop_asked_at = time.monotonic()
-        due = [slot.restart_at - self._now() for slot in self._slots if slot.restart_at is not None]
+        now = self._now()
+        due = [slot.restart_at - now for slot in self._slots if slot.restart_at is not None]
+        due += [slot.started_at + self._lived_after - now for slot in self._slots if slot.failures and slot.process]
         self._wait(max(0.0, min([longest, *due])))
 
     def call(self, program: Program, env: Mapping[str, str]) -> CommandResult | None:
@@ -224,14 +245,20 @@ class Supervisor:
             return
         code = slot.process.poll()
         if now - slot.started_at >= self._lived_after:
+            if slot.failures:
+                away = slot.started_at - slot.first_death_at
+                relapse = Relapse(slot.child.name, slot.failures, slot.ended, away, now - slot.started_at)
+                self._tell_relapse(relapse)
             slot.failures, slot.proven = 0, True
         if code is None:
             return
         self._bury(slot.process)
         slot.process = None
         slot.failures += 1
+        if slot.failures == 1:
+            slot.first_death_at = now
         child = slot.child
-        ended = describe_exit(code)
+        ended = slot.ended = describe_exit(code)
         hopeless = child.give_up_after is not None and slot.failures >= child.give_up_after
         if hopeless and not slot.proven and not self._settled:
             what = f"{child.name} does not start: it ended {slot.failures} times, at last with {ended}."

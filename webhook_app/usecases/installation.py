@@ -13,19 +13,20 @@ from typing import Any
 from redis import Redis
 from sqlalchemy import func, select
 
+from webhook_app.adapters.redis_keys import OURS
 from webhook_app.db.database import Database
 from webhook_app.models import Heartbeat
 from webhook_app.usecases.heartbeats import beat
 
 #: What the name of its row begins with.
 _PREFIX = "installation "
-_KEY = "webhook-app:installation"
+_KEY = f"{OURS}installation"
 #: Seconds after which the word of an installation that no longer runs is forgotten.
 _REMEMBERED = 60
 
 ADVICE = (
     "another installation, with an SQL database of its own, uses this database of Redis: each hides the other's failed "
-    "jobs. Give each a number of its own in REDIS_URL, such as redis://host:6379/1"
+    "jobs. Give each a number of its own in REDIS_URL, such as redis://host:6379/1, or an RQ_KEY_PREFIX of its own"
 )
 
 

@@ -11,6 +11,7 @@ from redis.exceptions import RedisError
 
 from webhook_app.adapters.foreign_jobs import count_refused
 from webhook_app.adapters.queueing import Queues
+from webhook_app.adapters.redis_keys import OURS
 from webhook_app.adapters.rq_jobs import FAST_QUEUE, SLOW_QUEUE
 from webhook_app.adapters.rq_workers import list_workers
 from webhook_app.adapters.spool import Spool
@@ -38,7 +39,7 @@ class SurroundingsObserver:
         depth = self._spool.depth()
         error, workers, gone, foreign = None, None, frozenset[str](), 0
         try:
-            self._queues.redis.set("webhook-app:lookout", "1", ex=60)  # a full or read-only one answers a ping
+            self._queues.redis.set(f"{OURS}lookout", "1", ex=60)  # a full or read-only one answers a ping
             by_queue = list_workers(self._queues)
             workers = {lane: len(by_queue[queue]) for queue, lane in _LANES.items()}
             foreign = count_refused(self._queues.redis, _FOREIGN_WITHIN)

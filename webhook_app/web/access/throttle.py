@@ -19,6 +19,7 @@ from limits.strategies import FixedWindowRateLimiter
 from redis.exceptions import RedisError
 
 from webhook_app.adapters.queueing import connect_redis
+from webhook_app.adapters.redis_keys import OURS
 from webhook_app.logs import get_logger
 from webhook_app.usecases.access.accounts import LONGEST_NAME, normal_name
 from webhook_app.usecases.access.sessions import is_known_network
@@ -114,7 +115,7 @@ class _Counter:
     def __init__(self, redis_url: str) -> None:
         pool = connect_redis(redis_url, timeout=_REDIS_SECONDS).connection_pool
         self._shared = FixedWindowRateLimiter(
-            RedisStorage("redis://", connection_pool=pool, key_prefix="webhook-app:log-in")
+            RedisStorage("redis://", connection_pool=pool, key_prefix=f"{OURS}log-in")
         )
         self._own = FixedWindowRateLimiter(MemoryStorage())
         self._redis_rests_until = 0.0
