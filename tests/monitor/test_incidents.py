@@ -243,6 +243,18 @@ def test_sql_that_is_away_goes_by_the_data_folder_and_is_entered_later(
 
 
 @pytest.mark.parametrize("engine", ["sqlite"], indirect=True)  # what follows is not in SQL
+def test_what_the_spool_noted_while_sql_was_away_is_no_second_incident(services: Services, clock: FakeClock) -> None:
+    lookout = open_lookout(services)
+    began_at = clock() - timedelta(seconds=20)
+    services.spool.note_fault(SpoolFault(began_at, "OperationalError", "connection refused", stops_all=True))
+    lookout.step()
+    assert not incidents(services), "SQL is in reach: the drain has not been round yet"
+    clock.advance(10)
+    lookout.step()
+    assert of_kind(services, IncidentKind.SQL_AWAY).cause == "SQL takes no event: OperationalError."
+
+
+@pytest.mark.parametrize("engine", ["sqlite"], indirect=True)  # what follows is not in SQL
 def test_what_is_wrong_around_sql_is_found(services: Services, clock: FakeClock, redis_server: RedisServer) -> None:
     spool = services.spool
     spool.note_fault(SpoolFault(clock(), "OperationalError", "disk full", stops_all=True))
