@@ -77,15 +77,20 @@ def collector() -> Iterator[tuple[str, Collector]]:
 #: As `webhook-app web`: the application is made before the process that serves it is forked.
 WEB = """
 import json, os, sys
+from werkzeug.test import EnvironBuilder
 from webhook_app.app import create_app
 from webhook_app.commands.start import start_service
 from webhook_app.services import open_services
+from webhook_app.web.receive.fast_path import FastPath
+from webhook_app.web.requests import REQUEST_ID
 services = open_services(start_service("web"))
-client = create_app(services).test_client()
+client, fast_path = create_app(services).test_client(), FastPath(services)
 path, told = "/webhooks/proof/" + sys.argv[1], json.loads(sys.argv[2])
 if os.fork() == 0:
     forged = {"Traceparent": f"00-{'ab' * 16}-{'cd' * 8}-01"}
-    print(client.post(path + "?q=marked-query", json=told, headers=forged).status_code)
+    request = EnvironBuilder(path, method="POST", query_string="q=marked-query", headers=forged).get_environ()
+    deferral = fast_path.take({**request, REQUEST_ID: "r-1"}, json.dumps(told).encode())
+    print(deferral.finish(deferral.answer.result(10))[0])
     print(client.post("/webhooks/proof/marked-wrong-secret", json=told).status_code)
     print(client.get("/webhooks/proof/marked-path/marked-more").status_code)
     services.close()
@@ -104,7 +109,7 @@ flush_context()
 """
 
 
-@pytest.mark.parametrize("engine", ["postgresql"], indirect=True)  # it is about what leaves, not about where it lies
+@pytest.mark.parametrize("engine", ["sqlite"], indirect=True)  # it is about what leaves, not about where it lies
 def test_trace_of_a_webhook_goes_on_to_the_call_to_proof_and_carries_its_request_id(
     collector: tuple[str, Collector], database_url: str, redis_url: str, sandbox: Sandbox, tmp_path: Path
 ) -> None:
@@ -122,7 +127,8 @@ def test_trace_of_a_webhook_goes_on_to_the_call_to_proof_and_carries_its_request
         done = subprocess.run(words, env=env, capture_output=True, text=True, timeout=100)
         assert done.stdout.split() == said.split(), done.stderr
         assert "Traceback" not in done.stderr
-    received = seen.named("POST /webhooks/proof/<secret>")[0]
+    (received,) = seen.named("webhook")
+    assert [one.attributes["http.status_code"] for one in seen.named("POST /webhooks/proof/<secret>")] == [404]
     of_trace = [one for one in seen.spans if one.trace == received.trace]
     assert received.trace != bytes.fromhex("ab" * 16), "a stranger decides no trace"
     (asked,) = [one for one in of_trace if one.name == "ask Proof"]

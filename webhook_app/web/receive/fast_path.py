@@ -15,6 +15,7 @@ from flask import Flask, Request, g
 from werkzeug.routing import MapAdapter
 
 from webhook_app.services import Services
+from webhook_app.tracing import span
 from webhook_app.web.forwarded import Forwarding
 from webhook_app.web.host import check_host
 from webhook_app.web.receive.deferral import Deferral
@@ -37,12 +38,13 @@ class FastPath(Flask):
         """The answer that waits for the commit; None where the whole application is to be asked. `body` is all of it,
         and not compressed. Writes to `environ`."""
         self._forwarding.believe(environ)
-        with self.request_context(environ):
+        with self.request_context(environ), span("webhook") as traced:
             try:
                 check_host()
                 g.request_id, g.body = environ[REQUEST_ID], body
                 return self.dispatch_request()  # type: ignore[return-value]  # what `_take` returns
             except Exception:  # noqa: BLE001 - whatever it is, the whole application meets it again, and tells
+                traced.note(left_to="the whole application")
                 return None
 
     def ensure_sync(self, func: Callable[..., Any]) -> Callable[..., Any]:
