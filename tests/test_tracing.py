@@ -77,6 +77,7 @@ def collector() -> Iterator[tuple[str, Collector]]:
 #: As `webhook-app web`: the application is made before the process that serves it is forked.
 WEB = """
 import json, os, sys
+from opentelemetry import trace
 from werkzeug.test import EnvironBuilder
 from webhook_app.app import create_app
 from webhook_app.commands.start import start_service
@@ -93,6 +94,7 @@ if os.fork() == 0:
     print(deferral.finish(deferral.answer.result(10))[0])
     print(client.post("/webhooks/proof/marked-wrong-secret", json=told).status_code)
     print(client.get("/webhooks/proof/marked-path/marked-more").status_code)
+    trace.get_tracer_provider().force_flush()  # `close` waits two seconds, which is little for a busy machine
     services.close()
     sys.stdout.flush()
     os._exit(0)
@@ -100,11 +102,13 @@ os.wait()
 """
 
 WORKER = """
+from opentelemetry import trace
 from webhook_app.commands.start import start_service
 from workers.context import flush_context
 from workers.jobs import reconcile_due
 start_service("worker")
 print(reconcile_due())
+trace.get_tracer_provider().force_flush()
 flush_context()
 """
 
