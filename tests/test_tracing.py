@@ -139,9 +139,8 @@ def test_trace_of_a_webhook_goes_on_to_the_call_to_proof_and_carries_its_request
     assert (received.service, asked.service) == ("webhook-app-web", "webhook-app-worker")
     assert asked.parent == received.id
     assert asked.attributes["webhook_app.transaction"] == known
-    (call,) = [one for one in of_trace if one.parent == asked.id]
-    (request_id,) = call.attributes["http.response.header.x_request_id"].values
-    assert request_id.string_value == asked.attributes["webhook_app.proof_request_id"] != ""
+    (call,) = sandbox.control.calls(known)
+    assert asked.attributes["webhook_app.proof_request_id"] == call.request_id
     (job,) = seen.named("job reconcile_due")
     assert asked.links == (job.trace,) != (received.trace,)
     for name in ("commit events", "apply answers"):
