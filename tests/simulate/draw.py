@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 from dataclasses import replace
 
-from tests.simulate.plan import NORMAL, Absence, Happening, Item, Misfortune, Plan, Process, Rows, Spell
+from tests.simulate.plan import NORMAL, Absence, Happening, Item, Misfortune, Payment, Plan, Process, Rows, Spell, Word
 from tests.simulate.proof import OUTAGES, POISONS, REFUSALS_OF_US
 from tests.simulate.schedule import Trouble
 from tests.simulate.traffic import forged, payment, poisoned, webhooks
@@ -73,6 +73,7 @@ def draw(seed: int, *, long: bool = False) -> Plan:
         for _ in range(rng.randint(1, 3)):
             items.append(Happening(rng.uniform(1.0, lasts * 1.5), "replay of all that failed"))
     items += _draw_more(random.Random(f"more/{seed}/{long}"), lasts, names)
+    items += _draw_words(random.Random(f"words/{seed}/{long}"), items, names)
     rate = rng.choice((10.0, 100.0, 100.0))
     drawn = Plan(", ".join(names) or "all well", seed, tuple(items), lasts, rate=rate,
                  concurrency=rng.choice((8, 32)), most_attempts=rng.choice((3, 6)))  # fmt: skip
@@ -107,6 +108,22 @@ def _draw_more(rng: random.Random, lasts: float, names: list[str]) -> list[Item]
         begins = rng.uniform(0.0, lasts / 2)
         items.append(Spell(rng.choice(("older 502", "older 401", "older 429")), begins, begins + rng.uniform(1.0, 5.0)))
     return items
+
+
+def _draw_words(rng: random.Random, items: list[Item], names: list[str]) -> list[Item]:
+    """What the partner and the WebSocket say of the payments, likewise."""
+    payments = [item for item in items if isinstance(item, Payment) and item.is_healthy]
+    words: list[Item] = []
+    if rng.random() < 0.2:
+        names.append("watched")
+        words += [Word(one.changes[0][0] + rng.uniform(-1.0, 3.0), one.id, "watch") for one in payments]
+    if rng.random() < 0.15:
+        names.append("hints")
+        words += [Word(at + rng.uniform(0.0, 1.0), one.id, "hint") for one in payments for at, _, _ in one.changes]
+    if rng.random() < 0.15:
+        names.append("updates by WebSocket")
+        words += [replace(told, is_update=True) for one in payments for told in webhooks(rng, one, lost=0.3)]
+    return words
 
 
 def _freeze(rng: random.Random) -> float:

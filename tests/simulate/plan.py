@@ -38,10 +38,25 @@ class Webhook:
     updated_at: float | None
     fiat_amount: str = "10.00"
     is_forged: bool = False
+    is_update: bool = False
+    """It comes by WebSocket: as an event of that channel, taken in by the same use case."""
 
     def describe(self) -> str:
         moment = "no moment" if self.updated_at is None else f"moment {self.updated_at:.3f}"
-        return f"webhook at {self.at:.3f}: {self.id} {self.status} of {moment}, {self.fiat_amount} EUR"
+        what = "update" if self.is_update else "webhook"
+        return f"{what} at {self.at:.3f}: {self.id} {self.status} of {moment}, {self.fiat_amount} EUR"
+
+
+@dataclass(frozen=True)
+class Word:
+    """At `at` the partner's backend names a payment: a `watch`, or a `hint`, which its browser has said."""
+
+    at: float
+    id: str
+    kind: str
+
+    def describe(self) -> str:
+        return f"{self.kind} at {self.at:.3f}: {self.id}"
 
 
 @dataclass(frozen=True)
@@ -132,7 +147,7 @@ class Process:
 
 
 Kind = TypeVar("Kind")
-Item = Payment | Webhook | Spell | Absence | Happening | Misfortune | Rows | Process
+Item = Payment | Webhook | Word | Spell | Absence | Happening | Misfortune | Rows | Process
 
 NORMAL = tuple(Process(role) for role in ("web", "fast", "slow", "clock"))
 
@@ -155,6 +170,8 @@ class Plan:
     """Whether the run goes on until everything has ended."""
     ends_well: frozenset[str] = frozenset()
     """Ids of payments that are not healthy, and have to be held in the end as Proof holds them."""
+    is_silenced: bool = False
+    """Whether webhooks stop for a while, which has to become one incident, and end."""
 
     def of(self, kind: type[Kind]) -> list[Kind]:
         return [item for item in self.items if isinstance(item, kind)]

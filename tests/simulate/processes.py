@@ -25,6 +25,7 @@ from tests.simulate.store import SimulatedDatabase
 from tests.support.uncounted import Uncounted
 from webhook_app.adapters.spool import Spool
 from webhook_app.config import Settings, load_settings
+from webhook_app.models.event import Channel
 from webhook_app.usecases.receive.ingest import ReportedEvent, RequestOrigin, ingest_events
 from webhook_app.usecases.receive.spool_drain import SpoolDrain, SqlRefuses
 from webhook_app.usecases.receive.spooled_event import encode_event
@@ -308,4 +309,5 @@ def _to_event(webhook: Webhook) -> ReportedEvent:
         created_at=None,
         warnings=(),
         body=f'{{"fiat_amount": "{webhook.fiat_amount}"}}'.encode(),
+        channel=Channel.WEBSOCKET if webhook.is_update else Channel.WEBHOOK,
     )

@@ -10,8 +10,8 @@ from pathlib import Path
 
 from sqlalchemy.exc import DBAPIError
 
-from tests.simulate import liveness
-from tests.simulate.plan import Absence, Happening, Misfortune, Payment, Plan, Process, Rows, Spell, Webhook
+from tests.simulate import channels, liveness
+from tests.simulate.plan import Absence, Happening, Misfortune, Payment, Plan, Process, Rows, Spell, Webhook, Word
 from tests.simulate.processes import Machinery
 from tests.simulate.proof import VirtualProof, moment
 from tests.simulate.redis import VirtualQueues
@@ -89,8 +89,12 @@ class _Simulation:
         for item in plan.items:
             if isinstance(item, Webhook):
                 schedule.call_at(item.at, lambda webhook=item: self.machinery.arrive(webhook))
+            elif isinstance(item, Word):
+                schedule.call_at(item.at, lambda word=item: self._hear(word))
             elif isinstance(item, Happening):
                 schedule.call_at(item.at, lambda happening=item: self._happen(happening))
+        if plan.is_silenced:
+            schedule.spawn("lookout", lambda: channels.look_out(self.machinery), role="lookout")
         database.schedule = schedule
         database.on_commit = self._on_commit
         self._company_at = 0.0
@@ -111,12 +115,13 @@ class _Simulation:
             except TooLong as problem:
                 return str(problem)
         self.machinery.find_spooled()
-        return liveness.judge(plan, self.machinery, self.watch)
+        judged = liveness.judge(plan, self.machinery, self.watch)
+        return judged or channels.judge_channels(plan, self.machinery, self.watch)
 
     def _run_until_ended(self) -> None:
         """Time passes until nothing is open, or patience ends. While nothing is due the clocks sleep."""
         schedule = self.schedule
-        arrivals = [item.at for item in self.plan.items if isinstance(item, Webhook | Happening)]
+        arrivals = [item.at for item in self.plan.items if isinstance(item, Webhook | Word | Happening)]
         schedule.run_until(max(arrivals, default=0.0) + 2 * INTERVAL)  # the clocks follow one that was set
         while not self._has_ended() and schedule.now < self.plan.lasts + PATIENCE:
             self._send_company()
@@ -171,6 +176,12 @@ class _Simulation:
             schedule.spawn(f"admin-{happening.at}", self._probe, role="admin")
         else:
             raise ValueError(happening.what)
+
+    def _hear(self, word: Word) -> None:
+        self.schedule.note(word.describe())
+        self.schedule.spawn(
+            f"partner-{next(self.machinery.starts)}", lambda: channels.say(self.machinery, word), role="partner"
+        )
 
     def _probe(self) -> None:
         try:

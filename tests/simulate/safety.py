@@ -51,6 +51,8 @@ class Watch:
     settled_at: dict[int, float] = field(default_factory=dict)
     inserted_at: dict[int, float] = field(default_factory=dict)
     history: dict[str, list[tuple[str, float]]] = field(default_factory=lambda: defaultdict(list))
+    recorded_at: dict[tuple[str, str, float], float] = field(default_factory=dict)
+    """When each confirmed change (id, status, moment) was recorded."""
     lost_claims: dict[str, list[tuple[float, float]]] = field(default_factory=lambda: defaultdict(list))
     """Claims whose process died or stood still, by id: since when, and until when the lease lasts."""
     gaps: list[tuple[str, float, float]] = field(default_factory=list)
@@ -129,6 +131,7 @@ class Watch:
         self._check(entry not in known, f"{row.id}: {status} of {updated_at} recorded twice")
         self._check(not known or known[-1][1] <= entry[1], f"{row.id}: {status} of {updated_at} recorded too late")
         known.append(entry)
+        self.recorded_at[row.id, status, round(entry[1], 3)] = self.schedule.now
 
     def _check_truth(self, id: str, status: str, updated_at: str, verb: str) -> None:
         payment = self.proof.payments.get(id)

@@ -12,7 +12,7 @@ import structlog
 
 from tests.simulate.draw import draw
 from tests.simulate.engines import Runner, postgres_runner, sqlite_runner
-from tests.simulate.plan import NORMAL, Absence, Misfortune, Payment, Plan, Process, Spell, Webhook
+from tests.simulate.plan import NORMAL, Absence, Misfortune, Payment, Plan, Process, Spell, Webhook, Word
 from tests.simulate.proof import VirtualProof
 from tests.simulate.safety import Unsafe, Watch
 from tests.simulate.schedule import Schedule, Trouble
@@ -116,6 +116,27 @@ def test_what_is_spooled_while_sql_is_away_is_found_and_confirmed(go: Runner) ->
     assert outcome.figures.states == {"succeeded": 1}
 
 
+@pytest.mark.parametrize("engine", ["sqlite"], indirect=True)  # what is judged came from either engine
+def test_watched_payment_is_followed_without_webhooks_and_late_polls_and_unseen_silence_are_found(go: Runner) -> None:
+    watched = plan(PAID, Word(1.2, "paid", "watch"), Word(3.2, "paid", "hint"), lasts=30.0, ends_all=False)
+    outcome = go(watched)
+    assert outcome.problem is None
+    assert outcome.figures.states == {"succeeded": 1}
+    hang = Spell("hangs", ids=frozenset({"paid"}))
+    assert "watched at 1.2, was not held as completed" in (
+        go(replace(watched, items=(*watched.items, hang))).problem or ""
+    )
+    assert (go(replace(watched, is_silenced=True)).problem or "").startswith("silence")
+
+
+@pytest.mark.parametrize("engine", ["sqlite"], indirect=True)
+def test_update_by_websocket_and_webhook_of_one_change_are_one_event(go: Runner) -> None:
+    updates = [replace(told, at=told.at + 0.01, is_update=True) for told in TOLD]
+    outcome = go(plan(PAID, *TOLD, *updates))
+    assert outcome.problem is None
+    assert outcome.figures.count == len(TOLD)
+
+
 @pytest.mark.parametrize("engine", ["sqlite"], indirect=True)  # the worlds are the same on both
 def test_what_never_ends_is_found(go: Runner) -> None:
     outcome = go(plan(PAID, *TOLD, Spell("is gone")))
@@ -178,5 +199,6 @@ def test_every_fault_has_its_world() -> None:
     names = " ".join(WORLDS)
     faults = ("unknown status", "403", "abandoned", "hang", "slow worker", "forged", "outage", "429", "replay")
     later = ("no worker", "another program", "SQL is away", "asks for probes", "copies", "older dialect")
-    for fault in faults + later:
+    channels = ("all webhooks lost", "by WebSocket", "webhooks stop")
+    for fault in faults + later + channels:
         assert fault in names

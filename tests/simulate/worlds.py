@@ -6,7 +6,7 @@ import random
 from collections.abc import Callable
 from dataclasses import replace
 
-from tests.simulate.plan import NORMAL, Absence, Happening, Item, Misfortune, Plan, Process, Rows, Spell, Webhook
+from tests.simulate.plan import NORMAL, Absence, Happening, Item, Misfortune, Plan, Process, Rows, Spell, Webhook, Word
 from tests.simulate.schedule import Trouble
 from tests.simulate.traffic import forged, payment, poisoned, steady, webhooks
 
@@ -207,3 +207,42 @@ def _older(seed: int) -> Plan:
         items.append(Spell(kind, ids=frozenset(f"{tag}-{id}" for id in ids)))
     items += [Spell("older 502", 20.0, 40.0), Spell("older 401", 90.0, 100.0)]
     return _plan("Proof speaks its older dialect", seed, items, lasts=260.0)
+
+
+def _watched(seed: int, count: int, lasts: float, *, lost_until: float, lost_from: float = 0.0) -> list[Item]:
+    """Payments that the partner names when it opens them; between the two times their webhooks are lost."""
+    rng = random.Random(f"watched/{seed}")
+    items: list[Item] = []
+    for number in range(count):
+        one = payment(rng, f"watched-{number}", 1.0 + (lasts - 20.0) * number / count)
+        items += [one, Word(one.changes[0][0] + 0.1, one.id, "watch")]
+        items += [told for told in webhooks(rng, one) if not lost_from <= told.at < lost_until]
+    return items
+
+
+@_world("watched payments, all webhooks lost")
+def _all_lost(seed: int) -> Plan:
+    """Each status that lasts is confirmed within a gap between polls, 5 s, and the bound of a first look."""
+    items = _watched(seed, 40, _LASTS, lost_until=_LASTS * 2)
+    return Plan("watched payments, all webhooks lost", seed, (*NORMAL, *items), _LASTS, ends_all=False)
+
+
+@_world("webhooks and updates by WebSocket, half of either lost")
+def _two_channels(seed: int) -> Plan:
+    """And hints beside them. What both tell of is one event."""
+    rng = random.Random(f"channels/{seed}")
+    items: list[Item] = []
+    for number in range(40):
+        one = payment(rng, f"both-{number}", 1.0 + number)
+        items += [one, Word(one.changes[0][0] + 0.1, one.id, "watch")]
+        items += webhooks(rng, one, lost=0.5, copied=0.2)
+        items += [replace(told, is_update=True) for told in webhooks(rng, one, lost=0.5)]
+        items += [Word(at + 0.05, one.id, "hint") for at, _, _ in one.changes if rng.random() < 0.3]
+    return _plan("webhooks and updates by WebSocket, half of either lost", seed, items)
+
+
+@_world("webhooks stop for three minutes")
+def _silenced(seed: int) -> Plan:
+    items = _watched(seed, 120, 480.0, lost_from=60.0, lost_until=240.0)
+    name = "webhooks stop for three minutes"
+    return Plan(name, seed, (*NORMAL, *items), 480.0, ends_all=False, is_silenced=True)
