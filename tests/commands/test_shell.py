@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+import ssl
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
+from flask import Flask
 from flask.testing import FlaskClient
+from werkzeug.serving import make_server
 
 from tests.support.clock import FakeClock
 from tests.support.failures import fail, ingest
@@ -25,6 +30,9 @@ from webhook_app.usecases.heartbeats import CLOCK, beat
 from webhook_app.usecases.reconcile.reconciler import Reconciler
 
 Shell = Callable[..., Result]
+
+#: With its key, for `localhost`.
+CERTIFICATE = str(Path(__file__).parents[1] / "data" / "localhost.pem")
 
 pytestmark = pytest.mark.parametrize("engine", ["sqlite"], indirect=True)  # use cases are tested on both elsewhere
 
@@ -164,11 +172,40 @@ def test_go_live_goes_through_the_checklist(shell: Shell, services: Services, cl
     for told in ("PROOF_API_URL is a sandbox", "anybody may send webhooks", "is not https", "nobody is admin"):
         assert told in wrong
     known = "\n".join(points["!"])
-    for told in ("PROOF_ORIGIN", "TRUSTED_PROXY_HOPS is 0", "SQLite"):
+    for told in ("PROOF_ORIGIN", "TRUSTED_PROXY_HOPS is 0", "SQLite", "nobody is notified", "NOTIFY_HEARTBEAT_URL"):
         assert told in known
     assert "backup" in "\n".join(points["?"])
     assert any("this machine's clock and Proof's agree" in line for line in points["✓"])
     assert shell("doctor", "--url", "https://x").exit_code == 2
+
+
+def test_go_live_calls_our_own_address_over_tls_as_proof_would(
+    shell: Shell, app: Flask, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("NOTIFY_SLACK_URL", "https://hooks.example.test/marked-path")
+    tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    tls.load_cert_chain(CERTIFICATE)
+    with serving_tls(app, tls) as url:
+        untrusted = shell("doctor", "--go-live", "--url", url).output
+        monkeypatch.setenv("SSL_CERT_FILE", CERTIFICATE)
+        trusted = shell("doctor", "--go-live", "--url", url).output
+        astray = shell("doctor", "--go-live", "--url", f"{url}/elsewhere").output
+    assert f"✗ go-live: {url} has no certificate that is trusted" in untrusted
+    assert f"✓ go-live: {url}/webhooks/proof is ours, with a trusted certificate" in trusted
+    assert f"✗ go-live: {url}/elsewhere/webhooks/proof answers 404, and not as we do" in astray
+    assert "✓ go-live: incidents are told to slack" in trusted
+    assert "marked" not in untrusted + trusted + astray
+
+
+@contextmanager
+def serving_tls(app: Flask, tls: ssl.SSLContext) -> Iterator[str]:
+    server = make_server("localhost", 0, app, threaded=True, ssl_context=tls)
+    thread = threading.Thread(target=server.serve_forever, args=(0.05,))
+    thread.start()
+    yield f"https://localhost:{server.server_port}"
+    server.shutdown()
+    thread.join(10)
+    server.server_close()
 
 
 @pytest.mark.parametrize("name", ["bash", "zsh", "fish"])

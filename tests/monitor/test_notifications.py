@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import hmac
+import ssl
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -19,6 +20,7 @@ from tests.support.clock import FakeClock
 from tests.support.free_ports import free_ports
 from tests.support.notified import HttpSink, MailSink
 from tests.support.people import post
+from webhook_app.adapters.senders.mail import MailSender
 from webhook_app.adapters.senders.sender import NotSent, post_json
 from webhook_app.cli import cli
 from webhook_app.config import ConfigurationError, load_settings
@@ -26,7 +28,9 @@ from webhook_app.db.database import Database
 from webhook_app.domain.failures import Failure
 from webhook_app.domain.gate import Limits, pause, resume
 from webhook_app.domain.networks import is_private
+from webhook_app.domain.notices import Change, Notice
 from webhook_app.domain.retry_policy import Blame
+from webhook_app.domain.severity import Severity
 from webhook_app.models import AuditEntry, Notification
 from webhook_app.services import Services, open_courier, open_lookout, open_senders
 from webhook_app.usecases.audit import Actor
@@ -34,6 +38,9 @@ from webhook_app.usecases.heartbeats import CLOCK, WEB, beat
 from webhook_app.usecases.notifications.courier import Courier
 from webhook_app.usecases.notifications.trial import send_test
 from webhook_app.usecases.reconcile.stored_gate import lock_gate, store_gate
+
+#: With its key, for `localhost`.
+CERTIFICATE = str(Path(__file__).parents[1] / "data" / "localhost.pem")
 
 SECRET = "whsec_" + base64.b64encode(b"k" * 24).decode()
 TOKEN = Failure(401, "unauthorised", "invalid_token", "no", "r-401")
@@ -244,6 +251,29 @@ def test_heartbeat_goes_out_while_the_clock_lives(notifying: Services, http: Htt
     courier: Courier = open_courier(notifying)
     courier.beat_outwards()
     assert len(http.requests) == 1, "the clock is silent"
+
+
+def test_mail_goes_over_starttls_with_a_log_in_and_only_to_whom_is_trusted(
+    clock: FakeClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    tls.load_cert_chain(CERTIFICATE)
+    notice = Notice(
+        *("n-1", "t-1", clock(), Change.BEGUN, "sql_away", "SQL is away", Severity.CRITICAL),
+        *("It does not answer.", "Bring it back.", clock(), None, "0 s", ""),
+    )
+    with MailSink(tls).running() as sink:
+        address = sink.url.replace("//127.0.0.1", "//proof%40user:{}@127.0.0.1")
+        right = MailSender(address.format("right%20%40%20password"), "a@c.example", ("b@c.example",))
+        with pytest.raises(NotSent, match="CERTIFICATE_VERIFY_FAILED"):
+            right.send(notice)
+        monkeypatch.setenv("SSL_CERT_FILE", CERTIFICATE)
+        right.send(notice)
+        with pytest.raises(NotSent, match="SMTP 535") as refused:
+            MailSender(address.format("marked"), "a@c.example", ("b@c.example",)).send(notice)
+    assert "marked" not in str(refused.value)
+    assert len(sink.messages) == 1
+    assert set(sink.log_ins) == {("proof@user", "right @ password"), ("proof@user", "marked")}
 
 
 def test_test_goes_to_everybody_and_stands_in_the_audit_log(

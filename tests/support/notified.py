@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import ssl
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,15 +14,21 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 from aiosmtpd.controller import Controller
-from aiosmtpd.smtp import SMTP, Envelope, Session
+from aiosmtpd.smtp import SMTP, AuthResult, Envelope, Session
 
 
 class MailSink:
-    """An SMTP server that keeps each message."""
+    """An SMTP server that keeps each message. With `tls` it takes none but over STARTTLS and after a log-in."""
 
-    def __init__(self) -> None:
+    def __init__(self, tls: ssl.SSLContext | None = None) -> None:
         self.messages: list[Message] = []
-        self._controller = Controller(self, hostname="127.0.0.1", port=0)
+        self.log_ins: list[tuple[str, str]] = []
+        needs = {"require_starttls": True, "auth_required": True, "authenticator": self._log_in} if tls else {}
+        self._controller = Controller(self, hostname="127.0.0.1", port=0, tls_context=tls, **needs)
+
+    def _log_in(self, _server: SMTP, _session: Session, _envelope: Envelope, _how: str, given: Any) -> AuthResult:
+        self.log_ins.append((given.login.decode(), given.password.decode()))
+        return AuthResult(success=given.password == b"right @ password", handled=False)
 
     @property
     def url(self) -> str:

@@ -26,6 +26,7 @@ from webhook_app.models import Account, ApiToken
 from webhook_app.models.role import Role
 from webhook_app.run.diagnosis import Finding
 from webhook_app.run.plan import WEBHOOKS
+from webhook_app.services import open_senders
 
 #: Seconds by which two clocks may differ: leases and probes are planned in seconds.
 MOST_SKEW = 5.0
@@ -43,6 +44,7 @@ def check_go_live(settings: Settings, url: str | None) -> list[Finding]:
         *_check_webhooks(settings, url),
         *_check_storage(settings),
         *_check_people(settings),
+        *_check_notified(settings),
     ]
 
 
@@ -198,3 +200,16 @@ def _check_people(settings: Settings) -> Iterator[Finding]:
     )
     if has_first_token:
         yield _known(f"the token {_FIRST_TOKEN} of the first start may do everything: revoke it if nobody needs it")
+
+
+def _check_notified(settings: Settings) -> Iterator[Finding]:
+    names = " and ".join(open_senders(settings))
+    if names:
+        yield _well(f"incidents are told to {names}; `webhook-app notify --test` shows whether that arrives")
+    else:
+        yield _known(
+            "nobody is notified of incidents: set NOTIFY_… (docs/notifications.md), unless Prometheus has the rules of "
+            "deploy/ and tells somebody"
+        )
+    if settings.notify_heartbeat_url is None:
+        yield _known("NOTIFY_HEARTBEAT_URL is not set: where the whole host dies, nobody is told")
