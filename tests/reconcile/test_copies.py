@@ -68,7 +68,7 @@ def test_copy_of_what_gave_up_asks_proof_again(database: Database, clock: FakeCl
     answer(database, clock, claim(database, clock), confirmed(Status.COMPLETED, START))
     assert row(database, "t").state == "succeeded"
     assert [event.delivery for event in events(database, "t")] == ["succeeded"]
-    assert shown(database, "t").discrepancies == []
+    assert shown(database, "t").discrepancies == ()
 
 
 def test_copy_that_comes_right_after_the_failure_waits(database: Database, clock: FakeClock) -> None:

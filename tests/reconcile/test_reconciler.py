@@ -56,7 +56,7 @@ def test_documented_webhook_ends_completed(client: FlaskClient, database: Databa
     assert (report_.status, str(report_.crypto_amount)) == ("completed", "99.50")
     assert report_.reconciliation.state == "succeeded"
     assert [(event.delivery, event.receipts) for event in report_.events] == [("succeeded", 1)]
-    assert report_.discrepancies == []
+    assert report_.discrepancies == ()
 
 
 def test_duplicate_changes_nothing(

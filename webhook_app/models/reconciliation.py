@@ -62,8 +62,9 @@ CLASS_CONDITIONS: Mapping[WorkClass, str] = {
 }
 
 
-#: What failed and is a failure of its own; old ids that Proof does not know stand together in the report of a backfill.
-_TO_SEE = "last_error IS NOT NULL AND (asked_by <> 'backfill' OR coalesce(last_http_status, 0) <> 404)"
+#: Old ids that Proof does not know stand together in the report of a backfill: none of them is a failure of its own.
+_OF_ITS_OWN = "(asked_by <> 'backfill' OR coalesce(last_http_status, 0) <> 404)"
+_TO_SEE = f"last_error IS NOT NULL AND {_OF_ITS_OWN}"
 
 
 def class_condition(work_class: WorkClass, dialect: str) -> str:
@@ -165,5 +166,6 @@ HAS_EVENTS_BEHIND: ColumnElement[Any] = literal_column("reconciliations.has_even
 #: Likewise the condition that it is about an unknown id that is not counted yet.
 IS_UNGATHERED: ColumnElement[Any] = literal_column("NOT reconciliations.is_gathered")
 
-#: Likewise the condition that its last failure is one for people to see.
+#: Likewise the condition that it stands in no report of a backfill, and that its last failure is one for people to see.
+IS_OF_ITS_OWN: ColumnElement[Any] = literal_column(_OF_ITS_OWN)
 IS_FAILURE_TO_SEE: ColumnElement[Any] = literal_column(f"({_TO_SEE})")

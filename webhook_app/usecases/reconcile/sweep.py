@@ -13,7 +13,7 @@ from webhook_app.domain.failures import Failure
 from webhook_app.domain.gate import Gate, Limits, is_round_due
 from webhook_app.domain.waiting import Waiting
 from webhook_app.models import Reconciliation
-from webhook_app.models.reconciliation import IS_FAILURE_TO_SEE, State
+from webhook_app.models.reconciliation import IS_OF_ITS_OWN, State
 from webhook_app.usecases.reconcile.decisions import decide_after_death
 from webhook_app.usecases.reconcile.inbox import has_unopened
 from webhook_app.usecases.reconcile.lifecycle.rows import lock, write_changes
@@ -80,7 +80,7 @@ def find_failed(database: Database, limit: int) -> list[Waiting]:
     return _waiting(
         database,
         select(Reconciliation)
-        .where(Reconciliation.state == State.FAILED, IS_FAILURE_TO_SEE)
+        .where(Reconciliation.state == State.FAILED, IS_OF_ITS_OWN)
         .order_by(Reconciliation.id.desc())
         .limit(limit),
     )
