@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, closing, nullcontext
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -80,7 +81,7 @@ def downgrade(database_url: str, revision: str, patience: Patience = Patience())
 
 
 def head_revision() -> str:
-    head = ScriptDirectory.from_config(alembic_config("")).get_current_head()
+    head = _migrations().get_current_head()
     assert head is not None, "migrations/ holds no migration"
     return head
 
@@ -98,10 +99,16 @@ def is_older(revision: str | None) -> bool:
     return revision is None or revision < head_revision()
 
 
+@cache
+def _migrations() -> ScriptDirectory:
+    """Read once: to read all of them before each would take longer than most migrations do."""
+    return ScriptDirectory.from_config(alembic_config(""))
+
+
 def _migrate(database: Database, find_steps: _FindSteps, patience: Patience) -> None:
-    config = alembic_config("")
-    if not find_steps(ScriptDirectory.from_config(config), current_revision(database)):
+    if not find_steps(_migrations(), current_revision(database)):
         return
+    config = alembic_config("")
     options = {"begins_writing": True, "lock_timeout": patience.lock_timeout}
     with _lock(database, patience) as lock, database.engine.execution_options(**options).connect() as connection:
         config.attributes["connection"] = connection
@@ -129,7 +136,6 @@ class _Step:
 
     def __init__(self, config: Config, find_steps: _FindSteps) -> None:
         self._config = config
-        self._script = ScriptDirectory.from_config(config)
         self._find_steps = find_steps
         self.revision = ""
 
@@ -152,13 +158,13 @@ class _Step:
         return False
 
     def _run(self) -> bool:
-        with EnvironmentContext(self._config, self._script, fn=self._first):
-            self._script.run_env()
+        with EnvironmentContext(self._config, _migrations(), fn=self._first):
+            _migrations().run_env()
         return bool(self.revision)
 
     def _first(self, heads: Any, _context: MigrationContext) -> Iterator[RevisionStep]:
         self.revision = ""
-        for step in self._find_steps(self._script, heads)[:1]:
+        for step in self._find_steps(_migrations(), heads)[:1]:
             self.revision = step.info.up_revision_id or ""
             yield step
 
