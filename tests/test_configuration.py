@@ -14,7 +14,7 @@ PAGE = Path(__file__).parents[1] / "docs" / "configuration.md"
 SECRET = "hunter2-hunter2"
 
 WRONG_INTEGERS = ["x", "1.5", "-1", "+1", "1e3", "1_0", "٣", "9" * 5000, "0x10", "1 2"]
-WRONG_NUMBERS = ["x", "nan", "inf", "-1", "-inf", "1e999", "1,5", "1 2"]
+WRONG_NUMBERS = ["x", "nan", "inf", "-1", "-inf", "1e999", "1,5", "1 2", "1_000", "٣٦٠٠", "6h", "0x10"]
 WRONG_URLS = [
     "x",
     "//host",
@@ -42,8 +42,8 @@ WRONG_DATABASE_URLS = [
 ]
 
 WRONG: dict[str, list[str]] = {
-    "PENDING_ALERT_AFTER_BUY": ["0", "often"],
-    "PENDING_ALERT_AFTER_SELL": ["0", "often"],
+    "PENDING_ALERT_AFTER_BUY": WRONG_NUMBERS,
+    "PENDING_ALERT_AFTER_SELL": WRONG_NUMBERS,
     "DATABASE_URL": WRONG_DATABASE_URLS,
     "DATABASE_MIGRATION_URL": WRONG_DATABASE_URLS,
     "REDIS_URL": [*(url.format(scheme="redis") for url in WRONG_URLS), "http://host", "unix://", "redis://h:0"],
@@ -127,6 +127,7 @@ def test_wrong_value_is_told_with_what_was_found_and_what_is_allowed(variable: V
         assert "\n" not in told
         assert "Error" not in told
         assert "literal" not in told
+        assert "e+" not in told, "a number as people write it"
         if variable.secret:
             assert repr(value) not in told
             assert "kept secret" in told

@@ -57,7 +57,7 @@ def test_hint_has_proof_asked_soon_and_is_in_the_time_line_and_nowhere_else(
         x=1,
     )
     assert answer.status_code == 202, answer.text
-    assert answer.json == {"merchant_transaction_id": "order-1", "watched": False, "kept": True}
+    assert answer.json == {"merchant_transaction_id": "order-1", "watched": False, "kept": True, "warnings": []}
     assert row(database, "order-1").next_attempt_at == clock()
     work_once(reconciler, clock())
     before = len(attempts(database, "order-1"))
@@ -91,14 +91,45 @@ def test_hint_of_an_unknown_transaction_watches_it_and_one_of_a_finished_one_ask
     assert len(attempts(database, "order-1")) == 1
 
 
+def test_field_that_cannot_be_read_is_left_out_with_a_warning_and_the_hint_is_taken(
+    post: Post, client: FlaskClient, database: Database, clock: FakeClock
+) -> None:
+    """What the browser said is said once; a number is read to its last digit."""
+    unreadable = {
+        "amount": ("1,25", {"value": "1"}, [1], True, "-1", "NaN"),
+        "said_at": (1775037600000, "yesterday"),
+        "currency": (7, "C" * 33),
+        "network": ({}, "a\0"),
+        "callback": (5, "", "c" * 65),
+    }
+    for name, values in unreadable.items():
+        for value in values:
+            answer = post(merchant_transaction_id="order-1", status="paid", **{name: value})
+            assert answer.status_code == 202, answer.text
+            (warning,) = answer.json["warnings"]
+            assert warning.startswith(f"{name}: not a")
+            assert warning.endswith("; ignored")
+    body = (
+        b'{"merchant_transaction_id": "order-2", "callback": "onX", "status": null, "amount": 0.12345678901234567890,'
+    )
+    body += b' "currency": "", "network": "A", "network": "B"}'
+    authorization = {"Authorization": f"Bearer {create_token(database, 'app', Role.SERVICE, clock())}"}
+    answer = client.post("/api/v1/hints", data=body, headers=authorization)
+    assert answer.json["warnings"] == ["network: comes twice, with different values; ignored"]
+    with database.read() as session:
+        kept = session.scalars(select(Hint).where(Hint.merchant_transaction_id == "order-2")).one()
+        assert (str(kept.crypto_amount), kept.currency, kept.network) == ("0.12345678901234567890", None, None)
+        assert session.scalar(select(func.count()).select_from(Hint)) == 1 + sum(map(len, unreadable.values()))
+
+
 @pytest.mark.parametrize("engine", ["sqlite"], indirect=True)  # nothing of it reaches SQL
 def test_bad_hint_is_refused_in_words(post: Post) -> None:
-    for body, said in (
-        ({"status": "paid"}, "merchant_transaction_id: Missing data"),
-        ({"merchant_transaction_id": "a"}, "status: Say what the widget said"),
-        ({"merchant_transaction_id": "a", "status": "paid", "amount": 1.5}, "amount: Must be a decimal number"),
-        ({"merchant_transaction_id": "a b", "status": "paid"}, "merchant_transaction_id: Must be 1 to 128 letters"),
+    for body, code, said in (
+        ({"status": "paid"}, "missing_param", "merchant_transaction_id: Missing data"),
+        ({"merchant_transaction_id": "a"}, "validation_error", "status: Say what the widget said"),
+        ({"merchant_transaction_id": "a", "status": 1}, "validation_error", "status: not a text of 1 to 64 characters"),
+        ({"merchant_transaction_id": "a b", "status": "paid"}, "validation_error", "merchant_transaction_id: Must be"),
     ):
         answer = post(**body)
-        assert answer.status_code == 400
+        assert (answer.status_code, answer.json["code"]) == (400, code)
         assert said in answer.json["message"]

@@ -13,6 +13,7 @@ import pytest
 from flask.testing import FlaskClient
 from sqlalchemy import select, text
 from sqlalchemy.exc import OperationalError
+from werkzeug.datastructures import Headers
 
 from tests.support.clock import FakeClock
 from tests.support.listening import listening
@@ -121,11 +122,14 @@ def test_same_key_and_body_have_one_session(post: Post, database: Database, sand
         assert b"init_token" not in note.answer
         assert "key-1" not in repr(vars(note))
     clock.now += timedelta(hours=1, seconds=1)
+    another = post("key-1", amount="200")  # nobody has removed the first one's answer yet
+    assert (another.status_code, len(session_calls(sandbox))) == (200, 2)
+    clock.now += timedelta(hours=1, seconds=1)
     remove_expired(database, clock())
     with database.read() as session:
         assert session.scalars(select(IdempotencyNote)).all() == []
     assert post("key-1").status_code == 200
-    assert len(session_calls(sandbox)) == 2
+    assert len(session_calls(sandbox)) == 3
 
 
 def test_key_whose_outcome_is_unknown_opens_nothing_and_one_that_was_refused_is_free(
@@ -139,6 +143,7 @@ def test_key_whose_outcome_is_unknown_opens_nothing_and_one_that_was_refused_is_
             *(409, "invalid_request"),
             "outcome_unknown",
         )
+    assert post("key-1", amount="200").json["code"] == "key_taken"
     assert len(session_calls(sandbox)) == 1
     sandbox.control.inject("validation_error", calls=CallKind.SESSION)
     assert post("key-2").status_code == 400
@@ -246,8 +251,11 @@ def test_body_that_is_no_json_object_is_refused_in_words(
         answer = client.post(URL, data=data, content_type="application/json", headers=headers)
         assert answer.json["code"] == "decode_error"
         assert answer.json["message"] == "The body is no JSON: send a JSON object, in UTF-8."
-    for key in ("a b", "", "k" * 256):
-        answer = client.post(URL, json=BODY, headers=headers | {"Idempotency-Key": key})
-        assert (answer.status_code, list(answer.json["fields"])) == (400, ["Idempotency-Key"])
-        assert answer.json["message"] == "Idempotency-Key: Must be 1 to 255 visible ASCII characters, no blanks."
+    for keys in (["a b"], [""], ["k" * 256], ["k" * 1000], ["clé"], ["a", "b"], ["a", "a"]):
+        sent = Headers([*headers.items(), *(("Idempotency-Key", key) for key in keys)])
+        answer = client.post(URL, json=BODY, headers=sent)
+        assert (answer.status_code, list(answer.json["fields"])) == (400, ["Idempotency-Key"]), keys
+        assert answer.json["message"] == (
+            "Idempotency-Key: Must be one, of 1 to 255 visible ASCII characters, no blanks or commas."
+        )
     assert session_calls(sandbox) == []

@@ -48,10 +48,10 @@ class PatienceSettings:
         "seconds after which a transaction that is not terminal, or not confirmed at all, is a discrepancy",
     )
     pending_alert_after_buy: float | None = variable(
-        None, number(1, 31_536_000), "the same for buys alone; unset: PENDING_ALERT_AFTER"
+        None, number(1, 31_536_000), "the same for confirmed buys alone; unset: PENDING_ALERT_AFTER"
     )
     pending_alert_after_sell: float | None = variable(
-        None, number(1, 31_536_000), "the same for sells alone; unset: PENDING_ALERT_AFTER"
+        None, number(1, 31_536_000), "the same for confirmed sells alone; unset: PENDING_ALERT_AFTER"
     )
 
     @property

@@ -27,6 +27,8 @@ def parse_timestamp(value: object, zone: tzinfo = UTC) -> datetime:
         return (timestamp.replace(tzinfo=zone) if timestamp.tzinfo is None else timestamp).astimezone(UTC)
     except OverflowError as error:  # within an offset of year 1 or 9999
         raise ValueError("out of range") from error
+    except ValueError as error:  # its own words are about Python
+        raise ValueError("not an ISO 8601 timestamp") from error
 
 
 def read_timestamp(value: object) -> datetime:

@@ -174,9 +174,10 @@ def _find_unopened(session: Session, before: _Before, ids: Sequence[str] | None)
 
 
 def _find_under_way(session: Session, before: _Before, ids: Sequence[str] | None) -> Sequence[_Overdue]:
-    usually = literal(before.usually, Transaction.__table__.c.created_at.type)
+    moment = Transaction.__table__.c.created_at.type
+    usually = literal(before.usually, moment)
     of_type: Any = (
-        case(*((Transaction.type == name, at) for name, at in before.of_type.items()), else_=usually)
+        case(*((Transaction.type == name, literal(at, moment)) for name, at in before.of_type.items()), else_=usually)
         if before.of_type
         else usually
     )

@@ -67,7 +67,10 @@ class SessionHeadersSchema(Schema):
 
     key = fields.String(
         data_key="Idempotency-Key",
-        validate=validate.Regexp(r"\A[!-~]{1,255}\Z", error="Must be 1 to 255 visible ASCII characters, no blanks."),
+        # With a comma it may be two headers (RFC 9110, 5.3): which of them counts cannot be told.
+        validate=validate.Regexp(
+            r"\A[!-+\--~]{1,255}\Z", error="Must be one, of 1 to 255 visible ASCII characters, no blanks or commas."
+        ),
         metadata={"description": "Made anew for each session, such as a UUID. Its answer is kept for an hour."},
     )
 
