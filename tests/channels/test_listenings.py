@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -16,13 +15,10 @@ from tests.support.work import row
 from webhook_app.db.database import Database
 from webhook_app.domain.timestamps import utc_now
 from webhook_app.models import Listening
-from webhook_app.models.event import Channel
 from webhook_app.run.diagnosis import diagnose
 from webhook_app.services import Services
 from webhook_app.usecases.channels.listenings import LEASE, Listener, Progress, give_back, take_turn
 from webhook_app.usecases.heartbeats import LISTENER, write_beat
-from webhook_app.usecases.receive.ingest import RequestOrigin, ingest_event
-from webhook_app.web.receive.event_schema import parse_event
 
 
 def listener(name: str, most: int = 10, *, is_by_user: bool = False) -> Listener:
@@ -138,9 +134,7 @@ def test_doctor_and_overview_tell_of_a_listener_that_is_meant_to_run(
 
     assert told()[0] == "", "nobody has to use it"
     open_one(database, "t", created_at=clock())
-    event = replace(parse_event(b'{"merchant_transaction_id": "t", "status": "processing"}'), channel=Channel.WEBSOCKET)
-    ingest_event(database, event, RequestOrigin(clock(), None, {}, is_vouched=True))
-    take_turn(database, listener("a"), Progress(), clock())
+    take_turn(database, listener("a"), Progress(heard_at=clock()), clock())
     take_turn(database, listener("a"), Progress(["tx:t"], [], {"tx:t": "Proof answered 401"}), clock())
     doctor, overview = told()
     assert doctor.startswith("! websocket: 0 of 1 connections stand, last update")

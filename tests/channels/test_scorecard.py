@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+import re
 from dataclasses import replace
 from datetime import date, datetime, timedelta
 from typing import Any
@@ -14,6 +15,7 @@ from sqlalchemy import delete, insert
 
 from tests.support.clock import START, FakeClock
 from tests.support.page_text import in_words
+from tests.support.plans import explained
 from tests.support.rows import attempt, confirm, make_known
 from webhook_app.db.database import Database
 from webhook_app.domain.lateness import add_up, quantile, span_of
@@ -108,6 +110,20 @@ def test_days_are_counted_once_and_outlive_the_events(database: Database, clock:
     assert read_scorecard(database, replace(APRIL, last_day=date(2026, 3, 31))).pairs == []
 
 
+def test_changes_and_what_told_of_them_are_found_by_index(
+    database: Database, clock: FakeClock, told: Scorecard
+) -> None:
+    """On PostgreSQL whatever it believes of tables that have grown since they were analysed."""
+    clock.advance(SETTLED_AFTER.total_seconds() + 60)
+    with explained(database) as found:
+        assert read_scorecard(database, APRIL) == told
+        assert count_changes(database, clock()) == 4
+    assert len(found) > 6
+    for one in found:
+        assert not re.search(r"(Seq Scan on|SCAN) (events|receipts|status_changes|transactions|reconc)", one.plan), one
+        assert "Bitmap" not in one.plan, one
+
+
 @pytest.mark.parametrize(("seconds", "counts"), [(60, [9, 0]), (0, [2, 2, 2, 2, 1, 0])])
 def test_one_call_counts_batches_until_its_time_is_up(
     database: Database, clock: FakeClock, monkeypatch: pytest.MonkeyPatch, seconds: float, counts: list[int]
@@ -143,6 +159,9 @@ def test_errors_and_outages_are_listed_with_what_support_asks_for(database: Data
         failed = {"http_status": 502, "error": "upstream_error", "code": "provider_error", "status": None}
         attempt(database, work, second(number), **failed, request_id=f"r-{number}")
     attempt(database, work, second(9), http_status=None, error="upstream_unavailable", code="timeout", status=None)
+    for name, asked_by in (("old", "backfill"), ("watched", "watch")):
+        unknown = {"http_status": 404, "error": "not_found", "code": "not_found", "status": None}
+        attempt(database, make_known(database, name, "failed", asked_by=asked_by), second(9), **unknown)
     with database.write() as session:
         outage = {"kind": "proof_paused", "key": "outage", "severity": "warning", "cause": "Proof cannot serve us."}
         session.add(Incident(**outage, began_at=START, ended_at=second(60)))
@@ -156,7 +175,8 @@ def test_errors_and_outages_are_listed_with_what_support_asks_for(database: Data
     assert [(one.http_status, one.code, one.count) for one in found.errors] == [
         (502, "provider_error", 7),
         (None, "timeout", 1),
-    ]
+        (404, "not_found", 1),
+    ], "what a backfill reports is no error of Proof's"
     assert found.errors[0].request_ids == ["r-6", "r-5", "r-4", "r-3", "r-2"]
     assert [(one.began_at, one.ended_at) for one in found.outages] == [(START, second(60))]
 

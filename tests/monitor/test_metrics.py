@@ -16,6 +16,7 @@ from sqlalchemy import text
 from tests.support.clock import FakeClock
 from tests.support.events import webhook
 from tests.support.failures import fail
+from tests.support.rows import seed
 from tests.support.sandbox import Sandbox
 from webhook_app.adapters.queueing import Queues, connect_redis
 from webhook_app.app import create_app
@@ -23,7 +24,7 @@ from webhook_app.config import Settings
 from webhook_app.db.database import Database
 from webhook_app.domain.metrics import GIVEN_UP, INGEST, RECEIPTS, MetricKind
 from webhook_app.services import Services
-from webhook_app.usecases.heartbeats import CLOCK, beat
+from webhook_app.usecases.heartbeats import CLOCK, HEARD, beat
 from webhook_app.usecases.monitor.measures.confirmation import find_quantile
 from webhook_app.usecases.reconcile.reconciler import Reconciler
 from webhook_app.usecases.totals import Totals
@@ -149,6 +150,39 @@ def test_clock_measures_while_redis_is_away(services: Services, client: FlaskCli
     found = scrape(client)
     assert value(found, "webhook_app_redis_up") == 0
     assert value(found, "webhook_app_gate_call_limit") == services.settings.limits.concurrency
+
+
+def test_lag_of_a_channel_is_told_however_much_the_other_one_brings(
+    services: Services, client: FlaskClient, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("webhook_app.usecases.monitor.measures.channels.MOST_LOOKED_AT", 3)
+
+    def lags() -> list[float | None]:
+        measure(services)
+        found = scrape(client)
+        return [
+            found.get(("webhook_app_channel_lag_seconds", frozenset({("channel", channel)})))
+            for channel in ("webhook", "websocket")
+        ]
+
+    def bring(name: str, channel: str = "websocket") -> None:
+        seed(services.database, name, received_at=clock(), channel=channel)
+        if channel == "websocket":
+            beat(services.database, HEARD, clock())
+        clock.advance(10)
+
+    assert lags() == [None, None]
+    bring("a", "webhook")
+    bring("b")
+    assert lags() == [20, 10]
+    client.post("/webhooks/proof", json=webhook(merchant_transaction_id="c"))
+    client.post("/webhooks/proof", json=webhook(merchant_transaction_id="c"))
+    for name in "defg":
+        bring(name)
+    assert lags() == [40, 10], "of a repeated one too, as where the WebSocket was quicker"
+    with services.database.write() as session:
+        session.execute(text("DELETE FROM receipts"))
+    assert lags() == [30, 10], "at least"
 
 
 def test_quantile_is_the_nearest_rank() -> None:

@@ -72,9 +72,9 @@ class SimulatedDatabase(Database):
             yield session
 
     @contextmanager
-    def snapshot(self) -> Iterator[Session]:
+    def snapshot(self, *, by_index: bool = False) -> Iterator[Session]:
         self._pause("reads")
-        with super().snapshot() as session:
+        with super().snapshot(by_index=by_index) as session:
             yield session
 
     @contextmanager

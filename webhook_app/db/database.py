@@ -67,8 +67,11 @@ class Database:
             True: sessionmaker(by_index, expire_on_commit=False),
         }
         # A transaction of SQLite sees one state of the database by itself.
-        isolated = self.engine if self.is_sqlite else self.engine.execution_options(isolation_level="REPEATABLE READ")
-        self._snapshot = sessionmaker(isolated, expire_on_commit=False)
+        isolation = {} if self.is_sqlite else {"isolation_level": "REPEATABLE READ"}
+        self._snapshot = {
+            hint: sessionmaker(engine.execution_options(**isolation), expire_on_commit=False)
+            for hint, engine in ((False, self.engine), (True, by_index))
+        }
         self._write = {
             hint: sessionmaker(engine.execution_options(begins_writing=True), expire_on_commit=False)
             for hint, engine in ((False, self.engine), (True, by_index))
@@ -85,9 +88,9 @@ class Database:
             yield session
 
     @contextmanager
-    def snapshot(self) -> Iterator[Session]:
+    def snapshot(self, *, by_index: bool = False) -> Iterator[Session]:
         """The same for several statements that must see the same."""
-        with self._snapshot() as session:
+        with self._snapshot[by_index]() as session:
             yield session
 
     @contextmanager

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from concurrent.futures import Executor, Future
+from datetime import datetime
 
 from webhook_app.domain.drift import Drift, DriftSource
 from webhook_app.listen.messages import OtherEvent, Unreadable, read_message
@@ -24,6 +25,12 @@ class UpdateIntake:
     def __init__(self, services: Services, executor: Executor) -> None:
         self._services = services
         self._executor = executor
+        self._heard_at: datetime | None = None
+
+    def take_heard_at(self) -> datetime | None:
+        """When the latest update came since this was called last; None where none has."""
+        heard_at, self._heard_at = self._heard_at, None
+        return heard_at
 
     async def take_in(self, message: str | bytes, topic: str, address: str | None) -> None:
         """Returns when what the message says is durable. Never raises: what is not taken, polling will tell."""
@@ -36,6 +43,7 @@ class UpdateIntake:
         except Unreadable as unreadable:
             self._note_refused(message, topic, origin, unreadable)
         else:
+            self._heard_at = origin.received_at
             self._note_drift(event.drift, event.merchant_transaction_id)
             await self._accept(event, origin)
 

@@ -79,7 +79,7 @@ class _Listening:
         """Whether there is something to listen to, or was."""
         connected, self._connected = self._connected, set()
         broken, self._broken = self._broken, {}
-        progress = Progress(tuple(self._connections), connected, broken)
+        progress = Progress(tuple(self._connections), connected, broken, self._intake.take_heard_at())
         try:
             turn = await self._in_thread(progress)
         except SQLAlchemyError:

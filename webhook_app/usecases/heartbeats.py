@@ -18,6 +18,8 @@ CLOCK = "clock"
 WEB = "web"
 #: The one under which `listen` processes do, all together, while there are some; who ends in order takes it away.
 LISTENER = "listen"
+#: The one under which stands when one of them last heard of a change; it outlives them.
+HEARD = "listen: heard"
 
 #: Each does every few seconds; after this they are held to be dead.
 IS_LATE = timedelta(seconds=15)

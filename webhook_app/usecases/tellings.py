@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -16,9 +16,6 @@ from webhook_app.models.event import Channel
 
 #: Our own look at Proof's API, beside the channels of messages.
 POLLING = "polling"
-
-#: Messages of one transaction that are looked at: anybody may send some.
-_MOST = 10_000
 
 _ASKED = RowSet("asked", {"id": String()})
 
@@ -37,6 +34,7 @@ class Telling:
     """How one confirmed status change was told. `first` is the first message of each channel, `webhooks` how many came
     by that one."""
 
+    merchant_transaction_id: str
     status: str
     updated_at: datetime
     recorded_at: datetime
@@ -59,20 +57,19 @@ class Telling:
 
 
 #: A confirmed status change, by the id of its entry in the history.
-Tellings = Mapping[int, Telling]
+Tellings = dict[int, Telling]
 
 
 def find_tellings(session: Session, merchant_transaction_ids: Collection[str]) -> Tellings:
     """Of all confirmed status changes of these transactions, in the order of Proof's time."""
     tellings: dict[int, Telling] = {}
-    counted: set[int] = set()
     for row in session.execute(_tellings(session), _ASKED.given(session, [(id,) for id in merchant_transaction_ids])):
         telling = tellings.get(row.id)
         if telling is None:
-            telling = tellings[row.id] = Telling(row.status, row.updated_at, row.recorded_at)
-        if row.event_id is not None and row.event_id not in counted:
-            counted.add(row.event_id)
-            telling.note(row.channel, row.received_at)
+            telling = Telling(row.merchant_transaction_id, row.status, row.updated_at, row.recorded_at)
+            tellings[row.id] = telling
+            if row.channel is not None:
+                telling.note(row.channel, row.received_at)
         if row.copied_by is not None:
             telling.note(row.copied_by, row.copied_at, row.copies)
     return tellings
@@ -80,28 +77,21 @@ def find_tellings(session: Session, merchant_transaction_ids: Collection[str]) -
 
 @for_each_dialect
 def _tellings(dialect: str) -> Select[Any]:
-    """A row for each change, and one more for each further event that told of it and channel of its receipts."""
+    """A row for each change, and one more for each further channel of the receipts of the event that told of it: there
+    is one event at most, for these three name it."""
     change: Any = HistoryEntry.__table__
     event: Any = Event.__table__
     receipt: Any = Receipt.__table__
-    is_asked_for = change.c.merchant_transaction_id.in_(select(_ASKED.table(dialect).c.id))
     is_told = and_(*(event.c[name] == change.c[name] for name in ("merchant_transaction_id", "status", "updated_at")))
-    told = (
-        select(change.c.id.label("change_id"), event.c.id.label("event_id"), event.c.channel, event.c.received_at)
-        .join_from(change, event, is_told)
-        .where(is_asked_for)
-        .limit(_MOST)
-        .subquery("told")
-    )
-    names = ("id", "status", "updated_at", "recorded_at")
-    columns = [*(change.c[name] for name in names), told.c.event_id, told.c.channel, told.c.received_at]
+    names = ("id", "merchant_transaction_id", "status", "updated_at", "recorded_at")
+    columns = [*(change.c[name] for name in names), event.c.channel, event.c.received_at]
     copied_by, copied_at = receipt.c.channel.label("copied_by"), func.min(receipt.c.received_at).label("copied_at")
     return (
         select(*columns, copied_by, copied_at, func.count(receipt.c.id).label("copies"))
         .select_from(change)
-        .outerjoin(told, told.c.change_id == change.c.id)
-        .outerjoin(receipt, receipt.c.event_id == told.c.event_id)
-        .where(is_asked_for)
-        .group_by(*columns, receipt.c.channel)
+        .outerjoin(event, is_told)
+        .outerjoin(receipt, receipt.c.event_id == event.c.id)
+        .where(change.c.merchant_transaction_id.in_(select(_ASKED.table(dialect).c.id)))
+        .group_by(*columns, event.c.id, receipt.c.channel)
         .order_by(change.c.updated_at, change.c.id)
     )

@@ -5,9 +5,10 @@ from __future__ import annotations
 
 import time
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, fields
 from datetime import UTC, date, datetime, timedelta
+from typing import Any
 
 from sqlalchemy import Select, func, select
 from sqlalchemy.orm import Session
@@ -88,10 +89,10 @@ def count_changes(database: Database, now: datetime) -> int:
     """Counts the next changes, a batch at least, each exactly once however many do it; returns how many."""
     counted, began_at = 0, time.monotonic()
     while not counted or time.monotonic() - began_at < MOST_SECONDS:
-        with database.read() as session:  # mostly there are none, and no lock is needed for that
+        with database.read(by_index=True) as session:  # mostly there are none, and no lock is needed for that
             if not _find_settled(session, _progress(session), now, 1):
                 break
-        counted += database.run(lambda session: _count(session, now))
+        counted += database.run(lambda session: _count(session, now), by_index=True)
     return counted
 
 
@@ -130,9 +131,20 @@ def _find_settled(session: Session, after: int, now: datetime, limit: int) -> li
     return found
 
 
-def _uncounted(after: int) -> Select[HistoryEntry, str, str, str | None, datetime]:
+def _uncounted(after: int) -> Select[*tuple[Any, ...]]:
+    """In the order of the fields of `_Change`."""
     return (
-        select(HistoryEntry, Transaction.type, Transaction.currency, Transaction.network, Reconciliation.created_at)
+        select(
+            HistoryEntry.id,
+            HistoryEntry.merchant_transaction_id,
+            HistoryEntry.status,
+            HistoryEntry.updated_at,
+            HistoryEntry.recorded_at,
+            Transaction.type,
+            Transaction.currency,
+            func.coalesce(Transaction.network, ""),
+            Reconciliation.created_at,
+        )
         .join(Transaction, Transaction.merchant_transaction_id == HistoryEntry.merchant_transaction_id)
         .join(Reconciliation, Reconciliation.merchant_transaction_id == HistoryEntry.merchant_transaction_id)
         .where(HistoryEntry.id > after)
@@ -140,26 +152,13 @@ def _uncounted(after: int) -> Select[HistoryEntry, str, str, str | None, datetim
     )
 
 
-def _load(session: Session, query: Select[HistoryEntry, str, str, str | None, datetime]) -> list[_Change]:
-    return [
-        _Change(
-            entry.id,
-            entry.merchant_transaction_id,
-            entry.status,
-            entry.updated_at,
-            entry.recorded_at,
-            kind,
-            currency,
-            network or "",
-            known_at,
-        )
-        for entry, kind, currency, network, known_at in session.execute(query)
-    ]
+def _load(session: Session, query: Select[*tuple[Any, ...]]) -> list[_Change]:
+    return [_Change(*row) for row in session.execute(query)]
 
 
 def _measure(session: Session, changes: Sequence[_Change]) -> dict[Key, Counts]:
     tellings = find_tellings(session, {change.merchant_transaction_id for change in changes})
-    overtaken = set(_find_overtaken(session, changes, tellings))
+    overtaken = set(_find_overtaken(tellings))
     counted: dict[Key, Counts] = defaultdict(Counts)
     for change in changes:
         telling = tellings[change.id]
@@ -188,28 +187,16 @@ def _measure_one(change: _Change, telling: Telling, is_overtaken: bool) -> Count
     return counts
 
 
-def _find_overtaken(session: Session, changes: Sequence[_Change], tellings: Tellings) -> Iterator[int]:
+def _find_overtaken(tellings: Tellings) -> Iterator[int]:
     """Changes whose first webhook came after that of a later change of the same transaction."""
-    by_transaction: dict[str, list[int]] = defaultdict(list)
-    rows = session.execute(
-        select(HistoryEntry.merchant_transaction_id, HistoryEntry.id)
-        .where(HistoryEntry.merchant_transaction_id.in_({change.merchant_transaction_id for change in changes}))
-        .order_by(HistoryEntry.updated_at, HistoryEntry.id)
-    )
-    for name, change_id in rows:
-        by_transaction[name].append(change_id)
-    for ids in by_transaction.values():
-        yield from _overtaken(ids, tellings)
-
-
-def _overtaken(ids: Iterable[int], tellings: Tellings) -> Iterator[int]:
-    earliest: datetime | None = None
-    for change_id in reversed(list(ids)):
-        at = tellings[change_id].first.get(Channel.WEBHOOK)
+    earliest: dict[str, datetime] = {}
+    for change_id, telling in reversed(tellings.items()):
+        at = telling.first.get(Channel.WEBHOOK)
         if at is not None:
-            if earliest is not None and at > earliest:
+            first_of_later = earliest.get(telling.merchant_transaction_id, at)
+            if at > first_of_later:
                 yield change_id
-            earliest = at if earliest is None else min(at, earliest)
+            earliest[telling.merchant_transaction_id] = min(at, first_of_later)
 
 
 def _store(session: Session, key: Key, counts: Counts) -> None:

@@ -7,12 +7,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 
-from sqlalchemy import select
+from sqlalchemy import and_, exists, select
 from sqlalchemy.orm import Session
 
 from webhook_app.db.database import Database
 from webhook_app.db.upsert import insert_into
-from webhook_app.models import Attempt, ErrorDay, ScorecardProgress
+from webhook_app.models import Attempt, ErrorDay, Reconciliation, ScorecardProgress
+from webhook_app.models.reconciliation import AskedBy
 
 #: An attempt's id is given before it is committed; by then all with lower ids are there.
 SETTLED_AFTER = timedelta(minutes=5)
@@ -20,6 +21,12 @@ SETTLED_AFTER = timedelta(minutes=5)
 BATCH = 5000
 #: Request ids that are kept of each name and day.
 MOST_REQUEST_IDS = 5
+
+#: An old id of a backfill that Proof does not know: the partner's file is to be looked at, and not Proof.
+_IS_REPORT = and_(
+    Attempt.http_status == 404,
+    exists().where(Reconciliation.id == Attempt.reconciliation_id, Reconciliation.asked_by == AskedBy.BACKFILL),
+)
 
 #: Day, HTTP status, `error` and `code`.
 _Key = tuple[date, int, str, str]
@@ -47,7 +54,7 @@ def _count(session: Session, now: datetime) -> int:
     errors: dict[_Key, _Errors] = defaultdict(_Errors)
     rows = session.execute(
         select(Attempt.finished_at, Attempt.http_status, Attempt.error, Attempt.code, Attempt.request_id)
-        .where(Attempt.id > progress.last_attempt, Attempt.id <= ids[-1], Attempt.error.is_not(None))
+        .where(Attempt.id > progress.last_attempt, Attempt.id <= ids[-1], Attempt.error.is_not(None), ~_IS_REPORT)
         .order_by(Attempt.id)
     )
     for at, status, error, code, request_id in rows:

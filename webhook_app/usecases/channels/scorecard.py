@@ -83,7 +83,7 @@ class Scorecard:
 
 def read_scorecard(database: Database, wanted: ScorecardFilter) -> Scorecard:
     """The figures of that period, up to now."""
-    with database.snapshot() as session:
+    with database.snapshot(by_index=True) as session:
         uncounted = measure_uncounted(session, _MOST_UNCOUNTED)
         counted = _read_days(session, wanted)
         for key, counts in (uncounted or {}).items():
@@ -162,7 +162,8 @@ def _read_errors(session: Session, wanted: ScorecardFilter) -> list[ErrorCount]:
         )
         for (status, error, code), ones in found.items()
     ]
-    return sorted(errors, key=lambda one: -one.count)[:_MOST_LISTED]
+    errors.sort(key=lambda one: (-one.count, one.http_status or 0, one.error, one.code or ""))
+    return errors[:_MOST_LISTED]
 
 
 def _read_outages(session: Session, wanted: ScorecardFilter) -> Sequence[Incident]:

@@ -9,12 +9,8 @@ from datetime import datetime
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from webhook_app.models import Event, Heartbeat, Listening, Receipt
-from webhook_app.models.event import Channel
-from webhook_app.usecases.heartbeats import IS_LATE, LISTENER
-
-#: The newest events and receipts among which one of this channel is looked for.
-MOST_LOOKED_AT = 1000
+from webhook_app.models import Listening
+from webhook_app.usecases.heartbeats import HEARD, IS_LATE, LISTENER, read_beats
 
 
 @dataclass(frozen=True)
@@ -29,28 +25,20 @@ class WebSocketChannel:
     problem: str | None = None
     """Why one of the others does not stand."""
     last_update_at: datetime | None = None
-    """None where none of the newest events came by it."""
+    """None where no listener has heard of anything yet."""
 
 
 def read_websocket(session: Session, now: datetime) -> WebSocketChannel | None:
     """None where no listener is meant to run."""
-    beat_at = session.scalar(select(Heartbeat.beat_at).where(Heartbeat.name == LISTENER))
+    beats = read_beats(session)
+    beat_at, heard_at = beats.get(LISTENER), beats.get(HEARD)
     if beat_at is None:
         return None
     if abs(now - beat_at) > IS_LATE:
-        return WebSocketChannel(is_listening=False, last_update_at=_find_last_update(session))
+        return WebSocketChannel(is_listening=False, last_update_at=heard_at)
     wanted, standing, problem = session.execute(
         select(func.count(), func.count(Listening.connected_at), func.max(Listening.problem)).where(
             Listening.lease_until >= now
         )
     ).one()
-    return WebSocketChannel(True, wanted, standing, problem, _find_last_update(session))
-
-
-def _find_last_update(session: Session) -> datetime | None:
-    found = []
-    for kind in (Event, Receipt):
-        newest = select(kind.channel, kind.received_at).order_by(kind.id.desc()).limit(MOST_LOOKED_AT).subquery()
-        at = session.scalar(select(func.max(newest.c.received_at)).where(newest.c.channel == Channel.WEBSOCKET))
-        found += [at] if at is not None else []
-    return max(found, default=None)
+    return WebSocketChannel(True, wanted, standing, problem, heard_at)
