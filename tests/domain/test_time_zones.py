@@ -71,8 +71,13 @@ def test_moments_beyond_all_rules_still_have_an_offset() -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["", "Europe/paris ", "../../etc/passwd", "+02:00", "Mars/Base", "europe/paris", "\x00"]
+    "name", ["", "Europe/paris ", "../../etc/passwd", "+02:00", "Mars/Base", "localtime", "Factory", "\x00"]
 )
 def test_what_is_no_zone_is_refused(name: str) -> None:
     with pytest.raises(ValueError, match="not the name"):
         read_zone(name)
+
+
+@pytest.mark.parametrize("name", ["europe/paris", "EUROPE/PARIS", "Europe/Paris"])
+def test_letter_case_of_a_zone_does_not_matter(name: str) -> None:
+    assert read_zone(name).key == "Europe/Paris"

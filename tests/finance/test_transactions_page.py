@@ -254,10 +254,15 @@ def test_view_is_kept_under_a_name_for_its_person_alone(
     assert "Kept as “Close March”" in save("Close March", query + "&type=sell")
     assert "A view needs a name" in save(" ")
     assert "A view needs a name" in save("x" * 61)
+    assert "cannot be seen" in save("Close\u202e")
     assert "choose something first" in save("all", "")
     assert "choose something first" in save("wrong", "status=gone")
     page = finance_client.get(LIST).text
     assert page.count('class="view"') == 1
+    family = "\U0001f468\u200d\U0001f469 caf"
+    assert "Kept as" in save(family + "e\u0301")
+    assert "Kept as" in save(family + "\u00e9")
+    assert finance_client.get(LIST).text.count('class="view"') == 2, "what looks the same is the same"
     kept = re.search(r'href="([^"]*)"[^>]*>Close March<', page)
     assert kept
     assert "type=sell" in kept[1]

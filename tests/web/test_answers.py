@@ -8,14 +8,16 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from flask import Flask
 from flask.testing import FlaskClient
 from sqlalchemy import update
+from werkzeug.routing import IntegerConverter
 
 from tests.support.clock import FakeClock
 from tests.support.events import webhook
 from tests.support.failures import fail
 from tests.support.ledger import fill_ledger
-from tests.support.people import BROWSER
+from tests.support.people import BROWSER, csrf_token
 from webhook_app.app import create_app
 from webhook_app.config import Settings
 from webhook_app.db.database import Database
@@ -136,6 +138,20 @@ def test_nobody_keeps_an_answer(
             assert answer.headers["Cache-Control"] == "no-store", path
     with client.get("/static/pages.css") as answer:
         assert answer.headers["Cache-Control"] != "no-store"
+
+
+def test_number_of_a_row_that_no_database_can_hold_is_no_row(app: Flask, admin_client: FlaskClient) -> None:
+    token, asked = csrf_token(admin_client, "/account"), 0
+    for rule in app.url_map.iter_rules():
+        if not any(isinstance(part, IntegerConverter) for part in rule._converters.values()):
+            continue
+        path = re.sub(r"<int:\w+>", str(10**20), rule.rule)
+        for method in (rule.methods or set()) - {"HEAD", "OPTIONS"}:
+            form = {"csrf_token": token, "reason": "x", "note": "x", "owner": "x"}
+            answer = admin_client.open(path, method=method, data=form if method == "POST" else None)
+            assert answer.status_code < 500, (method, path)
+            asked += 1
+    assert asked > 10
 
 
 HOSTILE = "x\x07\x1b[2J\x7f\x9b31m\u202e\u2066\u200e\u061cy<b>"

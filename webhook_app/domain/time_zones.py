@@ -5,6 +5,7 @@ The rules are those of one database of time zones, Python's, so that every engin
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
@@ -13,6 +14,8 @@ from zoneinfo import ZoneInfo, available_timezones
 
 #: Outside of these years a zone keeps the offset of the nearest of them.
 _FIRST_YEAR, _LAST_YEAR = 1970, 2100
+#: Names in the database that are no zone's: that of the host, whichever it is, and the one before any is set.
+_NO_ZONES = {"localtime", "Factory"}
 
 
 @dataclass(frozen=True)
@@ -24,10 +27,12 @@ class Offset:
 
 
 def read_zone(name: str) -> ZoneInfo:
-    """The zone of that IANA name, such as `Europe/Paris` or `UTC`. Raises ValueError for any other text."""
-    if name not in _names():
+    """The zone of that IANA name, such as `Europe/Paris` or `utc`, in any letter case. Raises ValueError for any other
+    text."""
+    known = _names().get(name.casefold())
+    if known is None:
         raise ValueError("not the name of a time zone")
-    return ZoneInfo(name)
+    return ZoneInfo(known)
 
 
 def offsets_between(zone: ZoneInfo, first: datetime, last: datetime) -> list[Offset]:
@@ -45,8 +50,8 @@ def offsets_between(zone: ZoneInfo, first: datetime, last: datetime) -> list[Off
 
 
 @lru_cache(maxsize=1)
-def _names() -> frozenset[str]:
-    return frozenset(available_timezones())
+def _names() -> Mapping[str, str]:
+    return {name.casefold(): name for name in available_timezones() - _NO_ZONES}
 
 
 @lru_cache(maxsize=1024)

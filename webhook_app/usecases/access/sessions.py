@@ -13,6 +13,7 @@ from sqlalchemy import ColumnElement, Row, bindparam, delete, select
 from sqlalchemy.orm import Session
 
 from webhook_app.db.database import Database
+from webhook_app.db.types import MAX_ID
 from webhook_app.db.upsert import insert_into
 from webhook_app.domain.networks import UNKNOWN, network_of
 from webhook_app.domain.text import storable
@@ -139,7 +140,7 @@ def log_out(database: Database, key: str) -> None:
 
 def end_session(database: Database, person: Person, session_id: int, now: datetime) -> bool:
     """Ends one of the person's sessions; False where she has none like it."""
-    return _end(database, person, LogInSession.id == session_id, now) > 0
+    return session_id <= MAX_ID and _end(database, person, LogInSession.id == session_id, now) > 0
 
 
 def end_other_sessions(database: Database, person: Person, kept_id: int | None, now: datetime) -> int:

@@ -117,12 +117,11 @@ class Term(fields.String):
 
 
 class TimeZone(fields.String):
-    """The IANA name of a time zone."""
+    """The IANA name of a time zone, in any letter case."""
 
     def _deserialize(self, value: Any, attr: str | None, data: Mapping[str, Any] | None, **kwargs: Any) -> str:
         name: str = super()._deserialize(value, attr, data, **kwargs)
         try:
-            read_zone(name)
+            return read_zone(name).key
         except ValueError:
             raise ValidationError("Must be a time zone's name, such as Europe/Paris or UTC.") from None
-        return name
