@@ -101,19 +101,38 @@ def test_notes_go_out_empty_and_come_back_filled_in(
 @pytest.mark.parametrize(
     ("content", "says"),
     [
-        (b"", "The column id and revision and note is missing"),
-        (b"id,note\n1,x\n", "The column revision is missing"),
+        (b"", "there is no id, no revision, no note"),
+        (b"id,note\n1,x\n", "there is no revision"),
         (b"PK\x03\x04 no workbook", "It is no workbook that can be read"),
         (b"id,revision,note\n" + b"1,1,x\n" * 501, "more than 500 rows"),
         (b'id,revision,note\n1,1,"' + b"x" * 200_000 + b'"\n', "cannot be read as CSV"),
         (b"id,revision,note\n999,1,x\nabc,1,x\n1,x,x\n1,1," + b"x" * 501 + b"\n", "Nothing to acknowledge"),
-        (bytes(range(256)), "is missing"),
+        (bytes(range(256)), "must name the columns"),
     ],
 )
 def test_file_that_is_no_such_sheet_is_refused_in_words(
     content: bytes, says: str, finance_client: FlaskClient, found: dict[str, int]
 ) -> None:
     assert says in in_words(send(finance_client, content))
+
+
+@pytest.mark.parametrize(("template", "encoding"), [
+    ("ID, Revision ,NOTE\n{id},1,seen\n", "utf-8"),
+    ("sep=;\r\nnote;id;revision\r\nseen;{id};1\r\n", "utf-8-sig"),
+    ("id\trevision\tnote\r\n{id}\t1\tseen\r\n", "utf-16"),
+])  # fmt: skip
+def test_header_is_read_as_spreadsheets_and_people_write_it(
+    template: str, encoding: str, finance_client: FlaskClient, found: dict[str, int]
+) -> None:
+    assert "Acknowledge 1 discrepancy?" in in_words(
+        send(finance_client, template.format(id=found["a"]).encode(encoding))
+    )
+
+
+def test_discrepancy_that_stands_there_twice_is_taken_once(finance_client: FlaskClient, found: dict[str, int]) -> None:
+    words = in_words(send(finance_client, f"id,revision,note\n{found['a']},1,one\n{found['a']},1,two\n".encode()))
+    assert "Acknowledge 1 discrepancy?" in words
+    assert "more than once: its first note is taken" in words
 
 
 def test_form_that_was_not_made_here_changes_nothing(finance_client: FlaskClient, found: dict[str, int]) -> None:

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import codecs
 import csv
 import io
+import re
 import zipfile
 from collections.abc import Iterator, Mapping, Sequence
 
 #: What is unpacked of a workbook at most, in bytes: a small file may unpack to gigabytes.
 _MOST_UNPACKED = 50_000_000
 _LONGEST_FIELD = 100_000
+#: By which Excel is told the separator; it is no row.
+_SEPARATOR_LINE = re.compile(r'"?sep=."?\r?')
 
 
 class UnreadableTable(Exception):
@@ -17,14 +21,15 @@ class UnreadableTable(Exception):
 
 
 def read_table(content: bytes, columns: Sequence[str], most_rows: int) -> list[Mapping[str, str]]:
-    """The rows below the header as texts by the names of `columns`; other columns and empty rows are left out. Of a
-    workbook, its first sheet. Raises UnreadableTable, also where a column is missing or there are more rows."""
+    """The rows below the header as texts by the names of `columns`, lower-case ones; other columns and empty rows are
+    left out. Of a workbook, its first sheet. Raises UnreadableTable, also where a column is missing or there are more
+    rows."""
     rows = _read_workbook(content) if content.startswith(b"PK\x03\x04") else _read_csv(content)
     header = next(rows, ())
-    indexes = {name: at for at, name in enumerate(header)}
+    indexes = {name.strip().casefold(): at for at, name in enumerate(header)}
     missing = [name for name in columns if name not in indexes]
     if missing:
-        raise UnreadableTable(f"The column {' and '.join(missing)} is missing in its first row.")
+        raise UnreadableTable(f"Its first row must name the columns; there is no {', no '.join(missing)}.")
     found: list[Mapping[str, str]] = []
     for row in rows:
         if not any(row):
@@ -36,12 +41,12 @@ def read_table(content: bytes, columns: Sequence[str], most_rows: int) -> list[M
 
 
 def _read_csv(content: bytes) -> Iterator[Sequence[str]]:
-    """UTF-8, or as older Excels save it; separated by commas, semicolons or tabs, whichever its first line has most."""
-    try:
-        text = content.decode("utf-8-sig")
-    except UnicodeDecodeError:
-        text = content.decode("cp1252", "replace")
-    first, _, _ = text.partition("\n")
+    """UTF-8, Excel's "Unicode text", or as older Excels save it; separated by commas, semicolons or tabs, whichever its
+    first line has most."""
+    text = _decode(content)
+    first, _, rest = text.partition("\n")
+    if _SEPARATOR_LINE.fullmatch(first):
+        text, (first, _, _) = rest, rest.partition("\n")
     delimiter = max(",;\t", key=first.count)
     limit = csv.field_size_limit()
     try:
@@ -51,6 +56,15 @@ def _read_csv(content: bytes) -> Iterator[Sequence[str]]:
         raise UnreadableTable(f"It cannot be read as CSV: {error}.") from error
     finally:
         csv.field_size_limit(limit)
+
+
+def _decode(content: bytes) -> str:
+    if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        return content.decode("utf-16", "replace")
+    try:
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        return content.decode("cp1252", "replace")
 
 
 def _read_workbook(content: bytes) -> Iterator[Sequence[str]]:

@@ -87,6 +87,8 @@ def preview(database: Database, rows: Sequence[Mapping[str, str]]) -> SheetPrevi
             refused.append(
                 (row["id"][:20], "there is none with this id" if held is None else "its revision is no number")
             )
+        elif any(seen.id == id for seen, _ in ready):
+            refused.append((row["id"], "it stands in the sheet more than once: its first note is taken"))
         elif len(note) > LONGEST_NOTE:
             refused.append((row["id"], f"its note is longer than {LONGEST_NOTE} characters"))
         elif held.state is not DiscrepancyState.OPEN or held.revision != revision:
