@@ -18,6 +18,7 @@ from webhook_app.models.role import Role
 from webhook_app.services import Services
 from webhook_app.usecases.access.tokens import create_token
 from webhook_app.usecases.reconcile.reconciler import Reconciler
+from workers.clock import run_once
 
 SENTENCE = "Calls to Proof are paused: {} out when the next probe succeeds, in 43 seconds."
 
@@ -30,6 +31,9 @@ def test_it_is_said_where_a_replay_is_ordered_and_where_it_is_followed(
     pause(services.database, "upstream", clock(), next_probe_at=clock() + timedelta(seconds=43))
     assert SENTENCE.format("this one goes") in in_words(admin_client.get(f"/deliveries/{ids[0]}").text)
     assert "when Proof answers" not in admin_client.get("/deliveries").text  # what failed waits for a person
+    run_once(services)
+    assert SENTENCE.format("these 2 go") in in_words(admin_client.get("/rq/0/view/jobs/retry/failed/50/dsc/1").text)
+    assert SENTENCE.format("this one goes") in in_words(admin_client.get("/rq/0/view/job/reconcile-p-1").text)
     ingest(services, "p-3")
     assert "when Proof answers" in admin_client.get("/deliveries").text
     order = {"scope": "all", "state": "failed", "csrf_token": csrf_token(admin_client, "/account")}

@@ -103,7 +103,8 @@ def _order(
 
 
 def _say_preview(preview: Ordered) -> None:
-    say(f"{_counted(preview.matched)} match, {preview.replayed} of them can be replayed.")
+    match = "matches" if preview.matched == 1 else "match"
+    say(f"{_counted(preview.matched)} {match}, {preview.replayed} of them can be replayed.")
     for skipped in preview.skipped[:_MOST_LISTED]:
         say(f"  not {skipped.id}: {skipped.why}")
     if len(preview.skipped) > _MOST_LISTED:

@@ -15,6 +15,7 @@ from webhook_app.adapters.rq_jobs import FAST_QUEUE, SLOW_QUEUE
 from webhook_app.adapters.rq_picture import REGISTRIES, SeenJob, see_counts, see_job, see_jobs, see_queues
 from webhook_app.adapters.rq_workers import see_workers
 from webhook_app.usecases.redeliver.last_failures import LastFailure, find_last_failures
+from webhook_app.web.redeliver.pages.pauses import pause_sentence
 from webhook_app.web.requests import get_services
 
 #: What each of our queues is for.
@@ -100,6 +101,7 @@ def render_jobs(
         after=path_of_page(page + 1),
         is_slow=queue == SLOW_QUEUE,
         most_shown=MOST_SHOWN,
+        paused=pause_sentence(counts["failed"]) if registry == "failed" and queue == SLOW_QUEUE else "",
         refused=refused,
     )
 
@@ -114,7 +116,10 @@ def render_job(job_id: str, refused: Refusal | None = None) -> str:
     job = see_job(_redis(), job_id)
     (shown,) = _with_failures([job])
     back = path_of_jobs(job.origin, "failed") if job.origin in PURPOSES else url_for("rq_dashboard.queues_overview")
-    return render_template("redeliver/rq_job.html", job=job, known=shown.known, back=back, refused=refused)
+    paused = pause_sentence(1) if job.merchant_transaction_id else ""
+    return render_template(
+        "redeliver/rq_job.html", job=job, known=shown.known, back=back, paused=paused, refused=refused
+    )
 
 
 def path_of_jobs(queue: str, registry: str, per_page: int = PER_PAGE, order: str = "dsc", page: int = 1) -> str:
