@@ -16,7 +16,6 @@ for (const list of document.querySelectorAll("[data-choose]")) {
       button.textContent = chosen === 0 ? words : button.dataset.chosen.replace("{}", chosen);
     }
   };
-  all.hidden = false;
   all.addEventListener("change", () => boxes.forEach((box) => (box.checked = all.checked)));
   list.addEventListener("change", count);
   window.addEventListener("pageshow", count); // back in the history, boxes are as they were left
