@@ -96,3 +96,29 @@ def test_no_entry_shows_what_it_is_made_of_or_runs(admin_client: FlaskClient, da
     assert EVIL not in page.text
     for raw in ("{", "['", "None", "&#39;state&#39;", "replay_id", "not_released"):
         assert raw not in in_words(page.text), raw
+
+
+def test_log_is_narrowed_by_who_and_what(admin_client: FlaskClient, database: Database) -> None:
+    write(database, "acknowledge", "order", "seen", Actor("ada", "page"), discrepancy=1)
+    for number in range(60):
+        write(database, "acknowledge", f"order-{number}", "seen", discrepancy=number)
+    page = admin_client.get("/audit?actor=admin&action=acknowledge").text
+    assert "Did what: acknowledge a discrepancy" in in_words(page)
+    assert 'href="/audit?actor=admin"' in page, "the × takes one away"
+    assert len(lines(admin_client)) == 50
+    older = re.search(r'href="(/audit[?][^"]*cursor=[^"]*)" rel="next"', page)
+    assert older
+    assert admin_client.get(older[1].replace("&amp;", "&")).text.count('class="log-what"') == 10
+
+
+def test_filter_that_makes_no_sense_is_told_of(admin_client: FlaskClient) -> None:
+    for query, sentence in (
+        ("action=gone", "Did what: Must be one of"),
+        ("actor=%00", "Who: Must be 1 to 128 characters"),
+        ("actr=ada", "there is no filter actr"),
+        ("actor=a&actor=b", "Who: Given more than once"),
+        ("cursor=x", "cut or changed"),
+    ):
+        page = admin_client.get(f"/audit?{query}")
+        assert page.status_code == 400, query
+        assert sentence in in_words(page.text), query

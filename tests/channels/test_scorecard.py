@@ -218,6 +218,32 @@ def test_the_page_shows_it_and_offers_a_file(finance_client: FlaskClient, told: 
     assert finance_client.get("/scorecard/file?first_day=x").status_code == 400
 
 
+def test_pairs_are_chosen_from_those_that_occur_and_letter_case_does_not_matter(
+    client: FlaskClient, finance_client: FlaskClient, as_finance: dict[str, str], database: Database, told: Scorecard
+) -> None:
+    count_all(database, START + timedelta(days=1))
+    page = finance_client.get("/scorecard?first_day=2026-04-01&last_day=2026-04-30&currency=btc").text
+    text = in_words(page)
+    assert "Days: April 2026" in text
+    assert "Currency: BTC" in text
+    assert "buy BTC on TRC20" in text
+    assert "USDT on" not in text
+    assert "currency=USDT" in page, "the other one can be chosen"
+    query = "first_day=2026-04-01&last_day=2026-04-30&currency=btc&type=BUY"
+    items = client.get(f"/api/v1/scorecard?{query}", headers=as_finance).get_json()["items"]
+    assert [(one["type"], one["currency"]) for one in items] == [("buy", "BTC")]
+
+
+@pytest.mark.parametrize("day", ["0001-01-01", "9999-12-31"])
+def test_days_at_the_ends_of_the_calendar_are_refused(
+    day: str, client: FlaskClient, finance_client: FlaskClient, as_finance: dict[str, str]
+) -> None:
+    query = f"first_day={day}&last_day={day}"
+    assert client.get(f"/api/v1/scorecard?{query}", headers=as_finance).status_code == 400
+    assert "Must be a day from 1970" in finance_client.get(f"/scorecard?{query}").text
+    assert finance_client.get(f"/scorecard/file?{query}").status_code == 400
+
+
 def test_one_transaction_says_who_told_first(
     client: FlaskClient, finance_client: FlaskClient, as_finance: dict[str, str], told: Scorecard
 ) -> None:

@@ -10,6 +10,7 @@ from flask.testing import FlaskClient
 from tests.support.clock import START, FakeClock
 from tests.support.events import DOCUMENTED_ID
 from tests.support.failures import USER_AGENT, fail, ingest
+from tests.support.page_text import in_words
 from tests.support.rows import seed
 from tests.support.sandbox import Sandbox
 from tests.support.work import work_once
@@ -208,6 +209,33 @@ def test_tabs_count_what_is_not_done_within_the_filter(admin_client: FlaskClient
         assert [count for _, count in re.findall(tabs, page)] == counts, query
     assert '<a href="/deliveries?error=wallet_not_supported&amp;state=retrying">Retrying' in page
     assert '<a href="/deliveries?error=wallet_not_supported&amp;state=failed" aria-current="page">Failed' in page
+
+
+def test_kinds_of_failure_are_chosen_from_those_that_exist(admin_client: FlaskClient, database: Database) -> None:
+    assert "nothing yet" in in_words(admin_client.get("/deliveries").text)
+    wallet = (400, "wallet_not_supported", "wallet_not_supported")
+    provider, upstream = (502, "upstream_error", "provider_error"), (502, "upstream_error", None)
+    for number, failure in enumerate([wallet, provider, upstream, wallet, (None, "timeout", None), None]):
+        seed(database, f"order-{number}", "failed", failure=failure)
+    page = admin_client.get("/deliveries?state=failed&code=provider_error&error=upstream_error").text
+    menu = page.partition("<summary>Failure")[2].partition("<summary>Received")[0]
+    options = re.findall(r'<a href="([^"]*)"( aria-current="true")?>([^<]*)</a>', menu)
+    kinds = {name: (path.replace("&amp;", "&"), bool(chosen)) for path, chosen, name in options}
+    assert list(kinds) == [
+        "timeout",
+        "upstream_error",
+        "upstream_error / provider_error",
+        "wallet_not_supported / wallet_not_supported",
+    ]
+    assert kinds["timeout"] == ("/deliveries?state=failed&error=timeout", False)
+    assert kinds["upstream_error / provider_error"][1]
+    assert admin_client.get(kinds["wallet_not_supported / wallet_not_supported"][0]).text.count('name="ids"') == 2
+
+
+def test_name_that_is_no_filter_is_told_of(admin_client: FlaskClient) -> None:
+    page = admin_client.get("/deliveries?stat=failed")
+    assert page.status_code == 400
+    assert "there is no filter stat" in in_words(page.text)
 
 
 def test_delivery_leads_to_its_neighbours_in_the_filter_and_back_to_it(

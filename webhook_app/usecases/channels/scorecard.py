@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 
@@ -24,7 +24,7 @@ _MOST_LISTED = 200
 
 @dataclass(frozen=True)
 class ScorecardFilter:
-    """Days are in UTC, both included. Errors and outages are of all currencies."""
+    """Days are in UTC, both included. Letter case does not matter. Errors and outages are of all currencies."""
 
     first_day: date
     last_day: date
@@ -100,14 +100,22 @@ def read_scorecard(database: Database, wanted: ScorecardFilter) -> Scorecard:
         )
 
 
+def list_pair_values(database: Database) -> Mapping[str, Sequence[str]]:
+    """The types, currencies and networks of all days, in order, by the name of their field."""
+    with database.read() as session:
+        return {
+            column.key: [value for value in session.scalars(select(column).distinct().order_by(column)) if value]
+            for column in (ChannelDay.type, ChannelDay.currency, ChannelDay.network)
+        }
+
+
 def _read_days(session: Session, wanted: ScorecardFilter) -> dict[Key, Counts]:
     query = select(ChannelDay).where(ChannelDay.day >= wanted.first_day, ChannelDay.day <= wanted.last_day)
-    for name in ("type", "currency", "network"):
-        if (value := getattr(wanted, name)) is not None:
-            query = query.where(getattr(ChannelDay, name) == value)
     found: dict[Key, Counts] = defaultdict(Counts)
     for one in session.scalars(query):
-        found[one.day, one.type, one.currency, one.network].add(one)
+        key = one.day, one.type, one.currency, one.network
+        if _is_wanted(wanted, key):
+            found[key].add(one)
     return found
 
 
@@ -115,7 +123,7 @@ def _is_wanted(wanted: ScorecardFilter, key: Key) -> bool:
     day, *pair = key
     asked = (wanted.type, wanted.currency, wanted.network)
     return wanted.first_day <= day <= wanted.last_day and all(
-        value in (None, own) for value, own in zip(asked, pair, strict=True)
+        value is None or value.casefold() == own.casefold() for value, own in zip(asked, pair, strict=True)
     )
 
 

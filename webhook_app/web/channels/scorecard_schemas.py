@@ -14,6 +14,8 @@ from webhook_app.web.requests import get_services
 
 #: Days of one scorecard, unless others are asked for; and most of them.
 USUAL_DAYS, MOST_DAYS = 30, 400
+#: Next to the ends of the calendar there is no day before, or after.
+_EXISTS = validate.Range(date(1970, 1, 1), date(9998, 12, 31), error="Must be a day from 1970 to 9998.")
 
 
 class ScorecardQuerySchema(Schema):
@@ -22,8 +24,8 @@ class ScorecardQuerySchema(Schema):
     class Meta:
         unknown = RAISE
 
-    first_day = fields.Date(metadata={"description": "In UTC."})
-    last_day = fields.Date(metadata={"description": "In UTC, included."})
+    first_day = fields.Date(validate=_EXISTS, metadata={"description": "In UTC."})
+    last_day = fields.Date(validate=_EXISTS, metadata={"description": "In UTC, included."})
     type = Term(validate=validate.Length(max=32))
     currency = Term(validate=validate.Length(max=32))
     network = Term(validate=validate.Length(max=64))
@@ -45,7 +47,7 @@ class ScorecardQuerySchema(Schema):
 
 def _days(data: Mapping[str, Any]) -> tuple[date, date]:
     last: date = data.get("last_day") or get_services().clock().astimezone(UTC).date()
-    first: date = data.get("first_day") or date.fromordinal(max(last.toordinal() - USUAL_DAYS + 1, 1))
+    first: date = data.get("first_day") or date.fromordinal(last.toordinal() - USUAL_DAYS + 1)
     return first, last
 
 

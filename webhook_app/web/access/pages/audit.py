@@ -2,22 +2,28 @@
 
 from __future__ import annotations
 
-import re
-
 from flask import Blueprint, render_template, request
+from marshmallow import RAISE, Schema
 
-from webhook_app.domain.text import storable
+from webhook_app.db.keyset_page import Page
+from webhook_app.models import AuditEntry
 from webhook_app.models.audit import AuditAction
 from webhook_app.models.role import Role
 from webhook_app.usecases.audit import AuditFilter, list_entries
 from webhook_app.web.access.pages.audit_sentences import VIAS, tell
-from webhook_app.web.errors import ApiError
+from webhook_app.web.api.fields import Choice, Term
+from webhook_app.web.cursors import make_cursor
+from webhook_app.web.layout.filter_form import FilterForm, check, clean, find_strange
+from webhook_app.web.layout.filter_menus import make_menu
+from webhook_app.web.layout.paging import read_after
 from webhook_app.web.people import roles_required
 from webhook_app.web.requests import get_services
 
 audit_blueprint = Blueprint("audit", __name__)
 
 PER_PAGE = 50
+_LISTING = "audit"
+_LABELS = {"actor": "Who", "action": "Did what"}
 
 #: Each action as the filter calls it.
 ACTIONS = {
@@ -39,40 +45,42 @@ ACTIONS = {
 }
 
 
+class AuditFilterSchema(Schema):
+    """What the log is narrowed to."""
+
+    class Meta:
+        unknown = RAISE
+
+    actor = Term()
+    action = Choice(AuditAction)
+
+
 @audit_blueprint.get("/audit")
 @roles_required(Role.ADMIN)
-def show() -> str:
-    """The log, newest first, filtered by who and what."""
-    wanted = AuditFilter(_actor(), _action())
-    page = list_entries(get_services().database, wanted, PER_PAGE, _before())
-    return render_template("access/audit.html", page=page, wanted=wanted, actions=ACTIONS, tell=tell, vias=VIAS)
+def show() -> tuple[str, int]:
+    """The log, newest first, filtered by who and what; what is wrong with the filter stands above an empty list."""
+    form = _read_filter()
+    after, lost = read_after(_LISTING, request.args.get("cursor"))
+    is_wrong = bool(form.problems or lost)
+    page: Page[AuditEntry, int] = Page([])
+    if not is_wrong:
+        page = list_entries(get_services().database, form.wanted, PER_PAGE, after)
+    html = render_template(
+        "access/audit.html",
+        form=form,
+        did=make_menu(form, "action", {str(action): words for action, words in ACTIONS.items()}),
+        lost=lost,
+        is_wrong=is_wrong,
+        page=page,
+        next_cursor=make_cursor(_LISTING, page.next_after),
+        tell=tell,
+        vias=VIAS,
+    )
+    return html, 400 if is_wrong else 200
 
 
-def _actor() -> str | None:
-    actor = request.args.get("actor", "").strip()
-    if actor != storable(actor, 128):
-        raise _refused("actor", "a name of at most 128 characters, none of them a control character")
-    return actor or None
-
-
-def _action() -> AuditAction | None:
-    action = request.args.get("action", "")
-    if not action:
-        return None
-    if action not in set(AuditAction):
-        raise _refused("action", "one of " + ", ".join(AuditAction))
-    return AuditAction(action)
-
-
-def _before() -> int | None:
-    before = request.args.get("before", "")
-    if not before:
-        return None
-    if not re.fullmatch(r"[0-9]{1,18}", before):
-        raise _refused("before", "a number that a link to the next page held")
-    return int(before)
-
-
-def _refused(name: str, allowed: str) -> ApiError:
-    problem = f"The filter `{name}` must be {allowed}. Take it out of the address, or choose on the page."
-    return ApiError(400, "invalid_request", "validation_error", problem, {name: [f"Must be {allowed}."]})
+def _read_filter() -> FilterForm[AuditFilter]:
+    typed = clean(request.args, _LABELS)
+    loaded, problems = check(AuditFilterSchema(), typed)
+    problems |= find_strange(request.args, _LABELS)
+    return FilterForm(_LABELS, typed, AuditFilter() if problems else AuditFilter(**loaded), problems)

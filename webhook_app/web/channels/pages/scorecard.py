@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from datetime import date, timedelta
+from typing import Any
 
-from flask import Blueprint, Response, render_template, request
-from marshmallow import ValidationError
+from flask import Blueprint, Response, render_template
 
 from webhook_app.models.account import ACCOUNT_ROLES
 from webhook_app.usecases.channels.channel_days import Counts
-from webhook_app.usecases.channels.scorecard import Row, Scorecard, ScorecardFilter, read_scorecard
+from webhook_app.usecases.channels.scorecard import Row, Scorecard, list_pair_values, read_scorecard
+from webhook_app.web.channels.pages.scorecard_filter import make_days_menu, make_pair_menus, read_filter
 from webhook_app.web.channels.pages.scorecard_text import write_text
-from webhook_app.web.channels.scorecard_schemas import ScorecardQuerySchema
 from webhook_app.web.errors import ApiError
 from webhook_app.web.layout.plots import BUCKET_WIDTH, Hit, Plot, Series, nice_top, stack
 from webhook_app.web.layout.template_filters import grouped
@@ -29,31 +29,26 @@ _LEAST_DRAWN, _MOST_DRAWN = 4, 120
 @roles_required(*ACCOUNT_ROLES)
 def show() -> tuple[str, int]:
     """The last thirty days, unless others are asked for."""
-    given = {name: value for name, value in request.args.items() if value.strip()}
-    try:
-        wanted: ScorecardFilter = ScorecardQuerySchema().load(given)
-    except ValidationError as error:
-        return render_template("channels/scorecard.html", given=given, problem=_describe(error), scorecard=None), 400
-    scorecard = read_scorecard(get_services().database, wanted)
+    form, services = read_filter(), get_services()
     html = render_template(
         "channels/scorecard.html",
-        given={"first_day": wanted.first_day, "last_day": wanted.last_day, **given},
-        problem="",
-        scorecard=scorecard,
-        plots=[_plot_finals(scorecard), _plot_webhooks(scorecard)] if len(_each_day(scorecard)) >= _LEAST_DRAWN else [],
+        form=form,
+        days=make_days_menu(form, services.clock()),
+        pairs=make_pair_menus(form, list_pair_values(services.database)),
+        **({} if form.problems else _figures(read_scorecard(services.database, form.wanted))),
     )
-    return html, 200
+    return html, 400 if form.problems else 200
 
 
 @scorecard_page_blueprint.get("/scorecard/file")
 @roles_required(*ACCOUNT_ROLES)
 def download() -> Response:
     """The same as text. Raises ApiError 400 for a period that makes no sense."""
-    given = {name: value for name, value in request.args.items() if value.strip()}
-    try:
-        wanted: ScorecardFilter = ScorecardQuerySchema().load(given)
-    except ValidationError as error:
-        raise ApiError(400, "invalid_request", "validation_error", _describe(error)) from None
+    form = read_filter()
+    if form.problems:
+        problem = " ".join(f"{name}: {text}" for name, text in form.problems.items())
+        raise ApiError(400, "invalid_request", "validation_error", problem)
+    wanted = form.wanted
     services = get_services()
     text = write_text(read_scorecard(services.database, wanted), services.clock())
     name = f"proof-scorecard-{wanted.first_day}-{wanted.last_day}.txt"
@@ -61,8 +56,12 @@ def download() -> Response:
     return Response(text, mimetype="text/plain", headers=headers)
 
 
-def _describe(error: ValidationError) -> str:
-    return " ".join(f"{name}: {' '.join(texts)}" for name, texts in error.messages_dict.items())
+def _figures(scorecard: Scorecard) -> dict[str, Any]:
+    is_drawn = len(_each_day(scorecard)) >= _LEAST_DRAWN
+    return {
+        "scorecard": scorecard,
+        "plots": [_plot_finals(scorecard), _plot_webhooks(scorecard)] if is_drawn else [],
+    }
 
 
 def _plot_finals(scorecard: Scorecard) -> Plot:

@@ -20,13 +20,19 @@ from webhook_app.usecases.redeliver.deliveries import (
     find_neighbours,
     list_deliveries,
 )
+from webhook_app.usecases.redeliver.failure_kinds import list_failure_kinds
 from webhook_app.usecases.redeliver.replay import Selection, preview_replay
 from webhook_app.usecases.redeliver.while_paused import find_pause
 from webhook_app.usecases.refusals import Missing
 from webhook_app.web.cursors import make_cursor
 from webhook_app.web.layout.paging import read_after
 from webhook_app.web.people import roles_required
-from webhook_app.web.redeliver.pages.delivery_filter import make_failure_menu, make_received_menu, read_filter
+from webhook_app.web.redeliver.pages.delivery_filter import (
+    make_failure_menu,
+    make_received_menu,
+    read_address,
+    read_filter,
+)
 from webhook_app.web.redeliver.pages.pauses import pause_sentence
 from webhook_app.web.redeliver.pages.time_line import make_time_line, pretty_body
 from webhook_app.web.requests import get_services
@@ -43,7 +49,7 @@ _TABS = (Delivery.FAILED, Delivery.RETRYING, Delivery.PENDING, Delivery.SUCCEEDE
 @roles_required(Role.ADMIN)
 def show_all() -> tuple[str, int]:
     """The list, newest first, filtered; what is wrong with a filter stands above an empty list."""
-    form = read_filter(request.args)
+    form = read_address()
     after, lost = read_after(_LISTING, request.args.get("cursor"))
     is_wrong = bool(form.problems or lost)
     page: Page[DeliveryReport, int] = Page([])
@@ -56,7 +62,7 @@ def show_all() -> tuple[str, int]:
         form=form,
         states=[(None, "All"), *((state, state.capitalize()) for state in _TABS)],
         counts=counts,
-        failure=make_failure_menu(form),
+        failure=make_failure_menu(form, list_failure_kinds(get_services().database)),
         received=make_received_menu(form, get_services().clock()),
         is_paused=find_pause(get_services().database) is not None,
         query=form.typed,

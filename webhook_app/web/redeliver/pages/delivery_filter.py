@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+
+from flask import request
 
 from webhook_app.domain.timestamps import format_timestamp
 from webhook_app.usecases.redeliver.deliveries import DeliveryFilter
+from webhook_app.usecases.redeliver.failure_kinds import FailureKind
 from webhook_app.web.layout.address import url_with
-from webhook_app.web.layout.filter_form import FilterForm, check, clean
+from webhook_app.web.layout.filter_form import FilterForm, check, clean, find_strange
 from webhook_app.web.layout.filter_menus import Menu, Option, path_without
 from webhook_app.web.layout.named_periods import describe_range
 from webhook_app.web.redeliver.schemas import DeliveryFilterSchema
@@ -37,10 +41,27 @@ def read_filter(values: Mapping[str, str]) -> FilterForm[DeliveryFilter]:
     return FilterForm(LABELS, typed, DeliveryFilter(**loaded), problems)
 
 
-def make_failure_menu(form: FilterForm[DeliveryFilter]) -> Menu:
-    """Of the failure's error and code, which are typed."""
-    named = [form.typed[name] for name in ("error", "code") if name in form.typed]
-    return Menu("failure", "Failure", chosen=" / ".join(named), clear_path=path_without("error", "code"))
+def read_address() -> FilterForm[DeliveryFilter]:
+    """The filter in the list's address, in which nothing else may stand."""
+    form = read_filter(request.args)
+    return replace(form, problems={**form.problems, **find_strange(request.args, LABELS)})
+
+
+def make_failure_menu(form: FilterForm[DeliveryFilter], kinds: Sequence[FailureKind]) -> Menu:
+    """Of the failure's error and code together, by the kinds that there are."""
+    asked = (form.typed.get("error"), form.typed.get("code"))
+    options = [
+        Option(_name(kind.error, kind.code), _path(kind), asked == (kind.error, kind.code or None)) for kind in kinds
+    ]
+    return Menu("failure", "Failure", options, _name(*asked), path_without("error", "code"))
+
+
+def _name(*parts: str | None) -> str:
+    return " / ".join(filter(None, parts))
+
+
+def _path(kind: FailureKind) -> str:
+    return url_with(error=kind.error, code=kind.code or None, cursor=None)
 
 
 def make_received_menu(form: FilterForm[DeliveryFilter], now: datetime) -> Menu:
