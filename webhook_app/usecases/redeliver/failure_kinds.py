@@ -40,5 +40,6 @@ def _kinds() -> Select[str, str]:
     codes = codes.union_all(select(codes.c.error, next_code).where(codes.c.code.is_not(None)))
     # The walk through an error's codes ends with NULL, which tells nothing of rows that have none.
     has_no_code = exists().where(error == codes.c.error, code.is_(None))
-    kinds = select(codes.c.error, func.coalesce(codes.c.code, "")).where(codes.c.code.is_not(None) | has_no_code)
-    return kinds.order_by(codes.c.error, codes.c.code).limit(MOST_KINDS)
+    shown = func.coalesce(codes.c.code, "").label("shown")
+    kinds = select(codes.c.error, shown).where(codes.c.code.is_not(None) | has_no_code)
+    return kinds.order_by(codes.c.error, shown).limit(MOST_KINDS)
