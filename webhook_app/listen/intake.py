@@ -25,12 +25,8 @@ class UpdateIntake:
     def __init__(self, services: Services, executor: Executor) -> None:
         self._services = services
         self._executor = executor
-        self._heard_at: datetime | None = None
-
-    def take_heard_at(self) -> datetime | None:
-        """When the latest update came since this was called last; None where none has."""
-        heard_at, self._heard_at = self._heard_at, None
-        return heard_at
+        self.heard_at: datetime | None = None
+        """When the latest update came."""
 
     async def take_in(self, message: str | bytes, topic: str, address: str | None) -> None:
         """Returns when what the message says is durable. Never raises: what is not taken, polling will tell."""
@@ -43,7 +39,7 @@ class UpdateIntake:
         except Unreadable as unreadable:
             self._note_refused(message, topic, origin, unreadable)
         else:
-            self._heard_at = origin.received_at
+            self.heard_at = origin.received_at
             self._note_drift(event.drift, event.merchant_transaction_id)
             await self._accept(event, origin)
 

@@ -6,7 +6,7 @@ import asyncio
 import random
 import uuid
 from concurrent.futures import Executor, ThreadPoolExecutor
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -57,6 +57,7 @@ class _Listening:
         self._connected: set[str] = set()
         self._broken: dict[str, str] = {}
         self._said: str | None = None
+        self._told_heard_at: datetime | None = None
         self._turned_at = services.clock() - LEASE
 
     async def run(self, stop: asyncio.Event) -> None:
@@ -79,13 +80,16 @@ class _Listening:
         """Whether there is something to listen to, or was."""
         connected, self._connected = self._connected, set()
         broken, self._broken = self._broken, {}
-        progress = Progress(tuple(self._connections), connected, broken, self._intake.take_heard_at())
+        heard_at = self._intake.heard_at
+        news = heard_at if heard_at != self._told_heard_at else None
+        progress = Progress(tuple(self._connections), connected, broken, news)
         try:
             turn = await self._in_thread(progress)
         except SQLAlchemyError:
             self._connected |= connected
             self._broken = broken | self._broken
             raise
+        self._told_heard_at = heard_at
         self._say(broken)
         for topic in turn.over:
             self._end(topic)
