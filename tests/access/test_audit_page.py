@@ -51,7 +51,7 @@ def test_entries_are_sentences(admin_client: FlaskClient, database: Database) ->
         "admin replayed 14 deliveries with state failed · 4 minutes ago · ticket 4711",
         "admin replayed 13 of 14 deliveries · 4 minutes ago · again",
         "admin ordered a replay, but nothing was to be replayed with error not_found · 4 minutes ago · late",
-        "ada replayed order-1 in replay 5 on the RQ dashboard · 4 minutes ago · requeued",
+        "ada replayed order-1 in replay 5 through RQ · 4 minutes ago · requeued",
         "admin cancelled replay 3 ; 1 transaction stayed failed · 4 minutes ago · cancelled",
         "admin acknowledged a discrepancy of order-2 : it was odd · 4 minutes ago · seen",
         "admin tried again 1 line of the spool · 4 minutes ago · wider now",
@@ -109,6 +109,11 @@ def test_log_is_narrowed_by_who_and_what(admin_client: FlaskClient, database: Da
     older = re.search(r'href="(/audit[?][^"]*cursor=[^"]*)" rel="next"', page)
     assert older
     assert admin_client.get(older[1].replace("&amp;", "&")).text.count('class="log-what"') == 10
+
+
+def test_each_action_can_be_chosen(admin_client: FlaskClient) -> None:
+    page = admin_client.get("/audit").text
+    assert all(f"/audit?action={action}" in page for action in AuditAction)
 
 
 def test_filter_that_makes_no_sense_is_told_of(admin_client: FlaskClient) -> None:

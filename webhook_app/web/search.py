@@ -7,13 +7,15 @@ from werkzeug.wrappers import Response
 
 from webhook_app.domain.text import storable
 from webhook_app.models.role import Role
-from webhook_app.usecases.search import find_exactly
+from webhook_app.usecases.search import Found, find_exactly
 from webhook_app.web.people import roles_required
 from webhook_app.web.requests import get_services
 
 search_blueprint = Blueprint("search", __name__)
 
 _LONGEST = 128
+#: What is copied along with an id, from a sentence, a table or a chat.
+_AROUND = " \t\r\n.,;:!?'\"`´‘’“”„«»()[]{}<>|\N{ZERO WIDTH SPACE}\N{ZERO WIDTH NO-BREAK SPACE}"
 
 
 @search_blueprint.get("/search")
@@ -23,11 +25,20 @@ def find() -> Response:
     text = request.args.get("q", "").strip()
     if not text:
         return redirect(url_for("transaction_pages.show_all"), 303)
-    is_searchable = text == storable(text, _LONGEST)
-    found = find_exactly(get_services().database, text) if is_searchable else None
+    found = _find_copied(text)
     if found is None:
         return redirect(url_for("transaction_pages.show_all", q=text), 303)
     if found.merchant_transaction_id is not None:
         target = url_for("transaction_page.show", merchant_transaction_id=found.merchant_transaction_id)
         return redirect(target, 303)
     return redirect(url_for("transaction_pages.show_all", partner_user_id=found.partner_user_id), 303)
+
+
+def _find_copied(text: str) -> Found | None:
+    """What has exactly this id, else without what was copied along with it."""
+    for id in dict.fromkeys((text, text.strip(_AROUND))):
+        if id and id == storable(id, _LONGEST):
+            found = find_exactly(get_services().database, id)
+            if found is not None:
+                return found
+    return None

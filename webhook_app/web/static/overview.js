@@ -100,7 +100,6 @@
     say(`Stopped at ${lastTime} UTC.`, false);
   }
 
-  toggle.hidden = false;
   toggle.addEventListener("click", () => {
     if (isStopped) {
       start();
@@ -114,6 +113,5 @@
       refresh();
     }
   });
-  say(`As of ${lastTime} UTC, refreshed every ${interval / 1000} seconds.`, false);
   start();
 })();

@@ -36,6 +36,8 @@ ACTIONS = {
     AuditAction.DISCARD_SPOOLED: "discard what the spool set aside",
     AuditAction.DISMISS_DRIFT: "dismiss what Proof said",
     AuditAction.PROBE: "probe Proof now",
+    AuditAction.WATCH: "watch transactions",
+    AuditAction.TEST_NOTIFICATIONS: "send a test notification",
     AuditAction.LOG_IN: "log in",
     AuditAction.CREATE_ACCOUNT: "create an account",
     AuditAction.CHANGE_ACCOUNT: "change an account",

@@ -23,7 +23,7 @@ class Part:
 
 
 #: The ways in that need a word; a page needs none.
-VIAS: Mapping[str, str] = {"rq": "on the RQ dashboard", "api": "over the API", "shell": "in a shell"}
+VIAS: Mapping[str, str] = {"rq": "through RQ", "api": "over the API", "shell": "in a shell"}
 
 _COUNTED = re.compile(r"(\d+) of (\d+) deliveries")
 
