@@ -315,7 +315,8 @@ def test_totals_are_exact_by_currency_and_status(finance_client: FlaskClient, da
     assert "1.10 1" in words
     assert "Volume in EUR" in words
     assert 'href="?volume_in=USD#plots"' in page.text
-    assert "<title>2026-04-01: 12345678901234567890123456789.5 EUR completed, 0 not completed</title>" in page.text
+    grouped = "12 345 678 901 234 567 890 123 456 789.5".replace(" ", "\N{NARROW NO-BREAK SPACE}")
+    assert f"<title>2026-04-01: {grouped} EUR completed, 0 not completed</title>" in page.text
     assert "<title>2026-03-30: 1 failed</title>" in page.text
     assert '<th scope="row">2026-03-31</th><td class="number">0.000000000000000001</td>' in page.text
     in_usd = finance_client.get(f"{TOTALS}?volume_in=USD&tz=Pacific/Auckland").text

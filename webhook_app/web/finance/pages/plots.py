@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from decimal import Decimal
 
-from webhook_app.domain.money import add_amounts, format_amount
+from webhook_app.domain.money import add_amounts
 from webhook_app.domain.status import Status
 from webhook_app.web.finance.pages.periods import Period, Periods
+from webhook_app.web.layout.amounts import write_exactly
 from webhook_app.web.layout.plots import BUCKET_WIDTH, Hit, Numbers, Plot, Series, nice_amount, nice_top, stack
 from webhook_app.web.layout.template_filters import grouped
 
@@ -111,7 +112,7 @@ def _total(amounts: Sequence[Decimal | None]) -> Decimal | None:
 
 
 def _written(amount: Decimal | None) -> str:
-    return format_amount(amount) or "0"
+    return write_exactly(amount) or "0"
 
 
 def _axis(value: Decimal) -> str:
