@@ -8,6 +8,7 @@ import shutil
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -60,24 +61,32 @@ def main(names: list[str]) -> int:
 
 def watch(stage: Stage, fault: Fault) -> Seen:
     """The fault from its begin to its end, and what was seen of it."""
-    seen, problems = Seen(), list[str]()
-    heard, mailed, before = len(stage.told()), len(stage.subjects()), stage.scraper.firing()
-    fired = set[str]()
+    seen, problems, fired = Seen(), list[str](), set[str]()
+
+    def until(look: Callable[[], object], what: str) -> None:
+        stage.until(lambda: (_note(stage, fired), look())[1], what)
+
+    try:
+        stage.until(lambda: not stage.scraper.firing(), "what the fault before it set off is over")
+    except NotInTime as problem:
+        problems.append(f"{problem}: {sorted(stage.scraper.firing())}")
+    if kinds := [one["kind"] for one in stage.incidents("open")]:
+        problems.append(f"these are open before it: {kinds}")
+    stage.page()  # logs in, which nobody can while SQL is away
+    heard, mailed = len(stage.told()), len(stage.subjects())
     began = time.monotonic()
     try:
         fault.begin(stage)
-        stage.until(lambda: len(stage.told()) > heard, "the begin is told")
+        until(lambda: len(stage.told()) > heard, "the begin is told")
         seen.told = time.monotonic() - began
-        fired = set()
-        stage.until(lambda: fault.alerts[0] in _note(stage, fired), f"{fault.alerts[0]} fires")
+        until(lambda: fault.alerts[0] in fired, f"{fault.alerts[0]} fires")
         seen.alerted = time.monotonic() - began
-        if fault.is_seen:
-            _check_open(stage, fault, problems)
+        _check_open(stage, fault, problems) if fault.is_seen else _check_away(stage, problems)
         ended = time.monotonic()
         fault.end(stage)
-        stage.until(lambda: not stage.incidents("open") and stage.incidents("resolved"), "it closes by itself")
+        until(lambda: not stage.incidents("open") and stage.incidents("resolved"), "it closes by itself")
         seen.closed = time.monotonic() - ended
-        stage.until(lambda: len(stage.told()) >= heard + 2, "the end is told")
+        until(lambda: len(stage.told()) >= heard + 2, "the end is told")
         seen.told_of_end = time.monotonic() - ended
     except NotInTime as problem:
         problems.append(f"{problem}; open: {[one['kind'] for one in stage.incidents('open')]}")
@@ -87,7 +96,7 @@ def watch(stage: Stage, fault: Fault) -> Seen:
         problems.append(f"the signed webhook told {told}")
     if len(subjects := stage.subjects()[mailed:]) != 2:
         problems.append(f"mails: {subjects}")
-    if extra := fired - before - {*fault.alerts}:
+    if extra := fired - {*fault.alerts}:
         problems.append(f"alerts that are about something else: {sorted(extra)}")
     last = stage.incidents("resolved")[:1]
     if [one["kind"] for one in last] != [kind]:
@@ -96,9 +105,8 @@ def watch(stage: Stage, fault: Fault) -> Seen:
     return seen
 
 
-def _note(stage: Stage, fired: set[str]) -> set[str]:
+def _note(stage: Stage, fired: set[str]) -> None:
     fired |= stage.scraper.firing()
-    return fired
 
 
 def _check_open(stage: Stage, fault: Fault, problems: list[str]) -> None:
@@ -108,6 +116,19 @@ def _check_open(stage: Stage, fault: Fault, problems: list[str]) -> None:
     page = stage.page().partition('id="open-incidents"')[2].partition("</section>")[0]
     if page.count("<article") != 1 or NATURES[fault.kind].name not in page:
         problems.append(f"the page does not say it right: {page}")
+
+
+def _check_away(stage: Stage, problems: list[str]) -> None:
+    """While SQL is away a page cannot tell of incidents; what it can say are words."""
+    for path, words in (
+        ("/", "SQL cannot be reached"),
+        ("/incidents", "The database cannot be reached right now"),
+        ("/api/v1/incidents", "db_error"),
+        ("/readyz", "sql"),
+    ):
+        status, text = stage.read(path)
+        if status != 503 or words not in text:
+            problems.append(f"while SQL is away {path} says {status}: {text[:300]}")
 
 
 def _row(fault: Fault, seen: Seen) -> str:

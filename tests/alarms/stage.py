@@ -84,10 +84,19 @@ class Stage:
 
     def page(self) -> str:
         """What a person reads under Incidents."""
-        if not self._cookie:
-            self._log_in()
-        answer = self._http.request("GET", f"{self.url}/incidents", headers={**BROWSER, "Cookie": self._cookie})
-        return answer.data.decode() if answer.status == 200 else ""
+        status, text = self.read("/incidents")
+        return text if status == 200 else ""
+
+    def read(self, path: str) -> tuple[int, str]:
+        """Status and text, for a person who is logged in, or a program where it is of the API."""
+        if path.startswith("/api/"):
+            headers = {"Authorization": f"Bearer {self.token}"}
+        else:
+            if not self._cookie:
+                self._log_in()
+            headers = {**BROWSER, "Cookie": self._cookie}
+        answer = self._http.request("GET", f"{self.url}{path}", headers=headers)
+        return answer.status, answer.data.decode()
 
     def metrics(self) -> str:
         return self._http.request("GET", f"{self.url}/metrics").data.decode()

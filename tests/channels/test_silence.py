@@ -5,16 +5,22 @@ from __future__ import annotations
 import json
 from datetime import timedelta
 
+import pytest
 from sqlalchemy import insert
 
 from tests.support.clock import START, FakeClock
 from tests.support.rows import confirm
+from tests.support.work import report
+from webhook_app.adapters.incident_journal import Entry
+from webhook_app.adapters.spool import Fate, Handling
 from webhook_app.db.database import Database
+from webhook_app.domain.incidents import IncidentKind
 from webhook_app.domain.silence import ALL, ENOUGH, OTHERS, SeenChange, find_silences
 from webhook_app.models import HistoryEntry
 from webhook_app.services import Services
 from webhook_app.usecases.incidents.detectors import channel_silent
 from webhook_app.usecases.incidents.finding import Look, Surroundings
+from webhook_app.usecases.incidents.lookout import enter
 from webhook_app.usecases.receive.ingest import RequestOrigin, ingest_event
 from webhook_app.usecases.reconcile.stored_gate import read_gate
 from webhook_app.web.receive.event_schema import parse_event
@@ -73,7 +79,12 @@ def test_the_detector_reads_it_from_what_is_confirmed(database: Database, servic
 
     assert look() == [], "their webhooks may still come"
     clock.advance(600)
-    assert look() == ["Webhooks stopped at 2026-04-01T12:00:00Z; 10 changes since came without one."]
+    stopped = ["Webhooks stopped at 2026-04-01T12:00:00Z; 10 changes since came without one."]
+    assert look() == stopped
+    services.spool.append("a webhook that SQL has not taken yet")
+    assert look() == [], "theirs may be in the spool"
+    services.spool.drain(lambda texts: [Handling(Fate.TAKEN) for _ in texts], clock())
+    assert look() == stopped
     confirm(database, "b", currency="USDT", network="TRC20", status="completed")
     for number in range(OTHERS):
         at = START + timedelta(seconds=30 + number)
@@ -83,3 +94,25 @@ def test_the_detector_reads_it_from_what_is_confirmed(database: Database, servic
         body = {"merchant_transaction_id": "b", "status": "completed", "updated_at": at.isoformat()}
         ingest_event(database, parse_event(json.dumps(body).encode()), RequestOrigin(at, None, {}, is_vouched=True))
     assert look() == ["Webhooks for BTC/BTC stopped at 2026-04-01T12:00:00Z; 10 changes since came without one."]
+
+
+@pytest.mark.parametrize("with_incident", [False, True])
+def test_what_changed_while_we_were_down_ourselves_is_no_silence(
+    database: Database, services: Services, clock: FakeClock, with_incident: bool
+) -> None:
+    down = Entry(IncidentKind.CLOCK_SILENT, "", "no clock ran", START, START + timedelta(hours=1))
+    report(database, "a", START - timedelta(hours=1), updated_at=START)
+    clock.advance(3600)
+    for number in range(ENOUGH + 1):
+        confirm(database, f"t{number}", status="completed")
+        row = {"merchant_transaction_id": f"t{number}", "status": "completed"}
+        times = {"updated_at": START + timedelta(minutes=number), "recorded_at": clock()}
+        with database.write() as session:
+            session.execute(insert(HistoryEntry).values(row | times))
+    if with_incident:
+        enter(database, [down], clock())
+    clock.advance(180)
+    with database.read() as session:
+        around = Surroundings(services.spool.depth(), None, None, 0)
+        found = list(channel_silent.find(Look(session, clock(), read_gate(session), around, START)))
+    assert [one.key for one in found] == ([] if with_incident else ["webhook"])

@@ -17,7 +17,7 @@ from tests.support.free_ports import free_ports
 from tests.support.rows import WALLET, attempt, delivery_rows, seed, seed_all
 from tests.support.servers import RedisServer
 from tests.support.work import report
-from webhook_app.adapters.incident_journal import IncidentJournal
+from webhook_app.adapters.incident_journal import Entry, IncidentJournal
 from webhook_app.adapters.queueing import Queues, connect_redis
 from webhook_app.adapters.spool import SpoolFault
 from webhook_app.db.database import Database
@@ -33,7 +33,7 @@ from webhook_app.services import Services, open_lookout
 from webhook_app.usecases.heartbeats import CLOCK, WEB, beat
 from webhook_app.usecases.incidents.figures import read_days, read_hours
 from webhook_app.usecases.incidents.held_up import tell_duration
-from webhook_app.usecases.incidents.lookout import Lookout
+from webhook_app.usecases.incidents.lookout import Lookout, enter
 from webhook_app.usecases.incidents.reports import IncidentFilter, IncidentReport, list_incidents
 from webhook_app.usecases.reconcile.stored_gate import lock_gate, store_gate
 
@@ -225,6 +225,23 @@ def test_clock_that_comes_after_a_night_tells_that_none_ran(services: Services, 
 
 
 @pytest.mark.parametrize("engine", ["sqlite"], indirect=True)  # a file that is away is away at once
+def test_night_without_a_clock_is_told_though_sql_comes_later_than_the_clock(
+    services: Services, clock: FakeClock, tmp_path: Path
+) -> None:
+    beat(services.database, CLOCK, clock())
+    fell_asleep_at = clock()
+    clock.advance(8 * 3600)
+    woke_at = clock()
+    early = open_lookout(replace(services, database=Database(f"sqlite:///{tmp_path}")))
+    early.step()
+    assert not early.note_absence()
+    clock.advance(120)
+    assert open_lookout(services).note_absence()
+    told = {one.kind: (one.began_at, one.ended_at) for one in incidents(services)}
+    assert told == {"clock_silent": (fell_asleep_at, woke_at), "sql_away": (woke_at, clock())}
+
+
+@pytest.mark.parametrize("engine", ["sqlite"], indirect=True)  # a file that is away is away at once
 def test_sql_that_is_away_goes_by_the_data_folder_and_is_entered_later(
     services: Services, clock: FakeClock, tmp_path: Path
 ) -> None:
@@ -240,6 +257,44 @@ def test_sql_that_is_away_goes_by_the_data_folder_and_is_entered_later(
     found = of_kind(services, IncidentKind.SQL_AWAY)
     assert (found.began_at, found.ended_at, found.state) == (entry.began_at, clock(), "resolved")
     assert IncidentJournal(services.settings.data_dir / "incidents").read() == []
+
+
+def test_sql_that_was_away_makes_nobody_silent(services: Services, lookout: Lookout, clock: FakeClock) -> None:
+    web = open_lookout(services, is_web=True)
+    look(lookout, clock, 5, services)
+    with services.database.write() as session:
+        session.execute(text("ALTER TABLE heartbeats RENAME TO taken_away"))
+    for _ in range(8):
+        clock.advance(5)
+        lookout.step()
+        web.step()
+    with services.database.write() as session:
+        session.execute(text("ALTER TABLE taken_away RENAME TO heartbeats"))
+    clock.advance(5)
+    for one in (lookout, web, lookout):  # no sign of life has been written since
+        one.step()
+    assert [(one.kind, one.lasted) for one in incidents(services)] == [("sql_away", "40 s")]
+    assert open_lookout(services).note_absence()
+    assert [one.kind for one in incidents(services)] == ["sql_away"], "the clock ran"
+    for _ in range(4):
+        clock.advance(5)
+        web.step()
+    assert of_kind(services, IncidentKind.CLOCK_SILENT).state == "open", "now it is its own"
+
+
+def test_what_an_outage_of_sql_leaves_behind_is_no_second_incident(
+    services: Services, lookout: Lookout, clock: FakeClock
+) -> None:
+    id = seed(services.database, "t", "retrying")
+    enter(services.database, [Entry(IncidentKind.SQL_AWAY, "", "x", clock() - timedelta(minutes=5), clock())], clock())
+    attempt(services.database, id, clock(), error="worker_died", code="lease_expired")
+    services.spool.append("what waits")
+    look(lookout, clock, 60, services)
+    assert [one.kind for one in incidents(services)] == ["sql_away"]
+    clock.advance(600)
+    attempt(services.database, id, clock(), error="worker_died", code="lease_expired")
+    look(lookout, clock, 20, services)
+    assert {one.kind for one in incidents(services, "open")} == {"worker_died", "spool_used"}
 
 
 @pytest.mark.parametrize("engine", ["sqlite"], indirect=True)  # what follows is not in SQL
@@ -271,6 +326,8 @@ def test_what_is_wrong_around_sql_is_found(services: Services, clock: FakeClock,
     assert {one.kind for one in incidents(services)} == {"sql_away", "set_aside", "disk_full", "redis_away"}
     spool.note_fault(None)
     lookout = open_lookout(full)
+    lookout.step()
+    clock.advance(600)  # by then what came while SQL was away is stored
     for _ in range(8):
         beat(services.database, CLOCK, clock())
         lookout.step()

@@ -15,6 +15,7 @@ from tests.support.events import webhook
 from tests.support.live_server import LiveServer
 from tests.support.prometheus import RULES, prometheus
 from tests.support.waiting import wait_for
+from webhook_app.domain.incidents import NATURES, IncidentKind
 from webhook_app.services import Services
 from webhook_app.usecases.heartbeats import CLOCK, beat
 from webhook_app.web.monitor.metrics import FAMILIES
@@ -38,6 +39,9 @@ def test_rules_and_example_are_valid_and_each_alert_fires_for_what_it_is_about(t
         re.findall(r"- alert: (\w+)", (RULES / "alerts.yml").read_text())
     )
     promtool("test", "rules", str(cases))
+    holding_up = re.search(r'incidents_open{kind=~"([a-z_|]+)"}', (RULES / "alerts.yml").read_text())
+    assert holding_up
+    assert set(holding_up[1].split("|")) == {kind for kind in IncidentKind if NATURES[kind].holds_up}
 
 
 @pytest.mark.parametrize("engine", ["postgresql"], indirect=True)  # it is about what Prometheus reads

@@ -8,6 +8,7 @@ import threading
 import click
 
 from webhook_app.commands.start import start_service
+from webhook_app.logs import get_logger
 from webhook_app.services import (
     open_courier,
     open_lookout,
@@ -15,7 +16,10 @@ from webhook_app.services import (
     open_services,
     refuse_private_addresses,
 )
-from workers.clock import run_clock
+from webhook_app.usecases.incidents.lookout import Lookout
+from workers.clock import INTERVAL, run_clock
+
+log = get_logger()
 
 
 @click.command()
@@ -28,10 +32,19 @@ def clock() -> None:
     refuse_private_addresses(settings)
     services = open_services(settings, pool_size=4)
     lookout = open_lookout(services)
-    lookout.note_absence()
     lookout.start()
     courier = open_courier(services)
     courier.start()
+    _wait_for_sql(lookout, stop)
     run_clock(services, open_reconciler(services, threads=8), stop)
     courier.close()
     lookout.close()
+
+
+def _wait_for_sql(lookout: Lookout, stop: threading.Event) -> None:
+    """The first sweep writes over when the last one was, of which incidents are to know."""
+    if lookout.note_absence():
+        return
+    log.warning("the clock waits for SQL")
+    while not stop.wait(INTERVAL) and not lookout.note_absence():
+        pass

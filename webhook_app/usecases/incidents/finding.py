@@ -64,7 +64,7 @@ class Look:
     gate: Gate
     surroundings: Surroundings
     watching_since: datetime
-    """Since when this process looks: what happened before is nobody's silence."""
+    """Since when this process looks, and SQL tells what it sees: what happened before is nobody's silence."""
     beats: Mapping[str, datetime] = field(default_factory=dict)
     """When each process was last seen alive, by its name."""
     breaches: Mapping[str, Breach] = field(default_factory=dict)

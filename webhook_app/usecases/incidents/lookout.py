@@ -15,11 +15,13 @@ from webhook_app.adapters.incident_journal import Entry, IncidentJournal
 from webhook_app.db.database import Database, was_in_the_way
 from webhook_app.domain.incidents import NATURES, IncidentKind
 from webhook_app.logs import get_logger
+from webhook_app.models import Incident
 from webhook_app.usecases.heartbeats import CLOCK, WEB, beat, read_beats
+from webhook_app.usecases.incidents.absences import find_absences
 from webhook_app.usecases.incidents.detectors import DETECTORS
 from webhook_app.usecases.incidents.detectors.clock_silent import find_silence
 from webhook_app.usecases.incidents.figures import FiguresKeeper
-from webhook_app.usecases.incidents.finding import Finding, Look
+from webhook_app.usecases.incidents.finding import Finding, Look, Surroundings
 from webhook_app.usecases.incidents.held_up import count_held_up
 from webhook_app.usecases.incidents.register import Changed, Sightings, begin, end, follow
 from webhook_app.usecases.incidents.surroundings import SurroundingsObserver
@@ -57,7 +59,7 @@ class Lookout:
         self._observer = observer
         self._clock = clock
         self._is_web = is_web
-        self._since = clock()
+        self._watching_since = clock()
         self._sightings = Sightings()
         self._figures = FiguresKeeper()
         self._checker = Checker()
@@ -74,25 +76,36 @@ class Lookout:
         if self._thread is not None:
             self._thread.join(2.0)
 
-    def note_absence(self) -> None:
-        """To be called before the clock's first sweep: that no clock ran for a while is an incident which is over."""
+    def note_absence(self) -> bool:
+        """To be called before the clock's first sweep, until SQL has told: that no clock ran for a while is an incident
+        which is over. A clock that ran without SQL was not away. Returns whether SQL has told."""
         now = self._clock()
         try:
+            self._enter_journal(now)
             with self._database.read() as session:
                 beat_at = read_beats(session).get(CLOCK)
-            if beat_at is not None and now - beat_at > _ABSENCE:
-                entry = Entry(IncidentKind.CLOCK_SILENT, "", _WAS_DOWN, beat_at, now)
-                enter(self._database, [entry], now)
-        except SQLAlchemyError as error:
-            log.warning("whether the clock was away is not known: SQL does not tell", error=type(error).__name__)
+                without_sql = find_absences(session, [IncidentKind.SQL_AWAY], beat_at or now, now)
+            until = min((one.begin for one in without_sql if beat_at and one.begin > beat_at), default=now)
+            if beat_at is not None and until - beat_at > _ABSENCE:
+                enter(self._database, [Entry(IncidentKind.CLOCK_SILENT, "", _WAS_DOWN, beat_at, until)], now)
+        except SQLAlchemyError:
+            return False
+        return True
 
     def step(self) -> Sequence[Changed]:
         """One look. What SQL cannot be told goes into the journal."""
         now = self._clock()
         try:
-            self._enter_journal(now)
-            changed = self._watch_clock(now) if self._is_web else self._watch_all(now)
+            surroundings = None if self._is_web else self._observer.observe()
+            findings = self._find(surroundings, now)
+            if self._enter_journal(now):
+                findings = self._find(surroundings, now)  # of what was entered is another finding the consequence
+            changed = follow(self._database, findings, self._sightings, now, _OF_WEB if self._is_web else _OF_CLOCK)
+            if not self._is_web:
+                count_held_up(self._database, now)
+                self._figures.step(self._database, now)
         except SQLAlchemyError as error:
+            self._watching_since = self._clock()  # nobody's sign of life can be read or written: none is missing
             if isinstance(error, DBAPIError) and was_in_the_way(error):
                 return ()  # SQL is there, and busy: the next look tells
             cause = f"SQL cannot be reached: {type(error).__name__}."
@@ -110,35 +123,30 @@ class Lookout:
                 log.exception("the lookout could not look")
             self._stop.wait(INTERVAL)
 
-    def _watch_clock(self, now: datetime) -> Sequence[Changed]:
-        beat(self._database, WEB, now)
+    def _find(self, surroundings: Surroundings | None, now: datetime) -> Sequence[Finding]:
+        """Of all, or of the clock alone where the surroundings are not told."""
+        if surroundings is None:
+            beat(self._database, WEB, now)
         with self._database.read() as session:
-            findings = list(find_silence(read_beats(session), self._since, now))
-        return follow(self._database, findings, self._sightings, now, _OF_WEB)
-
-    def _watch_all(self, now: datetime) -> Sequence[Changed]:
-        surroundings = self._observer.observe()
-        with self._database.read() as session:
+            if surroundings is None:
+                return list(find_silence(read_beats(session), self._watching_since, now))
             self._checker.step(session, now)
             beats, breaches = read_beats(session), self._checker.breaches
-            look = Look(session, now, read_gate(session), surroundings, self._since, beats, breaches)
+            look = Look(session, now, read_gate(session), surroundings, self._watching_since, beats, breaches)
             findings = [finding for find in DETECTORS for finding in find(look)]
-            findings += find_silence(look.beats, self._since, now)  # of sweeps that hang beside this thread
-        changed = follow(self._database, findings, self._sightings, now, _OF_CLOCK)
-        count_held_up(self._database, now)
-        self._figures.step(self._database, now)
-        return changed
+            findings += find_silence(look.beats, self._watching_since, now)  # of sweeps that hang beside this thread
+        return findings
 
-    def _enter_journal(self, now: datetime) -> None:
-        """SQL is back: what it could not be told is entered, as long as it lasted."""
-        self._journal.hand_over(lambda entries: enter(self._database, entries, now))
+    def _enter_journal(self, now: datetime) -> int:
+        """SQL is back: what it could not be told is entered, as long as it lasted. Returns how many."""
+        return self._journal.hand_over(lambda entries: enter(self._database, entries, now))
 
 
 def enter(database: Database, entries: Sequence[Entry], now: datetime) -> None:
     """Incidents of the journal that lasted long enough, each as over now."""
 
     def write_all(session: Session) -> None:
-        session.execute(select(1))  # where nothing is written it must still fail as long as SQL is away
+        session.execute(select(Incident.id).limit(1))  # where nothing is written it must still fail as long as SQL does
         for entry in entries:
             finding = Finding(IncidentKind(entry.kind), entry.cause, entry.key, entry.began_at)
             if (now - entry.began_at).total_seconds() < NATURES[finding.kind].begins_after and not entry.told:
