@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 from bisect import bisect_right
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 
 from tests.simulate.plan import Payment, Spell
@@ -74,36 +74,34 @@ class VirtualProof:
         self.spells = spells
         self.payments = {payment.id: payment for payment in payments}
         self.calls: deque[tuple[float, str]] = deque(maxlen=200_000)
-        self.under_way = 0
-        self.most_under_way = 0
-        self.calm_from = float("inf")
-        """From then on no spell for all holds."""
+        self.on_end: Callable[[str], None] = lambda _id: None
+        """Told of each call that has come to its end, and not of one whose caller died."""
 
     def get_transaction(self, merchant_transaction_id: str, *, patience: float | None = None) -> Confirmed | Failure:
         """`patience`: seconds that the call may take, where the caller says so."""
+        result = self._call(merchant_transaction_id, patience)
+        self.on_end(merchant_transaction_id)
+        return result
+
+    def _call(self, merchant_transaction_id: str, patience: float | None) -> Confirmed | Failure:
         schedule = self.schedule
         kind = self.kind_for(merchant_transaction_id)
         self.calls.append((schedule.now, merchant_transaction_id))
-        self.under_way += 1
-        self.most_under_way = max(self.most_under_way, self.under_way)
-        try:
-            if kind == "kills":
-                schedule.step(f"calls for {merchant_transaction_id}, which kills it", 0.01)
-                schedule.die()
-            if kind in _UNANSWERED:
-                seconds, code = _UNANSWERED[kind]
-                seconds = min(seconds, patience or seconds)
-                schedule.step(f"calls for {merchant_transaction_id}", seconds)
-                schedule.note(f"no answer for {merchant_transaction_id}: {code}")
-                return Failure(None, UPSTREAM_UNAVAILABLE, code, "")
-            rng = schedule.current.rng
-            half = rng.uniform(0.005, 0.06) if rng.random() < 0.95 else rng.uniform(0.06, 0.5)
-            schedule.step(f"calls for {merchant_transaction_id}", half)
-            result = read_transaction(self._answer(kind, merchant_transaction_id), merchant_transaction_id)
-            schedule.step(f"is answered {_word(result)} for {merchant_transaction_id}", half)
-            return result
-        finally:
-            self.under_way -= 1
+        if kind == "kills":
+            schedule.step(f"calls for {merchant_transaction_id}, which kills it", 0.01)
+            schedule.die()
+        if kind in _UNANSWERED:
+            seconds, code = _UNANSWERED[kind]
+            seconds = min(seconds, patience or seconds)
+            schedule.step(f"calls for {merchant_transaction_id}", seconds)
+            schedule.note(f"no answer for {merchant_transaction_id}: {code}")
+            return Failure(None, UPSTREAM_UNAVAILABLE, code, "")
+        rng = schedule.current.rng
+        half = rng.uniform(0.005, 0.06) if rng.random() < 0.95 else rng.uniform(0.06, 0.5)
+        schedule.step(f"calls for {merchant_transaction_id}", half)
+        result = read_transaction(self._answer(kind, merchant_transaction_id), merchant_transaction_id)
+        schedule.step(f"is answered {_word(result)} for {merchant_transaction_id}", half)
+        return result
 
     def close(self) -> None:
         """There is nothing to close."""

@@ -38,6 +38,8 @@ class Held:
     since: float
     until: float
     process: str
+    has_ended: bool = False
+    """Whether its call is over: what waits to be applied is none of Proof's any more."""
 
 
 @dataclass
@@ -63,6 +65,7 @@ class Watch:
 
     def __post_init__(self) -> None:
         self.tokens = max(self.plan.rate, 1.0)
+        self.proof.on_end = self._note_end
         processes = [process for process in self.plan.of(Process) if isinstance(process, Process)]
         self._agree = all(process.skew == 0 for process in processes)
         self._skews = {process.name: process.skew for process in processes}
@@ -148,8 +151,12 @@ class Watch:
         self.refilled_at = now
         self._check(self.tokens >= -1.0, f"{-self.tokens:.0f} claims more than the rate allows")
         if self._agree:
-            holding = sum(1 for held in self.held.values() if held.until > now)
-            self._check(holding <= plan.concurrency + 1, f"{holding} claims at once")
+            calling = sum(1 for held in self.held.values() if held.until > now and not held.has_ended)
+            self._check(calling <= plan.concurrency + 1, f"{calling} calls at once")
+
+    def _note_end(self, id: str) -> None:
+        if id in self.held:
+            self.held[id].has_ended = True
 
     def _check(self, holds: bool, what: str) -> None:
         if not holds:
