@@ -204,7 +204,7 @@ def find_untrue(machinery: Machinery) -> list[str]:
 
 def _first_of_healthy(machinery: Machinery) -> Sequence[Accepted]:
     """Of each event the first message, where its payment is healthy and nothing hinders it but others."""
-    payments = machinery.proof.payments
+    payments, given_up = machinery.proof.payments, _find_given_up(machinery)
     return [
         accepted
         for accepted in machinery.accepted
@@ -212,7 +212,19 @@ def _first_of_healthy(machinery: Machinery) -> Sequence[Accepted]:
         and (payment := payments.get(accepted.webhook.id)) is not None
         and payment.is_healthy
         and not accepted.webhook.is_forged
+        and accepted.webhook.id not in given_up
     ]
+
+
+def _find_given_up(machinery: Machinery) -> set[str]:
+    """Those that Proof answered twice with 500 while it did so to all: it advises to retry once, and then a person has
+    to know. Where too few are open, nothing tells that from a fault of theirs."""
+    if not any(spell.kind == "500" for spell in _outages(machinery.plan)):
+        return set()
+    rows = machinery.database.query(
+        "SELECT merchant_transaction_id FROM reconciliations WHERE state = 'failed' AND last_error = 'internal_error'"
+    )
+    return {row[0] for row in rows}
 
 
 def _hindrance(accepted: Accepted, plan: Plan, watch: Watch) -> float:
