@@ -151,8 +151,7 @@ def _judge_outages(plan: Plan, machinery: Machinery, watch: Watch) -> str | None
 def _judge_probes(plan: Plan, machinery: Machinery, watch: Watch) -> str | None:
     """An admin who asks for probes after an outage need not wait for the next round, unless something else is hit."""
     ends = max((spell.ends for spell in _outages(plan)), default=0.0)
-    asked = [one.at for one in plan.of(Happening) if isinstance(one, Happening) and one.what == "probe now"]
-    at = next((one for one in asked if one >= ends), None)
+    at = next((at for at in watch.probed_at if at >= ends), None)
     waiting = [
         watch.settled_at.get(accepted.event_id or 0, watch.schedule.now)
         for accepted in _first_of_healthy(machinery)
@@ -217,14 +216,17 @@ def _first_of_healthy(machinery: Machinery) -> Sequence[Accepted]:
 
 
 def _find_given_up(machinery: Machinery) -> set[str]:
-    """Those that Proof answered twice with 500 while it did so to all: it advises to retry once, and then a person has
-    to know. Where too few are open, nothing tells that from a fault of theirs."""
-    if not any(spell.kind == "500" for spell in _outages(machinery.plan)):
-        return set()
-    rows = machinery.database.query(
-        "SELECT merchant_transaction_id FROM reconciliations WHERE state = 'failed' AND last_error = 'internal_error'"
-    )
-    return {row[0] for row in rows}
+    """Those that have spent their budget in an outage which nothing tells from faults of theirs: fewer were called than
+    it takes for a pause, and the budgets of seeds are small. Or Proof answered 500, after which it advises one retry.
+    They are failed visibly, for a person to replay."""
+    rows = machinery.database.query("SELECT merchant_transaction_id FROM reconciliations WHERE state = 'failed'")
+    failed = {row[0] for row in rows}
+    excused: set[str] = set()
+    for spell in _outages(machinery.plan) if failed else ():
+        called = {id for at, id in machinery.proof.calls if spell.begins <= at < spell.ends}
+        if spell.kind == "500" or len(called) < machinery.settings.limits.pause_after:
+            excused |= called
+    return failed & excused
 
 
 def _hindrance(accepted: Accepted, plan: Plan, watch: Watch) -> float:

@@ -188,6 +188,8 @@ class _Simulation:
             probe_now(self.database, _ADA, "Proof says that it is back", self.machinery.wall_clock(Process("admin"))())
         except (Conflict, DBAPIError) as refused:
             self.schedule.note(f"nothing is probed: {refused}")
+        else:
+            self.watch.probed_at.append(self.schedule.now)
 
     def _replay(self) -> None:
         wanted = Selection(wanted=DeliveryFilter(state="failed"))

@@ -57,6 +57,8 @@ class Watch:
     """When each confirmed change (id, status, moment) was recorded."""
     lost_claims: dict[str, list[tuple[float, float]]] = field(default_factory=lambda: defaultdict(list))
     """Claims whose process died or stood still, by id: since when, and until when the lease lasts."""
+    probed_at: list[float] = field(default_factory=list)
+    """When an admin had a round of probes sent, while all calls were paused."""
     gaps: list[tuple[str, float, float]] = field(default_factory=list)
     """When which process was gone or stood still."""
     claims: Counter[str] = field(default_factory=Counter)
