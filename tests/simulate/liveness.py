@@ -224,7 +224,8 @@ def _find_given_up(machinery: Machinery) -> set[str]:
     excused: set[str] = set()
     for spell in _outages(machinery.plan) if failed else ():
         called = {id for at, id in machinery.proof.calls if spell.begins <= at < spell.ends}
-        if spell.kind == "500" or len(called) < machinery.settings.limits.pause_after:
+        is_unseen = spell.kind == "500" or len(called) < machinery.settings.limits.pause_after
+        if is_unseen and spell.ends < machinery.schedule.now:
             excused |= called
     return failed & excused
 
@@ -252,7 +253,7 @@ def _misfortune(accepted: Accepted, plan: Plan, watch: Watch) -> float:
         total += min(ends - max(begins, accepted.at), longest)
     for absence in plan.of(Absence):
         assert isinstance(absence, Absence)
-        if absence.begins <= settled and accepted.at <= absence.ends:
+        if absence.begins <= settled and accepted.at <= absence.ends + AFTER_ABSENCE:  # claims of then are still held
             total += absence.ends - max(accepted.at, absence.begins) + AFTER_ABSENCE
     return total
 
