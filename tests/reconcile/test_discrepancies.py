@@ -355,10 +355,19 @@ def test_flood_of_forged_mismatches_keeps_nothing_else_open(
     assert "pending_too_long" not in [one.kind for one in find_discrepancies(database, "t")]
 
 
-def test_each_type_may_be_unfinished_for_a_time_of_its_own(database: Database, clock: FakeClock) -> None:
+@pytest.mark.parametrize(
+    "after",
+    [
+        OverdueAfter(DAY, {"buy": DAY / 24, "sell": DAY / 2}),
+        OverdueAfter(DAY / 24, {"sell": DAY / 2}),
+        OverdueAfter(DAY / 2, {"buy": DAY / 24}),
+    ],
+)
+def test_each_type_may_be_unfinished_for_a_time_of_its_own(
+    database: Database, clock: FakeClock, after: OverdueAfter
+) -> None:
     for name, type in (("buy-1", "buy"), ("sell-1", "sell")):
         confirm(database, name, "watching", type=type, created_at=clock(), updated_at=clock(), status="pending")
-    after = OverdueAfter(DAY, {"buy": DAY / 24, "sell": DAY / 2})
     for hours, overdue in ((0.5, []), (2, ["buy-1"]), (13, ["buy-1", "sell-1"])):
         clock.now = START + timedelta(hours=hours)
         note_overdue(database, clock(), after)
