@@ -12,7 +12,7 @@ INEXPRESSIBLE = (
     "Must not be in the future",
     "Cannot be combined with ",
     "By updated_at only where ",
-    "Must not be after last_day",
+    "Must not be after the last day",
     "A scorecard has 400 days at most",
     "There is no account ",
     "Must be a time zone's name",

@@ -34,7 +34,7 @@ class ScorecardQuerySchema(Schema):
     def _check_days(self, data: Mapping[str, Any], **_: Any) -> None:
         first, last = _days(data)
         if first > last:
-            raise ValidationError("Must not be after last_day.", "first_day")
+            raise ValidationError("Must not be after the last day.", "first_day")
         if (last - first).days >= MOST_DAYS:
             raise ValidationError(f"A scorecard has {MOST_DAYS} days at most.", "first_day")
 
