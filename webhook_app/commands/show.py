@@ -63,7 +63,7 @@ def _lines(report: TransactionReport) -> Iterator[str]:
         yield f"  in this status since {format_timestamp(report.updated_at)}, confirmed {_time(report.confirmed_at)}"
     if (work := report.reconciliation) is not None:
         more = f", next {_time(work.next_attempt_at)}" if work.next_attempt_at else ""
-        yield f"  reconciliation: {work.state}, {work.attempts} attempts{more}"
+        yield f"  reconciliation: {work.state}, {work.attempts} attempt{'' if work.attempts == 1 else 's'}{more}"
         if (failure := work.last_error) is not None:
             yield f"  last failure: {failure.name}, request id {failure.request_id or '-'}: {failure.message}"
     for discrepancy in report.discrepancies:
