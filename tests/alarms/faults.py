@@ -29,7 +29,12 @@ def _hush(stage: Stage) -> None:
     """The last webhook is 40 minutes old; payments that the partner watches change meanwhile."""
     stage.proof.configure(dropped=1.0)
     with stage.database.write() as session:
-        session.execute(text("UPDATE events SET received_at = received_at - interval '40 minutes'"))
+        session.execute(
+            text(
+                "UPDATE events SET received_at = received_at - interval '40 minutes', "
+                "settled_at = settled_at - interval '40 minutes'"
+            )
+        )
     stage.watch(*stage.proof.create_many(8, status=Status.COMPLETED))
 
 

@@ -8,9 +8,10 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
-from sqlalchemy import text
+from sqlalchemy import select, text
+from sqlalchemy.orm import Session
 
-from tests.support.answers import DB_ERROR, POLICY, answer, claim, confirmed, report_and_answer
+from tests.support.answers import DB_ERROR, NOT_FOUND, POLICY, answer, claim, confirmed, report_and_answer
 from tests.support.clock import FakeClock
 from tests.support.people import SHELL
 from tests.support.rows import note
@@ -21,13 +22,16 @@ from webhook_app.domain.failures import Failure
 from webhook_app.domain.gate import Limits, pause
 from webhook_app.domain.retry_policy import Blame
 from webhook_app.domain.status import Status
+from webhook_app.models import Event
 from webhook_app.services import Services, open_lookout
 from webhook_app.usecases.finance.discrepancies import acknowledge
 from webhook_app.usecases.heartbeats import CLOCK, beat
 from webhook_app.usecases.incidents.reports import IncidentFilter, list_incidents
 from webhook_app.usecases.invariants import RULES
 from webhook_app.usecases.invariants.checking import verify
+from webhook_app.usecases.invariants.rule import Portion
 from webhook_app.usecases.reconcile.stored_gate import lock_gate, store_gate
+from webhook_app.usecases.redeliver.replay import Selection, order_replay
 
 #: By the rule that each breaks: what a hand does in the database.
 CORRUPTIONS: dict[str, Sequence[str]] = {
@@ -42,6 +46,8 @@ CORRUPTIONS: dict[str, Sequence[str]] = {
                       "WHERE merchant_transaction_id = 'waits'"],
     "claim_ends": ["UPDATE reconciliations SET lease_until = '2031-01-01 00:00:00.000000', claim_token = 'x' "
                    "WHERE merchant_transaction_id = 'waits'"],
+    "succeeded_is_confirmed": ["UPDATE reconciliations SET state = 'succeeded' "
+                               "WHERE merchant_transaction_id = 'waits'"],
     "confirmed_is_there": ["DELETE FROM transaction_versions WHERE merchant_transaction_id = 'done'",
                            "DELETE FROM status_changes WHERE merchant_transaction_id = 'done'",
                            "DELETE FROM transactions WHERE merchant_transaction_id = 'done'"],
@@ -58,6 +64,24 @@ CORRUPTIONS: dict[str, Sequence[str]] = {
 }  # fmt: skip
 
 
+#: More of a hand's doings, with the rule that finds each.
+_OF, _NEVER = " WHERE merchant_transaction_id = ", "'2031-01-01 00:00:00.000000'"
+FURTHER = (
+    ("event_has_work", ["DELETE FROM attempts", f"DELETE FROM reconciliations{_OF}'done'"]),
+    ("event_follows_answer", [f"UPDATE events SET delivery = 'succeeded', settled_at = received_at{_OF}'waits'"]),
+    ("event_follows_answer", [f"UPDATE events SET opened_generation = 99{_OF}'done'"]),
+    ("succeeded_is_confirmed", [f"UPDATE reconciliations SET state = 'succeeded', next_attempt_at = NULL{_OF}'moves'"]),
+    ("succeeded_is_confirmed", [f"UPDATE reconciliations SET reconciled_at = NULL{_OF}'moves'"]),
+    ("status_is_in_history", [f"UPDATE transactions SET status = 'failed'{_OF}'done'"]),
+    ("status_is_in_history", [f"UPDATE transactions SET updated_at = {_NEVER}{_OF}'done'"]),
+    ("version_is_current", [f"UPDATE transaction_versions SET superseded_at = recorded_at{_OF}'done'"]),
+    ("version_is_current", [f"DELETE FROM transaction_versions{_OF}'moves'"]),
+    ("final_change_is_told", [f"UPDATE anomalies SET kind = 'stale_answer'{_OF}'changed'"]),
+    ("acknowledged_by_somebody", ["UPDATE anomalies SET note = NULL WHERE acknowledged_at IS NOT NULL"]),
+    ("pause_is_probed", [f"UPDATE upstream SET next_probe_at = {_NEVER}"]),
+)
+
+
 @pytest.fixture
 def worked(database: Database, clock: FakeClock) -> Database:
     """A transaction that is done, one that waits, one that failed, one that changed at last, and a pause."""
@@ -68,6 +92,7 @@ def worked(database: Database, clock: FakeClock) -> Database:
     report(database, "fails", clock(), updated_at=clock())
     answer(database, clock, claim(database, clock, "fails"), DB_ERROR, POLICY)
     report(database, "waits", clock(), updated_at=clock())
+    report_and_answer(database, clock, confirmed(Status.PROCESSING, clock(), id="moves"), id="moves")
     acknowledge(database, note(database, "done", "stale_answer"), "seen", SHELL, clock())
     with database.write() as session:
         gate = pause(lock_gate(session), Blame.PROOF, Failure(503, "x", "y", ""), clock(), clock(), Limits())
@@ -112,6 +137,29 @@ def test_corruption_by_hand_is_found(worked: Database, clock: FakeClock, rule: s
     assert rule in found
     # A row that is gone takes with it what other rules compare.
     assert len(found) <= 2, found
+
+
+def test_further_corruptions_are_found(worked: Database, clock: FakeClock) -> None:
+    everything = Portion(0, 1000, clock())
+    for rule, statements in FURTHER:
+        with worked.engine.connect() as connection, Session(connection) as session:
+            for statement in statements:
+                session.execute(text(statement))
+            found = [one.name for one in RULES if one.find(session, everything)]
+            session.rollback()
+        assert rule in found, statements
+
+
+def test_what_gave_up_at_a_late_look_and_is_tried_again_breaks_nothing(database: Database, clock: FakeClock) -> None:
+    event = report(database, "late", clock(), updated_at=clock(), status="failed").event_id
+    answer(database, clock, claim(database, clock, "late"), confirmed(Status.FAILED, clock(), id="late"))
+    clock.advance(700)
+    answer(database, clock, claim(database, clock, "late"), NOT_FOUND, POLICY)
+    with database.read() as session:
+        assert session.scalar(select(Event.delivery)) == "failed"
+    assert broken(database, clock) == []
+    assert order_replay(database, Selection((event,)), SHELL, "again", clock()).replayed == 1
+    assert broken(database, clock) == []
 
 
 def test_clock_finds_it_in_small_steps_and_it_is_an_incident_until_it_is_mended(

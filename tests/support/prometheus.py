@@ -44,8 +44,9 @@ class Prometheus:
 
 @contextmanager
 def prometheus(url: str, folder: Path) -> Iterator[Prometheus]:
-    """Rules wait for nothing, and all is looked at twice a second. What lies in `data` in this folder is its past."""
-    rules = re.sub(r"\n +for: \w+", "", (RULES / "alerts.yml").read_text())
+    """Rules wait for three seconds at most, and all is looked at twice a second. What lies in `data` in this folder
+    is its past."""
+    rules = re.sub(r"\n( +)for: \w+", r"\n\1for: 3s", (RULES / "alerts.yml").read_text())
     (folder / "alerts.yml").write_text(rules)
     example = (RULES / "prometheus.yml").read_text()
     config = example.replace("127.0.0.1:8000", url.removeprefix("http://")).replace("15s", "500ms")

@@ -16,6 +16,7 @@ from webhook_app.usecases.invariants import (
     final_change_is_told,
     pause_is_probed,
     status_is_in_history,
+    succeeded_is_confirmed,
     version_is_current,
     view_shows_all,
 )
@@ -27,6 +28,7 @@ RULES: Sequence[Rule] = (
     event_follows_answer.RULE,
     attempt_comes.RULE,
     claim_ends.RULE,
+    succeeded_is_confirmed.RULE,
     confirmed_is_there.RULE,
     status_is_in_history.RULE,
     version_is_current.RULE,
