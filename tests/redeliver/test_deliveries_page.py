@@ -225,11 +225,11 @@ def test_kinds_of_failure_are_chosen_from_those_that_exist(admin_client: FlaskCl
         "timeout",
         "upstream_error",
         "upstream_error / provider_error",
-        "wallet_not_supported / wallet_not_supported",
+        "wallet_not_supported",
     ]
     assert kinds["timeout"] == ("/deliveries?state=failed&error=timeout", False)
     assert kinds["upstream_error / provider_error"][1]
-    assert admin_client.get(kinds["wallet_not_supported / wallet_not_supported"][0]).text.count('name="ids"') == 2
+    assert admin_client.get(kinds["wallet_not_supported"][0]).text.count('name="ids"') == 2
 
 
 def test_name_that_is_no_filter_is_told_of(admin_client: FlaskClient) -> None:

@@ -57,7 +57,8 @@ def make_failure_menu(form: FilterForm[DeliveryFilter], kinds: Sequence[FailureK
 
 
 def _name(*parts: str | None) -> str:
-    return " / ".join(filter(None, parts))
+    """Once where error and code are the same."""
+    return " / ".join(dict.fromkeys(filter(None, parts)))
 
 
 def _path(kind: FailureKind) -> str:
