@@ -16,7 +16,7 @@ from tests.support.free_ports import free_ports
 from tests.support.servers import RedisServer
 
 #: What lets as much through to Proof as the machine can do.
-RAISED_LIMITS: Mapping[str, str] = {"PROOF_MAX_CALLS_PER_SECOND": "10000", "PROOF_MAX_CONCURRENCY": "200"}
+RAISED_LIMITS: Mapping[str, str] = {"PROOF_MAX_CALLS_PER_SECOND": "10000", "PROOF_MAX_CONCURRENCY": "500"}
 
 
 class Service:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import sys
 
 from flask import Flask
 
@@ -25,6 +26,10 @@ log = get_logger()
 #: token was last used, one that counts what is not known in webhooks, one that adds to totals, one that watches the
 #: clock, one that notifies of it.
 _BACKGROUND_CONNECTIONS = 8
+
+#: Seconds after which a thread that runs Python lets another one go on (`sys.setswitchinterval`; Python's own are
+#: 0.005). The server's threads, the event loop and the intake take turns for each webhook, and may wait as long at each.
+_TURN = 0.0005
 
 #: Database connections of a web process: enough for all lanes at once, so that none waits for another's.
 DATABASE_CONNECTIONS = sum(size.connections for size in LANES.values()) + _BACKGROUND_CONNECTIONS
@@ -67,6 +72,7 @@ class ServedApplication:
         # What was loaded at the start stays for ever. Passing over it would stop all requests for 0.1 s, and often.
         gc.collect()
         gc.freeze()
+        sys.setswitchinterval(_TURN)
         heart = asyncio.create_task(self._beat())
         await send({"type": "lifespan.startup.complete"})
         await receive()
