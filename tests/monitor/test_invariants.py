@@ -162,6 +162,12 @@ def test_what_gave_up_at_a_late_look_and_is_tried_again_breaks_nothing(database:
     assert broken(database, clock) == []
 
 
+def test_what_a_former_release_settled_breaks_nothing(worked: Database, clock: FakeClock) -> None:
+    with worked.write() as session:
+        session.execute(text("UPDATE reconciliations SET settled_generation = 0"))
+    assert broken(worked, clock) == []
+
+
 def test_clock_finds_it_in_small_steps_and_it_is_an_incident_until_it_is_mended(
     services: Services, worked: Database, clock: FakeClock
 ) -> None:

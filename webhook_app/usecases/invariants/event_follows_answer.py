@@ -18,10 +18,13 @@ def _find(session: Session, portion: Portion) -> Sequence[str]:
     # What gave up at a late look, and is tried again, has an event that is not settled any more.
     is_done = and_(Reconciliation.state.in_((State.SUCCEEDED, State.WATCHING)), ~Reconciliation.has_events_behind)
     left_behind = and_(Event.settled_at.is_(None), is_answered, is_done)
+    # Until migration 0022 it was not noted what an answer had settled.
+    is_noted = or_(Reconciliation.settled_generation > 0, Reconciliation.reconciled_at.is_(None))
+    ahead = and_(Event.settled_at.is_not(None), ~is_answered, is_noted)
     rows = session.execute(
         select(Event.id, Event.merchant_transaction_id, Event.delivery, is_answered)
         .join(Reconciliation, Reconciliation.merchant_transaction_id == Event.merchant_transaction_id)
-        .where(within(Event.id, portion), or_(left_behind, and_(Event.settled_at.is_not(None), ~is_answered)))
+        .where(within(Event.id, portion), or_(left_behind, ahead))
     )
     return [
         f"event {id} of {transaction} is {delivery}, {'though' if answered else 'though not'} answered"
