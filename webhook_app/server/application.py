@@ -28,7 +28,8 @@ log = get_logger()
 _BACKGROUND_CONNECTIONS = 8
 
 #: Seconds after which a thread that runs Python lets another one go on (`sys.setswitchinterval`; Python's own are
-#: 0.005). The server's threads, the event loop and the intake take turns for each webhook, and may wait as long at each.
+#: 0.005). The server's threads, the event loop and the intake take turns for each webhook, and may wait as long at
+#: each.
 _TURN = 0.0005
 
 #: Database connections of a web process: enough for all lanes at once, so that none waits for another's.
