@@ -320,7 +320,7 @@ def test_our_pages_have_no_accessibility_violation(
         assert_accessible()
     for path in ("/drift", "/rejections", "/spool"):
         page.goto(path)
-        for summary in page.locator("summary").all():
+        for summary in page.locator("main details:not(.menu) > summary").all():  # an open menu covers the next one
             summary.click()
         assert_accessible()
     page.get_by_label("Reason").fill("for a start")
