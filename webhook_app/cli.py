@@ -33,6 +33,7 @@ _MODULES = {
     "doctor": "doctor",
     "drift": "drift",
     "export": "export",
+    "incidents": "incidents",
     "listen": "listen",
     "notify": "notify",
     "probe": "probe",

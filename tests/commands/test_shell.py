@@ -7,6 +7,7 @@ import ssl
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -23,10 +24,13 @@ from webhook_app.adapters.proof import ProofClient
 from webhook_app.cli import cli
 from webhook_app.config import Settings
 from webhook_app.domain.failures import Failure
+from webhook_app.domain.incidents import IncidentKind
 from webhook_app.domain.status import Status
 from webhook_app.domain.timestamps import utc_now
 from webhook_app.services import Services
 from webhook_app.usecases.heartbeats import CLOCK, beat
+from webhook_app.usecases.incidents.finding import Finding
+from webhook_app.usecases.incidents.register import begin
 from webhook_app.usecases.reconcile.reconciler import Reconciler
 
 Shell = Callable[..., Result]
@@ -99,6 +103,19 @@ def test_deliveries_are_lines_of_fields(shell: Shell, services: Services, reconc
     assert len(shell("deliveries", "--all").output.splitlines()) == 3
 
 
+def test_incidents_are_lines_of_fields(shell: Shell, services: Services) -> None:
+    now = utc_now()
+    with services.database.write() as session:
+        begin(session, Finding(IncidentKind.DISK_FULL, "no room"), now - timedelta(hours=1), ended_at=now)
+        begin(session, Finding(IncidentKind.SQL_AWAY, "it does not answer"), now)
+    rows = [line.split("\t") for line in shell("incidents").output.splitlines()]
+    assert [(row[2] == "open", row[4]) for row in rows] == [(True, "sql_away"), (False, "disk_full")]
+    assert {len(row) for row in rows} == {8}
+    assert [line.split("\t")[4] for line in shell("incidents", "--state", "open").output.splitlines()] == ["sql_away"]
+    assert shell("incidents", "--kind", "drift").output == ""
+    assert "Invalid value for '--kind'" in shell("incidents", "--kind", "flood").output
+
+
 def test_support_packet_has_request_ids_and_answers_and_nothing_personal(
     shell: Shell, services: Services, reconciler: Reconciler, sandbox: Sandbox
 ) -> None:
@@ -147,7 +164,16 @@ def test_trigger_sends_nothing_to_what_is_no_sandbox_of_ours(shell: Shell, monke
 
 @pytest.mark.parametrize(
     "words",
-    [["status"], ["show", "x"], ["deliveries"], ["support-packet", "x"], ["tokens", "list"], ["doctor"], ["drift"]],
+    [
+        ["status"],
+        ["show", "x"],
+        ["deliveries"],
+        ["incidents"],
+        ["support-packet", "x"],
+        ["tokens", "list"],
+        ["doctor"],
+        ["drift"],
+    ],
     ids=" ".join,
 )
 def test_folder_without_a_database_is_told_and_stays_without(

@@ -336,7 +336,19 @@ def test_private_address_behind_a_name_is_refused_when_it_is_sent_to(http: HttpS
 
 
 @pytest.mark.parametrize(
-    ("address", "told"), [("8.8.8.8", False), ("64:ff9b::a00:1", True), ("2002:a00:1::", True), ("x", True)]
+    ("address", "told"),
+    [
+        ("8.8.8.8", False),
+        ("64:ff9b::a00:1", True),
+        ("64:ff9b::808:808", False),
+        ("64:ff9b:1::808:808", True),
+        ("2002:a00:1::", True),
+        ("::127.0.0.1", True),
+        ("::8.8.8.8", False),
+        ("::1", True),
+        ("::", True),
+        ("x", True),
+    ],
 )
 def test_private_is_what_nobody_else_can_reach(address: str, *, told: bool) -> None:
     assert is_private(address) is told

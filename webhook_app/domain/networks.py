@@ -9,8 +9,11 @@ from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_add
 _BRACKETED = re.compile(r"\[([^\[\]]+)\](?::(?:[0-9]{1,5}|_[A-Za-z0-9._-]+))?")
 _IPV4_WITH_PORT = re.compile(r"([0-9.]+):(?:[0-9]{1,5}|_[A-Za-z0-9._-]+)")
 
-#: RFC 6052, 2.1.
-_NAT64 = IPv6Network("64:ff9b::/96")
+#: Whose last 32 bits are an IPv4 address: RFC 6052, 2.1; RFC 4291, 2.5.5.1.
+_CARRYING = (IPv6Network("64:ff9b::/96"), IPv6Network("::/96"))
+
+#: NAT64 of one network (RFC 8215): where its addresses lead to, that network alone knows.
+_LOCAL_NAT64 = IPv6Network("64:ff9b:1::/48")
 
 #: What stands for the network of an address that is not known.
 UNKNOWN = "unknown"
@@ -31,7 +34,9 @@ def is_private(text: str) -> bool:
     address = read_address(text.partition("%")[0])
     if isinstance(address, IPv6Address):
         carried = address.sixtofour
-        if address in _NAT64:
+        if address in _LOCAL_NAT64:
+            return True
+        if any(address in network for network in _CARRYING):
             carried = IPv4Address(int(address) & 0xFFFFFFFF)
         if carried is not None:
             return is_private(str(carried))
