@@ -138,7 +138,7 @@ def test_doctor_and_overview_tell_of_a_listener_that_is_meant_to_run(
 
     assert told()[0] == "", "nobody has to use it"
     open_one(database, "t", created_at=clock())
-    turn(Progress(heard_at=clock()))
+    turn(Progress(update_at=clock()))
     turn(Progress(["tx:t"], [], {"tx:t": "Proof answered 401"}))
     doctor, overview = told()
     assert doctor.startswith("! websocket: 0 of 1 connections stand, last update")

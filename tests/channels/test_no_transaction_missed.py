@@ -63,7 +63,7 @@ def test_sessions_reach_their_end_though_no_webhook_comes_within_the_schedule(
         assert told.reconciliation.state == State.SUCCEEDED
         # Each of these statuses lasted for longer than a gap between two polls, so polling has seen all of them.
         assert [entry.status for entry in told.history] == [Status.PENDING, *(s for _, s in LIVES[i % len(LIVES)])]
-        assert told.events == []
+        assert told.events == ()
         assert Status(told.status) in TERMINAL
     calls = Counter(call.merchant_transaction_id for call in sandbox.control.calls() if call.call == "get")
     assert max(calls[one] for one in ids) <= 70, "no more than the schedule: three a minute, then a late check or three"

@@ -219,7 +219,7 @@ def test_nothing_waits_is_not_said_while_something_is_unopened(finance_client: F
     page = finance_client.get("/transactions").text
     assert "Up to date" not in page
     assert "1 is being reconciled" in page
-    assert "reconciliation pending" in page
+    assert "reconciliation </span>pending" in page
     assert "Something newer was reported, and Proof is being asked." in finance_client.get("/transactions/a").text
 
 

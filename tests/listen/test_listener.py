@@ -30,7 +30,7 @@ from webhook_app.models import Listening, Receipt
 from webhook_app.models.event import Channel
 from webhook_app.services import Services
 from webhook_app.usecases.drift import StoredDrift
-from webhook_app.usecases.heartbeats import HEARD, read_beats
+from webhook_app.usecases.heartbeats import CHANNEL_UPDATE, read_beats
 from webhook_app.usecases.receive.ingest import RequestOrigin, ingest_event
 from webhook_app.usecases.receive.rejections import list_rejections
 from webhook_app.usecases.reconcile.inbox import open_work
@@ -106,7 +106,7 @@ def test_an_update_is_an_event_that_is_known_and_reconciled(
         assert shown(services.database, name).status == "completed"
         wait_for(lambda: standing(services.database) == [], "a transaction that is over needs no connection")
     with services.database.read() as session:
-        assert read_beats(session)[HEARD] == services.clock()
+        assert read_beats(session)[CHANNEL_UPDATE] == services.clock()
     told = events(services.database, name)[-1]
     assert (told.is_vouched, told.delivery, told.remote_addr) == (True, "succeeded", "127.0.0.1")
 

@@ -24,7 +24,7 @@ from webhook_app.config import Settings
 from webhook_app.db.database import Database
 from webhook_app.domain.metrics import GIVEN_UP, INGEST, RECEIPTS, MetricKind
 from webhook_app.services import Services
-from webhook_app.usecases.heartbeats import CLOCK, HEARD, beat
+from webhook_app.usecases.heartbeats import CHANNEL_UPDATE, CLOCK, beat
 from webhook_app.usecases.monitor.measures.confirmation import find_quantile
 from webhook_app.usecases.reconcile.reconciler import Reconciler
 from webhook_app.usecases.totals import Totals
@@ -168,7 +168,7 @@ def test_lag_of_a_channel_is_told_however_much_the_other_one_brings(
     def bring(name: str, channel: str = "websocket") -> None:
         seed(services.database, name, received_at=clock(), channel=channel)
         if channel == "websocket":
-            beat(services.database, HEARD, clock())
+            beat(services.database, CHANNEL_UPDATE, clock())
         clock.advance(10)
 
     assert lags() == [None, None]

@@ -14,6 +14,7 @@ import select
 import socket
 import ssl
 import time
+import weakref
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -74,6 +75,7 @@ class Server:
         self._may_be_private = may_be_private
         self._idle: list[_Connection] = []
         self._is_closed = False
+        weakref.finalize(self, _close_all, self._idle)
 
     @contextmanager
     def call(
@@ -109,8 +111,7 @@ class Server:
     def close(self) -> None:
         """Closes the idle connections; calls under way end, later ones fail."""
         self._is_closed = True
-        while self._idle:
-            self._idle.pop().close()
+        _close_all(self._idle)
 
     def _write(self, method: str, target: str, headers: Mapping[str, str], body: bytes | None) -> bytes:
         lines = [f"{method} {target} HTTP/1.1", f"Host: {self._named}", *(f"{key}: {headers[key]}" for key in headers)]
@@ -252,3 +253,10 @@ class _BoundedReader(io.RawIOBase):
         count = self._sock.recv_into(buffer)
         self._bytes_left -= count
         return count
+
+
+def _close_all(connections: list[_Connection]) -> None:
+    """Other threads may take some of them meanwhile."""
+    while connections:
+        with contextlib.suppress(IndexError):
+            connections.pop().close()

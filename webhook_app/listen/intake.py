@@ -25,7 +25,7 @@ class UpdateIntake:
     def __init__(self, services: Services, executor: Executor) -> None:
         self._services = services
         self._executor = executor
-        self.heard_at: datetime | None = None
+        self.update_at: datetime | None = None
         """When the latest update came."""
 
     async def take_in(self, message: str | bytes, topic: str, address: str | None) -> None:
@@ -39,7 +39,7 @@ class UpdateIntake:
         except Unreadable as unreadable:
             self._note_refused(message, topic, origin, unreadable)
         else:
-            self.heard_at = origin.received_at
+            self.update_at = origin.received_at
             self._note_drift(event.drift, event.merchant_transaction_id)
             await self._accept(event, origin)
 

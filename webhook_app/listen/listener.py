@@ -57,7 +57,7 @@ class _Listening:
         self._connected: set[str] = set()
         self._broken: dict[str, str] = {}
         self._said: str | None = None
-        self._told_heard_at: datetime | None = None
+        self._told_update_at: datetime | None = None
         self._turned_at = services.clock() - LEASE
 
     async def run(self, stop: asyncio.Event) -> None:
@@ -80,8 +80,8 @@ class _Listening:
         """Whether there is something to listen to, or was."""
         connected, self._connected = self._connected, set()
         broken, self._broken = self._broken, {}
-        heard_at = self._intake.heard_at
-        news = heard_at if heard_at != self._told_heard_at else None
+        update_at = self._intake.update_at
+        news = update_at if update_at != self._told_update_at else None
         progress = Progress(tuple(self._connections), connected, broken, news)
         try:
             turn = await self._in_thread(progress)
@@ -89,7 +89,7 @@ class _Listening:
             self._connected |= connected
             self._broken = broken | self._broken
             raise
-        self._told_heard_at = heard_at
+        self._told_update_at = update_at
         self._say(broken)
         for topic in turn.over:
             self._end(topic)

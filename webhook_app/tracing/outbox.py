@@ -4,6 +4,7 @@ secret in them, senders, and what exceptions say, which may be what was stored."
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Sequence
 
 from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
@@ -33,10 +34,12 @@ class Outbox(SpanProcessor):
     def __init__(self) -> None:
         self._batches: BatchSpanProcessor | None = None
         self._pid = 0
+        self._guard = threading.Lock()
 
     def on_end(self, span: ReadableSpan) -> None:
-        if self._batches is None or self._pid != os.getpid():
-            self._batches, self._pid = BatchSpanProcessor(_Discreet()), os.getpid()
+        with self._guard:  # the first spans of two threads may end at once
+            if self._batches is None or self._pid != os.getpid():
+                self._batches, self._pid = BatchSpanProcessor(_Discreet()), os.getpid()
         self._batches.on_end(span)
 
     def force_flush(self, timeout_millis: int = 30_000) -> bool:

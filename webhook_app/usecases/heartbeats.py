@@ -19,7 +19,7 @@ WEB = "web"
 #: The one under which `listen` processes do, all together, while there are some; who ends in order takes it away.
 LISTENER = "listen"
 #: The one under which stands when one of them last heard of a change; it outlives them.
-HEARD = "listen: heard"
+CHANNEL_UPDATE = "listen: update"
 
 #: Each does every few seconds; after this they are held to be dead.
 IS_LATE = timedelta(seconds=15)

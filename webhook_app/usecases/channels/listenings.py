@@ -20,7 +20,7 @@ from webhook_app.domain.text import storable
 from webhook_app.domain.websocket_address import TRANSACTION, USER
 from webhook_app.models import Heartbeat, Listening, Reconciliation, Transaction
 from webhook_app.models.reconciliation import AskedBy
-from webhook_app.usecases.heartbeats import HEARD, LISTENER, stop_beating, write_beat
+from webhook_app.usecases.heartbeats import CHANNEL_UPDATE, LISTENER, stop_beating, write_beat
 from webhook_app.usecases.reconcile.look_soon import look_soon
 
 #: How long a lease lasts that nobody renews.
@@ -55,7 +55,7 @@ class Progress:
     """Topics whose connection stands anew: something may have been missed before."""
     broken: Mapping[str, str] = field(default_factory=dict)
     """Topics whose connection does not stand, and why."""
-    heard_at: datetime | None = None
+    update_at: datetime | None = None
     """When the latest update came, where one has."""
 
 
@@ -76,15 +76,15 @@ def take_turn(database: Database, listener: Listener, progress: Progress, now: d
         room = listener.most_connections - len(wanted)
         free = _find_free(session, listener, now, min(room, BATCH)) if room > 0 else []
     is_due = last_beat_at is None or abs(now - last_beat_at) >= BEAT_EVERY
-    if not (progress.held or free or is_due or progress.heard_at):
+    if not (progress.held or free or is_due or progress.update_at):
         return Turn((), ())
 
     def write(session: Session) -> Turn:
         turn = _take(session, listener, progress, wanted, free, now)
         if is_due:
             write_beat(session, LISTENER, now)
-        if progress.heard_at is not None:
-            write_beat(session, HEARD, progress.heard_at)
+        if progress.update_at is not None:
+            write_beat(session, CHANNEL_UPDATE, progress.update_at)
         return turn
 
     return database.run(write)

@@ -10,7 +10,7 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from webhook_app.models import Listening
-from webhook_app.usecases.heartbeats import HEARD, IS_LATE, LISTENER, read_beats
+from webhook_app.usecases.heartbeats import CHANNEL_UPDATE, IS_LATE, LISTENER, read_beats
 
 
 @dataclass(frozen=True)
@@ -31,14 +31,14 @@ class WebSocketChannel:
 def read_websocket(session: Session, now: datetime) -> WebSocketChannel | None:
     """None where no listener is meant to run."""
     beats = read_beats(session)
-    beat_at, heard_at = beats.get(LISTENER), beats.get(HEARD)
+    beat_at, update_at = beats.get(LISTENER), beats.get(CHANNEL_UPDATE)
     if beat_at is None:
         return None
     if abs(now - beat_at) > IS_LATE:
-        return WebSocketChannel(is_listening=False, last_update_at=heard_at)
+        return WebSocketChannel(is_listening=False, last_update_at=update_at)
     wanted, standing, problem = session.execute(
         select(func.count(), func.count(Listening.connected_at), func.max(Listening.problem)).where(
             Listening.lease_until >= now
         )
     ).one()
-    return WebSocketChannel(True, wanted, standing, problem, heard_at)
+    return WebSocketChannel(True, wanted, standing, problem, update_at)

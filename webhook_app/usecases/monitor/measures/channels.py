@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 from webhook_app.domain.metrics import Sample
 from webhook_app.models import Event, Listening, Receipt
 from webhook_app.models.event import Channel
-from webhook_app.usecases.heartbeats import HEARD, read_beats
+from webhook_app.usecases.heartbeats import CHANNEL_UPDATE, read_beats
 from webhook_app.usecases.monitor.measures.sources import Sources, age, gauge, sample
 
 #: The newest events and receipts among which a webhook is looked for.
@@ -26,7 +26,10 @@ FAMILIES = (LAG, LISTENING)
 
 def measure(sources: Sources) -> Iterator[Sample]:
     with sources.database.read() as session:
-        last = {Channel.WEBHOOK: _find_last_webhook(session), Channel.WEBSOCKET: read_beats(session).get(HEARD)}
+        last = {
+            Channel.WEBHOOK: _find_last_webhook(session),
+            Channel.WEBSOCKET: read_beats(session).get(CHANNEL_UPDATE),
+        }
         wanted = session.scalar(select(func.count()).select_from(Listening)) or 0
         standing = session.scalar(select(func.count()).where(Listening.connected_at.is_not(None))) or 0
     for channel, at in last.items():
