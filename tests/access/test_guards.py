@@ -80,8 +80,6 @@ class TestErrors:
         for path, status, words in (
             ("/nothing-here", 404, "There is no such page"),
             ("/logout", 405, "That cannot be done here"),
-            ("/audit?action=dance", 400, "The filter `action` must be one of"),
-            ("/audit?actor=%00", 400, "The filter `actor` must be a name"),
         ):
             page = admin_client.get(path)
             assert (page.status_code, page.mimetype) == (status, "text/html")

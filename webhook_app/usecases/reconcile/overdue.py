@@ -174,10 +174,13 @@ def _find_unopened(session: Session, before: _Before, ids: Sequence[str] | None)
 
 
 def _find_under_way(session: Session, before: _Before, ids: Sequence[str] | None) -> Sequence[_Overdue]:
-    moment = Transaction.__table__.c.created_at.type
-    usually = literal(before.usually, moment)
+    column_type = Transaction.__table__.c.created_at.type
+    usually = literal(before.usually, column_type)
     of_type: Any = (
-        case(*((Transaction.type == name, literal(at, moment)) for name, at in before.of_type.items()), else_=usually)
+        case(
+            *((Transaction.type == name, literal(at, column_type)) for name, at in before.of_type.items()),
+            else_=usually,
+        )
         if before.of_type
         else usually
     )
