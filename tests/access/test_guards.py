@@ -87,6 +87,14 @@ class TestErrors:
             assert "Log out" in page.text  # the layout of all pages
             assert page.headers["X-Request-Id"] in page.text
 
+    def test_wrong_filter_is_named_on_the_page_itself(self, admin_client: FlaskClient) -> None:
+        for path in ("/audit?before=x", "/audit?action=dance", "/audit?actor=%00"):
+            page = admin_client.get(path)
+            assert (page.status_code, page.mimetype) == (400, "text/html")
+            assert 'role="alert"' in page.text
+            assert "Log out" in page.text
+        assert "there is no filter" in admin_client.get("/audit?before=x").text
+
     def test_programs_get_json_whatever_they_accept(self, client: FlaskClient) -> None:
         for path in ("/api/v1/transactions", "/api/nothing", "/webhooks/nothing"):
             answer = client.get(path, headers=BROWSER)
