@@ -16,6 +16,7 @@ from sqlalchemy.exc import OperationalError
 from werkzeug.datastructures import Headers
 
 from tests.support.clock import FakeClock
+from tests.support.interleave import after_statement
 from tests.support.listening import listening
 from tests.support.sandbox import Sandbox
 from tests.support.work import row
@@ -27,7 +28,8 @@ from webhook_app.sandbox.injection import CallKind
 from webhook_app.services import Services
 from webhook_app.usecases.access.tokens import create_token, revoke_token
 from webhook_app.usecases.audit import Actor
-from webhook_app.usecases.channels.idempotency import remove_expired
+from webhook_app.usecases.channels.answer_vault import AnswerVault
+from webhook_app.usecases.channels.idempotency import free_key, note_key, remove_expired
 from webhook_app.usecases.channels.sessions import MOST_AT_ONCE
 from webhook_app.usecases.receive.spool_drain import SpoolDrain
 
@@ -130,6 +132,21 @@ def test_same_key_and_body_have_one_session(post: Post, database: Database, sand
         assert session.scalars(select(IdempotencyNote)).all() == []
     assert post("key-1").status_code == 200
     assert len(session_calls(sandbox)) == 3
+
+
+@pytest.mark.parametrize("engine", ["postgresql"], indirect=True)  # in SQLite one transaction writes at a time
+def test_key_that_is_freed_while_it_is_asked_about_is_the_callers(
+    post: Post, database: Database, services: Services, sandbox: Sandbox, clock: FakeClock
+) -> None:
+    """The first call was refused, and frees the key between two statements of the second."""
+    vault = AnswerVault("key-1", services.settings.secret_key)
+    database.run(lambda session: note_key(session, vault, b"{}", clock()))
+    with after_statement(
+        database, "INSERT INTO idempotency_notes", lambda: database.run(lambda session: free_key(session, vault))
+    ):
+        answer = post("key-1")
+    assert (answer.status_code, len(session_calls(sandbox))) == (200, 1), answer.text
+    assert post("key-1").data == answer.data
 
 
 def test_key_whose_outcome_is_unknown_opens_nothing_and_one_that_was_refused_is_free(

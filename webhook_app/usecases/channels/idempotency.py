@@ -31,17 +31,12 @@ def note_key(session: Session, vault: AnswerVault, body: bytes, now: datetime) -
     """Notes that Proof is about to be called, and returns None; or, where that was done before, what Proof answered
     then. Raises KeyTaken and OutcomeUnknown."""
     session.execute(delete(IdempotencyNote).where(_is_of(vault), IdempotencyNote.expires_at <= now))
-    inserted = session.execute(
-        insert_into(session, IdempotencyNote)
-        .values(key_digest=vault.key_digest, body_digest=vault.digest(body), noted_at=now, expires_at=now + BARRED)
-        .on_conflict_do_nothing(index_elements=[IdempotencyNote.key_digest])
-        .returning(IdempotencyNote.id)
-    )
-    if inserted.first() is not None:
-        return None
-    body_digest, answer = session.execute(
-        select(IdempotencyNote.body_digest, IdempotencyNote.answer).where(_is_of(vault))
-    ).one()
+    noted = None
+    while noted is None:  # again only where whoever had noted it has just freed it, after a whole call to Proof
+        if _insert(session, vault, body, now):
+            return None
+        noted = session.execute(select(IdempotencyNote.body_digest, IdempotencyNote.answer).where(_is_of(vault))).first()
+    body_digest, answer = noted
     if body_digest != vault.digest(body):
         raise KeyTaken("This Idempotency-Key was used with another body: make a new one for each session.")
     try:
@@ -68,6 +63,17 @@ def remove_expired(database: Database, now: datetime) -> None:
         if session.scalar(select(IdempotencyNote.id).where(expired).limit(1)) is None:
             return
     database.run(lambda session: session.execute(delete(IdempotencyNote).where(expired)))
+
+
+def _insert(session: Session, vault: AnswerVault, body: bytes, now: datetime) -> bool:
+    """Whether the key was not noted before."""
+    inserted = session.execute(
+        insert_into(session, IdempotencyNote)
+        .values(key_digest=vault.key_digest, body_digest=vault.digest(body), noted_at=now, expires_at=now + BARRED)
+        .on_conflict_do_nothing(index_elements=[IdempotencyNote.key_digest])
+        .returning(IdempotencyNote.id)
+    )
+    return inserted.first() is not None
 
 
 def _is_of(vault: AnswerVault) -> ColumnElement[bool]:
