@@ -13,7 +13,7 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
 import psutil
@@ -138,8 +138,8 @@ class _Watched:
         self._count = count
         self._worker = worker
         self._ends_at = ends_at
-        #: Lines, and bytes of the command and of the worker with all below it.
-        self._samples: list[tuple[int, int, int]] = []
+        #: Lines, and what each of the worker's processes and the command take then.
+        self._samples: list[tuple[int, dict[str, list[int]]]] = []
 
     def follow(self, command: Running, until_line: int | None) -> bool:
         """Whether the command has ended by itself; it is killed at that line, or when time is up."""
@@ -151,38 +151,42 @@ class _Watched:
                 command.send(signal.SIGKILL)
                 command.ended()
                 return False
-            self._samples.append(
-                (self.done_lines, _pss(command.process.pid), _pss(self._worker.process.pid, below=True))
-            )
+            self._samples.append((self.done_lines, {"the command": _pss(command), "the worker": _pss(self._worker)}))
             time.sleep(1)
         return True
 
     def tell_memory(self) -> list[str]:
-        """What grew: the largest of the second quarter against the largest of the last."""
+        """What grew: the largest process in the second quarter against the largest in the last. Their sum is told
+        beside it, and how many there were: a job that others need meanwhile is one process more for its time."""
         problems = []
-        for name, column in (("the command", 1), ("the worker", 2)):
-            quarters = [
-                max((one[column] for one in self._samples if quarter * self._count <= 4 * one[0]
-                     and 4 * one[0] <= (quarter + 1) * self._count), default=0)
-                for quarter in range(4)
-            ]  # fmt: skip
-            told = ", ".join(f"{size / 2**20:.1f}" for size in quarters)
-            say(f"{name} takes {told} MB (PSS, the most in each quarter of the file)")
-            if quarters[3] - quarters[1] > MOST_GROWTH:
+        for name in ("the command", "the worker"):
+            quarters = [self._quarter(number, name) for number in range(4)]
+            largest = [max((max(sizes) for sizes in quarter), default=0) for quarter in quarters]
+            sums = [max(((sum(sizes), len(sizes)) for sizes in quarter), default=(0, 0)) for quarter in quarters]
+            told = ", ".join(f"{size / 2**20:.1f}" for size in largest)
+            say(f"{name}: {told} MB for its largest process (PSS, the most in each quarter of the file); all of its: "
+                + ", ".join(f"{size / 2**20:.1f} ({processes})" for size, processes in sums))  # fmt: skip
+            if largest[3] - largest[1] > MOST_GROWTH:
                 problems.append(f"{name} grows: {told} MB")
         return problems
 
+    def _quarter(self, number: int, name: str) -> list[list[int]]:
+        begin, end = number * self._count, (number + 1) * self._count
+        return [sizes[name] for lines, sizes in self._samples if begin <= 4 * lines <= end and sizes[name]]
 
-def _pss(pid: int, *, below: bool = False) -> int:
-    """Bytes of memory of a process, and of all below it, shared pages divided among who shares them."""
-    total = 0
+
+def _pss(running: Running) -> list[int]:
+    """Bytes of memory of a process and of each below it, shared pages divided among who shares them."""
+    sizes = []
     try:
-        process = psutil.Process(pid)
-        for one in (process, *(process.children(recursive=True) if below else ())):
-            total += one.memory_full_info().pss
+        process = psutil.Process(running.process.pid)
+        below = process.children(recursive=True)
     except psutil.NoSuchProcess:
-        pass
-    return total
+        return []
+    for one in (process, *below):
+        with suppress(psutil.NoSuchProcess):
+            sizes.append(one.memory_full_info().pss)
+    return sizes
 
 
 def main() -> int:
