@@ -35,7 +35,9 @@ def note_key(session: Session, vault: AnswerVault, body: bytes, now: datetime) -
     while noted is None:  # again only where whoever had noted it has just freed it, after a whole call to Proof
         if _insert(session, vault, body, now):
             return None
-        noted = session.execute(select(IdempotencyNote.body_digest, IdempotencyNote.answer).where(_is_of(vault))).first()
+        noted = session.execute(
+            select(IdempotencyNote.body_digest, IdempotencyNote.answer).where(_is_of(vault))
+        ).first()
     body_digest, answer = noted
     if body_digest != vault.digest(body):
         raise KeyTaken("This Idempotency-Key was used with another body: make a new one for each session.")
