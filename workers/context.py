@@ -45,7 +45,7 @@ def flush_context() -> None:
 @lru_cache(maxsize=1)
 def _open_context(_pid: int) -> WorkerContext:
     settings = load_settings(os.environ)
-    services = open_services(settings, pool_size=4)  # who claims, who applies, and who counts
+    services = open_services(settings, pool_size=6)  # who opens, claims, applies, gives back, and who counts
     threads = settings.limits.concurrency
     signs = {lane: SignOfLife(services.database, lane) for lane in Lane}
     return WorkerContext(services, open_reconciler(services, threads=threads), threads, signs)

@@ -10,6 +10,7 @@ from datetime import timedelta
 
 import pytest
 from sqlalchemy import text
+from sqlalchemy.exc import OperationalError
 from structlog.testing import capture_logs
 
 from tests.support.clock import FakeClock
@@ -120,6 +121,56 @@ def test_calls_go_on_while_answers_are_applied(
             assert worker.is_alive()
             session.rollback()
     assert states(database, [*names, later]) == ["succeeded"] * 4
+
+
+def test_answers_are_applied_while_a_claim_waits(
+    database: Database, reconciler: Reconciler, sandbox: Sandbox, clock: FakeClock, names: list[str]
+) -> None:
+    for name in names:
+        sandbox.control.inject(Order("delay", seconds=1.0), transaction=name)
+    with capture_logs() as logs, run_in_thread(lambda: run_fast(reconciler)):
+        wait_for(lambda: len(sandbox.control.calls()) == 3, "all are called")
+        with database.write() as session:
+            lock_gate(session)
+            take_in(database, "later", clock())
+            wait_for(lambda: events(database, "later")[0].is_opened, "another is due, and cannot be claimed")
+            wait_for(lambda: states(database, names) == ["succeeded"] * 3, "the answers are applied")
+            assert "work waits for another transaction" not in [line["event"] for line in logs]
+            session.rollback()
+    assert len(attempts(database, "later")) == 1
+
+
+def test_claim_under_way_is_handed_back_where_the_run_breaks_off(
+    database: Database, reconciler: Reconciler, sandbox: Sandbox, clock: FakeClock, names: list[str]
+) -> None:
+    """SQL ends the connection of who applies, while another of the run's threads waits for the gate."""
+    for name in names:
+        sandbox.control.inject(Order("delay", seconds=1.0), transaction=name)
+    with database.write() as session:
+        session.connection().exec_driver_sql(BREAK_OFF.format(times=1, code="57P01"))
+    errors: list[Exception] = []
+
+    def work() -> None:
+        try:
+            run_fast(reconciler)
+        except OperationalError as error:
+            errors.append(error)
+
+    def is_broken_off() -> bool:
+        with database.read() as session:
+            return bool(session.scalar(text("SELECT is_called FROM broken_off")))
+
+    with run_in_thread(work):
+        wait_for(lambda: len(sandbox.control.calls()) == 3, "all are called")
+        with database.write() as session:
+            lock_gate(session)
+            take_in(database, "later", clock())
+            wait_for(lambda: events(database, "later")[0].is_opened, "another is due, and cannot be claimed")
+            wait_for(is_broken_off, "the answers are not applied")
+            session.rollback()
+    assert len(errors) == 1
+    assert [row(database, name).claim_token for name in [*names, "later"]] == [None] * 4
+    assert run_fast(reconciler) == 4
 
 
 def test_answer_that_is_in_the_way_for_too_long_is_said_and_asked_for_again_later(

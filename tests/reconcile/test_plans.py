@@ -17,7 +17,7 @@ from webhook_app.domain.status import Status
 from webhook_app.models import Event, Reconciliation
 from webhook_app.models.event import Delivery
 from webhook_app.usecases.reconcile.apply import apply_calls
-from webhook_app.usecases.reconcile.claim import claim_due
+from webhook_app.usecases.reconcile.claim import Claim, claim_due
 from webhook_app.usecases.reconcile.decisions import FinishedCall
 from webhook_app.usecases.reconcile.inbox import open_events
 from webhook_app.usecases.reconcile.lifecycle import changes
@@ -122,3 +122,19 @@ def test_backlog_is_worked_off_by_index_before_its_tables_are_analysed(database:
             is_scan = "Seq Scan on" in line or ("SCAN" in line and "USING" not in line)
             assert not (is_scan and any(table in line for table in ("events", "reconciliations", "transactions"))), one
             assert "ix_reconciliations_state" not in line, one
+
+
+def test_large_batch_is_compared_with_its_events_alone(database: Database, clock: FakeClock) -> None:
+    """For the sake of an order PostgreSQL may go through all events, and compare each with all of the batch."""
+    fill(database, is_analysed=False)
+    ids = range(1, 801)
+    with database.write() as session:
+        claimed = begin_claims(session, dict.fromkeys(ids, clock()), "token", clock() + LEASE)
+    claims = [Claim(one.id, one.merchant_transaction_id, "token", one.generation) for one in claimed]
+    answers = [confirmed(Status.COMPLETED, clock(), id=claim.merchant_transaction_id) for claim in claims]
+    calls = [FinishedCall(claim, clock(), clock(), one) for claim, one in zip(claims, answers, strict=True)]
+    with explained(database) as found:
+        assert len(apply_calls(database, calls, clock(), POLICY, random.Random(1))) == len(ids)
+    for one in found:
+        assert "using pk_events" not in one.plan or "Index Cond: (id" in one.plan, one
+        assert "Seq Scan on receipts" not in one.plan, one

@@ -8,6 +8,7 @@ from typing import Any
 
 from tests.simulate.schedule import Schedule
 from webhook_app.usecases.reconcile import reconciler, run
+from webhook_app.usecases.reconcile.crew import Done
 
 
 class VirtualCrew:
@@ -17,7 +18,7 @@ class VirtualCrew:
         self._schedule = schedule
         self._owner = schedule.current
         self._leader = schedule.current.process
-        self._done: list[tuple[Hashable, Any, Exception | None]] = []
+        self._done: list[Done] = []
 
     def submit(self, key: Hashable, work: Callable[..., Any], *arguments: Any) -> None:
         name = f"{self._leader.name}.{next(self._schedule.numbers)}"
@@ -25,17 +26,14 @@ class VirtualCrew:
             name, lambda: self._run(key, work, arguments), role=self._leader.role, delay=0.0001, leader=self._leader
         )
 
-    def take(self, seconds: float) -> list[tuple[Hashable, Any]]:
+    def take(self, seconds: float) -> list[Done]:
         if not self._done:
             actor = self._schedule.current
             actor.is_listening = True
             self._schedule.sleep(seconds)
             actor.is_listening = False
         done, self._done = self._done, []
-        for _, _, error in done:
-            if error is not None:
-                raise error
-        return [(key, result) for key, result, _ in done]
+        return done
 
     def close(self) -> None:
         """Nothing waits to begin."""
@@ -46,7 +44,7 @@ class VirtualCrew:
             result = work(*arguments)
         except Exception as error:
             raised = error
-        self._done.append((key, result, raised))
+        self._done.append(Done(key, result, raised))
         if self._owner.is_listening:
             self._schedule.wake(self._owner)
 

@@ -136,7 +136,7 @@ def _find_events(session: Session, given: Sequence[_Given]) -> list[_Message]:
 
 @for_each_dialect
 def _events_compared(dialect: str) -> Executable:
-    """Newest first; of each transaction so many at most."""
+    """Of each transaction so many at most."""
     given, other = _GIVEN.table(dialect), _EVENTS.alias()
     oldest = (
         select(other.c.id)
@@ -151,10 +151,16 @@ def _events_compared(dialect: str) -> Executable:
 
 
 def _is_compared(events: Alias | Any, given: FromClause) -> ColumnElement[bool]:
-    asked_by_copy = select(_RECEIPTS.c.id).where(
-        _RECEIPTS.c.event_id == events.c.id,
-        _RECEIPTS.c.opened_generation == given.c.generation,
-        _RECEIPTS.c.reported.is_not(None),
+    asked_by_copy = (
+        select(_RECEIPTS.c.id)
+        .where(
+            _RECEIPTS.c.event_id == events.c.id,
+            _RECEIPTS.c.opened_generation == given.c.generation,
+            _RECEIPTS.c.reported.is_not(None),
+        )
+        .limit(1)  # so that it is looked up, where EXISTS might be answered by a scan of all receipts
+        .correlate(events, given)
+        .scalar_subquery()
     )
     is_about_to_settle = (events.c.delivery != Delivery.SUCCEEDED.value) & (
         func.coalesce(events.c.opened_generation, given.c.generation) <= given.c.generation
@@ -164,18 +170,20 @@ def _is_compared(events: Alias | Any, given: FromClause) -> ColumnElement[bool]:
         events.c.is_opened,
         or_(
             events.c.updated_at >= given.c.updated_at,
-            events.c.updated_at.is_(None) & or_(is_about_to_settle, asked_by_copy.correlate(events, given).exists()),
+            events.c.updated_at.is_(None) & or_(is_about_to_settle, asked_by_copy.is_not(None)),
         ),
     )
 
 
 def _messages() -> Select[Any]:
-    """Newest first."""
-    return select(*(_EVENTS.c[name] for name in _READ)).order_by(_EVENTS.c.id.desc())
+    """In no order: for the sake of one PostgreSQL may go through all events and compare each with all of the batch."""
+    return select(*(_EVENTS.c[name] for name in _READ))
 
 
 def _read(rows: Iterable[Any]) -> list[_Message]:
-    return [_Message(row[0], row[1], row[2], row[3], row[4], ReportedValues(*row[5:])) for row in rows]
+    """Newest first."""
+    messages = [_Message(row[0], row[1], row[2], row[3], row[4], ReportedValues(*row[5:])) for row in rows]
+    return sorted(messages, key=lambda message: message.id, reverse=True)
 
 
 def _find_copies(

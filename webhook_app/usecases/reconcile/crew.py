@@ -18,7 +18,9 @@ class _Task:
 
 
 @dataclass(frozen=True)
-class _Done:
+class Done:
+    """What has ended: with `result`, or with `error`."""
+
     key: Hashable
     result: Any
     error: BaseException | None
@@ -33,7 +35,7 @@ class Crew:
     def __init__(self, threads: int) -> None:
         self._most = threads
         self._tasks: SimpleQueue[_Task | None] = SimpleQueue()
-        self._done: SimpleQueue[_Done] = SimpleQueue()
+        self._done: SimpleQueue[Done] = SimpleQueue()
         self._threads = 0
         self._under_way = 0
 
@@ -45,18 +47,15 @@ class Crew:
             threading.Thread(target=self._work, name="crew", daemon=True).start()
         self._tasks.put(_Task(key, work, arguments))
 
-    def take(self, seconds: float) -> list[tuple[Hashable, Any]]:
-        """Keys and results of all that has ended; waits so long for the first. Raises what the work has raised."""
+    def take(self, seconds: float) -> list[Done]:
+        """All that has ended; waits so long for the first."""
         found = []
         with suppress(Empty):
             found.append(self._done.get(timeout=max(seconds, 0.0)))
             while True:
                 found.append(self._done.get_nowait())
         self._under_way -= len(found)
-        for one in found:
-            if one.error is not None:
-                raise one.error
-        return [(one.key, one.result) for one in found]
+        return found
 
     def close(self) -> None:
         """What has not begun never does; the threads end with what they are at."""
@@ -69,7 +68,7 @@ class Crew:
     def _work(self) -> None:
         while (task := self._tasks.get()) is not None:
             try:
-                done = _Done(task.key, task.work(*task.arguments), None)
+                done = Done(task.key, task.work(*task.arguments), None)
             except BaseException as error:  # noqa: BLE001 - who takes it raises it
-                done = _Done(task.key, None, error)
+                done = Done(task.key, None, error)
             self._done.put(done)

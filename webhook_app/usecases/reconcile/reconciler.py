@@ -29,7 +29,7 @@ from webhook_app.usecases.totals import Totals
 
 log = get_logger()
 
-#: Events whose work is opened before each claim at most.
+#: Events whose work is opened at a time at most.
 _MOST_OPENED = 500
 #: Seconds between two attempts of the slow lane to write its answer.
 _WRITE_SECONDS = 0.1
@@ -58,7 +58,7 @@ class Reconciler:
     ) -> int:
         """Works until nothing is due, `max_seconds` have passed or `stopping()`; returns how many were applied.
 
-        Before each claim the work of what came in meanwhile is opened. Calls run on `threads` threads, which the
+        What comes in meanwhile is opened and claimed soon after. Calls run on `threads` threads, which the
         classes of work share, and each is applied when it comes: one that hangs holds up its thread alone. After
         `max_seconds` work goes on beside the calls that are under way, with such as are over soon, until those are;
         after `stopping()` they are waited for `grace` seconds, and the rest is handed back. `wake` is called where more
@@ -80,13 +80,31 @@ class Reconciler:
             time.sleep(_WRITE_SECONDS)
         return None
 
+    def open_work(self) -> int:
+        """The first step: opens what came in; returns how much. Nothing where another transaction is in the way, for
+        what is under way goes on."""
+        try:
+            if not has_to_open(self.database):
+                return 0
+            opened = open_work(self.database, _MOST_OPENED, self.clock(), self.policy.budget)
+            follow_up(self.database, 1)
+        except DBAPIError as error:
+            _pass_over(error, "what came in waits for another transaction")
+            return 0
+        return opened
+
     def claim_due(self, room: Room) -> list[Claim]:
-        """The first step: what is due and admitted, for the free threads of `room`."""
-        claims = claim_due(self.database, room, self.clock(), self.lease, self.policy.limits)
+        """The second step: what is due and admitted, for the free threads of `room`; nothing where another transaction
+        is in the way."""
+        try:
+            claims = claim_due(self.database, room, self.clock(), self.lease, self.policy.limits)
+        except DBAPIError as error:
+            _pass_over(error, "work waits for another transaction")
+            return []
         return with_traces(self.database, claims)
 
     def fetch(self, claim: Claim) -> FinishedCall:
-        """The second step: one call to Proof. Never raises."""
+        """The third step: one call to Proof. Never raises."""
         started_at = self.clock()
         with span("ask Proof", claim.traceparents, transaction=claim.merchant_transaction_id) as asked:
             result = self.proof.get_transaction(claim.merchant_transaction_id, patience=claim.patience)
@@ -98,28 +116,19 @@ class Reconciler:
         work = find_work(self.database, self.clock(), 0, self.policy.limits)
         return work.fast_is_due
 
-    def take_work(self, room: Room) -> list[Claim]:
-        """Opens what came in and claims what is due; nothing where another transaction is in the way, for what is under
-        way goes on."""
-        try:
-            if has_to_open(self.database):
-                open_work(self.database, _MOST_OPENED, self.clock(), self.policy.budget)
-                follow_up(self.database, 1)
-            return self.claim_due(room)
-        except DBAPIError as error:
-            if not was_in_the_way(error):
-                raise
-            log.warning("work waits for another transaction", why=first_line(error))
-            return []
-
     def give_back(self, claims: Sequence[Claim]) -> None:
         """Where another transaction is in the way, the leases run out."""
         try:
             hand_back(self.database, claims)
         except DBAPIError as error:
-            if not was_in_the_way(error):
-                raise
-            log.warning("claims cannot be handed back", count=len(claims), why=first_line(error))
+            _pass_over(error, "claims cannot be handed back", count=len(claims))
 
     def _finished_calls(self) -> FinishedCalls:
         return FinishedCalls(self.database, self.policy, self.rng, self.clock, self.lease.total_seconds(), self.totals)
+
+
+def _pass_over(error: DBAPIError, what: str, **details: object) -> None:
+    """Says so, where another transaction was in the way. Raises any other error."""
+    if not was_in_the_way(error):
+        raise error
+    log.warning(what, why=first_line(error), **details)

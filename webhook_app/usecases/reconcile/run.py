@@ -1,8 +1,9 @@
-"""One run of the fast lane: claims, calls and applying side by side, until nothing is due or its time is over.
+"""One run of the fast lane: opens, claims, calls and applies side by side until nothing is due or its time is over.
 
-The run's own thread claims and hands out. Calls are made on threads of a crew, and one more applies what they have
-brought, so that calls go on meanwhile. What waits to be applied is no call any more; where more of it waits than there
-are threads, it takes their places, which bounds it.
+The run's own thread decides and hands out, and waits for nothing but the crew. Of its threads one opens what came in,
+one claims, one applies what was answered, all others call Proof. So no answer waits for a claim, and no claim for a
+batch that is applied. What waits to be applied is no call any more; where more of it waits than there are threads for
+calls, it takes their places, which bounds it.
 """
 
 from __future__ import annotations
@@ -11,7 +12,9 @@ import time
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from enum import Enum
+from math import inf
+from typing import Any, Protocol
 
 from webhook_app.usecases.reconcile.claim import Claim, Room
 from webhook_app.usecases.reconcile.crew import Crew
@@ -23,6 +26,8 @@ _LOOK_SECONDS = 0.1
 #: Seconds until the next look where the last one has not filled all threads: more has to come, or the rate has to allow
 #: more. Each look locks the gate.
 _CLAIM_SECONDS = 0.05
+#: Seconds between two looks into the inbox.
+_OPEN_SECONDS = 0.05
 #: Seconds between two batches that are applied: each costs what some 30 answers cost, however small it is.
 _APPLY_SECONDS = 0.03
 #: Seconds for which a run goes on after its last claim, while more is due than the rate limit lets through.
@@ -30,7 +35,17 @@ _LINGER_SECONDS = 1.0
 #: Seconds between two calls for other workers.
 _WAKE_SECONDS = 1.0
 
-_APPLIED = "applied"
+#: Seconds that a run which breaks off waits for a claim under way, so that it can be handed back: as long as that waits
+#: for the gate at most.
+_REAP_SECONDS = 5.0
+
+
+class _Task(Enum):
+    """What the crew does beside calls, one of each at a time."""
+
+    OPEN = "open"
+    CLAIM = "claim"
+    APPLY = "apply"
 
 
 @dataclass(frozen=True)
@@ -48,7 +63,8 @@ class Bounds:
 class Steps(Protocol):
     """What a run is made of."""
 
-    def take_work(self, room: Room) -> list[Claim]: ...
+    def open_work(self) -> int: ...
+    def claim_due(self, room: Room) -> list[Claim]: ...
     def fetch(self, claim: Claim) -> FinishedCall: ...
     def is_held_up(self) -> bool: ...
     def give_back(self, claims: Sequence[Claim]) -> None: ...
@@ -61,17 +77,18 @@ class Run:
         self._steps = steps
         self._finished = finished
         self._bounds = bounds
-        self._crew = Crew(bounds.threads + 1)
+        self._crew = Crew(bounds.threads + len(_Task))
+        self._under_way: set[_Task] = set()
         self._calling: dict[str, Claim] = {}
         """By transaction."""
         self._arrived: list[FinishedCall] = []
         self._ended: list[Claim] = []
         """Of what is being applied."""
-        self._is_applying = False
         self._applied = 0
         self._ends_at = time.monotonic() + bounds.max_seconds
         self._stops_at: float | None = None
-        self._claims_at = self._looks_at = self._applies_at = self._wakes_at = self._lingers_until = 0.0
+        self._claims_at = inf  # what came in is opened first
+        self._opens_at = self._looks_at = self._applies_at = self._wakes_at = self._lingers_until = 0.0
 
     def go(self) -> int:
         """Returns how many answers were applied."""
@@ -80,27 +97,38 @@ class Run:
                 self._take(self._pause())
         finally:
             # Where this is not reached, the leases run out and the clock finds them.
-            self._crew.close()
-            waiting = [call.claim for call in self._arrived]
-            self._steps.give_back([*self._calling.values(), *waiting, *self._finished.claims])
+            self._give_back()
         return self._applied
 
     def _goes_on(self) -> bool:
         now = time.monotonic()
         if self._stops_at is None and self._bounds.stopping():
             self._stops_at = now + self._bounds.grace
-        if not self._is_over(now) and self._has_room() and now >= self._claims_at:
+        if not self._is_over(now):
+            self._open(now)
             self._claim(now)
         self._apply(now)
-        if self._stops_at is not None and now >= self._stops_at and not self._is_applying:
+        if self._stops_at is not None and now >= self._stops_at and self._under_way <= {_Task.OPEN}:
             return False
-        if self._calling or self._arrived or self._is_applying or self._finished:
+        if self._calling or self._arrived or self._under_way or self._finished:
             return True
         if self._is_over(now):
             if self._stops_at is None:
                 self._bounds.wake()  # there may be more, and no clock looks before the next second
             return False
         return now < self._lingers_until and self._steps.is_held_up()
+
+    def _give_back(self) -> None:
+        """Also what is claimed at this very moment, where something else has broken the run off."""
+        reap_until = time.monotonic() + _REAP_SECONDS
+        while _Task.CLAIM in self._under_way and (seconds := reap_until - time.monotonic()) > 0:
+            for done in self._crew.take(seconds):
+                if done.key is _Task.CLAIM:
+                    self._under_way.discard(_Task.CLAIM)
+                    self._calling.update((claim.merchant_transaction_id, claim) for claim in done.result or ())
+        self._crew.close()
+        waiting = [call.claim for call in self._arrived]
+        self._steps.give_back([*self._calling.values(), *waiting, *self._finished.claims])
 
     def _is_over(self, now: float) -> bool:
         """Whether nothing more is begun. After `max_seconds` work goes on beside the calls that take long, with such as
@@ -121,16 +149,70 @@ class Run:
         """Places that are taken: by calls, and by what waits to be applied beyond a batch."""
         return len(self._calling) + max(len(self._arrived) - self._bounds.threads, 0)
 
+    def _open(self, now: float) -> None:
+        if _Task.OPEN not in self._under_way and now >= self._opens_at:
+            self._begin(_Task.OPEN, self._steps.open_work)
+
     def _claim(self, now: float) -> None:
+        if _Task.CLAIM in self._under_way or now < self._claims_at or not self._has_room():
+            return
+        self._claims_at = now + _CLAIM_SECONDS
         in_use = Counter(claim.work_class for claim in self._calling.values())
         ended = [*self._ended, *(call.claim for call in self._arrived)]
-        claims = self._steps.take_work(Room(self._bounds.threads, in_use, ended, self._is_hurried(now)))
+        room = Room(self._bounds.threads, in_use, ended, self._is_hurried(now))
+        self._begin(_Task.CLAIM, self._steps.claim_due, room)
+
+    def _apply(self, now: float) -> None:
+        """Begins to apply what has arrived; only then is `finished` in the hands of another thread."""
+        is_early = now < self._applies_at and self._stops_at is None
+        if _Task.APPLY in self._under_way or is_early or not (self._arrived or self._finished):
+            return
+        self._applies_at = now + (_APPLY_SECONDS if self._arrived else _LOOK_SECONDS)
+        self._finished.add(self._arrived)
+        self._ended = [call.claim for call in self._arrived]
+        self._arrived = []
+        self._begin(_Task.APPLY, self._finished.apply)
+
+    def _begin(self, task: _Task, work: Callable[..., Any], *arguments: Any) -> None:
+        self._under_way.add(task)
+        self._crew.submit(task, work, *arguments)
+
+    def _take(self, seconds: float) -> None:
+        """Takes all that has ended, and only then raises what one of it has raised: claims that were made with that are
+        to be handed back."""
+        ended = self._crew.take(seconds)
+        now = time.monotonic()
+        for done in ended:
+            if isinstance(done.key, _Task):
+                self._under_way.discard(done.key)
+            if done.error is not None:
+                continue
+            if done.key is _Task.OPEN:
+                self._note_opened(done.result, now)
+            elif done.key is _Task.CLAIM:
+                self._hand_out(done.result, now)
+            elif done.key is _Task.APPLY:
+                self._ended = []
+                self._applied += len(done.result)
+            else:
+                del self._calling[str(done.key)]
+                self._arrived.append(done.result)
+        for done in ended:
+            if done.error is not None:
+                raise done.error
+
+    def _note_opened(self, opened: int, now: float) -> None:
+        self._opens_at = now + _OPEN_SECONDS
+        if opened or self._claims_at == inf:
+            self._claims_at = now
+
+    def _hand_out(self, claims: Sequence[Claim], now: float) -> None:
         for claim in claims:
             self._calling[claim.merchant_transaction_id] = claim
             self._crew.submit(claim.merchant_transaction_id, self._steps.fetch, claim)
-        now = time.monotonic()
         is_full = self._held() >= self._bounds.threads
-        self._claims_at = now if is_full else now + _CLAIM_SECONDS
+        # What was opened while this was claimed is asked for at once: then it is earlier already.
+        self._claims_at = min(self._claims_at, now) if is_full else min(self._claims_at, now + _CLAIM_SECONDS)
         self._looks_at = now + _LOOK_SECONDS
         if claims:
             self._lingers_until = now + _LINGER_SECONDS
@@ -138,34 +220,15 @@ class Run:
             self._wakes_at = now + _WAKE_SECONDS
             self._bounds.wake()
 
-    def _apply(self, now: float) -> None:
-        """Begins to apply what has arrived; only then is `finished` in the hands of another thread."""
-        is_early = now < self._applies_at and self._stops_at is None
-        if self._is_applying or is_early or not (self._arrived or self._finished):
-            return
-        self._applies_at = now + (_APPLY_SECONDS if self._arrived else _LOOK_SECONDS)
-        self._finished.add(self._arrived)
-        self._ended = [call.claim for call in self._arrived]
-        self._arrived = []
-        self._is_applying = True
-        self._crew.submit(_APPLIED, self._finished.apply)
-
-    def _take(self, seconds: float) -> None:
-        for key, result in self._crew.take(seconds):
-            if key is _APPLIED:
-                self._is_applying = False
-                self._ended = []
-                self._applied += len(result)
-            else:
-                del self._calling[str(key)]
-                self._arrived.append(result)
-
     def _pause(self) -> float:
         """Seconds until there is something to do, unless something ends before."""
         now = time.monotonic()
         ends = [now + _LOOK_SECONDS]
-        if self._arrived and not self._is_applying:
+        if self._arrived and _Task.APPLY not in self._under_way:
             ends.append(self._applies_at)
-        if not self._is_over(now) and self._has_room():
-            ends.append(self._claims_at)
+        if not self._is_over(now):
+            if _Task.OPEN not in self._under_way:
+                ends.append(self._opens_at)
+            if _Task.CLAIM not in self._under_way and self._has_room():
+                ends.append(self._claims_at)
         return max(min(ends) - now, 0.0)
