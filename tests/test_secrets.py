@@ -28,7 +28,8 @@ from webhook_app.logs import configure_logging
 from webhook_app.models.role import Role
 from webhook_app.services import Services, open_reconciler
 from webhook_app.usecases.access.tokens import create_token
-from workers.clock import measure, run_once
+from workers.clock import run_once
+from workers.measurer import measure
 
 URL_SECRET = "marked-url-secret-7f3a"
 WRONG_URL_SECRET = "marked-wrong-url-secret-7f3a"

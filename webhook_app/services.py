@@ -65,6 +65,8 @@ class Services:
     people_needed: PeopleNeededCount
     totals: Totals
     write_probe: WriteProbe
+    journal: IncidentJournal
+    """One for a process: on a full disk it is in memory, and whoever tells of it must see that."""
     clock: Clock = utc_now
 
     def close(self) -> None:
@@ -122,6 +124,7 @@ def open_services(
         people_needed=PeopleNeededCount(database, clock),
         totals=totals,
         write_probe=WriteProbe(database, clock),
+        journal=IncidentJournal(settings.data_dir / "incidents"),
         clock=clock,
     )
 
@@ -136,7 +139,7 @@ def open_lookout(services: Services, *, is_web: bool = False) -> Lookout:
     settings = services.settings
     return Lookout(
         services.database,
-        IncidentJournal(settings.data_dir / "incidents"),
+        services.journal,
         SurroundingsObserver(services.queues, services.spool, settings.data_dir, settings.spool_max_bytes),
         services.clock,
         is_web=is_web,
@@ -175,7 +178,7 @@ def open_courier(services: Services, *, is_web: bool = False) -> Courier:
     )
     return Courier(
         services.database,
-        IncidentJournal(settings.data_dir / "incidents"),
+        services.journal,
         senders,
         rules,
         services.clock,

@@ -17,16 +17,12 @@ from redis.exceptions import RedisError, ResponseError
 from sqlalchemy.exc import SQLAlchemyError
 
 from webhook_app.adapters.queueing import MOST_DISPATCHED, MOST_SHOWN
-from webhook_app.logs import first_line, get_logger
+from webhook_app.logs import get_logger
 from webhook_app.services import Services
 from webhook_app.usecases.channels.channel_days import count_changes
 from webhook_app.usecases.channels.error_days import count_errors
 from webhook_app.usecases.channels.idempotency import remove_expired
 from webhook_app.usecases.heartbeats import CLOCK, beat
-from webhook_app.usecases.installation import ADVICE, is_shared
-from webhook_app.usecases.monitor.measures.sources import Sources
-from webhook_app.usecases.monitor.measuring import INTERVAL as MEASURING_INTERVAL
-from webhook_app.usecases.monitor.measuring import write_measurements
 from webhook_app.usecases.reconcile.bring_forward import bring_forward
 from webhook_app.usecases.reconcile.clock_jump import follow_clock
 from webhook_app.usecases.reconcile.inbox import open_work
@@ -39,6 +35,7 @@ from webhook_app.usecases.reconcile.sweep import find_failed, find_retrying, fin
 from webhook_app.usecases.reconcile.unknown_ids import gather_unknown
 from webhook_app.usecases.reconcile.work_classes import Lane
 from webhook_app.usecases.redeliver.replay_release import release_replays
+from workers.measurer import Measurer
 from workers.own_work import OwnWork
 
 log = get_logger()
@@ -60,11 +57,11 @@ def run_clock(services: Services, reconciler: Reconciler, stop: threading.Event)
     """Sweeps until `stop` is set. A lost database is waited for. What no worker takes, because Redis is lost or for
     another reason, the clock does by itself."""
     own_work = OwnWork(services, reconciler, stop)
+    measurer = Measurer(services, stop)
+    measurer.start()
     boot_id = _read_boot_id()
     booted_at: datetime | None = None
     whole_at = 0.0
-    measures_at = 0.0
-    shared = False
     trouble: str | None = None
     while not stop.is_set():
         is_whole = trouble is not None or time.monotonic() >= whole_at
@@ -73,10 +70,6 @@ def run_clock(services: Services, reconciler: Reconciler, stop: threading.Event)
             if is_whole or booted_at is None or abs(seen_at - booted_at) > _MOVED:
                 _follow_clock(services, boot_id)
                 booted_at = seen_at
-            if is_whole and time.monotonic() >= measures_at:
-                measure(services)
-                shared = _look_for_others(services, shared)
-                measures_at = time.monotonic() + MEASURING_INTERVAL.total_seconds()
             run_once(services, own_work, is_whole=is_whole)
             if is_whole:
                 whole_at = time.monotonic() + WHOLE_INTERVAL
@@ -95,6 +88,7 @@ def run_clock(services: Services, reconciler: Reconciler, stop: threading.Event)
             trouble = _say_once(trouble, "the clock waits for SQL", error)
         stop.wait(INTERVAL)
     own_work.join()
+    measurer.join()
 
 
 def run_once(services: Services, own_work: OwnWork | None = None, *, is_whole: bool = True) -> None:
@@ -133,28 +127,6 @@ def run_once(services: Services, own_work: OwnWork | None = None, *, is_whole: b
         services.queues.show_failed(find_failed(services.database, MOST_SHOWN))
     if own_work and work.is_due and (lanes := find_untaken(services.database, now, services.settings.limits)):
         own_work.begin(lanes, stands_in=True)
-
-
-def measure(services: Services) -> None:
-    """Writes what `/metrics` shows. That it cannot be written stops no work: what is away says so elsewhere."""
-    sources = Sources(services.database, services.queues, services.settings.limits, services.clock())
-    try:
-        write_measurements(sources)
-    except SQLAlchemyError as error:
-        log.warning("not measured", error=first_line(error))
-    except Exception:
-        log.exception("not measured")
-
-
-def _look_for_others(services: Services, shared: bool) -> bool:
-    """Whether another installation uses this database of Redis, said once. What cannot be looked up now is later."""
-    try:
-        found = is_shared(services.database, services.queues.redis, services.clock())
-    except (RedisError, SQLAlchemyError):
-        return shared
-    if found and not shared:
-        log.warning("redis is shared", advice=ADVICE)
-    return found
 
 
 def _follow_clock(services: Services, boot_id: str) -> None:

@@ -66,6 +66,11 @@ def _take_sql(stage: Stage) -> None:
     stage.pay(4)
 
 
+def _hang_redis(stage: Stage) -> None:
+    stage.redis().suspend()
+    stage.pay(4)
+
+
 def _switch_off_wallets(stage: Stage) -> None:
     stage.proof.inject_rate("wallet_not_supported", 1.0)
     stage.pay(15)
@@ -100,6 +105,10 @@ FAULTS = (
         *("SQL away", IncidentKind.SQL_AWAY, ("WebhookAppSqlAway", "WebhookAppSpoolInUse")),
         *(_take_sql, lambda stage: stage.postgres.start()),
         is_seen=False,
+    ),
+    Fault(
+        *("Redis hangs", IncidentKind.REDIS_AWAY, ("WebhookAppRedisAway",)),
+        *(_hang_redis, lambda stage: stage.redis().resume()),
     ),
     Fault(
         *("burst of failures", IncidentKind.FAILURE_BURST, ("WebhookAppGivenUp",)),

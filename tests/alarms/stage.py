@@ -101,6 +101,11 @@ class Stage:
     def metrics(self) -> str:
         return self._http.request("GET", f"{self.url}/metrics").data.decode()
 
+    def is_webhook_scraped(self) -> bool:
+        """Whether Prometheus has seen the count of webhooks grow within the last hour."""
+        grows = 'increase(webhook_app_receipts_total{result="accepted"}[1h]) > 0'
+        return bool(self.scraper.ask("query", query=grows)["result"])
+
     def told(self) -> list[tuple[str, str]]:
         """What the signed webhook has brought: kind and change."""
         return [(one["data"]["kind"], one["type"].partition(".")[2]) for one in self.calls.bodies("/incidents")]
@@ -108,11 +113,14 @@ class Stage:
     def subjects(self) -> list[str]:
         return [str(one["Subject"]) for one in self.mails.messages]
 
-    def process(self, name: str) -> psutil.Process:
+    def process(self, *names: str) -> psutil.Process:
         for one in psutil.Process(self.run.process.pid).children(recursive=True):
-            if Path(f"/proc/{one.pid}/comm").read_text().strip() == name:
+            if Path(f"/proc/{one.pid}/comm").read_text().strip() in names:
                 return one
-        raise LookupError(name)
+        raise LookupError(names)
+
+    def redis(self) -> psutil.Process:
+        return self.process("redis-server", "valkey-server")
 
     def _log_in(self) -> None:
         form = self._http.request("GET", f"{self.url}/login", headers=BROWSER)
@@ -155,6 +163,8 @@ def staged(folder: Path, postgres: PostgresServer) -> Iterator[Stage]:
         stage.pay(1)  # so that each counter is there before it is scraped
         stage.until(lambda: 'receipts_total{result="accepted"} 1' in stage.metrics(), "the first webhook is counted")
         stage.scraper = stack.enter_context(prometheus(stage.url, folder))
+        counted = 'webhook_app_receipts_total{result="accepted"}'
+        stage.until(lambda: stage.scraper.ask("query", query=counted)["result"], "Prometheus knows the first count")
         yield stage
 
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import timedelta
+from decimal import Decimal
 from pathlib import Path
 
 import pytest
@@ -51,9 +53,18 @@ CORRUPTIONS: dict[str, Sequence[str]] = {
     "confirmed_is_there": ["DELETE FROM transaction_versions WHERE merchant_transaction_id = 'done'",
                            "DELETE FROM status_changes WHERE merchant_transaction_id = 'done'",
                            "DELETE FROM transactions WHERE merchant_transaction_id = 'done'"],
+    "transaction_has_work": ["DELETE FROM events WHERE merchant_transaction_id = 'done'",
+                             "DELETE FROM attempts",
+                             "DELETE FROM reconciliations WHERE merchant_transaction_id = 'done'"],
     "status_is_in_history": ["DELETE FROM status_changes WHERE merchant_transaction_id = 'done'"],
+    "version_has_change": ["DELETE FROM status_changes WHERE merchant_transaction_id = 'changed' "
+                           "AND status = 'completed'"],
     "version_is_current": ["UPDATE transaction_versions SET fiat_amount = '1000' "
                            "WHERE merchant_transaction_id = 'done'"],
+    "change_has_version": ["UPDATE transaction_versions SET updated_at = '2031-01-01 00:00:00.000000' "
+                           "WHERE merchant_transaction_id = 'changed' AND status = 'completed'"],
+    "versions_join": ["UPDATE transaction_versions SET superseded_at = '2031-01-01 00:00:00.000000' "
+                      "WHERE merchant_transaction_id = 'corrected' AND superseded_at IS NOT NULL"],
     "final_change_is_told": ["DELETE FROM anomalies WHERE merchant_transaction_id = 'changed'"],
     "view_shows_all": ["DROP VIEW finance_transactions",
                        "CREATE VIEW finance_transactions AS SELECT * FROM transactions "
@@ -76,6 +87,17 @@ FURTHER = (
     ("status_is_in_history", [f"UPDATE transactions SET updated_at = {_NEVER}{_OF}'done'"]),
     ("version_is_current", [f"UPDATE transaction_versions SET superseded_at = recorded_at{_OF}'done'"]),
     ("version_is_current", [f"DELETE FROM transaction_versions{_OF}'moves'"]),
+    ("change_has_version", [f"DELETE FROM transaction_versions{_OF}'changed' AND status = 'completed'"]),
+    ("versions_join", [f"DELETE FROM transaction_versions{_OF}'corrected' AND fiat_amount <> '7'"]),
+    ("transaction_has_work", ["DELETE FROM attempts", f"DELETE FROM reconciliations{_OF}'done'"]),
+    (
+        "transaction_has_work",
+        [
+            f"UPDATE transactions SET position = NULL{_OF}'done'",
+            "DELETE FROM attempts",
+            f"DELETE FROM reconciliations{_OF}'done'",
+        ],
+    ),
     ("final_change_is_told", [f"UPDATE anomalies SET kind = 'stale_answer'{_OF}'changed'"]),
     ("acknowledged_by_somebody", ["UPDATE anomalies SET note = NULL WHERE acknowledged_at IS NOT NULL"]),
     ("pause_is_probed", [f"UPDATE upstream SET next_probe_at = {_NEVER}"]),
@@ -89,6 +111,10 @@ def worked(database: Database, clock: FakeClock) -> Database:
     report_and_answer(database, clock, confirmed(Status.COMPLETED, clock(), id="changed"), id="changed")
     later = clock() + timedelta(seconds=5)
     report_and_answer(database, clock, confirmed(Status.FAILED, later, id="changed"), id="changed")
+    first = confirmed(Status.PROCESSING, clock(), id="corrected")
+    report_and_answer(database, clock, first, id="corrected")
+    clock.advance(5)
+    answer(database, clock, claim(database, clock, "corrected"), replace(first, fiat_amount=Decimal(7)))
     report(database, "fails", clock(), updated_at=clock())
     answer(database, clock, claim(database, clock, "fails"), DB_ERROR, POLICY)
     report(database, "waits", clock(), updated_at=clock())

@@ -29,7 +29,7 @@ from webhook_app.usecases.monitor.measures.confirmation import find_quantile
 from webhook_app.usecases.reconcile.reconciler import Reconciler
 from webhook_app.usecases.totals import Totals
 from webhook_app.web.monitor.metrics import FAMILIES
-from workers.clock import measure
+from workers.measurer import measure
 
 DEPLOY = Path(__file__).parents[2] / "deploy"
 RULES = DEPLOY / "prometheus" / "alerts.yml"

@@ -19,7 +19,7 @@ from webhook_app.domain.incidents import NATURES, IncidentKind
 from webhook_app.services import Services
 from webhook_app.usecases.heartbeats import CLOCK, beat
 from webhook_app.web.monitor.metrics import FAMILIES
-from workers.clock import measure
+from workers.measurer import measure
 
 pytestmark = pytest.mark.skipif(shutil.which("prometheus") is None, reason="no prometheus on the PATH")
 

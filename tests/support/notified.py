@@ -18,9 +18,11 @@ from aiosmtpd.smtp import SMTP, AuthResult, Envelope, Session
 
 
 class MailSink:
-    """An SMTP server that keeps each message. With `tls` it takes none but over STARTTLS and after a log-in."""
+    """An SMTP server that keeps each message. With `tls` it takes none but over STARTTLS and after a log-in. It refuses
+    recipients that begin with `refuses`."""
 
-    def __init__(self, tls: ssl.SSLContext | None = None) -> None:
+    def __init__(self, tls: ssl.SSLContext | None = None, refuses: str | None = None) -> None:
+        self._refuses = refuses
         self.messages: list[Message] = []
         self.log_ins: list[tuple[str, str]] = []
         needs = {"require_starttls": True, "auth_required": True, "authenticator": self._log_in} if tls else {}
@@ -33,6 +35,14 @@ class MailSink:
     @property
     def url(self) -> str:
         return f"smtp://127.0.0.1:{self._controller.server.sockets[0].getsockname()[1]}"
+
+    async def handle_RCPT(
+        self, _server: SMTP, _session: Session, envelope: Envelope, address: str, _options: list[str]
+    ) -> str:
+        if self._refuses and address.startswith(self._refuses):
+            return "550 no such mailbox"
+        envelope.rcpt_tos.append(address)
+        return "250 OK"
 
     async def handle_DATA(self, _server: SMTP, _session: Session, envelope: Envelope) -> str:
         assert isinstance(envelope.content, bytes)

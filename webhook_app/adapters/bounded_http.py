@@ -20,8 +20,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
 
-from webhook_app.adapters.name_resolution import Address, resolve
-from webhook_app.domain.networks import is_private
+from webhook_app.adapters.bounded_sockets import LEAST_SECONDS, connect
 
 if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
@@ -29,9 +28,6 @@ if TYPE_CHECKING:
 #: Bytes of one answer, status line, headers and chunk sizes included. A chunk that claims a negative length makes
 #: http.client read to the end of the stream, so a cap on the decoded body alone would not hold.
 MAX_WIRE_BYTES = 16 * 1024 * 1024
-
-#: A time-out of 0 would mean: do not wait, and do not fail either.
-_LEAST_SECONDS = 0.001
 
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 
@@ -47,10 +43,6 @@ def call_until(ends_at: float) -> Iterator[None]:
         yield
     finally:
         _ENDS_AT.reset(token)
-
-
-class PrivateAddress(OSError):
-    """A connection to this host or to a private network was refused by us."""
 
 
 class StaleConnection(ConnectionError):
@@ -142,39 +134,16 @@ class Server:
 
     def _connect(self, connect_timeout: float) -> socket.socket:
         """A connection within the connect time-out, the search for the address included; what is left of it bounds the
-        TLS handshake. Each address gets its part of the time, for the first may be silent."""
+        TLS handshake."""
         ends_at = min(time.monotonic() + connect_timeout, _ENDS_AT.get())
-        addresses = resolve(self._host, self._port, ends_at - time.monotonic())
-        for number, address in enumerate(addresses):
-            seconds = (ends_at - time.monotonic()) / (len(addresses) - number)
-            try:
-                sock = self._connect_to(address, seconds)
-                break
-            except OSError as error:
-                failure = error
-        else:
-            raise failure
+        sock = connect(self._host, self._port, ends_at, may_be_private=self._may_be_private)
         try:
-            sock.settimeout(max(ends_at - time.monotonic(), _LEAST_SECONDS))
+            sock.settimeout(max(ends_at - time.monotonic(), LEAST_SECONDS))
             # A name that ends with a dot is absolute, and stands in no certificate.
             return self._tls.wrap_socket(sock, server_hostname=self._host.rstrip(".")) if self._tls else sock
         except BaseException:
             sock.close()
             raise
-
-    def _connect_to(self, address: Address, seconds: float) -> socket.socket:
-        family, kind, protocol, where = address
-        if not self._may_be_private and is_private(where[0]):
-            raise PrivateAddress("the address is of this host or of a private network")
-        sock = socket.socket(family, kind, protocol)
-        try:
-            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            sock.settimeout(max(seconds, _LEAST_SECONDS))
-            sock.connect(where)
-        except BaseException:
-            sock.close()
-            raise
-        return sock
 
 
 class _Connection:
@@ -185,7 +154,7 @@ class _Connection:
         self._has_answered = False
 
     def ask(self, method: str, request: bytes, send_timeout: float, read_timeout: float) -> http.client.HTTPResponse:
-        self._sock.settimeout(max(min(send_timeout, _ENDS_AT.get() - time.monotonic()), _LEAST_SECONDS))
+        self._sock.settimeout(max(min(send_timeout, _ENDS_AT.get() - time.monotonic()), LEAST_SECONDS))
         try:
             self._send(request)
             stream: Any = _Stream(self._sock, min(time.monotonic() + read_timeout, _ENDS_AT.get()))

@@ -16,7 +16,7 @@ from webhook_app.config.notify_readers import (
     read_severity,
     read_signing_secret,
 )
-from webhook_app.config.readers import number, url
+from webhook_app.config.readers import address, number, url
 from webhook_app.config.variables import variable
 from webhook_app.domain.notices import QuietHours
 from webhook_app.domain.severity import Severity
@@ -26,22 +26,22 @@ from webhook_app.domain.time_zones import read_zone
 @dataclass(frozen=True)
 class NotifySettings:
     notify_webhook_url: str | None = variable(
-        None, url("https", "http"), "where incidents are sent, signed by Standard Webhooks", secret=True
+        None, address("https", "http"), "where incidents are sent, signed by Standard Webhooks", secret=True
     )
     notify_webhook_secret: str | None = variable(
         None, read_signing_secret, "signs them: `whsec_` and 24 to 64 bytes in base64", secret=True
     )
     notify_slack_url: str | None = variable(
-        None, url("https", "http"), "incoming webhook of Slack, or of what takes the same", secret=True
+        None, address("https", "http"), "incoming webhook of Slack, or of what takes the same", secret=True
     )
     notify_teams_url: str | None = variable(
-        None, url("https", "http"), "workflow of Microsoft Teams that takes an Adaptive Card", secret=True
+        None, address("https", "http"), "workflow of Microsoft Teams that takes an Adaptive Card", secret=True
     )
     notify_pagerduty_key: str | None = variable(
         None, read_routing_key, "integration key of PagerDuty's Events API v2", secret=True
     )
     notify_pagerduty_url: str = variable(
-        "https://events.pagerduty.com/v2/enqueue", url("https", "http"), "where PagerDuty takes events"
+        "https://events.pagerduty.com/v2/enqueue", address("https", "http"), "where PagerDuty takes events"
     )
     notify_smtp_url: str | None = variable(
         None,
@@ -75,7 +75,7 @@ class NotifySettings:
     )
     notify_heartbeat_url: str | None = variable(
         None,
-        url("https", "http"),
+        address("https", "http"),
         "is asked for by GET each minute while all lives, so that a watcher outside misses it when the host dies",
         secret=True,
     )

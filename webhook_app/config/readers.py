@@ -69,6 +69,14 @@ _DRIVERS = {"postgresql": "postgresql+psycopg", "sqlite": "sqlite+pysqlite"}
 
 
 def url(*schemes: str) -> Callable[[str], str]:
+    """A base, behind which more is put: a slash at its end says nothing."""
+    whole = address(*schemes)
+    return lambda text: whole(text).rstrip("/")
+
+
+def address(*schemes: str) -> Callable[[str], str]:
+    """What is asked for just as it is given."""
+
     def parse(text: str) -> str:
         try:
             parts = urlsplit(text)
@@ -81,7 +89,7 @@ def url(*schemes: str) -> Callable[[str], str]:
             complete = False
         if not complete:
             raise ValueError("a complete URL that starts with " + " or ".join(f"{scheme}://" for scheme in schemes))
-        return text.rstrip("/")
+        return text
 
     return parse
 

@@ -6,7 +6,7 @@ import base64
 import hashlib
 import hmac
 from dataclasses import dataclass
-from datetime import datetime, time
+from datetime import datetime, time, timedelta
 from enum import StrEnum
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -108,6 +108,12 @@ class QuietHours:
 
     begin: time
     end: time
+
+    @property
+    def longest(self) -> timedelta:
+        """How long they last at most: in the night in which the clocks are set back, an hour longer."""
+        minutes = (self.end.hour - self.begin.hour) * 60 + self.end.minute - self.begin.minute
+        return timedelta(minutes=minutes % (24 * 60) + 60)
 
     def cover(self, now: datetime, zone: ZoneInfo) -> bool:
         local = now.astimezone(zone).time()

@@ -5,16 +5,20 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from http.client import HTTPException
 from typing import Any, Protocol
+from urllib.parse import unquote
 
 from urllib3.util import make_headers, parse_url
 
 from webhook_app.adapters.bounded_http import Server, call_until
 from webhook_app.domain.notices import Notice
 
-#: Seconds that one notice may take, the search for the address included.
+#: Seconds that one notice may take over HTTP, the search for the address included.
 PATIENCE = 10.0
+#: Over any way: many a mail server makes a stranger wait before it greets.
+LONGEST_PATIENCE = 30.0
 
 
 class NotSent(Exception):
@@ -26,6 +30,20 @@ class Sender(Protocol):
     def name(self) -> str: ...
 
     def send(self, notice: Notice) -> None: ...
+
+
+def send_to_all(senders: Mapping[str, Sender], notice: Notice) -> Mapping[str, str | None]:
+    """The same notice to all at the same time. Why it did not arrive, by the recipient's name; None where it did."""
+
+    def send(sender: Sender) -> str | None:
+        try:
+            sender.send(notice)
+        except NotSent as error:
+            return str(error)
+        return None
+
+    with ThreadPoolExecutor(max(len(senders), 1)) as pool:
+        return dict(zip(senders, pool.map(send, senders.values()), strict=True))
 
 
 def post_json(
@@ -40,23 +58,30 @@ def post_json(
     ask(url, "POST", encoded, {"Content-Type": "application/json", **(headers or {})}, may_be_private)
 
 
-def ask(url: str, method: str, body: bytes | None, headers: Mapping[str, str], may_be_private: bool) -> None:
+def ask(
+    url: str,
+    method: str,
+    body: bytes | None,
+    headers: Mapping[str, str],
+    may_be_private: bool,
+    patience: float = PATIENCE,
+) -> None:
     """One request, without redirects, on a connection of its own. Raises NotSent where the answer is no 2xx."""
     parts = parse_url(url)
     assert parts.scheme is not None, "checked with the configuration"
     assert parts.host is not None
     server = Server(parts.scheme, parts.host, parts.port, 0, may_be_private=may_be_private)
-    more = make_headers(basic_auth=parts.auth) if parts.auth else {}
     try:
+        more = make_headers(basic_auth=unquote(parts.auth)) if parts.auth else {}
         with (
-            call_until(time.monotonic() + PATIENCE),
+            call_until(time.monotonic() + patience),
             server.call(
                 method,
                 parts.request_uri,
                 {"User-Agent": "webhook-app", **headers, **more},
                 body,
-                connect_timeout=PATIENCE,
-                read_timeout=PATIENCE,
+                connect_timeout=patience,
+                read_timeout=patience,
             ) as answer,
         ):
             status = answer.status
@@ -67,6 +92,8 @@ def ask(url: str, method: str, body: bytes | None, headers: Mapping[str, str], m
 
 
 def _why(error: Exception) -> str:
-    """The class of the error, and the system's words where there are some."""
+    """The class of the error, and the system's words where there are some. What cannot be sent may hold a secret."""
+    if isinstance(error, ValueError) and not isinstance(error, OSError):
+        return f"{type(error).__name__}: the address cannot be asked for"
     words = error.strerror if isinstance(error, OSError) and error.strerror else str(error)[:100]
     return f"{type(error).__name__}{f': {words}' if words else ''}"

@@ -24,7 +24,7 @@ class Rule:
     name: str
     sentence: str
     """What holds at all times, and what breaks if it does not."""
-    key: InstrumentedAttribute[int] | None
+    key: InstrumentedAttribute[int] | InstrumentedAttribute[int | None] | None
     """Of the table that is gone through; None for a rule that looks at one thing."""
     find: Callable[[Session, Portion], Sequence[str]]
     """The rows that break it, in words that find them again: ids and such, no personal values."""

@@ -14,7 +14,7 @@ from datetime import datetime, timedelta
 from sqlalchemy.exc import SQLAlchemyError
 
 from webhook_app.adapters.incident_journal import Entry, IncidentJournal
-from webhook_app.adapters.senders.sender import NotSent, Sender, ask
+from webhook_app.adapters.senders.sender import NotSent, Sender, ask, send_to_all
 from webhook_app.db.database import Database
 from webhook_app.domain.incidents import NATURES, IncidentKind
 from webhook_app.domain.notices import Change
@@ -121,19 +121,24 @@ class Courier:
             for entry in self._journal.read() if is_ours else ():
                 if not self._is_to_be_told(entry, now):
                     continue
-                for name, sender in self._senders.items():
-                    failed_at = self._journal_failed_at.get(name)
-                    if name in entry.told or (failed_at is not None and now - failed_at < _JOURNAL_GAP):
-                        continue
-                    try:
-                        sender.send(make_notice(report(_to_incident(entry), now), Change.BEGUN, now))
-                    except NotSent as error:
-                        log.warning("notification not sent", recipient=name, kind=entry.kind, why=str(error))
+                due = {
+                    name: sender
+                    for name, sender in self._senders.items()
+                    if name not in entry.told and self._may_be_tried(name, now)
+                }
+                notice = make_notice(report(_to_incident(entry), now), Change.BEGUN, now)
+                for name, why in send_to_all(due, notice).items():
+                    if why is None:
+                        self._journal.note_told(entry, name)
+                        arrived += 1
+                    else:
+                        log.warning("notification not sent", recipient=name, kind=entry.kind, why=why)
                         self._journal_failed_at[name] = now
-                        continue
-                    self._journal.note_told(entry, name)
-                    arrived += 1
         return arrived
+
+    def _may_be_tried(self, recipient: str, now: datetime) -> bool:
+        failed_at = self._journal_failed_at.get(recipient)
+        return failed_at is None or now - failed_at >= _JOURNAL_GAP
 
     def _is_to_be_told(self, entry: Entry, now: datetime) -> bool:
         nature = NATURES[IncidentKind(entry.kind)]

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
 
-from sqlalchemy import func, select, update
+from sqlalchemy import Row, func, select, update
 from sqlalchemy.orm import Session, aliased
 
-from webhook_app.adapters.senders.sender import NotSent, Sender
+from webhook_app.adapters.senders.sender import LONGEST_PATIENCE, NotSent, Sender
 from webhook_app.db.database import Database
 from webhook_app.domain.notices import Change, Notice
 from webhook_app.domain.text import storable
@@ -21,9 +22,10 @@ from webhook_app.usecases.incidents.reports import IncidentReport, report
 
 log = get_logger()
 
-#: After this another process may take what one has taken: longer than any sending lasts.
-_LEASE = timedelta(seconds=60)
-_MOST = 10
+#: Of one recipient are so many sent with one round.
+_MOST = 3
+#: After this another process may take what one has taken: longer than any round lasts.
+_LEASE = timedelta(seconds=_MOST * LONGEST_PATIENCE + 30)
 _FIRST_GAP, _LONGEST_GAP = 5.0, 600.0
 _GIVES_UP_AFTER = timedelta(days=1)
 
@@ -50,19 +52,35 @@ class _Taken:
     notice: Notice
 
 
+@dataclass(frozen=True)
+class _Outcome:
+    error: str | None
+    was_tried: bool = True
+
+    @property
+    def is_sent(self) -> bool:
+        return self.error is None
+
+
 def send_waiting(database: Database, senders: Mapping[str, Sender], now: datetime) -> int:
-    """Sends what is due, in order for each recipient and incident. Returns how many arrived."""
+    """Sends what is due, in order for each recipient and incident, to all recipients at the same time: one that hangs
+    delays no other. Returns how many arrived."""
     with database.read() as session:
         query = select(Notification.id).where(
-            Notification.state == Sending.WAITING, Notification.next_attempt_at <= now
+            Notification.state == Sending.WAITING,
+            Notification.next_attempt_at <= now,
+            Notification.recipient.in_(list(senders)),
         )
         if session.scalar(query.limit(1)) is None:
             return 0
+    taken = database.run(lambda session: _take(session, list(senders), now))
+    rounds = [[one for one in taken if one.recipient == name] for name in senders]
     arrived = 0
-    for taken in database.run(lambda session: _take(session, list(senders), now)):
-        error = _send(senders[taken.recipient], taken.notice)
-        arrived += error is None
-        database.run(partial(_note, taken=taken, error=error, now=now))
+    with ThreadPoolExecutor(max(len(rounds), 1)) as pool:
+        for sent in as_completed(pool.submit(_send_round, senders, round) for round in rounds if round):
+            for one, outcome in sent.result():
+                arrived += outcome.is_sent
+                database.run(partial(_note, taken=one, outcome=outcome, now=now))
     return arrived
 
 
@@ -112,25 +130,39 @@ def _take(session: Session, recipients: Collection[str], now: datetime) -> Seque
         )
         .exists()
     )
-    rows = session.execute(
-        select(Notification, Incident)
-        .join(Incident, Incident.id == Notification.incident_id)
-        .where(
-            Notification.state == Sending.WAITING,
-            Notification.next_attempt_at <= now,
-            Notification.recipient.in_(recipients),
-            ~waits_behind,
-        )
-        .order_by(Notification.id)
-        .limit(_MOST)
-        .with_for_update(of=Notification, skip_locked=True)
-    ).all()
+    rows: list[Row[Notification, Incident]] = []
+    for recipient in recipients:
+        rows += session.execute(
+            select(Notification, Incident)
+            .join(Incident, Incident.id == Notification.incident_id)
+            .where(
+                Notification.state == Sending.WAITING,
+                Notification.next_attempt_at <= now,
+                Notification.recipient == recipient,
+                ~waits_behind,
+            )
+            .order_by(Notification.id)
+            .limit(_MOST)
+            .with_for_update(of=Notification, skip_locked=True)
+        ).all()
     taken = []
     for row, incident in rows:
         row.take(now + _LEASE)
         notice = make_notice(report(incident, now), Change(row.change), now, row.number)
         taken.append(_Taken(row.id, row.recipient, row.attempts, row.created_at, notice))
     return taken
+
+
+def _send_round(senders: Mapping[str, Sender], round: Sequence[_Taken]) -> Sequence[tuple[_Taken, _Outcome]]:
+    """Where one fails, those behind it wait for as long: the recipient is away."""
+    outcomes: list[tuple[_Taken, _Outcome]] = []
+    for number, taken in enumerate(round):
+        error = _send(senders[taken.recipient], taken.notice)
+        outcomes.append((taken, _Outcome(error)))
+        if error is not None:
+            outcomes += [(behind, _Outcome(error, was_tried=False)) for behind in round[number + 1 :]]
+            break
+    return outcomes
 
 
 def _send(sender: Sender, notice: Notice) -> str | None:
@@ -144,18 +176,20 @@ def _send(sender: Sender, notice: Notice) -> str | None:
     return None
 
 
-def _note(session: Session, taken: _Taken, error: str | None, now: datetime) -> None:
-    gap = min(_FIRST_GAP * 2 ** min(taken.attempts - 1, 20), _LONGEST_GAP)
-    state = Sending.SENT if error is None else Sending.WAITING
-    if error is not None and now - taken.created_at > _GIVES_UP_AFTER:
+def _note(session: Session, taken: _Taken, outcome: _Outcome, now: datetime) -> None:
+    attempts = taken.attempts if outcome.was_tried else taken.attempts - 1
+    gap = min(_FIRST_GAP * 2 ** min(max(attempts - 1, 0), 20), _LONGEST_GAP)
+    state = Sending.SENT if outcome.is_sent else Sending.WAITING
+    if not outcome.is_sent and now - taken.created_at > _GIVES_UP_AFTER:
         state = Sending.FAILED
     session.execute(
         update(Notification)
         .where(Notification.id == taken.id)
         .values(
             state=state,
-            sent_at=now if error is None else None,
-            error=None if error is None else storable(error, 200),
+            attempts=attempts,
+            sent_at=now if outcome.is_sent else None,
+            error=None if outcome.error is None else storable(outcome.error, 200),
             next_attempt_at=now + timedelta(seconds=gap),
         )
     )

@@ -19,8 +19,9 @@ from webhook_app.models.notification import Sending
 
 #: The end is told when it is known what came of what was held up, and after so long in any case.
 _OUTCOME_WITHIN = timedelta(seconds=30)
-#: What is over and was never told is told for so long, which is longer than a night.
+#: What is over and was never told is told for so long, or until some time after the end of quiet hours that are longer.
 _TOLD_WITHIN = timedelta(hours=14)
+_AFTER_QUIET_HOURS = timedelta(hours=2)
 
 
 @dataclass(frozen=True)
@@ -42,6 +43,12 @@ class Rules:
         order = list(Severity)
         return order.index(Severity(severity)) <= order.index(self.severity) and (not self.kinds or kind in self.kinds)
 
+    @property
+    def told_within(self) -> timedelta:
+        """How long after its end an incident is still told that was never told."""
+        quiet = self.quiet_hours.longest + _AFTER_QUIET_HOURS if self.quiet_hours else timedelta()
+        return max(quiet, _TOLD_WITHIN)
+
     def may_wake(self, severity: str, now: datetime) -> bool:
         """In quiet hours only what needs a person at once may."""
         return severity == Severity.CRITICAL or self.quiet_hours is None or not self.quiet_hours.cover(now, self.zone)
@@ -50,16 +57,16 @@ class Rules:
 def plan(database: Database, rules: Rules, now: datetime) -> int:
     """Puts what is due now into the outbox. Returns how many incidents that concerned."""
     with database.read() as session:
-        due = [one.id for one in _candidates(session, now) if _next_change(one, rules, now)]
+        due = [one.id for one in _candidates(session, now - rules.told_within) if _next_change(one, rules, now)]
     if not due:
         return 0
     return database.run(lambda session: _plan(session, due, rules, now))
 
 
-def _candidates(session: Session, now: datetime) -> Sequence[Incident]:
+def _candidates(session: Session, since: datetime) -> Sequence[Incident]:
     return session.scalars(
         select(Incident).where(
-            Incident.end_told_at.is_(None), or_(Incident.ended_at.is_(None), Incident.ended_at > now - _TOLD_WITHIN)
+            Incident.end_told_at.is_(None), or_(Incident.ended_at.is_(None), Incident.ended_at > since)
         )
     ).all()
 

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Mapping
-from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 
 from sqlalchemy.orm import Session
 
-from webhook_app.adapters.senders.sender import NotSent, Sender
+from webhook_app.adapters.senders.sender import Sender, send_to_all
 from webhook_app.db.database import Database
 from webhook_app.domain.notices import Change, Notice
 from webhook_app.domain.severity import Severity
@@ -41,19 +40,10 @@ def send_test(
         lasted="",
         outcome="",
     )
-    with ThreadPoolExecutor(len(senders)) as pool:
-        results = dict(zip(senders, pool.map(lambda sender: _try(sender, notice), senders.values()), strict=True))
+    results = send_to_all(senders, notice)
 
     def write(session: Session) -> None:
         record(session, actor, AuditAction.TEST_NOTIFICATIONS, ", ".join(senders), "", dict(results), now)
 
     database.run(write)
     return results
-
-
-def _try(sender: Sender, notice: Notice) -> str | None:
-    try:
-        sender.send(notice)
-    except NotSent as error:
-        return str(error)
-    return None
