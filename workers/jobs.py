@@ -32,7 +32,8 @@ def reconcile_due() -> int:
     """Fast lane: reconciles everything that is due. Returns how many answers were applied."""
     context = worker_context()
     context.services.queues.acknowledge_wake()
-    context.signs[Lane.FAST].show(context.services.clock())
+    sign, clock = context.signs[Lane.FAST], context.services.clock
+    sign.show(clock())
     with span("job reconcile_due"), _stop_signal() as stopping:
         return context.reconciler.reconcile_due(
             threads=context.threads,
@@ -40,6 +41,7 @@ def reconcile_due() -> int:
             stopping=stopping,
             grace=_GRACE,
             wake=context.services.waker.wake,
+            show=lambda: sign.show(clock()),
         )
 
 

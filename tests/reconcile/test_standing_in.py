@@ -5,7 +5,9 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import timedelta
 
-from sqlalchemy import update
+import pytest
+from sqlalchemy import text, update
+from structlog.testing import capture_logs
 
 from tests.support.answers import LEASE, POLICY, claim
 from tests.support.clock import FakeClock
@@ -14,8 +16,10 @@ from webhook_app.db.database import Database
 from webhook_app.domain.retry_policy import Blame
 from webhook_app.models import Reconciliation
 from webhook_app.usecases.heartbeats import beat
-from webhook_app.usecases.reconcile.claim import claim_due
+from webhook_app.usecases.reconcile.claim import claim_one
+from webhook_app.usecases.reconcile.reconciler import Reconciler
 from webhook_app.usecases.reconcile.standing_in import (
+    SignOfLife,
     find_stood_in,
     find_untaken,
     note_standing_in,
@@ -45,19 +49,59 @@ def test_what_is_due_for_ten_seconds_is_the_clocks_until_a_worker_shows_itself(
     assert untaken(database, clock) == find_stood_in(database, clock()) == []
 
 
-def test_a_worker_that_was_just_seen_or_still_claims_is_left_alone(database: Database, clock: FakeClock) -> None:
-    for id in ("a", "b"):
-        report(database, id, clock())
+def test_a_worker_that_was_just_seen_is_left_alone(database: Database, clock: FakeClock) -> None:
+    report(database, "t", clock())
     clock.advance(60)
     show_worker(database, Lane.FAST, clock())
     assert untaken(database, clock) == []
     clock.advance(11)
     assert untaken(database, clock) == [Lane.FAST]
-    assert len(claim_due(database, 1, clock(), LEASE, POLICY.limits)) == 1  # as in a run that lasts
-    assert untaken(database, clock) == []
-    clock.advance(11)
     beat(database, "worker-fast", clock() + timedelta(hours=1))  # before its clock was set back
     assert untaken(database, clock) == [Lane.FAST]
+
+
+def test_a_run_that_lasts_shows_its_worker_whenever_it_claims(
+    database: Database, reconciler: Reconciler, clock: FakeClock
+) -> None:
+    report(database, "t", clock())
+    clock.advance(11)
+    assert untaken(database, clock) == [Lane.FAST]
+    sign = SignOfLife(database, Lane.FAST)
+    seen: list[list[Lane]] = []
+
+    def show() -> None:
+        sign.show(clock())
+        seen.append(untaken(database, clock))
+
+    reconciler.reconcile_due(threads=2, max_seconds=30.0, stopping=lambda: False, grace=5.0, show=show)
+    assert len(seen) > 1
+    assert not any(seen), "it was shown before the first claim already"
+
+
+def test_what_the_slow_lane_claims_says_nothing_of_the_fast_one(database: Database, clock: FakeClock) -> None:
+    """The simulator's seed 5265: retries that the slow lane made kept the clock from standing in for a fast worker that
+    stood still."""
+    for id in ("waits", "backs-off"):
+        report(database, id, clock())
+    with database.write() as session:
+        retrying = Reconciliation.merchant_transaction_id == "backs-off"
+        session.execute(update(Reconciliation).where(retrying).values(state="retrying"))
+    clock.advance(11)
+    assert claim_one(database, "backs-off", clock(), LEASE, POLICY.limits) is not None
+    assert untaken(database, clock) == [Lane.FAST]
+
+
+@pytest.mark.parametrize("engine", ["postgresql"], indirect=True)  # SQLite has one writer at a time
+def test_a_sign_of_life_that_somebody_holds_up_ends_no_job(database: Database, clock: FakeClock) -> None:
+    with database.write() as session:
+        session.connection().exec_driver_sql("""
+            CREATE FUNCTION time_out() RETURNS trigger LANGUAGE plpgsql AS
+            $$ BEGIN RAISE EXCEPTION 'in the way' USING ERRCODE = '55P03'; END $$;
+            CREATE TRIGGER time_out BEFORE INSERT ON heartbeats FOR EACH STATEMENT EXECUTE FUNCTION time_out();
+        """)
+    with capture_logs() as logs:
+        SignOfLife(database, Lane.FAST).show(clock())
+    assert [line["event"] for line in logs] == ["a sign of life waits for another transaction"]
 
 
 def test_while_all_calls_are_paused_only_a_probe_that_is_late_is_untaken(database: Database, clock: FakeClock) -> None:

@@ -198,7 +198,11 @@ class Machinery:
             try:
                 self._show(process, Lane.FAST)
                 reconciler.reconcile_due(
-                    threads=self.plan.concurrency, max_seconds=_LONGEST_RUN, stopping=lambda: False, grace=_GRACE
+                    threads=self.plan.concurrency,
+                    max_seconds=_LONGEST_RUN,
+                    stopping=lambda: False,
+                    grace=_GRACE,
+                    show=lambda: self._show(process, Lane.FAST),
                 )
             except DBAPIError:
                 self.schedule.note("its job failed: SQL is away")

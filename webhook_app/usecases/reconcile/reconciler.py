@@ -55,6 +55,7 @@ class Reconciler:
         stopping: Callable[[], bool],
         grace: float,
         wake: Callable[[], None] = lambda: None,
+        show: Callable[[], None] = lambda: None,
     ) -> int:
         """Works until nothing is due, `max_seconds` have passed or `stopping()`; returns how many were applied.
 
@@ -62,9 +63,10 @@ class Reconciler:
         classes of work share, and each is applied when it comes: one that hangs holds up its thread alone. After
         `max_seconds` work goes on beside the calls that are under way, with such as are over soon, until those are;
         after `stopping()` they are waited for `grace` seconds, and the rest is handed back. `wake` is called where more
-        is due than these threads can do, and where the time is over.
+        is due than these threads can do, and where the time is over; `show` again and again, for as long as work is
+        claimed.
         """
-        return Run(self, self._finished_calls(), Bounds(threads, max_seconds, stopping, grace, wake)).go()
+        return Run(self, self._finished_calls(), Bounds(threads, max_seconds, stopping, grace, wake, show)).go()
 
     def reconcile_one(self, merchant_transaction_id: str) -> Applied | None:
         """One attempt at this transaction; None when it is not due, somebody else has it, or the gate is shut."""

@@ -51,13 +51,15 @@ class _Task(Enum):
 @dataclass(frozen=True)
 class Bounds:
     """Of a run: `max_seconds` until it begins nothing that takes long, and ends; `grace` seconds for calls under way
-    after `stopping()`. `wake` calls another worker, where more is due than this one can do."""
+    after `stopping()`. `wake` calls another worker, where more is due than this one can do; `show` is called before
+    each claim, on the thread that claims."""
 
     threads: int
     max_seconds: float
     stopping: Callable[[], bool]
     grace: float
     wake: Callable[[], None]
+    show: Callable[[], None]
 
 
 class Steps(Protocol):
@@ -160,7 +162,11 @@ class Run:
         in_use = Counter(claim.work_class for claim in self._calling.values())
         ended = [*self._ended, *(call.claim for call in self._arrived)]
         room = Room(self._bounds.threads, in_use, ended, self._is_hurried(now))
-        self._begin(_Task.CLAIM, self._steps.claim_due, room)
+        self._begin(_Task.CLAIM, self._show_and_claim, room)
+
+    def _show_and_claim(self, room: Room) -> list[Claim]:
+        self._bounds.show()
+        return self._steps.claim_due(room)
 
     def _apply(self, now: float) -> None:
         """Begins to apply what has arrived; only then is `finished` in the hands of another thread."""

@@ -11,14 +11,18 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 
 from sqlalchemy import delete, exists, select
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
-from webhook_app.db.database import Database
+from webhook_app.db.database import Database, was_in_the_way
 from webhook_app.domain.gate import MOST_SKEW, Gate, Limits, is_round_due
+from webhook_app.logs import first_line, get_logger
 from webhook_app.models import Heartbeat
 from webhook_app.usecases.heartbeats import beat, write_beat
 from webhook_app.usecases.reconcile.stored_gate import read_gate
 from webhook_app.usecases.reconcile.work_classes import Lane, is_waiting, may_be_shared
+
+log = get_logger()
 
 #: For so long work is due, and no worker is seen, before the clock does it. In the slow lane a call may take half.
 NOBODY_AFTER = {Lane.FAST: timedelta(seconds=10), Lane.SLOW: timedelta(seconds=30)}
@@ -29,7 +33,8 @@ _SIGN_GAP = 1.0
 
 
 class SignOfLife:
-    """What a worker's process shows when it begins a job: that this lane's work is taken."""
+    """What a worker's process shows when it begins a job, and while it goes on claiming: that this lane's work is
+    taken."""
 
     def __init__(self, database: Database, lane: Lane) -> None:
         self._database = database
@@ -37,15 +42,20 @@ class SignOfLife:
         self._shown_at: float | None = None
 
     def show(self, now: datetime) -> None:
-        """Notes it, once a second at most."""
+        """Notes it, once a second at most. Where another transaction is in the way it is left for the next time."""
         if self._shown_at is not None and time.monotonic() - self._shown_at < _SIGN_GAP:
             return
-        show_worker(self._database, self._lane, now)
+        try:
+            show_worker(self._database, self._lane, now)
+        except DBAPIError as error:
+            if not was_in_the_way(error):
+                raise
+            log.warning("a sign of life waits for another transaction", why=first_line(error))
         self._shown_at = time.monotonic()
 
 
 def show_worker(database: Database, lane: Lane, now: datetime) -> None:
-    """A worker of that lane has begun a job, so nobody stands in for it any longer."""
+    """A worker of that lane is at work, so nobody stands in for it any longer."""
 
     def show(session: Session) -> None:
         write_beat(session, _worker(lane), now)
@@ -83,13 +93,9 @@ def find_untaken(database: Database, now: datetime, limits: Limits) -> Sequence[
 
 
 def _is_left(session: Session, gate: Gate, lane: Lane, now: datetime, limits: Limits) -> bool:
-    """Whether something has been due for long. While all calls are paused that is a round of probes; while they go on,
-    what waits for the rate alone is taken: a worker's run may last longer than this."""
+    """Whether something has been due for long. While all calls are paused that is a round of probes."""
     patience = NOBODY_AFTER[lane]
-    if gate.is_paused:
-        if not is_round_due(gate, now - patience, limits):
-            return False
-    elif lane is Lane.FAST and _is_seen(gate.refilled_at, patience, now):
+    if gate.is_paused and not is_round_due(gate, now - patience, limits):
         return False
     is_shared = may_be_shared() if lane is Lane.FAST else ~may_be_shared()
     return bool(session.scalar(select(exists().where(is_waiting(now - patience), is_shared))))
