@@ -6,7 +6,7 @@ from dataclasses import replace
 from datetime import timedelta
 
 import pytest
-from sqlalchemy import text, update
+from sqlalchemy import update
 from structlog.testing import capture_logs
 
 from tests.support.answers import LEASE, POLICY, claim
