@@ -1,8 +1,8 @@
 """HTTP/1.1 calls that are bounded as a whole: in time, from the search for the host's address to the last byte, and in
 bytes whatever the answer's framing claims.
 
-The standard library's `http.client` reads the answers. Connections are kept here, for urllib3 above it takes as long
-again as the call itself.
+The standard library's `http.client` reads the answers that are not plain (`plain_answers.py`). Connections are kept
+here, for urllib3 above it takes as long again as the call itself.
 """
 
 from __future__ import annotations
@@ -10,7 +10,6 @@ from __future__ import annotations
 import contextlib
 import http.client
 import io
-import select
 import socket
 import ssl
 import time
@@ -21,6 +20,8 @@ from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
 
 from webhook_app.adapters.bounded_sockets import LEAST_SECONDS, connect
+from webhook_app.adapters.plain_answers import LONGEST, PlainAnswer, read_plain
+from webhook_app.adapters.wires import Wire
 
 if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
@@ -79,7 +80,7 @@ class Server:
         *,
         connect_timeout: float,
         read_timeout: float,
-    ) -> Iterator[http.client.HTTPResponse]:
+    ) -> Iterator[http.client.HTTPResponse | PlainAnswer]:
         """The answer, whose body is to be read within the block. `connect_timeout` bounds the way to the server and the
         sending, `read_timeout` the whole answer, from the end of the request to the last byte.
 
@@ -94,8 +95,7 @@ class Server:
         except BaseException:
             connection.close()
             raise
-        # What is left of an answer must not be taken for the next call's.
-        if answer.isclosed() and not answer.will_close:
+        if _is_read(answer):
             self._keep(connection)
         else:
             connection.close()
@@ -150,17 +150,16 @@ class _Connection:
     """A socket that is connected, for one call after the other."""
 
     def __init__(self, sock: socket.socket) -> None:
-        self._sock = sock
+        self._wire = Wire(sock)
         self._has_answered = False
 
-    def ask(self, method: str, request: bytes, send_timeout: float, read_timeout: float) -> http.client.HTTPResponse:
-        self._sock.settimeout(max(min(send_timeout, _ENDS_AT.get() - time.monotonic()), LEAST_SECONDS))
+    def ask(
+        self, method: str, request: bytes, send_timeout: float, read_timeout: float
+    ) -> http.client.HTTPResponse | PlainAnswer:
         try:
-            self._send(request)
-            stream: Any = _Stream(self._sock, min(time.monotonic() + read_timeout, _ENDS_AT.get()))
-            answer = http.client.HTTPResponse(stream, method=method)
-            answer.begin()
-            _refuse_two_lengths(answer)
+            self._send(request, min(time.monotonic() + send_timeout, _ENDS_AT.get()))
+            stream = _Stream(self._wire, min(time.monotonic() + read_timeout, _ENDS_AT.get()))
+            answer = read_plain(stream.begin()) or _read_any(stream, method)
         except (ConnectionError, ssl.SSLEOFError) as error:
             if self._has_answered:
                 raise StaleConnection("the server had closed the kept connection") from error
@@ -168,19 +167,30 @@ class _Connection:
         self._has_answered = True
         return answer
 
-    def _send(self, request: bytes) -> None:
+    def _send(self, request: bytes, deadline: float) -> None:
         """A server that closes before it has the whole request may have answered all the same."""
         with contextlib.suppress(BrokenPipeError, ConnectionResetError):
-            self._sock.sendall(request)
+            self._wire.send(request, deadline)
 
     def is_silent(self) -> bool:
         """Whether it may be used: the server has neither closed it nor said what nobody has asked for."""
-        poll = select.poll()
-        poll.register(self._sock, select.POLLIN)
-        return not poll.poll(0)
+        return self._wire.is_silent()
 
     def close(self) -> None:
-        self._sock.close()
+        self._wire.close()
+
+
+def _read_any(stream: Any, method: str) -> http.client.HTTPResponse:
+    """Its head; the body is read from the stream later."""
+    answer = http.client.HTTPResponse(stream, method=method)
+    answer.begin()
+    _refuse_two_lengths(answer)
+    return answer
+
+
+def _is_read(answer: http.client.HTTPResponse | PlainAnswer) -> bool:
+    """Whether the connection may serve another call: what is left of an answer must not be taken for the next one's."""
+    return isinstance(answer, PlainAnswer) or (answer.isclosed() and not answer.will_close)
 
 
 def _refuse_two_lengths(answer: http.client.HTTPResponse) -> None:
@@ -190,36 +200,41 @@ def _refuse_two_lengths(answer: http.client.HTTPResponse) -> None:
         raise http.client.HTTPException("the answer has two lengths")
 
 
-class _Stream:
-    """What http.client takes for a socket: an answer's bytes until the deadline."""
+class _Stream(io.RawIOBase):
+    """An answer's bytes until the deadline, in place of a socket: its time-out bounds each recv, so a peer that sends a
+    byte now and then could hold a thread for ever."""
 
-    def __init__(self, sock: socket.socket, deadline: float) -> None:
-        self._reader = _BoundedReader(sock, deadline)
-
-    def makefile(self, _mode: str) -> io.BufferedReader:
-        return io.BufferedReader(self._reader)
-
-
-class _BoundedReader(io.RawIOBase):
-    """A plain socket time-out bounds each recv, so a peer that sends a byte now and then could hold a thread for
-    ever."""
-
-    def __init__(self, sock: socket.socket, deadline: float) -> None:
-        self._sock = sock
+    def __init__(self, wire: Wire, deadline: float) -> None:
+        self._wire = wire
         self._deadline = deadline
         self._bytes_left = MAX_WIRE_BYTES
+        self._beginning = b""
+
+    def begin(self) -> bytes:
+        """The first bytes of the answer, which are still to be read; none where the server has closed the
+        connection."""
+        buffer = bytearray(LONGEST)
+        count = self._wire.receive(buffer, self._deadline)
+        self._bytes_left -= count
+        self._beginning = bytes(memoryview(buffer)[:count])
+        return self._beginning
+
+    def makefile(self, _mode: str) -> io.BufferedReader:
+        """What http.client asks a socket for."""
+        return io.BufferedReader(self)
 
     def readable(self) -> bool:
         return True
 
     def readinto(self, buffer: WriteableBuffer) -> int:
-        seconds_left = self._deadline - time.monotonic()
-        if seconds_left <= 0:
-            raise TimeoutError("the answer did not end in time")
+        if self._beginning:
+            view = memoryview(buffer)
+            count = min(len(self._beginning), len(view))
+            view[:count], self._beginning = self._beginning[:count], self._beginning[count:]
+            return count
         if self._bytes_left <= 0:
             raise OSError("the answer is longer than any that could be meant")
-        self._sock.settimeout(seconds_left)
-        count = self._sock.recv_into(buffer)
+        count = self._wire.receive(buffer, self._deadline)
         self._bytes_left -= count
         return count
 

@@ -16,6 +16,7 @@ from webhook_app import __version__
 from webhook_app.adapters.bounded_http import Server, StaleConnection, call_until
 from webhook_app.adapters.client_tokens import ClientTokens
 from webhook_app.adapters.content_coding import CutOff, TooLarge, UnreadableCoding, decode_content, is_plain
+from webhook_app.adapters.plain_answers import PlainAnswer
 from webhook_app.adapters.proof_answers import (
     MAX_BEGINNING,
     MAX_MESSAGE,
@@ -168,7 +169,7 @@ class ProofClient:
         ) as response:
             return self._receive(response)
 
-    def _receive(self, response: http.client.HTTPResponse) -> Answer | Failure:
+    def _receive(self, response: http.client.HTTPResponse | PlainAnswer) -> Answer | Failure:
         headers = _read_headers(response)
         request_id = read_request_id(headers.get("x-request-id"))
         retry_after = read_retry_after(headers.get("retry-after"), datetime.now(UTC))
@@ -190,9 +191,9 @@ class ProofClient:
                 damage = "truncated"
         if damage is not None and is_plain(received, coding):
             body = bytes(received)
-        return Answer(response.status, body, damage, request_id, retry_after, read_headers(headers))
+        return Answer(response.status, body, damage, request_id, retry_after, headers)
 
-    def _read_body(self, response: http.client.HTTPResponse, received: bytearray) -> None:
+    def _read_body(self, response: http.client.HTTPResponse | PlainAnswer, received: bytearray) -> None:
         """Appends the body as it comes. Raises TooLarge, having read one byte more than `max_body_bytes`, and CutOff
         where the connection ended before the length that was announced."""
         while chunk := response.read(self._max_body_bytes + 1 - len(received)):
@@ -205,7 +206,7 @@ class ProofClient:
     def _redact(self, failure: Failure, answer: Answer | Failure) -> Failure:
         """A failure with the beginning of its answer that shows no token, though the answer may echo the one it was
         sent."""
-        body, headers = (read_beginning(answer), answer.headers) if isinstance(answer, Answer) else ("", "")
+        body, headers = (read_beginning(answer), read_headers(answer)) if isinstance(answer, Answer) else ("", "")
         return replace(
             failure,
             answer_body=storable(mask(self._tokens.hide(body)), MAX_BEGINNING) or None,
@@ -221,10 +222,11 @@ class ProofClient:
         return tuple(replace(one, word=self._tokens.hide(one.word)) for one in drift)
 
 
-def _read_headers(response: http.client.HTTPResponse) -> dict[str, str]:
+def _read_headers(response: http.client.HTTPResponse | PlainAnswer) -> dict[str, str]:
     """By their names in small letters; what comes several times is one value (RFC 9110, 5.3)."""
     headers: dict[str, str] = {}
-    for name, value in response.headers.raw_items():
+    items = response.items if isinstance(response, PlainAnswer) else response.headers.raw_items()
+    for name, value in items:
         key = name.lower()
         headers[key] = f"{headers[key]}, {value}" if key in headers else value
     return headers

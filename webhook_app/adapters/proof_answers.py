@@ -64,8 +64,8 @@ class Answer:
     damage: str | None
     request_id: str | None
     retry_after: float | None
-    headers: str = ""
-    """Those that help to tell who answered and why, a line each."""
+    headers: Mapping[str, str] = field(default_factory=dict)
+    """By their names in small letters."""
 
     @property
     def is_success(self) -> bool:
@@ -172,9 +172,9 @@ def read_beginning(answer: Answer) -> str:
     return text if len(beginning) == len(answer.body) else re.sub(r"[\w.+/=-]+\Z", "", text)
 
 
-def read_headers(headers: Mapping[str, str]) -> str:
-    """KEPT_HEADERS of an answer as lines, each cut where it is very long; given by their names in small letters."""
-    kept = ((name, headers.get(name.lower())) for name in KEPT_HEADERS)
+def read_headers(answer: Answer) -> str:
+    """KEPT_HEADERS of an answer as lines, each cut where it is very long."""
+    kept = ((name, answer.headers.get(name.lower())) for name in KEPT_HEADERS)
     return "\n".join(f"{name}: {storable(value, _LONGEST_HEADER)}" for name, value in kept if value)
 
 

@@ -37,7 +37,16 @@ def read_required(body: dict[str, Any], field: str, limit: int | None) -> str:
 
 def read_optional(body: dict[str, Any], field: str, limit: int | None, cut: int | None = None) -> str | None:
     """The same, cut to `cut` characters and made storable; None where it is empty, null or left out."""
-    value = body.get(field)
+    return _read_text(body, field, body.get(field), limit, cut)
+
+
+def read_user_id(body: dict[str, Any], cut: int) -> str | None:
+    """`partner_user_id`, which may be a whole number."""
+    name = "partner_user_id"
+    return _read_text(body, name, read_digits(body.get(name)), None, cut)
+
+
+def _read_text(body: dict[str, Any], field: str, value: object, limit: int | None, cut: int | None) -> str | None:
     if value is None or value == "":
         return None
     if isinstance(value, Repeated):
@@ -49,12 +58,6 @@ def read_optional(body: dict[str, Any], field: str, limit: int | None, cut: int 
     if limit is not None and len(value) > limit:
         raise _unreadable(field, body, f"is longer than {limit} characters")
     return storable(value, cut or len(value))
-
-
-def read_user_id(body: dict[str, Any], cut: int) -> str | None:
-    """`partner_user_id`, which may be a whole number."""
-    name = "partner_user_id"
-    return read_optional({**body, name: read_digits(body.get(name))}, name, None, cut)
 
 
 def read_known_status(body: dict[str, Any]) -> Status:

@@ -89,7 +89,7 @@ class RowSet:
         process = self._find_processors(dialect)[key]
         if len(set(map(id, values))) == 1:  # as in most columns of a batch
             return array_literal([process(values[0]) if process else values[0]] * len(values))
-        return array_literal([process(value) for value in values] if process else values)
+        return array_literal(list(map(process, values)) if process else values)
 
     def _json_rows(self, values: Mapping[str, Any] | None) -> FromClause:
         each = func.json_each(self._bind("rows", String(), values)).table_valued("value", name=f"{self._name}_json")

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from decimal import Context, Decimal, Inexact, InvalidOperation
 
 #: Digits before and after the point that an amount may have; no currency comes near.
 MAX_INTEGER_DIGITS = 40
 MAX_SCALE = 40
+
+#: What needs no closer look, as nearly all amounts do not.
+_PLAIN = re.compile(rf"[0-9]{{1,{MAX_INTEGER_DIGITS}}}(?:\.[0-9]{{1,{MAX_SCALE}}})?")
 
 #: Enough for every sum of 10^40 amounts; one that did not fit would be an error, never rounded. Python's own context
 #: rounds to 28 digits.
@@ -21,6 +25,8 @@ def parse_amount(value: object) -> Decimal | None:
     """
     if value is None or value == "":
         return None
+    if isinstance(value, str) and _PLAIN.fullmatch(value):
+        return Decimal(value)
     if isinstance(value, bool) or not isinstance(value, str | int | Decimal):
         raise ValueError("not a decimal string")
     text = str(value)

@@ -30,7 +30,8 @@ def is_term(text: str) -> bool:
 def storable(text: str, limit: int) -> str:
     """`text` cut to `limit` characters; NUL, which PostgreSQL refuses, other control characters and lone surrogates,
     which UTF-8 cannot carry, become U+FFFD."""
-    return _UNSTORABLE.sub("\N{REPLACEMENT CHARACTER}", text[:limit])
+    cut = text[:limit]
+    return cut if cut.isprintable() else _UNSTORABLE.sub("\N{REPLACEMENT CHARACTER}", cut)
 
 
 def visible(text: str) -> str:

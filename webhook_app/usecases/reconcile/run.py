@@ -28,8 +28,9 @@ _LOOK_SECONDS = 0.1
 _CLAIM_SECONDS = 0.05
 #: Seconds between two looks into the inbox.
 _OPEN_SECONDS = 0.05
-#: Seconds between two batches that are applied: each costs what some 30 answers cost, however small it is.
-_APPLY_SECONDS = 0.03
+#: Seconds between two batches that are applied, and as much for each call under way, up to the longest: a batch costs
+#: what some 30 answers cost, however small it is, so it is worth while to wait for what is about to come.
+_APPLY_SECONDS, _APPLY_SECONDS_FOR_CALL, _LONGEST_APPLY_SECONDS = 0.03, 0.001, 0.1
 #: Seconds for which a run goes on after its last claim, while more is due than the rate limit lets through.
 _LINGER_SECONDS = 1.0
 #: Seconds between two calls for other workers.
@@ -173,7 +174,8 @@ class Run:
         is_early = now < self._applies_at and self._stops_at is None
         if _Task.APPLY in self._under_way or is_early or not (self._arrived or self._finished):
             return
-        self._applies_at = now + (_APPLY_SECONDS if self._arrived else _LOOK_SECONDS)
+        pause = min(_APPLY_SECONDS + len(self._calling) * _APPLY_SECONDS_FOR_CALL, _LONGEST_APPLY_SECONDS)
+        self._applies_at = now + (pause if self._arrived else _LOOK_SECONDS)
         self._finished.add(self._arrived)
         self._ended = [call.claim for call in self._arrived]
         self._arrived = []
