@@ -4,15 +4,20 @@ way."""
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.adapters.test_proof_transport import CERTIFICATE, Connect, Serve
-from tests.support.hostile_server import Line, Request
+from tests.support.hostile_server import HostileServer, Line, Request
 from webhook_app.adapters import bounded_http, plain_answers
 from webhook_app.adapters.plain_answers import read_plain
-from webhook_app.adapters.proof import Confirmed
+from webhook_app.adapters.proof import Confirmed, ProofClient
+
+Serve = Callable[..., HostileServer]
+Connect = Callable[..., ProofClient]
+
+CERTIFICATE = str(Path(__file__).parent.parent / "data" / "localhost.pem")
 
 OK = b"HTTP/1.1 200 OK\r\n"
 
