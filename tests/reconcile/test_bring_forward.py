@@ -7,10 +7,10 @@ from datetime import timedelta
 
 import pytest
 
-from tests.support.answers import LEASE, NOT_FOUND, POLICY, UNAVAILABLE, answer, confirmed
+from tests.support.answers import DB_ERROR, LEASE, NOT_FOUND, POLICY, UNAVAILABLE, answer, confirmed
 from tests.support.class_rows import put
 from tests.support.clock import FakeClock
-from tests.support.work import report, row, rows
+from tests.support.work import events, report, row, rows
 from webhook_app.db.database import Database
 from webhook_app.domain.failures import Failure
 from webhook_app.domain.status import Status
@@ -71,6 +71,45 @@ def test_what_failed_before_the_outage_keeps_its_backoff(database: Database, clo
     end_outage(database, clock)
     assert bring_forward(database, clock()) > 0
     assert row(database, "old").next_attempt_at == planned
+
+
+def give_up(database: Database, clock: FakeClock, name: str, failure: Failure = DB_ERROR) -> None:
+    """It fails until it is given up: twice, where the failure is retried once."""
+    fail(database, clock, name, failure=failure)
+    while row(database, name).state != "failed":
+        clock.advance(5)  # the fast lane takes what the slow one is late with
+        answer(database, clock, claims(database, clock)[name], failure)
+
+
+def test_what_gave_up_before_the_outage_was_known_has_one_more_attempt(database: Database, clock: FakeClock) -> None:
+    """By Proof's advice a 500 is retried once, which is over before a fifth transaction has failed."""
+    give_up(database, clock, "first")
+    give_up(database, clock, "unknown", NOT_FOUND)  # by a fault of its own
+    give_up(database, clock, "second")
+    fail(database, clock, "t0", "t1", "t2", "t3", failure=DB_ERROR)
+    fail(database, clock, "t4", failure=DB_ERROR)
+    end_outage(database, clock)
+    bring_forward(database, clock())
+    assert row(database, "unknown").state == "failed"
+    second = row(database, "second")
+    assert (second.state, second.next_attempt_at, second.single_retries) == ("retrying", clock(), 2)
+    assert [event.delivery for event in events(database, "second")] == ["retrying"]
+    clock.advance(5)
+    answer(database, clock, claims(database, clock)["second"], DB_ERROR)
+    assert row(database, "second").state == "failed", "one more attempt"
+    assert bring_forward(database, clock()) == 0, "and no more for that outage"
+    assert [event.delivery for event in events(database, "second")] == ["failed"]
+
+
+def test_what_gave_up_before_others_were_answered_stays_failed(database: Database, clock: FakeClock) -> None:
+    give_up(database, clock, "old")
+    report(database, "well", clock())
+    answer(database, clock, claims(database, clock)["well"], confirmed(Status.COMPLETED, clock(), id="well"))
+    clock.advance(10)
+    fail(database, clock, "t0", "t1", "t2", "t3", "t4", first=replace(UNAVAILABLE, retry_after=600.0))
+    end_outage(database, clock)
+    assert bring_forward(database, clock()) > 0
+    assert row(database, "old").state == "failed"
 
 
 def test_any_number_is_brought_forward(database: Database, clock: FakeClock) -> None:

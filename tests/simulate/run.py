@@ -11,6 +11,8 @@ from pathlib import Path
 from sqlalchemy.exc import DBAPIError
 
 from tests.simulate import channels, liveness
+from tests.simulate.following import judge_channels
+from tests.simulate.history import has_ended, read_history
 from tests.simulate.plan import Absence, Happening, Misfortune, Payment, Plan, Process, Rows, Spell, Webhook, Word
 from tests.simulate.processes import Machinery
 from tests.simulate.proof import VirtualProof, moment
@@ -63,7 +65,7 @@ def run(
     schedule = simulation.schedule
     trace = list(schedule.trace)
     digest = hashlib.sha256(repr(trace).encode()).hexdigest()[:16]
-    figures = liveness.measure(simulation.machinery, simulation.watch)
+    figures = liveness.measure(read_history(simulation.machinery, simulation.watch))
     return Outcome(plan, problem, schedule.steps, schedule.now, digest, trace, figures)
 
 
@@ -115,8 +117,8 @@ class _Simulation:
             except TooLong as problem:
                 return str(problem)
         self.machinery.find_spooled()
-        judged = liveness.judge(plan, self.machinery, self.watch)
-        return judged or channels.judge_channels(plan, self.machinery, self.watch)
+        history = read_history(self.machinery, self.watch)
+        return liveness.judge(history) or judge_channels(history)
 
     def _run_until_ended(self) -> None:
         """Time passes until nothing is open, or patience ends. While nothing is due the clocks sleep."""
@@ -145,7 +147,9 @@ class _Simulation:
     def _has_ended(self) -> bool:
         self.machinery.find_spooled()
         is_stored = all(accepted.event_id is not None for accepted in self.machinery.accepted)
-        return is_stored and liveness.has_ended(self.database) and not liveness.find_untrue(self.machinery)
+        if not is_stored or not has_ended(self.database):
+            return False
+        return not liveness.find_untrue(read_history(self.machinery, self.watch))
 
     def end(self) -> None:
         self.schedule.close()

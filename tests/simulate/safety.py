@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter, defaultdict
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -12,6 +13,8 @@ from tests.simulate.proof import VirtualProof
 from tests.simulate.schedule import Schedule
 from tests.simulate.store import Logged
 from tests.support.clock import START
+from webhook_app.domain.failures import Failure
+from webhook_app.domain.outage import shows_that_proof_works
 from webhook_app.models.reconciliation import State
 from webhook_app.usecases.reconcile.lifecycle.transitions import TRANSITIONS, ClaimRule
 
@@ -42,6 +45,25 @@ class Held:
     """Whether its call is over: what waits to be applied is none of Proof's any more."""
 
 
+@dataclass(frozen=True)
+class Attempt:
+    """What the gate has been told of one call."""
+
+    at: float
+    transaction: str
+    is_usable: bool
+    """Whether the answer showed that Proof works."""
+
+
+@dataclass
+class Pause:
+    """All calls were paused: the outage is held to have begun at `since`."""
+
+    since: float
+    begins: float
+    ends: float = math.inf
+
+
 @dataclass
 class Watch:
     """What it has seen: who holds which claim, when each event came, was settled, and what was recorded."""
@@ -61,6 +83,10 @@ class Watch:
     """When an admin had a round of probes sent, while all calls were paused."""
     gaps: list[tuple[str, float, float]] = field(default_factory=list)
     """When which process was gone or stood still."""
+    failed_at: dict[str, float] = field(default_factory=dict)
+    """When each that is failed has given up."""
+    attempts: list[Attempt] = field(default_factory=list)
+    pauses: list[Pause] = field(default_factory=list)
     claims: Counter[str] = field(default_factory=Counter)
     tokens: float = 0.0
     refilled_at: float = 0.0
@@ -82,6 +108,10 @@ class Watch:
                 self._look_at_event(row)
             elif row.what == "transactions":
                 self._look_at_transaction(row)
+            elif row.what == "attempts":
+                self._look_at_attempt(row)
+            elif row.what == "upstream":
+                self._look_at_gate(row)
             else:
                 self._look_at_history(row)
         if claimed:
@@ -109,6 +139,10 @@ class Watch:
             self.claims[process.partition("-")[0]] += 1
         if ends:
             self.held.pop(row.id, None)
+        if state == State.FAILED:
+            self.failed_at.setdefault(row.id, self.schedule.now)
+        else:
+            self.failed_at.pop(row.id, None)
         return int(bool(begins))
 
     def _look_at_event(self, row: Logged) -> None:
@@ -137,6 +171,22 @@ class Watch:
         self._check(not known or known[-1][1] <= entry[1], f"{row.id}: {status} of {updated_at} recorded too late")
         known.append(entry)
         self.recorded_at[row.id, status, round(entry[1], 3)] = self.schedule.now
+
+    def _look_at_attempt(self, row: Logged) -> None:
+        http_status, error, code = row.after
+        failure = Failure(int(http_status) if http_status else None, error, code, "") if error else None
+        self.attempts.append(Attempt(self.schedule.now, row.id, shows_that_proof_works(failure)))
+
+    def _look_at_gate(self, row: Logged) -> None:
+        """Times of its row are a host's, whose clock may be wrong: what they are apart is right."""
+        paused_at, outage_since = row.after
+        was_paused = row.before is not None and row.before[0]
+        now = self.schedule.now
+        if paused_at and paused_at != was_paused:
+            since = now - (seconds(paused_at) - seconds(outage_since)) if outage_since else now
+            self.pauses.append(Pause(since, now))
+        elif was_paused and not paused_at and self.pauses:
+            self.pauses[-1].ends = now
 
     def _check_truth(self, id: str, status: str, updated_at: str, verb: str) -> None:
         payment = self.proof.payments.get(id)

@@ -32,13 +32,15 @@ class Logged(NamedTuple):
     after: tuple[str, ...]
 
 
-#: The logged columns of each table, the id's first.
+#: The logged columns of each table, the one that names its row first.
 LOGGED = {
     "reconciliations": ("merchant_transaction_id", "state", "claim_token", "generation", "next_attempt_at",
                         "lease_until", "attempts"),
     "events": ("merchant_transaction_id", "id", "status", "updated_at_key", "delivery"),
     "transactions": ("merchant_transaction_id", "status", "updated_at", "fiat_amount"),
     "status_changes": ("merchant_transaction_id", "status", "updated_at"),
+    "attempts": ("reconciliation_id", "http_status", "error", "code"),
+    "upstream": ("id", "paused_at", "outage_since"),
 }  # fmt: skip
 
 
@@ -167,16 +169,17 @@ def add_log(database: Database) -> None:
         for table, columns in LOGGED.items():
             old, new = _joined(table, columns, "OLD"), _joined(table, columns, "NEW")
             insert = "INSERT INTO simulated_log (what, id, before, after) VALUES "
-            created = f"{insert}('{table}', NEW.merchant_transaction_id, NULL, {new});"
-            changed = f"{insert}('{table}', NEW.merchant_transaction_id, {old}, {new});"
+            name = f"CAST(NEW.{columns[0]} AS TEXT)"
+            created = f"{insert}('{table}', {name}, NULL, {new});"
+            changed = f"{insert}('{table}', {name}, {old}, {new});"
             for when, body in (("INSERT", created), ("UPDATE", changed)):
-                name = f"simulated_{table}_{when.lower()}"
+                trigger = f"simulated_{table}_{when.lower()}"
                 if is_sqlite:
-                    run(f"CREATE TRIGGER {name} AFTER {when} ON {table} BEGIN {body} END")
+                    run(f"CREATE TRIGGER {trigger} AFTER {when} ON {table} BEGIN {body} END")
                 else:
-                    run(f"CREATE FUNCTION {name}() RETURNS trigger LANGUAGE plpgsql AS "
+                    run(f"CREATE FUNCTION {trigger}() RETURNS trigger LANGUAGE plpgsql AS "
                         f"$$ BEGIN {body} RETURN NULL; END $$")  # fmt: skip
-                    run(f"CREATE TRIGGER {name} AFTER {when} ON {table} FOR EACH ROW EXECUTE FUNCTION {name}()")
+                    run(f"CREATE TRIGGER {trigger} AFTER {when} ON {table} FOR EACH ROW EXECUTE FUNCTION {trigger}()")
 
 
 def restore_sqlite(database: Database, template: Path) -> None:

@@ -1,4 +1,5 @@
-"""Bringing forward: when an outage has ended, what backs off because of it is due at once."""
+"""Bringing forward: when an outage has ended, what backs off because of it is due at once, and so is what gave up because
+of it before it was known to be one."""
 
 from __future__ import annotations
 
@@ -13,9 +14,12 @@ from webhook_app.db.types import MAX_ID
 from webhook_app.domain.retry_policy import Blame, rule_for
 from webhook_app.domain.shares import WorkClass
 from webhook_app.models import Reconciliation
+from webhook_app.models.event import Delivery
+from webhook_app.models.reconciliation import State
 from webhook_app.usecases.reconcile.lifecycle import changes
 from webhook_app.usecases.reconcile.lifecycle.changes import Life
 from webhook_app.usecases.reconcile.lifecycle.rows import lock, write_changes
+from webhook_app.usecases.reconcile.settle import move_events
 from webhook_app.usecases.reconcile.stored_gate import forget_outage, read_gate
 from webhook_app.usecases.reconcile.work_classes import in_class
 
@@ -28,7 +32,8 @@ _CLASSES = tuple(work_class for work_class in WorkClass if work_class is not Wor
 
 def bring_forward(database: Database, now: datetime) -> int:
     """Makes due what backs off because of the outage that ended last; returns how many. Only what began to fail with
-    it: so one that fails for longer keeps its backoff, however often Proof comes and goes."""
+    it: so one that fails for longer keeps its backoff, however often Proof comes and goes. What gave up in it has one
+    more attempt."""
     with database.read() as session:
         gate = read_gate(session)
     since = gate.outage_since
@@ -44,6 +49,7 @@ def bring_forward(database: Database, now: datetime) -> int:
             if len(found) < BATCH:
                 break
             after = found[-1]
+    brought += _try_given_up(database, since, now)
     database.run(lambda session: forget_outage(session, since))
     return brought
 
@@ -70,6 +76,23 @@ def _find(
     return [(planned_at, one) for planned_at, one in rows if planned_at is not None]
 
 
+def _try_given_up(database: Database, since: datetime, now: datetime) -> int:
+    """An outage is one when five have failed. The first of them may have spent its one retry after 500 by then."""
+    brought, after = 0, 0
+    while True:
+        with database.read(by_index=True) as session:
+            rows = session.execute(
+                select(Reconciliation.id, Reconciliation.last_failed_at)
+                .where(Reconciliation.state == State.FAILED, Reconciliation.id > after)
+                .order_by(Reconciliation.id)
+                .limit(BATCH)
+            ).all()
+        brought += _bring_batch(database, [one for one, at in rows if at is not None and at >= since], since, now)
+        if len(rows) < BATCH:
+            return brought
+        after = rows[-1].id
+
+
 def _bring_batch(database: Database, ids: Sequence[int], since: datetime, now: datetime) -> int:
     return database.run(lambda session: _bring(session, ids, since, now)) if ids else 0
 
@@ -81,11 +104,13 @@ def _bring(session: Session, ids: Sequence[int], since: datetime, now: datetime)
         if _waits_for_outage(life, since, now)
     ]
     write_changes(session, brought)
+    gave_up = [one.after.merchant_transaction_id for one in brought if one.before.state is State.FAILED]
+    move_events(session, dict.fromkeys(gave_up, Delivery.RETRYING), moved=(Delivery.FAILED,))
     return len(brought)
 
 
 def _waits_for_outage(life: Life, since: datetime, now: datetime) -> bool:
     if life.last_failure is None or life.last_failed_at is None or life.last_failed_at < since:
         return False
-    is_planned = life.next_attempt_at is not None and life.next_attempt_at > now
-    return is_planned and rule_for(life.last_failure).blame is not Blame.TRANSACTION
+    waits = life.state is State.FAILED or (life.next_attempt_at is not None and life.next_attempt_at > now)
+    return waits and rule_for(life.last_failure).blame is not Blame.TRANSACTION

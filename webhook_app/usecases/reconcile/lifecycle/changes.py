@@ -123,8 +123,9 @@ def defer(life: Life, attempt: MadeAttempt, next_attempt_at: datetime, uncounted
 
 
 def bring_forward(life: Life, now: datetime) -> Change:
-    """The outage is over because of which it backs off, or something makes a look worth it."""
-    return _change(BROUGHT_FORWARD, life, None, next_attempt_at=now)
+    """The outage is over because of which it backs off or gave up, or something makes a look worth it."""
+    state = State.RETRYING if life.state is State.FAILED else life.state
+    return _change(BROUGHT_FORWARD, life, None, state=state, next_attempt_at=now)
 
 
 def start_over(life: Life, attempt: MadeAttempt, next_attempt_at: datetime) -> Change:

@@ -113,9 +113,9 @@ DEFERRED = Transition(
 )
 BROUGHT_FORWARD = Transition(
     "brought forward",
-    "The outage is over because of which it backs off, or a look at what is confirmed is worth it at once: it is due "
-    "now, and its budget stays as it is.",
-    _SAME_STATE,
+    "The outage is over because of which it backs off, or gave up before that was known, or a look at what is "
+    "confirmed is worth it at once: it is due now, and its budget stays as it is.",
+    {**_SAME_STATE, _FAILED: (_RETRYING,)},
     ClaimRule.STAYS,
 )
 STARTED_OVER = Transition(
