@@ -117,6 +117,19 @@ def test_what_is_spooled_while_sql_is_away_is_found_and_confirmed(go: Runner) ->
 
 
 @pytest.mark.parametrize("engine", ["sqlite"], indirect=True)  # what is judged came from either engine
+def test_what_gave_up_in_an_outage_is_confirmed_after_it_where_it_became_known(go: Runner) -> None:
+    def count_failed(count: int) -> int:
+        crowd = [Payment(f"later-{number}", ((6.0 + number, "completed", 6.0 + number),)) for number in range(count)]
+        told = [Webhook(6.1 + number, one.id, "completed", 6.0 + number) for number, one in enumerate(crowd)]
+        outcome = go(plan(PAID, TOLD[1], *crowd, *told, Spell("500", 0.0, 20.0), lasts=21.0))
+        assert outcome.problem is None
+        return outcome.figures.failed
+
+    assert count_failed(5) == 0
+    assert count_failed(2) == 3, "which nothing could tell from faults of theirs"
+
+
+@pytest.mark.parametrize("engine", ["sqlite"], indirect=True)  # what is judged came from either engine
 def test_watched_payment_is_followed_without_webhooks_and_late_polls_and_unseen_silence_are_found(go: Runner) -> None:
     watched = plan(PAID, Word(1.2, "paid", "watch"), Word(3.2, "paid", "hint"), lasts=30.0, ends_all=False)
     outcome = go(watched)
