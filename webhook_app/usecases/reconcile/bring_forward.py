@@ -1,5 +1,5 @@
-"""Bringing forward: when an outage has ended, what backs off because of it is due at once, and so is what gave up because
-of it before it was known to be one."""
+"""Bringing forward: when an outage has ended, what backs off because of it is due at once, and so is what gave up
+because of it before it was known to be one."""
 
 from __future__ import annotations
 
