@@ -10,7 +10,7 @@ from datetime import timedelta
 
 import pytest
 from sqlalchemy import text
-from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import ProgrammingError
 from structlog.testing import capture_logs
 
 from tests.support.clock import FakeClock
@@ -143,34 +143,46 @@ def test_answers_are_applied_while_a_claim_waits(
 def test_claim_under_way_is_handed_back_where_the_run_breaks_off(
     database: Database, reconciler: Reconciler, sandbox: Sandbox, clock: FakeClock, names: list[str]
 ) -> None:
-    """SQL ends the connection of who applies, while another of the run's threads waits for the gate."""
+    """Who applies finds a table gone, while another of the run's threads waits for the gate."""
     for name in names:
-        sandbox.control.inject(Order("delay", seconds=1.0), transaction=name)
-    with database.write() as session:
-        session.connection().exec_driver_sql(BREAK_OFF.format(times=1, code="57P01"))
+        sandbox.control.inject(Order("db_error"), transaction=name)
     errors: list[Exception] = []
 
     def work() -> None:
         try:
             run_fast(reconciler)
-        except OperationalError as error:
+        except ProgrammingError as error:
             errors.append(error)
 
-    def is_broken_off() -> bool:
+    def count_waiting() -> int:
         with database.read() as session:
-            return bool(session.scalar(text("SELECT is_called FROM broken_off")))
+            waiting = "datname = current_database() AND wait_event_type = 'Lock'"
+            return session.scalar(text(f"SELECT count(*) FROM pg_stat_activity WHERE {waiting}")) or 0
 
-    with run_in_thread(work):
-        wait_for(lambda: len(sandbox.control.calls()) == 3, "all are called")
-        with database.write() as session:
+    with database.write() as session:
+        session.execute(text("LOCK TABLE attempts IN ACCESS EXCLUSIVE MODE"))
+        with run_in_thread(work):
+            wait_for(lambda: len(sandbox.control.calls()) == 3, "all are called")
             lock_gate(session)
             take_in(database, "later", clock())
-            wait_for(lambda: events(database, "later")[0].is_opened, "another is due, and cannot be claimed")
-            wait_for(is_broken_off, "the answers are not applied")
-            session.rollback()
+            wait_for(lambda: count_waiting() == 2, "one waits to apply, one to claim")
+            session.execute(text("ALTER TABLE attempts RENAME TO attempts_gone"))
+            session.commit()
+    with database.write() as session:
+        session.execute(text("ALTER TABLE attempts_gone RENAME TO attempts"))
     assert len(errors) == 1
     assert [row(database, name).claim_token for name in [*names, "later"]] == [None] * 4
     assert run_fast(reconciler) == 4
+
+
+def test_connection_that_is_ended_loses_no_answer(
+    database: Database, reconciler: Reconciler, sandbox: Sandbox, names: list[str]
+) -> None:
+    with database.write() as session:
+        session.connection().exec_driver_sql(BREAK_OFF.format(times=2, code="57P01"))
+    assert run_fast(reconciler) == 3
+    assert states(database, names) == ["succeeded"] * 3
+    assert sandbox.control.counters().gets == 3
 
 
 def test_answer_that_is_in_the_way_for_too_long_is_said_and_asked_for_again_later(

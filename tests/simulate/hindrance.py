@@ -17,8 +17,8 @@ from webhook_app.usecases.reconcile.work_classes import Lane
 PROBE_GAP = 62.0
 #: Seconds beyond backlog ÷ rate until all are.
 AFTER_OUTAGE = 60.0
-#: Seconds after SQL was away until what was claimed before it is taken back: a lease, and what leads to it.
-AFTER_ABSENCE = 45.0
+#: Seconds after SQL was away until all know that it is back: who drains the spool looks every 5 s at the latest.
+AFTER_ABSENCE = 10.0
 #: Seconds for which a call that begins as an outage ends may go on, and until what it brought is written.
 _LAST_CALL = 15.0
 _FLUSHED = "redis is flushed"
@@ -49,7 +49,7 @@ def misfortune(id: str, since: float, until: float, plan: Plan, seen: Watch) -> 
         longest = _longest_wait(process, plan, is_claim_lost or any(gap[0] != process for gap in gaps))
         total += min(ends - max(begins, since), longest)
     for absence in plan.of(Absence):
-        if absence.begins <= until and since <= absence.ends + AFTER_ABSENCE:  # claims of then are still held
+        if absence.begins <= until and since <= absence.ends + AFTER_ABSENCE:
             total += absence.ends - max(since, absence.begins) + AFTER_ABSENCE
     return total
 
@@ -62,9 +62,10 @@ def find_given_up(history: History) -> set[str]:
 
 
 def _is_excused(history: History, failed_at: float) -> bool:
-    """What gave up then did so in an outage; that was not known as one, or it would have been tried again after it; and
-    too few had failed for it to be known, or others were answered."""
+    """What gave up then did so in an outage that is over; that was not known as one, or it would have been tried again
+    after it; and too few had failed for it to be known, or others were answered."""
     spells = [one for one in outages(history.plan) if one.begins <= failed_at <= one.ends + _LAST_CALL]
+    spells = [one for one in spells if one.ends < history.now]
     if not spells or any(pause.since <= failed_at <= pause.ends for pause in history.seen.pauses):
         return False
     enough = ENOUGH_WITNESSES if all(one.kind in REFUSALS_OF_US for one in spells) else history.pause_after

@@ -169,6 +169,7 @@ def test_what_gave_up_in_an_outage_that_became_known_is_not_excused() -> None:
 
 def test_what_failed_outside_an_outage_is_not_excused() -> None:
     assert verdict(given_up(failed_at=60.0)) != "well"
+    assert verdict(given_up(outage=Spell("500", 10.0))) != "well", "it never ends"
     assert verdict(given_up(outage=Spell("500", 10.0, 20.0, frozenset({"paid"})))) != "well"
 
 

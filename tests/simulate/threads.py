@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from tests.simulate.schedule import Schedule
-from webhook_app.usecases.reconcile import reconciler, run
+from webhook_app.usecases.reconcile import finished_calls, reconciler, run
 from webhook_app.usecases.reconcile.crew import Done
 
 
@@ -69,6 +69,7 @@ def virtual_threads(schedule: Schedule) -> Iterator[None]:
         (run, "Crew", lambda _threads: VirtualCrew(schedule)),
         (run, "time", VirtualTime(schedule)),
         (reconciler, "time", VirtualTime(schedule)),
+        (finished_calls, "time", VirtualTime(schedule)),
     ]
     real = [(module, name, getattr(module, name)) for module, name, _ in virtual]
     for module, name, value in virtual:

@@ -19,7 +19,7 @@ from typing import Any, TypeVar
 import psycopg
 from sqlalchemy import Connection, Engine, create_engine, event, make_url
 from sqlalchemy.engine.interfaces import DBAPIConnection
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.orm import Session, sessionmaker
 from sqlalchemy.pool import ConnectionPoolEntry
 
@@ -151,6 +151,12 @@ def was_in_the_way(error: DBAPIError) -> bool:
     may well succeed later. On SQLite that is any writer (SQLITE_BUSY, SQLITE_LOCKED)."""
     primary = getattr(error.orig, "sqlite_errorcode", 0) & 0xFF
     return was_broken_off(error) or waited_too_long(error) or primary in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
+
+
+def is_away(error: BaseException) -> bool:
+    """Whether the database itself is at fault, and nothing that was to be written: it cannot be reached, has ended the
+    connection, or takes nothing. It may have committed what it was told to, and not have said so."""
+    return isinstance(error, (OperationalError, InterfaceError)) and not was_in_the_way(error)
 
 
 def found_disk_full(error: BaseException) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -65,28 +65,42 @@ class Room:
     """Whether only calls may begin that are over soon, for the worker is about to end its run."""
 
 
-def claim_due(database: Database, room: Room | int, now: datetime, lease: timedelta, limits: Limits) -> list[Claim]:
+def new_token() -> str:
+    """Names the claims of one transaction, before it is known whether it commits."""
+    return secrets.token_hex(16)
+
+
+def claim_due(
+    database: Database, room: Room | int, now: datetime, lease: timedelta, limits: Limits, token: str | None = None
+) -> list[Claim]:
     """Due reconciliations of the fast lane for the free threads of `room`, of each class as many as its share allows,
-    longest due first; while all calls are paused, the probes that are due."""
+    longest due first; while all calls are paused, the probes that are due. `token`: under which they are claimed."""
+    token = token or new_token()
     room = room if isinstance(room, Room) else Room(room, {})
     if room.threads <= sum(room.in_use.values()):
         return []
     with database.read(by_index=True) as session:  # most sweeps find nothing, and need no lock for that
         if not session.scalar(_SOMETHING_WAITS, asked_at(now)):
             return []
-    return database.run(lambda session: _claim_shared(session, room, now, lease, limits), by_index=True)
+    return database.run(lambda session: _claim_shared(session, room, now, lease, limits, token), by_index=True)
 
 
 def claim_one(
-    database: Database, merchant_transaction_id: str, now: datetime, lease: timedelta, limits: Limits
+    database: Database,
+    merchant_transaction_id: str,
+    now: datetime,
+    lease: timedelta,
+    limits: Limits,
+    token: str | None = None,
 ) -> Claim | None:
     """This one, if it is due in the slow lane and the gate admits a call now. While all calls are paused that is the
-    round of probes, for one that may not be called beside others."""
+    round of probes, for one that may not be called beside others. `token`: under which it is claimed."""
+    token = token or new_token()
     wanted = and_(is_due(now, Lane.SLOW), Reconciliation.merchant_transaction_id == merchant_transaction_id)
     with database.read() as session:
         if session.scalar(select(Reconciliation.id).where(wanted)) is None:
             return None
-    return next(iter(database.run(lambda session: _claim_alone(session, wanted, now, lease, limits))), None)
+    return next(iter(database.run(lambda session: _claim_alone(session, wanted, now, lease, limits, token))), None)
 
 
 def hand_back(database: Database, claims: Sequence[Claim]) -> None:
@@ -97,14 +111,25 @@ def hand_back(database: Database, claims: Sequence[Claim]) -> None:
     database.run(lambda session: end_claims(session, held))
 
 
-def _claim_shared(session: Session, room: Room, now: datetime, lease: timedelta, limits: Limits) -> list[Claim]:
+def take_back_unknown(database: Database, tokens: Collection[str]) -> None:
+    """Hands back whatever was claimed under these tokens: SQL went away as it was to be committed, so nobody was told
+    of it, and nobody calls Proof for it."""
+    claimed = select(Reconciliation.id, Reconciliation.claim_token).where(
+        Reconciliation.lease_until.is_not(None), Reconciliation.claim_token.in_(tokens)
+    )
+    database.run(lambda session: end_claims(session, [tuple(row) for row in session.execute(claimed)]))
+
+
+def _claim_shared(
+    session: Session, room: Room, now: datetime, lease: timedelta, limits: Limits, token: str
+) -> list[Claim]:
     gate = lock_gate(session)
     if gate.is_paused:
         chosen, probed = choose_probes(session, gate, now, limits)
         if not chosen:
             return []
         store_gate(session, probed)
-        return _begin(session, probed, dict.fromkeys(chosen, None), now, lease, limits)
+        return _begin(session, probed, dict.fromkeys(chosen, None), now, lease, limits, token)
     calls = count_calls(session, now, [(claim.reconciliation_id, claim.token) for claim in room.ended])
     in_flight = calls.under_way
     most = _most_wanted(room, in_flight, limits)
@@ -123,11 +148,11 @@ def _claim_shared(session: Session, room: Room, now: datetime, lease: timedelta,
     if not patience:
         return []
     store_gate(session, opened)
-    return _begin(session, opened, patience, now, lease, limits)
+    return _begin(session, opened, patience, now, lease, limits, token)
 
 
 def _claim_alone(
-    session: Session, wanted: ColumnElement[bool], now: datetime, lease: timedelta, limits: Limits
+    session: Session, wanted: ColumnElement[bool], now: datetime, lease: timedelta, limits: Limits, token: str
 ) -> list[Claim]:
     gate = lock_gate(session)
     row = session.execute(
@@ -147,7 +172,7 @@ def _claim_alone(
         if not admitted[work_class]:
             return []
     store_gate(session, opened)
-    return _begin(session, opened, {row.id: None}, now, lease, limits)
+    return _begin(session, opened, {row.id: None}, now, lease, limits, token)
 
 
 def _most_wanted(room: Room, in_flight: Counts, limits: Limits) -> dict[WorkClass, int]:
@@ -228,8 +253,8 @@ def _begin(
     now: datetime,
     lease: timedelta,
     limits: Limits,
+    token: str,
 ) -> list[Claim]:
-    token = secrets.token_hex(16)
     slots = {
         one: now + timedelta(seconds=limits.call_seconds if seconds is None else seconds)
         for one, seconds in patience.items()

@@ -1,5 +1,5 @@
-"""Finished calls on their way into SQL. An answer that another transaction keeps from being written is kept and tried
-again; the others go on."""
+"""Finished calls on their way into SQL. An answer that cannot be written, because another transaction is in the way or
+SQL is away, is kept and tried again; the others go on."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
+from sqlalchemy.exc import DBAPIError
 
 from webhook_app.adapters.proof import Confirmed
-from webhook_app.db.database import Database, was_in_the_way
+from webhook_app.db.database import Database, is_away, was_in_the_way
 from webhook_app.domain.failures import Failure
 from webhook_app.domain.metrics import GIVEN_UP, PROOF_CALLS, RETRIES
 from webhook_app.domain.outage import Outlook
@@ -83,7 +83,7 @@ class FinishedCalls:
         self._waiting += [_Waiting(call, ends_at) for call in calls]
 
     def apply(self) -> list[Applied]:
-        """Writes what is new, and what was put off long enough. Raises where the database is away."""
+        """Writes what is new, and what was put off long enough."""
         due = [one for one in self._waiting if one.next_at <= time.monotonic()]
         if not due:
             return []
@@ -92,10 +92,11 @@ class FinishedCalls:
             with span("apply answers", traced, answers=len(due)):
                 applied, left = self._write(due, self._observe(due))
         except DBAPIError as error:
-            if not was_in_the_way(error):
+            if not (was_in_the_way(error) or is_away(error)):
                 raise
             applied, left = [], due
-            log.warning("answers wait for another transaction", count=len(due), why=first_line(error))
+            whom = "another transaction" if was_in_the_way(error) else "SQL"
+            log.warning(f"answers wait for {whom}", count=len(due), why=first_line(error))
         for one in left:
             one.put_off()
         self._waiting = [one for one in self._waiting if one not in due or one in left]
@@ -130,9 +131,9 @@ class FinishedCalls:
             written = write_calls(
                 self._database, calls, outlook, self._clock(), self._policy, self._rng, skip_locked=True
             )
-        except (OperationalError, InterfaceError):
-            raise  # the database is away or busy: nobody's own fault
-        except Exception:
+        except Exception as error:
+            if isinstance(error, DBAPIError) and (was_in_the_way(error) or is_away(error)):
+                raise  # nobody's own fault
             if len(due) > 1:
                 results = [self._write([one], outlook) for one in due]
                 return [one for applied, _ in results for one in applied], [one for _, left in results for one in left]

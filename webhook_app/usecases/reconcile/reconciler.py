@@ -5,18 +5,26 @@ from __future__ import annotations
 import random
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from sqlalchemy.exc import DBAPIError
 
 from webhook_app.adapters.proof import ProofClient
-from webhook_app.db.database import Database, was_in_the_way
+from webhook_app.db.database import Database, is_away, was_in_the_way
 from webhook_app.domain.failures import Failure
 from webhook_app.logs import first_line, get_logger
 from webhook_app.tracing import span
 from webhook_app.usecases.reconcile.apply import Applied
-from webhook_app.usecases.reconcile.claim import Claim, Room, claim_due, claim_one, hand_back
+from webhook_app.usecases.reconcile.claim import (
+    Claim,
+    Room,
+    claim_due,
+    claim_one,
+    hand_back,
+    new_token,
+    take_back_unknown,
+)
 from webhook_app.usecases.reconcile.decisions import FinishedCall, Policy
 from webhook_app.usecases.reconcile.finished_calls import FinishedCalls
 from webhook_app.usecases.reconcile.inbox import open_work
@@ -33,6 +41,8 @@ log = get_logger()
 _MOST_OPENED = 500
 #: Seconds between two attempts of the slow lane to write its answer.
 _WRITE_SECONDS = 0.1
+#: Seconds between two attempts to reach SQL, which is away.
+_AWAY_SECONDS = 0.5
 
 
 @dataclass(frozen=True)
@@ -46,6 +56,8 @@ class Reconciler:
     clock: Callable[[], datetime]
     rng: random.Random
     totals: Totals
+    unknown: set[str] = field(default_factory=set)
+    """Tokens of claims that may have been committed as SQL went away; whoever has made them was not told."""
 
     def reconcile_due(
         self,
@@ -66,14 +78,27 @@ class Reconciler:
         is due than these threads can do, and where the time is over; `show` again and again, for as long as work is
         claimed.
         """
-        return Run(self, self._finished_calls(), Bounds(threads, max_seconds, stopping, grace, wake, show)).go()
+        try:
+            return Run(self, self._finished_calls(), Bounds(threads, max_seconds, stopping, grace, wake, show)).go()
+        except DBAPIError:
+            self._take_back_unknown(stopping)
+            raise
 
     def reconcile_one(self, merchant_transaction_id: str) -> Applied | None:
         """One attempt at this transaction; None when it is not due, somebody else has it, or the gate is shut."""
-        claim = claim_one(self.database, merchant_transaction_id, self.clock(), self.lease, self.policy.limits)
-        if claim is None:
-            return None
-        (claim,) = with_traces(self.database, [claim])
+        token = new_token()
+        try:
+            claim = claim_one(
+                self.database, merchant_transaction_id, self.clock(), self.lease, self.policy.limits, token
+            )
+            if claim is None:
+                return None
+            (claim,) = with_traces(self.database, [claim])
+        except DBAPIError as error:
+            if is_away(error):
+                self.unknown.add(token)
+                self._take_back_unknown(lambda: False)
+            raise
         finished = self._finished_calls()
         finished.add([self.fetch(claim)])
         while finished:
@@ -98,12 +123,15 @@ class Reconciler:
     def claim_due(self, room: Room) -> list[Claim]:
         """The second step: what is due and admitted, for the free threads of `room`; nothing where another transaction
         is in the way."""
+        token = new_token()
         try:
-            claims = claim_due(self.database, room, self.clock(), self.lease, self.policy.limits)
+            claims = claim_due(self.database, room, self.clock(), self.lease, self.policy.limits, token)
+            return with_traces(self.database, claims)
         except DBAPIError as error:
+            if is_away(error):
+                self.unknown.add(token)
             _pass_over(error, "work waits for another transaction")
             return []
-        return with_traces(self.database, claims)
 
     def fetch(self, claim: Claim) -> FinishedCall:
         """The third step: one call to Proof. Never raises."""
@@ -124,6 +152,17 @@ class Reconciler:
             hand_back(self.database, claims)
         except DBAPIError as error:
             _pass_over(error, "claims cannot be handed back", count=len(claims))
+
+    def _take_back_unknown(self, stopping: Callable[[], bool]) -> None:
+        """Waits for SQL, for as long as a lease; after that the clock has taken back what was claimed."""
+        ends_at = time.monotonic() + self.lease.total_seconds()
+        while self.unknown and not stopping() and time.monotonic() < ends_at:
+            try:
+                take_back_unknown(self.database, self.unknown)
+                break
+            except DBAPIError:
+                time.sleep(_AWAY_SECONDS)
+        self.unknown.clear()
 
     def _finished_calls(self) -> FinishedCalls:
         return FinishedCalls(self.database, self.policy, self.rng, self.clock, self.lease.total_seconds(), self.totals)

@@ -88,6 +88,8 @@ class Run:
         self._ended: list[Claim] = []
         """Of what is being applied."""
         self._applied = 0
+        self._broken_by: BaseException | None = None
+        """Why nothing more is begun: as a rule because SQL is away. What is in hand comes to its end first."""
         self._ends_at = time.monotonic() + bounds.max_seconds
         self._stops_at: float | None = None
         self._claims_at = inf  # what came in is opened first
@@ -115,6 +117,8 @@ class Run:
             return False
         if self._calling or self._arrived or self._under_way or self._finished:
             return True
+        if self._broken_by is not None:
+            raise self._broken_by
         if self._is_over(now):
             if self._stops_at is None:
                 self._bounds.wake()  # there may be more, and no clock looks before the next second
@@ -136,7 +140,8 @@ class Run:
     def _is_over(self, now: float) -> bool:
         """Whether nothing more is begun. After `max_seconds` work goes on beside the calls that take long, with such as
         are over soon, until those are."""
-        return self._stops_at is not None or (self._is_hurried(now) and not self._has_patient())
+        has_to_end = self._stops_at is not None or self._broken_by is not None
+        return has_to_end or (self._is_hurried(now) and not self._has_patient())
 
     def _is_hurried(self, now: float) -> bool:
         return now >= self._ends_at
@@ -187,7 +192,7 @@ class Run:
 
     def _take(self, seconds: float) -> None:
         """Takes all that has ended, and only then raises what one of it has raised: claims that were made with that are
-        to be handed back."""
+        to be handed back. Where nothing can be opened or claimed, what is in hand goes on."""
         ended = self._crew.take(seconds)
         now = time.monotonic()
         for done in ended:
@@ -206,7 +211,9 @@ class Run:
                 del self._calling[str(done.key)]
                 self._arrived.append(done.result)
         for done in ended:
-            if done.error is not None:
+            if done.error is not None and done.key in (_Task.OPEN, _Task.CLAIM):
+                self._broken_by = self._broken_by or done.error
+            elif done.error is not None:
                 raise done.error
 
     def _note_opened(self, opened: int, now: float) -> None:
