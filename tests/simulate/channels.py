@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from sqlalchemy.exc import DBAPIError
 
+from tests.simulate.machinery import Machinery
 from tests.simulate.plan import Process, Word
-from tests.simulate.processes import Machinery
 from webhook_app.adapters.spool import Depth
 from webhook_app.domain.incidents import IncidentKind
 from webhook_app.usecases.channels.hints import WidgetHint, take_hint

@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 
 from tests.simulate.history import History
+from tests.simulate.machinery import Accepted
 from tests.simulate.plan import Absence, Happening, Plan, Process, Spell
-from tests.simulate.processes import Accepted
 from tests.simulate.proof import REFUSALS_OF_US
 from tests.simulate.safety import Attempt, Watch
 from webhook_app.domain.outage import ENOUGH_WITNESSES, MOST_ATTEMPTS, WINDOW

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from tests.simulate.machinery import Accepted, Machinery
 from tests.simulate.plan import Plan
-from tests.simulate.processes import Accepted, Machinery
 from tests.simulate.proof import VirtualProof
 from tests.simulate.safety import Watch
 from tests.simulate.store import SimulatedDatabase

@@ -9,8 +9,8 @@ from statistics import median
 
 from tests.simulate.hindrance import AFTER_OUTAGE, PROBE_GAP, find_given_up, hindrance, misfortune, outages
 from tests.simulate.history import History
+from tests.simulate.machinery import Accepted
 from tests.simulate.plan import Plan, Spell
-from tests.simulate.processes import Accepted
 from tests.simulate.proof import moment
 from tests.simulate.safety import seconds
 from tests.simulate.store import SimulatedDatabase

@@ -13,8 +13,9 @@ from sqlalchemy.exc import DBAPIError
 from tests.simulate import channels, liveness
 from tests.simulate.following import judge_channels
 from tests.simulate.history import has_ended, read_history
+from tests.simulate.machinery import Machinery
 from tests.simulate.plan import Absence, Happening, Misfortune, Payment, Plan, Process, Rows, Spell, Webhook, Word
-from tests.simulate.processes import Machinery
+from tests.simulate.processes import ROLES
 from tests.simulate.proof import VirtualProof, moment
 from tests.simulate.redis import VirtualQueues
 from tests.simulate.rows import insert_rows
@@ -80,7 +81,7 @@ class _Simulation:
         queues = VirtualQueues(schedule)
         database.absences = plan.of(Absence)
         self.folder = tempfile.TemporaryDirectory(prefix="sim-run-", dir=database.folder)
-        self.machinery = Machinery(plan, schedule, database, self.proof, queues, Path(self.folder.name))
+        self.machinery = Machinery(plan, schedule, database, self.proof, queues, Path(self.folder.name), ROLES)
         schedule.on_death = self._on_death
         schedule.on_freeze = lambda actor, seconds: self.watch.note_loss(actor.role, seconds)
         for rows in plan.of(Rows):

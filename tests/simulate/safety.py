@@ -7,8 +7,8 @@ from collections import Counter, defaultdict
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
+from tests.simulate.machinery import RESTART
 from tests.simulate.plan import Plan, Process
-from tests.simulate.processes import RESTART
 from tests.simulate.proof import VirtualProof
 from tests.simulate.schedule import Schedule
 from tests.simulate.store import Logged

@@ -11,8 +11,8 @@ from tests.simulate.following import judge_channels
 from tests.simulate.hindrance import AFTER_ABSENCE, AFTER_OUTAGE, PROBE_GAP
 from tests.simulate.history import History, Ledger
 from tests.simulate.liveness import judge, measure
+from tests.simulate.machinery import Accepted
 from tests.simulate.plan import NORMAL, Absence, Item, Misfortune, Payment, Plan, Process, Spell, Webhook, Word
-from tests.simulate.processes import Accepted
 from tests.simulate.proof import VirtualProof
 from tests.simulate.safety import Attempt, Logged, Pause, Watch, seconds
 from tests.simulate.schedule import Schedule, Trouble
