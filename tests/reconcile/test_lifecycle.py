@@ -26,14 +26,10 @@ from webhook_app.usecases.reconcile.apply import apply_calls
 from webhook_app.usecases.reconcile.claim import claim_due, hand_back
 from webhook_app.usecases.reconcile.decisions import FinishedCall
 from webhook_app.usecases.reconcile.lifecycle import changes, transitions
+from webhook_app.usecases.reconcile.lifecycle.asking import ask_for_reconciliations
 from webhook_app.usecases.reconcile.lifecycle.changes import Change, Charge, Life, MadeAttempt
-from webhook_app.usecases.reconcile.lifecycle.rows import (
-    ask_for_reconciliations,
-    begin_claims,
-    end_claims,
-    lock,
-    write_changes,
-)
+from webhook_app.usecases.reconcile.lifecycle.claims import begin_claims, end_claims
+from webhook_app.usecases.reconcile.lifecycle.rows import lock, write_changes
 from webhook_app.usecases.reconcile.lifecycle.transitions import TRANSITIONS, ClaimRule, Transition, TransitionRefused
 from webhook_app.usecases.reconcile.sweep import recover_lost_claims
 from webhook_app.usecases.reconcile.work_classes import OVERDUE
@@ -332,7 +328,8 @@ def test_nobody_else_writes_reconciliations_or_attempts() -> None:
         # The sandbox is Proof's stand-in: it has a database of its own, in memory, with states of its own.
         if "sandbox" not in file.parts and (lines := writes(file.read_text()))
     }
-    assert {name for name in found if name.startswith(_OWNER)} == {f"{_OWNER}rows.py"}
+    writers = {f"{_OWNER}{name}.py" for name in ("asking", "claims", "marks", "rows")}
+    assert {name for name in found if name.startswith(_OWNER)} == writers
     assert {name: lines for name, lines in found.items() if not name.startswith(_OWNER)} == {}
 
 

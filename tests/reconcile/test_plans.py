@@ -21,14 +21,10 @@ from webhook_app.usecases.reconcile.claim import Claim, claim_due
 from webhook_app.usecases.reconcile.decisions import FinishedCall
 from webhook_app.usecases.reconcile.inbox import open_events
 from webhook_app.usecases.reconcile.lifecycle import changes
+from webhook_app.usecases.reconcile.lifecycle.asking import ask_for_reconciliations
 from webhook_app.usecases.reconcile.lifecycle.changes import MadeAttempt
-from webhook_app.usecases.reconcile.lifecycle.rows import (
-    ask_for_reconciliations,
-    begin_claims,
-    end_claims,
-    lock,
-    write_changes,
-)
+from webhook_app.usecases.reconcile.lifecycle.claims import begin_claims, end_claims
+from webhook_app.usecases.reconcile.lifecycle.rows import lock, write_changes
 from webhook_app.usecases.reconcile.quiet import has_to_open, is_quiet
 from webhook_app.usecases.reconcile.settle import move_events, settle_events
 from webhook_app.usecases.reconcile.sweep import find_work

@@ -16,7 +16,8 @@ from webhook_app.db.database import Database
 from webhook_app.domain.status import Status
 from webhook_app.models import Reconciliation, StoredGate
 from webhook_app.usecases.reconcile.inbox import open_events
-from webhook_app.usecases.reconcile.lifecycle.rows import ask_for_reconciliations, lock
+from webhook_app.usecases.reconcile.lifecycle.asking import ask_for_reconciliations
+from webhook_app.usecases.reconcile.lifecycle.rows import lock
 from webhook_app.usecases.reconcile.stored_gate import lock_gate, read_gate, store_gate
 
 #: The statement with which an answer's reconciliation is read before it is decided on, locked or not.

@@ -23,7 +23,7 @@ from webhook_app.models import Reconciliation
 from webhook_app.models.reconciliation import AskedBy, State
 from webhook_app.usecases.audit import Actor
 from webhook_app.usecases.reconcile.claim import Claim, Room, claim_due
-from webhook_app.usecases.reconcile.lifecycle.rows import ask_for_reconciliations
+from webhook_app.usecases.reconcile.lifecycle.asking import ask_for_reconciliations
 from webhook_app.usecases.reconcile.work_classes import class_of, in_class
 from webhook_app.usecases.redeliver.replay import replay_from_rq
 

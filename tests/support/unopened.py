@@ -12,7 +12,7 @@ from tests.support.clock import START
 from tests.support.example_rows import EVENT
 from webhook_app.db.database import Database
 from webhook_app.models import Event
-from webhook_app.usecases.reconcile.lifecycle.rows import ask_for_reconciliations
+from webhook_app.usecases.reconcile.lifecycle.asking import ask_for_reconciliations
 
 
 def unopened_row(merchant_transaction_id: str, received_at: datetime = START, **changes: Any) -> dict[str, Any]:

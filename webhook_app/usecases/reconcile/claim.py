@@ -16,7 +16,7 @@ from webhook_app.domain.gate import SHORT_CALL_SECONDS, Gate, Limits, admit, is_
 from webhook_app.domain.shares import Counts, WorkClass, divide_slots, most_slots
 from webhook_app.models import Reconciliation
 from webhook_app.usecases.reconcile.calls_under_way import count_calls
-from webhook_app.usecases.reconcile.lifecycle.rows import begin_claims, end_claims
+from webhook_app.usecases.reconcile.lifecycle.claims import begin_claims, end_claims
 from webhook_app.usecases.reconcile.probes import choose_probes
 from webhook_app.usecases.reconcile.quiet import has_any
 from webhook_app.usecases.reconcile.stored_gate import lock_gate, store_gate

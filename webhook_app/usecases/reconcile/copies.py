@@ -25,8 +25,9 @@ from webhook_app.models import Event, HistoryEntry, Receipt, Reconciliation
 from webhook_app.models.event import RECEIPT_IS_UNOPENED, Delivery
 from webhook_app.models.reconciliation import State
 from webhook_app.usecases.reconcile.decisions import decide_after_copy
+from webhook_app.usecases.reconcile.lifecycle.asking import ask_for_reconciliations
 from webhook_app.usecases.reconcile.lifecycle.changes import Life
-from webhook_app.usecases.reconcile.lifecycle.rows import ask_for_reconciliations, lock, write_changes
+from webhook_app.usecases.reconcile.lifecycle.rows import lock, write_changes
 from webhook_app.usecases.reconcile.settle import move_events
 
 #: Copies that are looked at together.

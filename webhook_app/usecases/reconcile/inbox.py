@@ -23,7 +23,7 @@ from webhook_app.logs import get_logger
 from webhook_app.models import Event, Receipt
 from webhook_app.models.event import IS_UNOPENED, RECEIPT_IS_UNOPENED
 from webhook_app.usecases.reconcile.copies import open_copies
-from webhook_app.usecases.reconcile.lifecycle.rows import ask_for_reconciliations
+from webhook_app.usecases.reconcile.lifecycle.asking import ask_for_reconciliations
 from webhook_app.usecases.reconcile.quiet import has_any
 
 log = get_logger()

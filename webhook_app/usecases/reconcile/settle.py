@@ -24,7 +24,7 @@ from webhook_app.models.event import Delivery
 from webhook_app.models.reconciliation import HAS_EVENTS_BEHIND, AskedBy, State
 from webhook_app.usecases.reconcile.discrepancies import GivenUp, note_failures
 from webhook_app.usecases.reconcile.lifecycle.changes import Change, Life
-from webhook_app.usecases.reconcile.lifecycle.rows import mark_unknown, note_events_behind
+from webhook_app.usecases.reconcile.lifecycle.marks import mark_unknown, note_events_behind
 from webhook_app.usecases.reconcile.quiet import has_any
 from webhook_app.usecases.reconcile.unknown_ids import find_unknown
 

@@ -21,7 +21,7 @@ from webhook_app.models.discrepancy import DiscrepancyKind
 from webhook_app.models.reconciliation import IS_UNGATHERED, AskedBy
 from webhook_app.usecases.heartbeats import write_beat
 from webhook_app.usecases.reconcile.lifecycle.changes import Life
-from webhook_app.usecases.reconcile.lifecycle.rows import UnknownId, take_ungathered
+from webhook_app.usecases.reconcile.lifecycle.marks import UnknownId, take_ungathered
 
 #: Of the discrepancy that gathers them; it stands with the first of the ids.
 GATHERED = "gathered"

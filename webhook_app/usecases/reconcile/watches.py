@@ -19,7 +19,7 @@ from webhook_app.domain.retry_policy import NEW_SECONDS
 from webhook_app.models import Reconciliation, StoredWatch
 from webhook_app.models.reconciliation import AskedBy, State
 from webhook_app.models.watch import WatchSource
-from webhook_app.usecases.reconcile.lifecycle.rows import ask_for_reconciliations
+from webhook_app.usecases.reconcile.lifecycle.asking import ask_for_reconciliations
 from webhook_app.usecases.reconcile.unopened import find_waiting
 
 _TABLE: Any = StoredWatch.__table__
