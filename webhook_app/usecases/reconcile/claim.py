@@ -117,7 +117,7 @@ def take_back_unknown(database: Database, tokens: Collection[str]) -> None:
     claimed = select(Reconciliation.id, Reconciliation.claim_token).where(
         Reconciliation.lease_until.is_not(None), Reconciliation.claim_token.in_(tokens)
     )
-    database.run(lambda session: end_claims(session, [tuple(row) for row in session.execute(claimed)]))
+    database.run(lambda session: end_claims(session, [(one.id, one.claim_token) for one in session.execute(claimed)]))
 
 
 def _claim_shared(
