@@ -12,7 +12,7 @@ from sqlalchemy import func, select
 
 from webhook_app.db.database import Database
 from webhook_app.models import Event, HistoryEntry, Receipt, Reconciliation, Transaction
-from webhook_app.models.event import IS_UNOPENED, Delivery
+from webhook_app.models.event import IS_UNOPENED, RECEIPT_IS_UNOPENED, Delivery
 from webhook_app.models.reconciliation import OPEN_STATES, State
 from webhook_app.sandbox import transactions as sandbox
 
@@ -67,12 +67,13 @@ def read_held(database: Database) -> Held:
 
 
 def open_work(database: Database) -> int:
-    """How many events are not opened; and reconciliations neither done nor failed, or in a worker's hands."""
+    """How many events and copies are not opened; and reconciliations neither done nor failed, or in a worker's hands."""
     is_open = Reconciliation.state.in_(OPEN_STATES) | Reconciliation.claim_token.is_not(None)
     with database.read() as session:
-        # In this order: what is opened between the two is counted twice, not missed.
-        unopened = session.scalar(select(func.count()).select_from(Event).where(IS_UNOPENED)) or 0
-        return unopened + (session.scalar(select(func.count()).select_from(Reconciliation).where(is_open)) or 0)
+        # In this order: what is opened between two of them is counted twice, not missed.
+        events = session.scalar(select(func.count()).select_from(Event).where(IS_UNOPENED)) or 0
+        copies = session.scalar(select(func.count()).select_from(Receipt).where(RECEIPT_IS_UNOPENED)) or 0
+        return events + copies + (session.scalar(select(func.count()).select_from(Reconciliation).where(is_open)) or 0)
 
 
 def compare(

@@ -39,9 +39,11 @@ class Mishap(StrEnum):
 
 
 #: Steps that hold SQLite's write lock: nobody else can, so SQL cannot be locked there.
-_IN_TRANSACTION = ("row written", "opened", "applied", "retry applied")
+_IN_TRANSACTION = ("row written", "opened", "copy looked at", "applied", "retry applied")
 #: SQL is away already.
 _WITHOUT_SQL = ("spool written", "spool fsynced")
+#: What is sent is a copy of what is settled, with another amount: Proof has to be asked again.
+_OF_COPY = "copy looked at"
 _DRAIN = ("spool rotated", "spool ingested", "spool unlinked")
 #: The web process is held before it wakes a worker, so that the clock has to.
 _CLOCK_WAKES = ("clock opened", "clock found work", "clock woke")
@@ -127,7 +129,8 @@ def _run_cell(rig: Rig, steps: Steps, cell: Cell, transaction_id: str, accepted:
     if not sender.answer.is_accepted:  # Proof's internal retry
         _post_until_accepted(rig, payload)
     accepted.add((transaction_id, payload["status"], parse_timestamp(payload["updated_at"])))
-    rig.until(lambda: _is_settled(rig, transaction_id), f"{transaction_id} is settled", _LIMIT)
+    requests = 2 if cell.step == _OF_COPY else 1
+    rig.until(lambda: _is_settled(rig, transaction_id, requests), f"{transaction_id} is settled", _LIMIT)
     rig.until(lambda: not rig.spool_size() and not open_work(rig.database), "all is at rest", _LIMIT)
     return Result(cell, _in_words(sender.answer), time.monotonic() - started, "")
 
@@ -148,6 +151,10 @@ def _prepare(rig: Rig, steps: Steps, cell: Cell, payload: dict[str, Any]) -> _Se
         sender.join()
         steps.arm(cell.step)
         return sender
+    if cell.step == _OF_COPY:
+        _post_until_accepted(rig, payload)
+        rig.until(lambda: _is_settled(rig, payload["merchant_transaction_id"]), "what is copied is settled", _LIMIT)
+        payload = {**payload, "fiat_amount": "0.01"}
     steps.arm(cell.step)
     return _Sender(rig, payload)
 
@@ -186,10 +193,13 @@ def _post_until_accepted(rig: Rig, payload: dict[str, Any]) -> None:
     rig.until(lambda: rig.post(payload, timeout=5).is_accepted, "the redelivery is accepted", _LIMIT)
 
 
-def _is_settled(rig: Rig, transaction_id: str) -> bool:
+def _is_settled(rig: Rig, transaction_id: str, requests: int = 1) -> bool:
+    """Whether all is done for it, and Proof was asked for so many requests at least."""
     with rig.database.read() as session:
         state = session.scalar(
-            select(Reconciliation.state).where(Reconciliation.merchant_transaction_id == transaction_id)
+            select(Reconciliation.state).where(
+                Reconciliation.merchant_transaction_id == transaction_id, Reconciliation.generation >= requests
+            )
         )
         deliveries = session.scalars(
             select(Event.delivery).where(Event.merchant_transaction_id == transaction_id)
