@@ -67,7 +67,7 @@ def read_held(database: Database) -> Held:
 
 
 def open_work(database: Database) -> int:
-    """How many events and copies are not opened; and reconciliations neither done nor failed, or in a worker's hands."""
+    """Events and copies that are not opened; and reconciliations neither done nor failed, or in a worker's hands."""
     is_open = Reconciliation.state.in_(OPEN_STATES) | Reconciliation.claim_token.is_not(None)
     with database.read() as session:
         # In this order: what is opened between two of them is counted twice, not missed.
