@@ -117,7 +117,7 @@ def test_a_fast_worker_that_stands_still_is_waited_for_until_the_clock_stands_in
     assert verdict(slow).startswith("late"), "what is new is none of the slow lane's"
 
 
-def test_sql_that_is_away_excuses_a_lease_beyond_its_return() -> None:
+def test_sql_that_is_away_excuses_ten_seconds_beyond_its_return() -> None:
     away = Absence(1.0, 9.0)
     latest = 1.1 + 5.0 + (9.0 - 1.1) + AFTER_ABSENCE
     assert verdict(history(paid(), away, settled={"paid": latest - 0.1})) == "well"
