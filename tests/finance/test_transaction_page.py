@@ -216,3 +216,18 @@ def test_unknown_id_says_what_to_do(finance_client: FlaskClient, client: FlaskCl
         assert "search for a part of it under Payments" in in_words(page.text), name
         assert "<img src=x" not in page.text
     assert client.get("/transactions/a", headers=BROWSER).status_code == 303
+
+
+@pytest.mark.parametrize("id", [".", ".."])
+def test_what_is_called_like_a_step_of_a_path_can_be_opened(
+    finance_client: FlaskClient, services: Services, id: str
+) -> None:
+    """A browser asks for `/` where a link says `/transactions/..`."""
+    ingest(services, id)
+    page = finance_client.get("/transactions").text
+    assert f'href="/transaction?id={id}"' in page
+    assert f'href="/transactions/{id}"' not in page
+    assert f'data-copy="{id}"' in finance_client.get(f"/transaction?id={id}").text
+    found = finance_client.get(f"/search?q={id}", headers=BROWSER)
+    assert (found.status_code, found.location) == (303, f"/transaction?id={id}")
+    assert finance_client.get("/transaction", headers=BROWSER).status_code == 404

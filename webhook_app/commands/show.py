@@ -13,7 +13,8 @@ from webhook_app.console import say
 from webhook_app.domain.money import format_amount
 from webhook_app.domain.text import is_usable_id, visible_line
 from webhook_app.domain.timestamps import format_timestamp
-from webhook_app.models import Attempt
+from webhook_app.models.failure import read_failure
+from webhook_app.usecases.finance.report_rows import AttemptReport
 from webhook_app.usecases.finance.reports import TransactionReport, report_transaction
 
 
@@ -45,10 +46,10 @@ def find_report(merchant_transaction_id: str, name: str) -> TransactionReport:
     return report
 
 
-def describe_attempt(attempt: Attempt) -> str:
+def describe_attempt(attempt: AttemptReport) -> str:
     """One call to Proof, in a line."""
     took = (attempt.finished_at - attempt.started_at).total_seconds()
-    failure = attempt.failure
+    failure = read_failure(attempt.http_status, attempt.error, attempt.code, attempt.message, attempt.request_id)
     answer = failure.name if failure else f"confirmed {attempt.status}"
     request_id = f", request id {attempt.request_id}" if attempt.request_id else ""
     return f"{format_timestamp(attempt.started_at)}  {answer}, in {took:.3g} s{request_id}"

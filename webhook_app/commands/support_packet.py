@@ -13,7 +13,7 @@ from webhook_app.console import say
 from webhook_app.domain.masking import mask
 from webhook_app.domain.text import visible_line
 from webhook_app.domain.timestamps import format_timestamp, utc_now
-from webhook_app.models import Attempt
+from webhook_app.usecases.finance.report_rows import AttemptReport
 from webhook_app.usecases.finance.reports import TransactionReport
 
 #: Characters of an answer that are shown.
@@ -47,7 +47,7 @@ def _lines(report: TransactionReport, address: str) -> Iterator[str]:
         yield from _answer(attempt)
 
 
-def _answer(attempt: Attempt) -> Iterator[str]:
+def _answer(attempt: AttemptReport) -> Iterator[str]:
     """What Proof's answer says of the failure; personal fields are masked where it is stored, and once more here."""
     if attempt.message:
         yield f"    message: {mask(attempt.message)[:_LONGEST]}"

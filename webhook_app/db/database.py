@@ -24,6 +24,7 @@ from sqlalchemy.orm import Session, sessionmaker
 from sqlalchemy.pool import ConnectionPoolEntry
 
 from webhook_app.db.idle_connections import check_before_use
+from webhook_app.db.kept_statements import execute_on_driver
 from webhook_app.db.sums import ExactSum
 
 #: Seconds that a statement waits for another transaction's lock before it gives up.
@@ -232,11 +233,12 @@ def _begin_postgresql(connection: Connection) -> None:
     driver: Any = connection.connection.driver_connection
     if not driver.autocommit:  # SQLAlchemy turns it off where it sets an isolation level
         driver.autocommit = True
-    connection.exec_driver_sql(
+    execute_on_driver(
+        connection,
         f"BEGIN ISOLATION LEVEL {isolation}; "
         f"SET LOCAL lock_timeout = '{options.get('lock_timeout', LOCK_TIMEOUT)}s'; "
         f"SET LOCAL idle_in_transaction_session_timeout = '{IDLE_TIMEOUT}s'"
-        f"{_BY_INDEX if options.get('by_index') else ''}"
+        f"{_BY_INDEX if options.get('by_index') else ''}",
     )
 
 

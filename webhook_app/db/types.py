@@ -33,6 +33,10 @@ class ExactDecimal(TypeDecorator[Decimal]):
     def process_result_value(self, value: Any, dialect: Dialect) -> Decimal | None:
         return None if value is None else Decimal(value)
 
+    def result_processor(self, dialect: Dialect, coltype: object) -> Any:
+        """PostgreSQL's driver reads decimals itself: a list has a hundred."""
+        return super().result_processor(dialect, coltype) if dialect.name == "sqlite" else None
+
     def compare_values(self, x: Decimal | None, y: Decimal | None) -> bool:
         """Whether there is nothing to write: 2.5 and 2.50 are one amount, written differently."""
         return format_amount(x) == format_amount(y)
@@ -53,6 +57,12 @@ class UtcDateTime(TypeDecorator[datetime]):
         return timestamp.replace(tzinfo=None) if dialect.name == "sqlite" else timestamp
 
     def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
-        if value is None:
-            return None
-        return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+        return _to_utc(value) if value is None or value.tzinfo else value.replace(tzinfo=UTC)
+
+    def result_processor(self, dialect: Dialect, coltype: object) -> Any:
+        """PostgreSQL's driver reads timestamps itself, in the time zone of the session: a list has many hundreds."""
+        return super().result_processor(dialect, coltype) if dialect.name == "sqlite" else _to_utc
+
+
+def _to_utc(value: datetime | None) -> datetime | None:
+    return value if value is None or value.tzinfo is UTC else value.astimezone(UTC)

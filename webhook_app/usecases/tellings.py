@@ -10,7 +10,8 @@ from typing import Any
 from sqlalchemy import Select, String, and_, func, select
 from sqlalchemy.orm import Session
 
-from webhook_app.db.row_sets import RowSet, for_each_dialect
+from webhook_app.db.kept_statements import KeptStatement
+from webhook_app.db.row_sets import RowSet
 from webhook_app.models import Event, HistoryEntry, Receipt
 from webhook_app.models.event import Channel
 
@@ -63,7 +64,7 @@ Tellings = dict[int, Telling]
 def find_tellings(session: Session, merchant_transaction_ids: Collection[str]) -> Tellings:
     """Of all confirmed status changes of these transactions, in the order of Proof's time."""
     tellings: dict[int, Telling] = {}
-    for row in session.execute(_tellings(session), _ASKED.given(session, [(id,) for id in merchant_transaction_ids])):
+    for row in _tellings.rows(session, _ASKED.given(session, [(id,) for id in merchant_transaction_ids])):
         telling = tellings.get(row.id)
         if telling is None:
             telling = Telling(row.merchant_transaction_id, row.status, row.updated_at, row.recorded_at)
@@ -75,7 +76,7 @@ def find_tellings(session: Session, merchant_transaction_ids: Collection[str]) -
     return tellings
 
 
-@for_each_dialect
+@KeptStatement
 def _tellings(dialect: str) -> Select[Any]:
     """A row for each change, and one more for each further channel of the receipts of the event that told of it: there
     is one event at most, for these three name it."""

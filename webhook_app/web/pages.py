@@ -29,6 +29,7 @@ from webhook_app.web.finance.pages.transactions import transaction_pages_bluepri
 from webhook_app.web.layout.address import url_of, url_with
 from webhook_app.web.layout.headers import register_page_headers
 from webhook_app.web.layout.navigation import make_menu, proof_sandbox
+from webhook_app.web.layout.pieces import register_pieces
 from webhook_app.web.layout.template_filters import register_template_filters
 from webhook_app.web.monitor.pages.drift import drift_page_blueprint
 from webhook_app.web.monitor.pages.incidents import incidents_page_blueprint
@@ -69,6 +70,7 @@ def register_pages(app: Flask, settings: Settings) -> None:
     app.before_request(protect_forms)
     register_throttle(app, settings.redis_url)
     register_template_filters(app)
+    register_pieces(app)
     register_discrepancy_words(app)
     register_page_headers(app)
     app.context_processor(_layout)

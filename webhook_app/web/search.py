@@ -8,6 +8,7 @@ from werkzeug.wrappers import Response
 from webhook_app.domain.text import storable
 from webhook_app.models.role import Role
 from webhook_app.usecases.search import Found, find_exactly
+from webhook_app.web.layout.transaction_path import transaction_path
 from webhook_app.web.people import roles_required
 from webhook_app.web.requests import get_services
 
@@ -29,8 +30,7 @@ def find() -> Response:
     if found is None:
         return redirect(url_for("transaction_pages.show_all", q=text), 303)
     if found.merchant_transaction_id is not None:
-        target = url_for("transaction_page.show", merchant_transaction_id=found.merchant_transaction_id)
-        return redirect(target, 303)
+        return redirect(transaction_path(found.merchant_transaction_id), 303)
     return redirect(url_for("transaction_pages.show_all", partner_user_id=found.partner_user_id), 303)
 
 

@@ -13,6 +13,7 @@ from sqlalchemy import ColumnElement, Row, bindparam, delete, select
 from sqlalchemy.orm import Session
 
 from webhook_app.db.database import Database
+from webhook_app.db.kept_statements import keep
 from webhook_app.db.types import MAX_ID
 from webhook_app.db.upsert import insert_into
 from webhook_app.domain.networks import UNKNOWN, network_of
@@ -84,7 +85,7 @@ def begin_session(database: Database, person: Person, browser: Browser, now: dat
 _SESSIONS: Any = LogInSession.__table__
 _ACCOUNTS: Any = Account.__table__
 #: Read with each page: made once, and as columns.
-_FOUND = (
+_FOUND = keep(
     select(*_SESSIONS.c, _ACCOUNTS.c.name, _ACCOUNTS.c.role, _ACCOUNTS.c.disabled_at)
     .add_columns(_ACCOUNTS.c.session_version.label("current_version"))
     .join_from(_SESSIONS, _ACCOUNTS, _ACCOUNTS.c.id == _SESSIONS.c.account_id)
@@ -98,9 +99,10 @@ def find_session(
     """Whose session this key opens; None when it has ended, its account was changed or disabled since, or the browser
     is another one."""
     with database.read() as session:
-        row = session.execute(_FOUND, {"digest": _digest(key)}).one_or_none()
-    if row is None:
+        rows = _FOUND.rows(session, {"digest": _digest(key)})
+    if not rows:
         return None
+    (row,) = rows
     is_over = row.disabled_at is not None or row.current_version != row.session_version
     if is_over or _shortened(user_agent) != row.user_agent or now - row.began_at >= lifetime.longest:
         return None

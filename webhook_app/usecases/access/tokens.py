@@ -12,6 +12,7 @@ from sqlalchemy import bindparam, or_, select, update
 from sqlalchemy.orm import Session
 
 from webhook_app.db.database import Database
+from webhook_app.db.kept_statements import keep
 from webhook_app.db.keyset_page import Page, read_page
 from webhook_app.domain.text import storable
 from webhook_app.domain.timestamps import format_timestamp
@@ -90,18 +91,21 @@ def check_token_name(name: str) -> None:
 
 #: Read at each request of the API: made once, and as columns.
 _TOKENS: Any = ApiToken.__table__
-_CALLER = select(
-    *(_TOKENS.c[name] for name in ("id", "name", "role", "revoked_at", "expires_at", "last_used_at"))
-).where(_TOKENS.c.token_sha256 == bindparam("digest"))
+_CALLER = keep(
+    select(*(_TOKENS.c[name] for name in ("id", "name", "role", "revoked_at", "expires_at", "last_used_at"))).where(
+        _TOKENS.c.token_sha256 == bindparam("digest")
+    )
+)
 
 
 def find_caller(database: Database, last_use: LastUse, token: str, now: datetime) -> Caller | None:
     """Whose token this is, and notes that it is in use; None for an unknown one. Raises TokenUnusable for one that is
     revoked or has expired."""
     with database.read() as session:
-        row = session.execute(_CALLER, {"digest": _digest(token)}).one_or_none()
-    if row is None:
+        rows = _CALLER.rows(session, {"digest": _digest(token)})
+    if not rows:
         return None
+    (row,) = rows
     if row.revoked_at is not None:
         raise TokenUnusable(f"This API token was revoked on {format_timestamp(row.revoked_at)}.")
     if row.expires_at is not None and row.expires_at <= now:

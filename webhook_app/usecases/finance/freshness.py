@@ -11,6 +11,7 @@ from sqlalchemy import ScalarSelect, func, or_, select
 from sqlalchemy.orm import Session
 
 from webhook_app.db.database import Database
+from webhook_app.db.kept_statements import KeptStatement, keep
 from webhook_app.models import Event, Reconciliation, Transaction, TransactionVersion
 from webhook_app.models.reconciliation import State
 from webhook_app.usecases.finance.stored_values import in_stored_spelling
@@ -80,7 +81,7 @@ def count_unsettled(session: Session, wanted: TransactionFilter, surroundings: S
     if wanted.as_of is not None:
         return Freshness(None, None, None)
     counting = _count_statements(wanted, surroundings)
-    counts = session.connection().execute(counting.first).one()
+    (counts,) = counting.first.rows(session)
     pending, failed, unconfirmed = map(functools.partial(_count, session), counting.further, counts)
     return Freshness(pending, failed, unconfirmed, is_paused=surroundings.is_paused)
 
@@ -89,7 +90,7 @@ def count_unsettled(session: Session, wanted: TransactionFilter, surroundings: S
 class _Counting:
     """Statements that count rows, up to MOST_COUNTED of each kind."""
 
-    first: AnySelect
+    first: KeptStatement
     """A count of each kind."""
     further: Sequence[Sequence[AnySelect]]
     """Of each kind: queries whose rows are counted too where that count has not reached MOST_COUNTED."""
@@ -119,7 +120,7 @@ def _count_statements(wanted: TransactionFilter, surroundings: Surroundings) -> 
         ],
     )
     first = select(*(_counted(queries[0], MOST_COUNTED) for queries in kinds))
-    return _Counting(first, [queries[1:] for queries in kinds])
+    return _Counting(keep(first), [queries[1:] for queries in kinds])
 
 
 def _under_way(

@@ -17,6 +17,7 @@ from heapq import merge
 from sqlalchemy import func, or_, select, tuple_
 from sqlalchemy.orm import Session
 
+from webhook_app.db.kept_statements import KeptStatement, keep
 from webhook_app.db.planner_hints import go_along_index
 from webhook_app.models import Event, Reconciliation
 from webhook_app.usecases.finance.transaction_filter import (
@@ -217,9 +218,8 @@ def _find_known(
     is_walk: bool,
 ) -> Sequence[Listed]:
     """After the list's beginning, if it has one, by reconciliation."""
-    connection = session.connection()
     queries = _known_queries(wanted, limit, after, surroundings, is_walk=is_walk)
-    found: Iterable[int] = merge(*(connection.scalars(query).all() for query in queries), reverse=True)
+    found: Iterable[int] = merge(*([id for (id,) in query.rows(session)] for query in queries), reverse=True)
     ids = [one for one, _ in zip(found, range(limit), strict=False)]
     beginning = after.beginning if after is not None else None
     return [Listed(TransactionKey(one, None, beginning), one) for one in ids]
@@ -228,7 +228,7 @@ def _find_known(
 @functools.lru_cache(KEPT_STATEMENTS)
 def _known_queries(
     wanted: TransactionFilter, limit: int, after: TransactionKey | None, surroundings: Surroundings, *, is_walk: bool
-) -> Sequence[AnySelect]:
+) -> Sequence[KeptStatement]:
     """Each has an index of its own; no reconciliation is in two."""
     id = Reconciliation.id
     query: AnySelect = narrow_known(select(id), wanted, is_walk=is_walk)
@@ -240,4 +240,4 @@ def _known_queries(
             )  # may be known without an event
             query = query.where(~first.between(after.beginning.first_event_id, after.beginning.last_event_id))
     conditions = in_state(wanted, surroundings, is_walk=is_walk)
-    return [query.where(condition).order_by(id.desc()).limit(limit) for condition in conditions]
+    return [keep(query.where(condition).order_by(id.desc()).limit(limit)) for condition in conditions]

@@ -10,15 +10,24 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 from sqlalchemy import BigInteger, ColumnElement, Row, Select, String, and_, bindparam, func, or_, select
 from sqlalchemy.orm import Session
 
-from webhook_app.db.row_sets import RowSet, for_each_dialect
+from webhook_app.db.kept_statements import KeptStatement, keep
+from webhook_app.db.row_sets import RowSet
 from webhook_app.db.types import UtcDateTime
 from webhook_app.domain.severity import Severity
-from webhook_app.models import Discrepancy, Event, HistoryEntry, Reconciliation, Transaction, TransactionVersion
+from webhook_app.models import (
+    Attempt,
+    Discrepancy,
+    Event,
+    HistoryEntry,
+    Reconciliation,
+    Transaction,
+    TransactionVersion,
+)
 from webhook_app.models.discrepancy import DiscrepancyKind
 from webhook_app.usecases.receipts import count_receipts
 
@@ -31,12 +40,14 @@ CONFIRMED = (
 #: The newest of one transaction that are reported; SQL has them all.
 _MOST_EVENTS = 100
 _MOST_DISCREPANCIES = 100
+_MOST_ATTEMPTS = 100
 
 _RECONCILIATION: Any = Reconciliation.__table__
 _TRANSACTION: Any = Transaction.__table__
 _VERSION: Any = TransactionVersion.__table__
 _CHANGE: Any = HistoryEntry.__table__
 _EVENT: Any = Event.__table__
+_ATTEMPT: Any = Attempt.__table__
 _DISCREPANCY: Any = Discrepancy.__table__
 
 _ASKED = RowSet("asked", {"id": String()})
@@ -63,6 +74,24 @@ class StatusChangeReport:
     status: str
     updated_at: datetime
     recorded_at: datetime
+
+
+class AttemptReport(NamedTuple):
+    """One call to Proof: columns of `models/attempt.py`."""
+
+    started_at: datetime
+    finished_at: datetime
+    status: str | None
+    http_status: int | None
+    error: str | None
+    code: str | None
+    message: str | None
+    request_id: str | None
+    decision: str
+    counted: bool
+    next_attempt_at: datetime | None
+    answer_body: str | None
+    answer_headers: str | None
 
 
 @dataclass(frozen=True)
@@ -92,24 +121,21 @@ class StoredTransaction:
 
 
 def read_one(session: Session, merchant_transaction_id: str) -> StoredTransaction:
-    row = session.execute(_ONE, {"asked": merchant_transaction_id}).one_or_none()
-    return StoredTransaction(merchant_transaction_id) if row is None else _stored(row)
+    rows = _ONE.rows(session, {"asked": merchant_transaction_id})
+    return _stored(rows[0]) if rows else StoredTransaction(merchant_transaction_id)
 
 
 def read_listed(session: Session, ids: Sequence[int], as_of: datetime | None) -> Mapping[int, StoredTransaction]:
     """By the id of the reconciliation; with the values of the present, or of a past time."""
     given = _LISTED.given(session, [(id,) for id in ids])
-    if as_of is None:
-        rows = session.execute(_present(session), given)
-    else:
-        rows = session.execute(_past(session), {**given, "as_of": as_of})
-    return {row.id: _stored(row) for row in rows.all()}
+    rows = _present.rows(session, given) if as_of is None else _past.rows(session, {**given, "as_of": as_of})
+    return {row.id: _stored(row) for row in rows}
 
 
 def read_history(session: Session, ids: Sequence[str]) -> Mapping[str, list[StatusChangeReport]]:
     """Oldest first, by transaction."""
     grouped: dict[str, list[StatusChangeReport]] = defaultdict(list)
-    for name, *values in session.execute(_history(session), _asked(session, ids)).all():
+    for name, *values in _history.rows(session, _asked(session, ids)):
         grouped[name].append(StatusChangeReport(*values))
     return grouped
 
@@ -118,7 +144,7 @@ def read_events(session: Session, ids: Sequence[str]) -> Mapping[str, list[Event
     """Oldest first, by transaction. Anybody may send events, so how many there are of one transaction must not be how
     many are loaded."""
     grouped: dict[str, list[EventReport]] = defaultdict(list)
-    for name, *values in session.execute(_events(session), _asked(session, ids)).all():
+    for name, *values in _events.rows(session, _asked(session, ids)):
         grouped[name].append(EventReport(*values))
     return grouped
 
@@ -126,9 +152,14 @@ def read_events(session: Session, ids: Sequence[str]) -> Mapping[str, list[Event
 def read_discrepancies(session: Session, ids: Sequence[str]) -> Mapping[str, list[UnresolvedDiscrepancy]]:
     """Unresolved ones, oldest first, by transaction; forged events may have made any number of them."""
     grouped: dict[str, list[UnresolvedDiscrepancy]] = defaultdict(list)
-    for name, *values in session.execute(_discrepancies(session), _asked(session, ids)).all():
+    for name, *values in _discrepancies.rows(session, _asked(session, ids)):
         grouped[name].append(UnresolvedDiscrepancy(*values))
     return grouped
+
+
+def read_attempts(session: Session, reconciliation_id: int) -> Sequence[AttemptReport]:
+    """Oldest first."""
+    return [AttemptReport(*row) for row in reversed(_ATTEMPTS.rows(session, {"asked": reconciliation_id}))]
 
 
 def _stored(row: Row[Any]) -> StoredTransaction:
@@ -156,15 +187,15 @@ def _joined(source: Any, held_since: ColumnElement[datetime], *held: ColumnEleme
 
 
 _NOW = _joined(_TRANSACTION, _RECONCILIATION.c.reconciled_at)
-_ONE = _NOW.where(_RECONCILIATION.c.merchant_transaction_id == bindparam("asked"))
+_ONE = keep(_NOW.where(_RECONCILIATION.c.merchant_transaction_id == bindparam("asked")))
 
 
-@for_each_dialect
+@KeptStatement
 def _present(dialect: str) -> Select[Any]:
     return _NOW.where(_RECONCILIATION.c.id.in_(select(_LISTED.table(dialect).c.id)))
 
 
-@for_each_dialect
+@KeptStatement
 def _past(dialect: str) -> Select[Any]:
     was_held = (
         _VERSION.c.recorded_at <= _AS_OF,
@@ -174,7 +205,7 @@ def _past(dialect: str) -> Select[Any]:
     return query.where(_RECONCILIATION.c.id.in_(select(_LISTED.table(dialect).c.id)))
 
 
-@for_each_dialect
+@KeptStatement
 def _history(dialect: str) -> Select[Any]:
     return (
         select(*(_CHANGE.c[name] for name in ("merchant_transaction_id", "status", "updated_at", "recorded_at")))
@@ -183,7 +214,7 @@ def _history(dialect: str) -> Select[Any]:
     )
 
 
-@for_each_dialect
+@KeptStatement
 def _events(dialect: str) -> Select[Any]:
     newest = _newest(_EVENT, dialect).subquery()
     names = ("merchant_transaction_id", "id", "channel", "status", "updated_at", "received_at", "delivery", "warnings")
@@ -194,7 +225,7 @@ def _events(dialect: str) -> Select[Any]:
     )
 
 
-@for_each_dialect
+@KeptStatement
 def _discrepancies(dialect: str) -> Select[Any]:
     newest = _newest(_DISCREPANCY, dialect).where(_DISCREPANCY.c.resolved_at.is_(None)).subquery()
     names = ("kind", "detected_at", "detail", "acknowledged_at", "acknowledged_by", "note")
@@ -203,6 +234,14 @@ def _discrepancies(dialect: str) -> Select[Any]:
         .join(newest, (newest.c.id == _DISCREPANCY.c.id) & (newest.c.rank <= _MOST_DISCREPANCIES))
         .order_by(_DISCREPANCY.c.id)
     )
+
+
+_ATTEMPTS = keep(
+    select(*(_ATTEMPT.c[name] for name in AttemptReport._fields))
+    .where(_ATTEMPT.c.reconciliation_id == bindparam("asked"))
+    .order_by(_ATTEMPT.c.id.desc())
+    .limit(_MOST_ATTEMPTS)
+)
 
 
 def _newest(table: Any, dialect: str) -> Select[Any]:

@@ -7,19 +7,19 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from decimal import Decimal
 
-from sqlalchemy import bindparam, select
 from sqlalchemy.orm import Session
 
 from webhook_app.db.database import Database
 from webhook_app.db.keyset_page import Page, cut_page
-from webhook_app.models import Attempt
 from webhook_app.usecases.finance.freshness import Freshness, count_unsettled
 from webhook_app.usecases.finance.keyset import Listed, TransactionKey, find_listed
 from webhook_app.usecases.finance.report_rows import (
+    AttemptReport,
     EventReport,
     StatusChangeReport,
     StoredTransaction,
     UnresolvedDiscrepancy,
+    read_attempts,
     read_discrepancies,
     read_events,
     read_history,
@@ -36,15 +36,6 @@ from webhook_app.usecases.reconcile.report import (
 )
 from webhook_app.usecases.reconcile.unopened import find_waiting
 from webhook_app.usecases.tellings import Told, find_tellings
-
-#: The newest calls of one transaction that are reported; SQL has them all.
-_MOST_ATTEMPTS = 100
-_ATTEMPTS = (
-    select(Attempt)
-    .where(Attempt.reconciliation_id == bindparam("asked"))
-    .order_by(Attempt.id.desc())
-    .limit(_MOST_ATTEMPTS)
-)
 
 
 @dataclass(frozen=True)
@@ -83,7 +74,7 @@ class TransactionReport:
     events: Sequence[EventReport]
     told: Sequence[ToldChange] = ()
     """Of one transaction alone, as its attempts."""
-    attempts: Sequence[Attempt] = ()
+    attempts: Sequence[AttemptReport] = ()
     """Only where one transaction is asked for."""
 
 
@@ -107,15 +98,20 @@ def report_transaction(database: Database, merchant_transaction_id: str) -> Tran
         history = [StatusChangeReport(one.status, one.updated_at, one.recorded_at) for one in tellings]
         (report,) = _report(session, [stored], surroundings, {merchant_transaction_id: history})
         told = [ToldChange(one.status, one.updated_at, one.order) for one in tellings]
-        attempts = session.scalars(_ATTEMPTS, {"asked": stored.reconciliation.id}).all()[::-1]
-        return replace(report, told=told, attempts=attempts)
+        return replace(report, told=told, attempts=read_attempts(session, stored.reconciliation.id))
 
 
 def list_transactions(
-    database: Database, wanted: TransactionFilter, limit: int, after: TransactionKey | None = None
+    database: Database,
+    wanted: TransactionFilter,
+    limit: int,
+    after: TransactionKey | None = None,
+    *,
+    is_brief: bool = False,
 ) -> TransactionPage:
     """Newest first, by when they were first known (of a `created` range by Proof's time), so that a page stays as it is
-    while transactions change."""
+    while transactions change. `is_brief`: without history, and with the events of those alone that are not confirmed,
+    of which nothing else is known."""
     with database.snapshot() as session:
         wanted = in_stored_spelling(session, wanted)
         surroundings = read_surroundings(session)
@@ -123,9 +119,9 @@ def list_transactions(
         page = cut_page(listed, limit, lambda one: one.key)
         freshness = count_unsettled(session, wanted, surroundings)
         rows = _read(session, wanted, page.items)
-        history = read_history(session, [row.merchant_transaction_id for row in rows])
+        history = {} if is_brief else read_history(session, [row.merchant_transaction_id for row in rows])
         items = (
-            _report(session, rows, surroundings, history)
+            _report(session, rows, surroundings, history, is_brief=is_brief)
             if wanted.as_of is None
             else _report_past(rows, history, wanted.as_of)
         )
@@ -145,9 +141,12 @@ def _report(
     rows: Sequence[StoredTransaction],
     surroundings: Surroundings,
     history: Mapping[str, Sequence[StatusChangeReport]],
+    *,
+    is_brief: bool = False,
 ) -> list[TransactionReport]:
     ids = [row.merchant_transaction_id for row in rows]
-    events = read_events(session, ids)
+    told = [row.merchant_transaction_id for row in rows if row.values["status"] is None] if is_brief else ids
+    events = read_events(session, told) if told else {}
     discrepancies = read_discrepancies(session, ids)
     waiting = {} if surroundings.first_unopened is None else find_waiting(session, ids)
     return [

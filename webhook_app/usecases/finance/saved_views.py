@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import unicodedata
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime
 
 from sqlalchemy import bindparam, delete, func, select
 from sqlalchemy.orm import Session
 
 from webhook_app.db.database import Database
+from webhook_app.db.kept_statements import keep
 from webhook_app.db.types import MAX_ID
 from webhook_app.db.upsert import insert_into
 from webhook_app.domain.text import storable
@@ -23,15 +25,25 @@ MOST_VIEWS = 30
 _JOINER = "\N{ZERO WIDTH JOINER}"
 
 #: Read with each list: made once.
-_VIEWS = (
-    select(SavedView).where(SavedView.account_id == bindparam("account_id")).order_by(SavedView.name).limit(MOST_VIEWS)
+_VIEWS = keep(
+    select(SavedView.id, SavedView.name, SavedView.query)
+    .where(SavedView.account_id == bindparam("account_id"))
+    .order_by(SavedView.name)
+    .limit(MOST_VIEWS)
 )
 
 
-def list_views(database: Database, account_id: int) -> Sequence[SavedView]:
+@dataclass(frozen=True)
+class View:
+    id: int
+    name: str
+    query: str
+
+
+def list_views(database: Database, account_id: int) -> Sequence[View]:
     """By name."""
     with database.read() as session:
-        return session.scalars(_VIEWS, {"account_id": account_id}).all()
+        return [View(*row) for row in _VIEWS.rows(session, {"account_id": account_id})]
 
 
 def save_view(database: Database, account_id: int, name: str, query: str, now: datetime) -> None:

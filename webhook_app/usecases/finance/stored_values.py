@@ -7,10 +7,11 @@ from dataclasses import replace
 from functools import cache
 from typing import Any
 
-from sqlalchemy import CompoundSelect, Select, func, literal, select, union_all
+from sqlalchemy import Select, func, literal, select, union_all
 from sqlalchemy.orm import Session
 
 from webhook_app.db.database import Database
+from webhook_app.db.kept_statements import keep
 from webhook_app.models import Transaction
 from webhook_app.usecases.finance.transaction_filter import SPELLED, TransactionFilter
 
@@ -24,7 +25,7 @@ MOST_VALUES = 300
 def list_values(database: Database) -> Mapping[str, Sequence[str]]:
     """The values of each of CHOSEN, in order."""
     with database.read() as session:
-        rows = session.connection().execute(_values()).all()
+        rows = _VALUES.rows(session)
     found: dict[str, list[str]] = {name: [] for name in CHOSEN}
     for name, value in rows:
         found[name].append(value)
@@ -49,11 +50,6 @@ def _is_same(stored: str, value: str) -> bool:
 
 
 @cache
-def _values() -> CompoundSelect[Any]:
-    return union_all(*map(_values_of, CHOSEN))
-
-
-@cache
 def _values_of(name: str) -> Select[Any]:
     """One look into the column's index for each value ("loose index scan"), however many rows have it."""
     column = getattr(Transaction, name)
@@ -62,3 +58,6 @@ def _values_of(name: str) -> Select[Any]:
     values = values.union_all(select(following).where(values.c.value.is_not(None)))
     found = select(literal(name), values.c.value).where(values.c.value.is_not(None)).limit(MOST_VALUES).subquery()
     return select(*found.c)
+
+
+_VALUES = keep(union_all(*map(_values_of, CHOSEN)))

@@ -14,6 +14,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, Row, and_, false, select
 from sqlalchemy.orm import Session
 
+from webhook_app.db.kept_statements import keep
 from webhook_app.db.planner_hints import unindexed
 from webhook_app.domain.failures import Failure
 from webhook_app.models import Reconciliation, StoredGate
@@ -53,11 +54,12 @@ class Surroundings:
 
 _GATE: Any = StoredGate.__table__.c
 #: One statement, made once: it goes with every report.
-_SURROUNDINGS = select(_GATE.paused_at.is_not(None), first_unopened()).where(_GATE.id == 1)
+_SURROUNDINGS = keep(select(_GATE.paused_at.is_not(None), first_unopened()).where(_GATE.id == 1))
 
 
 def read_surroundings(session: Session) -> Surroundings:
-    return Surroundings(*session.execute(_SURROUNDINGS).one())
+    (found,) = _SURROUNDINGS.rows(session)
+    return Surroundings(*found)
 
 
 def report_reconciliation(

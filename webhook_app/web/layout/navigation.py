@@ -3,10 +3,12 @@ sandbox."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from dataclasses import dataclass
+from functools import lru_cache
 
 from flask import current_app, request
+from werkzeug.routing import Map
 
 from webhook_app.domain.networks import read_address
 from webhook_app.models.account import ACCOUNT_ROLES
@@ -74,7 +76,7 @@ def make_menu(person: Person | None) -> Menu | None:
     """What this person may go to; None for nobody."""
     if person is None:
         return None
-    served = {rule.rule for rule in current_app.url_map.iter_rules() if "GET" in (rule.methods or ())}
+    served = _served(current_app.url_map)
     needed = _people_needed()
     counts = {"/discrepancies": (needed.discrepancies, "open"), "/deliveries": (needed.failed_deliveries, "failed")}
 
@@ -86,6 +88,12 @@ def make_menu(person: Person | None) -> Menu | None:
         ]
 
     return Menu(enter(ITEMS), enter(MORE))
+
+
+@lru_cache(8)
+def _served(url_map: Map) -> Set[str]:
+    """The paths that are served; of an application they stay as they are once it answers."""
+    return {rule.rule for rule in url_map.iter_rules() if "GET" in (rule.methods or ())}
 
 
 def proof_sandbox() -> tuple[bool, str | None]:

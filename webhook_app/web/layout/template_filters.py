@@ -58,16 +58,22 @@ def when(timestamp: datetime | None, empty: str = "—") -> str | Markup:
     """`3 minutes ago` with the exact time on hover and for programs; `empty` for None."""
     if timestamp is None:
         return empty
-    return _time(timestamp, ago(timestamp, get_services().clock()))
+    return write_when(timestamp, get_services().clock())
+
+
+def write_when(timestamp: datetime, now: datetime) -> Markup:
+    """The same, as of that time."""
+    timestamp = _utc(timestamp)
+    return _time(timestamp, ago(timestamp, now))
 
 
 def exactly(timestamp: datetime | None) -> str:
     """`2026-04-01 10:03:45 UTC`, with milliseconds where there are some."""
     if timestamp is None:
         return "—"
-    timestamp = timestamp.astimezone(UTC)
+    timestamp = _utc(timestamp)
     fraction = f".{timestamp.microsecond // 1000:03d}" if timestamp.microsecond >= 1000 else ""
-    return f"{timestamp:%Y-%m-%d %H:%M:%S}{fraction} UTC"
+    return f"{timestamp.isoformat(' ', 'seconds')[:19]}{fraction} UTC"
 
 
 def dated(timestamp: datetime | None, empty: str = "—") -> str | Markup:
@@ -83,9 +89,14 @@ def _time(timestamp: datetime, text: str) -> Markup:
     return Markup(written)  # noqa: S704 - digits and words of ours
 
 
+def _utc(timestamp: datetime) -> datetime:
+    """As it is, mostly: all that comes from SQL is UTC, and to change a zone takes longer than to write a time."""
+    return timestamp if timestamp.tzinfo is UTC else timestamp.astimezone(UTC)
+
+
 def date(timestamp: datetime) -> str:
     """`30 Oct 2026 `, whatever the locale: what follows is a time of day."""
-    timestamp = timestamp.astimezone(UTC)
+    timestamp = _utc(timestamp)
     return f"{timestamp.day} {_MONTHS[timestamp.month - 1]} {timestamp.year} "
 
 
@@ -109,7 +120,7 @@ def ago(timestamp: datetime, now: datetime) -> str:
     """`just now`, `3 minutes ago`, `in 2 hours`; `30 Oct 2026 13:28` for what is more than a day off."""
     seconds = (now - timestamp).total_seconds()
     if abs(seconds) > 86_400:
-        return f"{date(timestamp)}{timestamp.astimezone(UTC):%H:%M}"
+        return f"{date(timestamp)}{_utc(timestamp).isoformat()[11:16]}"
     if abs(seconds) < 1:
         return "just now"
     return f"{duration(seconds)} ago" if seconds > 0 else f"in {duration(-seconds)}"

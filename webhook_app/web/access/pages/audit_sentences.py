@@ -12,6 +12,7 @@ from flask import url_for
 from webhook_app.domain.timestamps import format_timestamp, parse_timestamp
 from webhook_app.models import AuditEntry
 from webhook_app.models.audit import AuditAction
+from webhook_app.web.layout.transaction_path import transaction_path
 
 
 @dataclass(frozen=True)
@@ -163,7 +164,7 @@ _SENTENCES: Mapping[str, Callable[[AuditEntry], list[Part]]] = {
 
 
 def _transaction(id: str) -> Part:
-    return Part(id, url_for("transaction_page.show", merchant_transaction_id=id))
+    return Part(id, transaction_path(id))
 
 
 def _person(name: str) -> Part:

@@ -6,9 +6,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from webhook_app.models import Attempt, AuditEntry, Hint, StoredWatch
+from webhook_app.models import AuditEntry, Hint, StoredWatch
 from webhook_app.usecases.finance.discrepancies import DiscrepancyReport
-from webhook_app.usecases.finance.report_rows import EventReport
+from webhook_app.usecases.finance.report_rows import AttemptReport, EventReport
 from webhook_app.usecases.finance.transaction_story import ConfirmedChange, TransactionStory
 
 #: Each confirmed value, as pages call it.
@@ -35,7 +35,7 @@ class TransactionEntry:
     hint: Hint | None = None
     event: EventReport | None = None
     act: AuditEntry | None = None
-    attempt: Attempt | None = None
+    attempt: AttemptReport | None = None
     change: ConfirmedChange | None = None
     found: DiscrepancyReport | None = None
     resolved: DiscrepancyReport | None = None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from flask import Blueprint, render_template
+from flask import Blueprint, render_template, request
 
 from webhook_app.domain.text import is_usable_id
 from webhook_app.models.role import Role
@@ -18,6 +18,17 @@ transaction_page_blueprint = Blueprint("transaction_page", __name__)
 @transaction_page_blueprint.get("/transactions/<merchant_transaction_id>")
 @roles_required(Role.FINANCE)
 def show(merchant_transaction_id: str) -> str:
+    return _render(merchant_transaction_id)
+
+
+@transaction_page_blueprint.get("/transaction")
+@roles_required(Role.FINANCE)
+def show_asked() -> str:
+    """The one of the query's `id`, for an id that no path can carry (`transaction_path`)."""
+    return _render(request.args.get("id", ""))
+
+
+def _render(merchant_transaction_id: str) -> str:
     story = _find(merchant_transaction_id)
     person = current_person()
     return render_template(

@@ -25,9 +25,11 @@ from webhook_app.web.finance.pages.transaction_filter import (
     read_filter,
     reader_zone,
 )
+from webhook_app.web.finance.pages.transaction_rows import write_rows
 from webhook_app.web.finance.pages.typed_words import read_words
 from webhook_app.web.layout.address import url_of
 from webhook_app.web.layout.template_filters import grouped
+from webhook_app.web.layout.transaction_path import transaction_path
 from webhook_app.web.people import current_person, roles_required
 from webhook_app.web.requests import get_services
 
@@ -59,8 +61,8 @@ def show_all() -> Response | tuple[str, int]:
     is_wrong = bool(form.problems or lost)
     page = TransactionPage(items=[], freshness=Freshness(None, None, None))
     if not is_wrong:
-        page = list_transactions(services.database, form.wanted, PER_PAGE, after)
-    person = current_person()
+        page = list_transactions(services.database, form.wanted, PER_PAGE, after, is_brief=True)
+    person, times = current_person(), list_time_columns(form.wanted)
     html = render_template(
         "finance/transactions.html",
         form=form,
@@ -70,10 +72,11 @@ def show_all() -> Response | tuple[str, int]:
         lost=lost,
         is_wrong=is_wrong,
         page=page,
+        rows=write_rows(page.items, times, services.clock()),
         waiting=(page.freshness.pending or 0) + (page.freshness.failed or 0),
         most_counted=page.freshness.most_counted,
         freshness=[] if is_wrong else describe_freshness(page.freshness, form.wanted, grouped),
-        times=list_time_columns(form.wanted),
+        times=times,
         strip_path=url_of("transaction_strip.show", form.typed),
         downloads=list(_downloads(form)),
         next_cursor=make_list_cursor(_LISTING, form.wanted.described(), page.next_after),
@@ -91,7 +94,7 @@ def _find_target(form: TransactionForm, values: Mapping[str, Sequence[str]]) -> 
     if found is not None:
         if found.merchant_transaction_id is None:
             return None
-        return url_for("transaction_page.show", merchant_transaction_id=found.merchant_transaction_id)
+        return transaction_path(found.merchant_transaction_id)
     others = {name: value for name, value in form.typed.items() if name != "q"}
     # No id has a blank in it, so that two words can only be meant as words.
     words = read_words(text, values, services.clock(), reader_zone()) if " " in text else None
