@@ -48,6 +48,9 @@ PAGES = [
     ("not-found", Role.ADMIN, "/nothing-here"),
 ]
 
+#: A set of pictures takes as long as the machine needs.
+pytestmark = pytest.mark.timeout(900)
+
 
 @pytest.fixture(autouse=True)
 def watch_shifts(page: Page) -> None:

@@ -234,6 +234,9 @@ def test_owner_is_a_person_who_can_be_filtered_by(
     assert answer.json is not None
     assert answer.json["owner"] is None
     assert "test put back a discrepancy of a" in in_words(admin_client.get("/audit?action=assign").text)
+    told = admin_client.get("/audit?action=assign").text
+    assert send(finance_client, f"{LIST}/{found}/assign", owner="", back=LIST).status_code == 303
+    assert in_words(admin_client.get("/audit?action=assign").text) == in_words(told)  # nobody had it already
     assert (
         finance_client.post(f"/api/v1{LIST}/999/assign", json={"owner": "fin"}, headers=as_finance).status_code == 404
     )

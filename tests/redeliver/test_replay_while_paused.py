@@ -40,7 +40,10 @@ def test_it_is_said_where_a_replay_is_ordered_and_where_it_is_followed(
     preview = admin_client.post("/deliveries/replay", data=order, headers=BROWSER)
     assert SENTENCE.format("these 2 go") in in_words(preview.text)
     answer = admin_client.post("/deliveries/replay", data=order | {"confirm": "1", "reason": "later"}, headers=BROWSER)
-    assert SENTENCE.format("these 2 go") in in_words(admin_client.get(answer.location).text)
+    run_once(services)
+    replay = in_words(admin_client.get(answer.location).text)
+    assert SENTENCE.format("these 2 go") in replay
+    assert replay.count("is tried when calls to Proof go on") == 2
     headers = {"Authorization": f"Bearer {create_token(services.database, 'api', Role.ADMIN, clock())}"}
     told = admin_client.get("/api/v1/replays/1", headers=headers).json
     assert told is not None
@@ -63,10 +66,15 @@ def test_finished_is_when_the_last_one_is_settled(
         replay: dict[str, object] = answer["replay"]
         return replay
 
+    def listed() -> str:
+        return in_words(admin_client.get("/replays").text)
+
     assert told()["released_at"] == format_timestamp(clock())
     assert told()["finished_at"] is None
+    assert "1 running" in listed()
     sandbox.control.create("f-1")
     clock.advance(90)
     work_once(reconciler, clock())
     assert told()["finished_at"] == format_timestamp(clock())
+    assert "1 finished" in listed()
     assert "Finished just now" in in_words(admin_client.get(f"/replays/{ordered['replay_id']}").text)

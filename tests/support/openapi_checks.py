@@ -13,7 +13,6 @@ INEXPRESSIBLE = (
     "Cannot be combined with ",
     "By updated_at only where ",
     "Must not be after the last day",
-    "Must be a day from 1970 to 9998",
     "A scorecard has 400 days at most",
     "There is no account ",
     "Must be a time zone's name",

@@ -199,7 +199,7 @@ def acknowledge_many(database: Database, seen: Sequence[Seen], actor: Actor, now
 def assign(
     database: Database, discrepancy_id: int, owner: str | None, actor: Actor, now: datetime
 ) -> DiscrepancyReport:
-    """Says who looks into it, None for nobody any more, and writes that to the audit log. Raises Refused where the
+    """Says who looks into it, None for nobody any more, and writes a change to the audit log. Raises Refused where the
     owner is no account, Missing where there is no such discrepancy, Conflict where it is resolved."""
 
     def change(session: Session) -> DiscrepancyReport:
@@ -208,6 +208,8 @@ def assign(
             raise Refused(f"There is no account {storable(owner, 64)}.", "owner")
         if before.state is DiscrepancyState.RESOLVED:
             raise Conflict(why_not_open(before))
+        if before.owner == owner:
+            return before  # nothing is changed, so there is nothing to tell
         session.execute(update(Discrepancy).where(Discrepancy.id == discrepancy_id).values(owner=owner))
         details = {"discrepancy": before.id, "kind": before.kind, "owner": owner}
         record(session, actor, AuditAction.ASSIGN, before.merchant_transaction_id, "", details, now)

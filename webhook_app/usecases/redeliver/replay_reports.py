@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from typing import Any
 
 from sqlalchemy import Select, case, func, literal, or_, select
@@ -12,7 +14,8 @@ from webhook_app.db.database import Database
 from webhook_app.db.keyset_page import Page, read_page
 from webhook_app.db.types import MAX_ID
 from webhook_app.models import Attempt, Reconciliation, Replay, ReplayItem
-from webhook_app.models.reconciliation import State
+from webhook_app.models.reconciliation import OPEN_STATES, State
+from webhook_app.usecases.reconcile.report import read_surroundings
 
 
 @dataclass(frozen=True)
@@ -54,10 +57,26 @@ class ItemReport:
     released_at: datetime | None
 
 
-def list_replays(database: Database, limit: int, after: int | None = None) -> Page[Replay, int]:
+@dataclass(frozen=True)
+class ListedReplay:
+    replay: Replay
+    state: str
+    """`running` until all of it is settled, then `finished`; `cancelled`."""
+
+
+def list_replays(database: Database, limit: int, after: int | None = None) -> Page[ListedReplay, int]:
     """Newest first."""
     with database.read() as session:
-        return read_page(session, select(Replay), Replay.id, limit, after, lambda replay: replay)
+        page: Page[Replay, int] = read_page(session, select(Replay), Replay.id, limit, after, lambda replay: replay)
+        released = [one.id for one in page.items if one.released_at is not None and one.cancelled_at is None]
+        unsettled = set(session.scalars(_unsettled(released))) if released else set()
+
+    def state(replay: Replay) -> str:
+        if replay.cancelled_at is not None:
+            return "cancelled"
+        return "running" if replay.released_at is None or replay.id in unsettled else "finished"
+
+    return Page([ListedReplay(one, state(one)) for one in page.items], page.next_after)
 
 
 def report_progress(database: Database, replay_id: int) -> Progress | None:
@@ -89,7 +108,8 @@ def list_items(database: Database, replay_id: int, limit: int, after: int | None
     """The replay's reconciliations with their states, in the order of their release."""
     query = _with_state(select(ReplayItem, Reconciliation, Attempt, _STATE)).where(ReplayItem.replay_id == replay_id)
     with database.read() as session:
-        return read_page(session, query, ReplayItem.id, limit, after, _report_item, is_ascending=True)
+        report = partial(_report_item, is_paused=read_surroundings(session).is_paused)
+        return read_page(session, query, ReplayItem.id, limit, after, report, is_ascending=True)
 
 
 #: The attempt that decided an item: the first since its release after which nothing more was to be done. So its state
@@ -132,12 +152,23 @@ def _with_state(query: Select[Any]) -> Select[Any]:
     )
 
 
-def _report_item(item: ReplayItem, row: Reconciliation, decided_by: Attempt | None, state: str) -> ItemReport:
+def _unsettled(replay_ids: Sequence[int]) -> Select[int]:
+    """Those of them of which something is under way. What is under way is open, and few are."""
+    return (
+        _with_state(select(ReplayItem.replay_id))
+        .where(ReplayItem.replay_id.in_(replay_ids), Reconciliation.state.in_(OPEN_STATES), _STATE == "under_way")
+        .distinct()
+    )
+
+
+def _report_item(
+    item: ReplayItem, row: Reconciliation, decided_by: Attempt | None, state: str, *, is_paused: bool
+) -> ItemReport:
     failure = decided_by.failure if decided_by is not None else row.last_failure
     details = {
         "waiting": "is sent round soon",
         "skipped": item.skipped or "",
-        "under_way": "is being tried",
+        "under_way": "is tried when calls to Proof go on" if is_paused else "is being tried",
         "succeeded": "Proof has confirmed the transaction",
         "failed": failure.name if failure else "",
     }

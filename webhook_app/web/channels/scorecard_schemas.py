@@ -16,6 +16,8 @@ from webhook_app.web.requests import get_services
 USUAL_DAYS, MOST_DAYS = 30, 400
 #: Next to the ends of the calendar there is no day before, or after.
 _EXISTS = validate.Range(date(1970, 1, 1), date(9998, 12, 31), error="Must be a day from 1970 to 9998.")
+#: The same for who reads the schema: JSON Schema has no bounds of days.
+_PATTERN = r"^(19[7-9][0-9]|[2-8][0-9]{3}|9[0-8][0-9]{2}|99[0-8][0-9]|999[0-8])-[0-9]{2}-[0-9]{2}$"
 
 
 class ScorecardQuerySchema(Schema):
@@ -24,8 +26,8 @@ class ScorecardQuerySchema(Schema):
     class Meta:
         unknown = RAISE
 
-    first_day = fields.Date(validate=_EXISTS, metadata={"description": "In UTC."})
-    last_day = fields.Date(validate=_EXISTS, metadata={"description": "In UTC, included."})
+    first_day = fields.Date(validate=_EXISTS, metadata={"description": "In UTC.", "pattern": _PATTERN})
+    last_day = fields.Date(validate=_EXISTS, metadata={"description": "In UTC, included.", "pattern": _PATTERN})
     type = Term(validate=validate.Length(max=32))
     currency = Term(validate=validate.Length(max=32))
     network = Term(validate=validate.Length(max=64))

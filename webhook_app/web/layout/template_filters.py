@@ -30,6 +30,7 @@ _KINDS = {
     "processing": "busy",
     "watching": "busy",
     "running": "busy",
+    "finished": "good",
     "open": "warn",
     "resolved": "good",
     "critical": "bad",

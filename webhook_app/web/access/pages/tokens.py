@@ -11,6 +11,7 @@ from webhook_app.models.role import Role
 from webhook_app.usecases.access.tokens import TokenReport, list_tokens, revoke_token
 from webhook_app.usecases.refusals import Refused
 from webhook_app.web.cursors import make_cursor
+from webhook_app.web.layout.address_check import find_address_problem
 from webhook_app.web.layout.paging import read_after
 from webhook_app.web.people import current_actor, roles_required
 from webhook_app.web.requests import get_services
@@ -30,6 +31,7 @@ def show() -> tuple[str, int]:
     services = get_services()
     shows_all = request.args.get("all", "") == "yes"
     after, problem = read_after(_LISTING, request.args.get("cursor"))
+    problem = find_address_problem(all=["yes"]) or problem
     page: Page[TokenReport, int] = Page([])
     if problem is None:
         page = list_tokens(services.database, services.clock(), PER_PAGE, only_active=not shows_all, after=after)

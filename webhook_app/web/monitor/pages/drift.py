@@ -11,6 +11,7 @@ from webhook_app.models.role import Role
 from webhook_app.usecases.monitor.drift import DriftFilter, DriftReport, DriftState, dismiss, list_drift
 from webhook_app.usecases.refusals import Conflict
 from webhook_app.web.cursors import make_cursor
+from webhook_app.web.layout.address_check import find_address_problem
 from webhook_app.web.layout.paging import read_after
 from webhook_app.web.people import current_actor, roles_required
 from webhook_app.web.requests import get_services
@@ -27,7 +28,8 @@ _LISTING = "drift-page"
 def show() -> tuple[str, int]:
     """The open ones, or with `state=dismissed` the others."""
     after, problem = read_after(_LISTING, request.args.get("cursor"))
-    return _render(after, problem or ""), 400 if problem else 200
+    problem = find_address_problem(state=[str(state) for state in DriftState]) or problem
+    return _render(after, problem or "", is_wrong=problem is not None), 400 if problem else 200
 
 
 @drift_page_blueprint.post("/drift/<int:drift_id>/dismiss")
@@ -47,16 +49,25 @@ def dismiss_one(drift_id: int) -> Response | tuple[str, int]:
 
 
 def _render(
-    after: int | None, problem: str, typed: dict[int, str] | None = None, wrong: dict[int, str] | None = None
+    after: int | None,
+    problem: str,
+    typed: dict[int, str] | None = None,
+    wrong: dict[int, str] | None = None,
+    *,
+    is_wrong: bool = False,
 ) -> str:
+    """`is_wrong`: it is not known which list is asked for."""
     is_dismissed = request.args.get("state") == DriftState.DISMISSED
     state = DriftState.DISMISSED if is_dismissed else DriftState.OPEN
-    page: Page[DriftReport, int] = list_drift(get_services().database, DriftFilter(state), PER_PAGE, after)
+    page: Page[DriftReport, int] = Page([])
+    if not is_wrong:
+        page = list_drift(get_services().database, DriftFilter(state), PER_PAGE, after)
     return render_template(
         "monitor/drift.html",
         page=page,
         state=state,
         problem=problem,
+        is_wrong=is_wrong,
         typed=typed or {},
         wrong=wrong or {},
         longest_note=LONGEST_NOTE,

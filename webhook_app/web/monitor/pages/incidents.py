@@ -19,6 +19,7 @@ from webhook_app.usecases.notifications.outbox import Reach, find_reach
 from webhook_app.usecases.notifications.trial import send_test
 from webhook_app.usecases.refusals import Conflict
 from webhook_app.web.cursors import make_cursor
+from webhook_app.web.layout.address_check import find_address_problem
 from webhook_app.web.layout.paging import read_after
 from webhook_app.web.people import current_actor, roles_required
 from webhook_app.web.requests import get_services
@@ -37,6 +38,7 @@ _DAYS = 14
 def show() -> tuple[str, int]:
     """The open ones first, then all that are over, newest first."""
     after, problem = read_after(_LISTING, request.args.get("cursor"))
+    problem = find_address_problem() or problem
     services = get_services()
     database, now = services.database, services.clock()
     page: Page[IncidentReport, int] = Page([])

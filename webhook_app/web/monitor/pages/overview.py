@@ -17,6 +17,7 @@ from webhook_app.usecases.monitor.activity import DAY, HOUR, MONTH, WEEK
 from webhook_app.usecases.monitor.overview import MOST_LOOKED_AT, Overview, read_overview
 from webhook_app.web.content_negotiation import wants_page
 from webhook_app.web.errors import DATABASE_UNAVAILABLE, RETRY_AFTER
+from webhook_app.web.layout.address_check import find_address_problem
 from webhook_app.web.local_path import outer_path
 from webhook_app.web.monitor.index import service_index
 from webhook_app.web.monitor.overview.parts import Level, check_parts, check_parts_without_sql
@@ -65,7 +66,10 @@ def _answer(template: str) -> Response:
         if refusal is not None:
             return refusal
         overview = read_overview(services.database, services.clock(), _SPANS[_span_asked_for()])
-        return make_response(render_template(template, **_context(services, overview)))
+        problem = find_address_problem(span=_SPANS)
+        return make_response(
+            render_template(template, problem=problem, **_context(services, overview)), 400 if problem else 200
+        )
     except DATABASE_UNAVAILABLE as error:
         log.error("database unavailable", error=first_line(error))
     parts = check_parts_without_sql(services)

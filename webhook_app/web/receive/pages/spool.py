@@ -11,6 +11,7 @@ from webhook_app.domain.text import storable
 from webhook_app.models.role import Role
 from webhook_app.usecases.receive.set_aside_lines import MOST_SHOWN, list_set_aside, retry_set_aside
 from webhook_app.usecases.refusals import Missing
+from webhook_app.web.layout.address_check import find_address_problem
 from webhook_app.web.people import current_actor, roles_required
 from webhook_app.web.requests import get_services
 
@@ -23,9 +24,10 @@ LONGEST_REASON = 500
 
 @spool_blueprint.get("/spool")
 @roles_required(Role.ADMIN)
-def show() -> str:
+def show() -> tuple[str, int]:
     """What is set aside, newest first, each with its reason."""
-    return _render()
+    problem = find_address_problem()
+    return _render(problem=problem or ""), 400 if problem else 200
 
 
 @spool_blueprint.post("/spool/retry")

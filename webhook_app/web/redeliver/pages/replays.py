@@ -25,6 +25,7 @@ from webhook_app.usecases.redeliver.replay_reports import Progress, list_items, 
 from webhook_app.usecases.refusals import Conflict, Missing, Refused
 from webhook_app.web.cursors import make_cursor
 from webhook_app.web.errors import ApiError
+from webhook_app.web.layout.address_check import find_address_problem
 from webhook_app.web.layout.filter_form import FilterForm
 from webhook_app.web.layout.paging import read_after
 from webhook_app.web.people import current_actor, roles_required
@@ -98,6 +99,7 @@ def order_one(event_id: int) -> Response | tuple[str, int]:
 def show_all() -> tuple[str, int]:
     """All orders, newest first."""
     after, problem = read_after("replays", request.args.get("cursor"))
+    problem = find_address_problem() or problem
     page = list_replays(get_services().database, PER_PAGE, after)
     html = render_template(
         "redeliver/replays.html",
@@ -116,6 +118,7 @@ def show(replay_id: int) -> tuple[str, int]:
     progress = _find(replay_id)
     listing = f"replay-{replay_id}-items"
     after, problem = read_after(listing, request.args.get("cursor"))
+    problem = find_address_problem() or problem
     page = list_items(get_services().database, replay_id, ITEMS_PER_PAGE, after)
     html = render_template(
         "redeliver/replay.html",
