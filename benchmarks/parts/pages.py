@@ -140,6 +140,7 @@ def _look(context: BrowserContext, browser: int, site: Site, path: str, width: i
     answer = page.goto(path, wait_until="networkidle")
     if answer is None or answer.status != 200:
         raise Void(f"{path}: {answer.status if answer else 'no answer'}")
+    page.wait_for_function("performance.getEntriesByName('first-contentful-paint').length")
     server = cpu_seconds(site.service.web.pids) - before
     busy = cpu_seconds([browser]) - busy_before
     look = Look(*page.evaluate(_READ), browser=busy * 1000, server=server * 1000)
