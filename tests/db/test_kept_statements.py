@@ -10,7 +10,7 @@ from typing import Any
 
 import psycopg
 import pytest
-from sqlalchemy import String, bindparam, func, literal, select, text
+from sqlalchemy import String, bindparam, cast, func, literal, select, text
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 
 from tests.support.listening import listening
@@ -63,6 +63,15 @@ def test_parameters_are_given_anew_each_time(database: Database) -> None:
     asked = keep(select(bindparam("at", type_=UtcDateTime()).label("at")))
     with database.read() as session:
         assert [asked.rows(session, {"at": at})[0].at for at in (AT, LATER)] == [AT, LATER]
+
+
+def test_a_parameter_is_written_as_what_is_stored_is(database: Database) -> None:
+    """SQLite compares timestamps as texts."""
+    written = keep(select(cast(bindparam("at", type_=UtcDateTime()), String()).label("written")))
+    with database.read() as session:
+        alone = written.rows(session, {"at": AT})
+        with listening(database, "before_cursor_execute", lambda *_: None):
+            assert alone == written.rows(session, {"at": AT})
 
 
 def test_an_error_is_sqlalchemys_and_tells_no_parameter(database: Database) -> None:

@@ -12,7 +12,7 @@ from collections import namedtuple
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import Connection
+from sqlalchemy import BindParameter, Connection, Dialect
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
@@ -53,7 +53,9 @@ class _Compiled:
         state = compiled.construct_expanded_state(asked)
         self._text = state.statement
         self._order = state.positiontup
-        self._processors: dict[str, Convert] = dict(state.processors)
+        of_each = {name: _bind_processor(bound, dialect) for name, bound in compiled.binds.items()}
+        self._processors = {name: process for name, process in of_each.items() if process is not None}
+        self._processors |= dict(state.processors)
         self._given = {
             name: self._processors[name](value) if name in self._processors and value is not None else value
             for name, value in state.parameters.items()
@@ -90,6 +92,12 @@ class _Compiled:
             for index, (kind, described) in enumerate(zip(self._types, cursor.description, strict=True))
             if (convert := kind.dialect_impl(dialect).result_processor(dialect, described[1])) is not None
         ]
+
+
+def _bind_processor(bound: BindParameter[Any], dialect: Dialect) -> Convert | None:
+    """What makes of a parameter what the driver takes."""
+    process: Convert | None = bound.type.dialect_impl(dialect).bind_processor(dialect)
+    return process
 
 
 def _row_of(names: Sequence[str]) -> Callable[[Any], Any]:
