@@ -18,7 +18,7 @@ from benchmarks.figures import median, percentile
 from benchmarks.report import Void
 from benchmarks.seed import created_at, transaction_id
 from benchmarks.servers.processes import cpu_seconds
-from benchmarks.servers.site import Site, open_site
+from benchmarks.servers.site import USER_AGENT, Site, open_site
 from webhook_app.models.role import Role
 
 #: Milliseconds until a page can be used, at most.
@@ -125,7 +125,7 @@ def _browser(site: Site) -> Iterator[tuple[BrowserContext, int]]:
         there = {process.pid for process in psutil.Process().children(recursive=True)}
         browser = playwright.chromium.launch(executable_path=path, args=["--no-sandbox", "--disable-gpu"])
         started = [one for one in psutil.Process().children(recursive=True) if one.pid not in there]
-        context = browser.new_context(base_url=site.service.url)
+        context = browser.new_context(base_url=site.service.url, user_agent=USER_AGENT)
         context.add_cookies([{"name": name, "value": value, "url": site.service.url}])
         context.add_init_script(_WATCH)
         yield context, started[0].pid
@@ -140,6 +140,8 @@ def _look(context: BrowserContext, browser: int, site: Site, path: str, width: i
     answer = page.goto(path, wait_until="networkidle")
     if answer is None or answer.status != 200:
         raise Void(f"{path}: {answer.status if answer else 'no answer'}")
+    if answer.url.startswith(f"{site.service.url}/login"):
+        raise Void(f"{path}: the log-in came in its place")
     page.wait_for_function("performance.getEntriesByName('first-contentful-paint').length")
     server = cpu_seconds(site.service.web.pids) - before
     busy = cpu_seconds([browser]) - busy_before

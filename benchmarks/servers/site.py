@@ -17,6 +17,8 @@ from webhook_app.usecases.access.accounts import create_account
 from webhook_app.usecases.access.tokens import create_token
 from webhook_app.usecases.audit import Actor
 
+#: Of who is logged in: a session is of one browser.
+USER_AGENT = "bench"
 _PASSWORD = "correct horse battery"
 
 
@@ -97,4 +99,4 @@ def _cookie_of(answer: urllib3.BaseHTTPResponse) -> str:
 
 
 def _as_browser(cookie: str) -> dict[str, str]:
-    return {"Accept": "text/html", "User-Agent": "bench", "Cookie": cookie}
+    return {"Accept": "text/html", "User-Agent": USER_AGENT, "Cookie": cookie}
