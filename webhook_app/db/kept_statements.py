@@ -66,7 +66,7 @@ class _Compiled:
         self._converters: Sequence[tuple[int, Convert]] | None = None
 
     def rows(self, connection: Connection, parameters: Mapping[str, Any]) -> Sequence[Any]:
-        if is_heard(connection):
+        if has_listeners(connection):
             return connection.execute(self._statement, parameters).all()
         given = dict(self._given)
         for name, value in parameters.items():
@@ -107,10 +107,10 @@ def _row_of(names: Sequence[str]) -> Callable[[Any], Any]:
     return made
 
 
-def is_heard(connection: Connection) -> bool:
+def has_listeners(connection: Connection) -> bool:
     """Whether somebody listens to what is executed on this engine."""
-    heard = connection.engine.dispatch
-    return bool(heard.before_cursor_execute or heard.after_cursor_execute or connection.dialect.dispatch.handle_error)
+    on = connection.engine.dispatch
+    return bool(on.before_cursor_execute or on.after_cursor_execute or connection.dialect.dispatch.handle_error)
 
 
 def execute_on_driver(connection: Connection, text: str, parameters: Any = ()) -> Any:
