@@ -13,6 +13,7 @@ import click
 from webhook_app.commands.start import start_process
 from webhook_app.config import Settings
 from webhook_app.db.database import Database, missing_file
+from webhook_app.db.schema_revision import newest_revision, stored_revision
 from webhook_app.domain.proof_values import TYPES
 from webhook_app.domain.status import Status
 from webhook_app.domain.text import is_term, storable
@@ -48,6 +49,7 @@ def open_database(name: str) -> Database:
     check_database(settings)
     database = Database(settings.database_url, pool_size=1)
     click.get_current_context().call_on_close(database.close)
+    check_schema(database)
     return database
 
 
@@ -58,6 +60,15 @@ def check_database(settings: Settings) -> None:
             f"There is no database {path}, and this command makes none. Run it where `make run` was started, or set "
             "WEBHOOK_APP_DATA_DIR to its data folder, or DATABASE_URL; `webhook-app db upgrade` makes a new one."
         )
+
+
+def check_schema(database: Database) -> None:
+    """Raises ClickException where the database lacks migrations of ours. A later release's has all that we need."""
+    revision, ours = stored_revision(database), newest_revision()
+    if revision is not None and revision >= ours:
+        return
+    stands = "has no tables yet" if revision is None else f"is an earlier release's: it stands at migration {revision}"
+    raise click.ClickException(f"The database {stands}, and we need {ours}: `webhook-app db upgrade` brings it there.")
 
 
 def shell_actor() -> Actor:

@@ -8,7 +8,7 @@ from datetime import datetime
 
 import click
 
-from webhook_app.commands.options import check_database
+from webhook_app.commands.options import check_database, check_schema
 from webhook_app.commands.start import start_command
 from webhook_app.config import Settings
 from webhook_app.console import say
@@ -34,6 +34,7 @@ def status() -> None:
     settings = start_command("status")
     check_database(settings)
     with closing(open_services(settings, pool_size=1)) as services:
+        check_schema(services.database)
         overview = read_overview(services.database, services.clock())
         parts = [_web(settings) if part.name == _WEB else part for part in check_parts(services, overview)]
     verdict = judge(overview, parts, is_admin=True)
