@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from datetime import datetime, timedelta
 
 from sqlalchemy import select
@@ -12,7 +13,7 @@ from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.orm import Session
 
 from webhook_app.adapters.incident_journal import Entry, IncidentJournal
-from webhook_app.db.database import Database, was_in_the_way
+from webhook_app.db.database import Database, found_disk_full, was_in_the_way
 from webhook_app.domain.incidents import NATURES, IncidentKind
 from webhook_app.logs import get_logger
 from webhook_app.models import Incident
@@ -23,7 +24,7 @@ from webhook_app.usecases.incidents.detectors.clock_silent import find_silence
 from webhook_app.usecases.incidents.figures import FiguresKeeper
 from webhook_app.usecases.incidents.finding import Finding, Look, Surroundings
 from webhook_app.usecases.incidents.held_up import count_held_up
-from webhook_app.usecases.incidents.register import Changed, Sightings, begin, end, follow
+from webhook_app.usecases.incidents.register import Changed, Sightings, begin, end, extend, follow, is_open, note_told
 from webhook_app.usecases.incidents.surroundings import SurroundingsObserver
 from webhook_app.usecases.invariants.checking import Checker
 from webhook_app.usecases.reconcile.stored_gate import read_gate
@@ -108,8 +109,7 @@ class Lookout:
             self._watching_since = self._clock()  # nobody's sign of life can be read or written: none is missing
             if isinstance(error, DBAPIError) and was_in_the_way(error):
                 return ()  # SQL is there, and busy: the next look tells
-            cause = f"SQL cannot be reached: {type(error).__name__}."
-            self._journal.begin(IncidentKind.SQL_AWAY, "", cause, now)
+            self._note_away(error, now)
             return ()
         for one in changed:
             log.warning("incident is over" if one.has_ended else "incident", kind=one.kind, cause=one.cause, id=one.id)
@@ -137,24 +137,43 @@ class Lookout:
             findings += find_silence(look.beats, self._watching_since, now)  # of sweeps that hang beside this thread
         return findings
 
+    def _note_away(self, error: SQLAlchemyError, now: datetime) -> None:
+        """That SQL takes or tells nothing. Where that is because the disk of SQLite's file is full, the disk is what is
+        wrong, which the register may know already: it can still be read."""
+        if not (self._database.is_sqlite and (found_disk_full(error) or self._observer.is_disk_full())):
+            cause = f"SQL cannot be reached: {type(error).__name__}."
+            self._journal.begin(IncidentKind.SQL_AWAY, "", cause, now)
+            return
+        with suppress(SQLAlchemyError), self._database.read() as session:
+            if is_open(session, IncidentKind.DISK_FULL):
+                return
+        self._journal.begin(IncidentKind.DISK_FULL, "", "The disk is full: SQLite takes nothing any more.", now)
+
     def _enter_journal(self, now: datetime) -> int:
         """SQL is back: what it could not be told is entered, as long as it lasted. Returns how many."""
         return self._journal.hand_over(lambda entries: enter(self._database, entries, now))
 
 
 def enter(database: Database, entries: Sequence[Entry], now: datetime) -> None:
-    """Incidents of the journal that lasted long enough, each as over now."""
+    """Incidents of the journal that lasted long enough, each as over now but for a full disk, whose end is seen as its
+    begin is. Several hosts may each have noted one absence of SQL: it is one incident, from the first begin on."""
 
     def write_all(session: Session) -> None:
         session.execute(select(Incident.id).limit(1))  # where nothing is written it must still fail as long as SQL does
         for entry in entries:
+            if entry.kind not in set(IncidentKind):
+                continue  # of a later release, which was taken back
             finding = Finding(IncidentKind(entry.kind), entry.cause, entry.key, entry.began_at)
             if (now - entry.began_at).total_seconds() < NATURES[finding.kind].begins_after and not entry.told:
                 continue
+            if extend(session, finding, entry.ended_at or now):
+                continue
             incident_id = begin(session, finding, now)
-            if incident_id is not None:
-                ended = end(session, incident_id, entry.ended_at or now)
-                if ended is not None and entry.told:
-                    ended.told_at = now  # so that its end is told as well
+            if incident_id is None:
+                continue
+            if finding.kind is not IncidentKind.DISK_FULL:
+                end(session, incident_id, entry.ended_at or now)
+            if entry.told:
+                note_told(session, incident_id, now)  # so that its end is told as well
 
     database.run(write_all)

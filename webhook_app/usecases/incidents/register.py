@@ -120,6 +120,39 @@ def end(session: Session, incident_id: int, ended_at: datetime) -> Incident | No
     ).one_or_none()
 
 
+def extend(session: Session, finding: Finding, ended_at: datetime) -> bool:
+    """Whether an incident of the same kind and key that is over stretches into this one, which ended then: it is
+    another host's view of the same, and counts from the earlier begin to the later end."""
+    since = finding.since or ended_at
+    row = session.scalars(
+        select(Incident)
+        .where(
+            Incident.kind == finding.kind,
+            Incident.key == finding.key,
+            Incident.ended_at >= since,
+            Incident.began_at <= ended_at,
+        )
+        .order_by(Incident.id.desc())
+        .limit(1)
+        .with_for_update()
+    ).one_or_none()
+    if row is None or row.ended_at is None:
+        return False
+    row.began_at, row.ended_at = min(row.began_at, since), max(row.ended_at, ended_at)
+    row.is_settled = False  # what it held up is counted anew
+    return True
+
+
+def is_open(session: Session, kind: IncidentKind) -> bool:
+    """Whether one of this kind is open."""
+    return session.scalar(select(Incident.id).where(Incident.kind == kind, Incident.ended_at.is_(None))) is not None
+
+
+def note_told(session: Session, incident_id: int, now: datetime) -> None:
+    """That its begin was told by way of the journal."""
+    session.execute(update(Incident).where(Incident.id == incident_id).values(told_at=now))
+
+
 def _read_open(session: Session) -> Mapping[Name, Incident]:
     return {(one.kind, one.key): one for one in session.scalars(select(Incident).where(Incident.ended_at.is_(None)))}
 

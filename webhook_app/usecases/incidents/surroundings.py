@@ -24,6 +24,9 @@ _FOREIGN_WITHIN = timedelta(minutes=10)
 #: Without a spool, some room is still needed, for logs and the database.
 _LEAST_ROOM = 16 * 1024 * 1024
 
+#: Bytes with which no database goes on.
+_NOTHING = 1024 * 1024
+
 
 class SurroundingsObserver:
     """Remembers which workers were there, so that one that goes is noticed."""
@@ -56,6 +59,11 @@ class SurroundingsObserver:
             gone_workers=sorted(gone),
             foreign_jobs=foreign,
         )
+
+    def is_disk_full(self) -> bool:
+        """Whether nothing more can be written to the data folder's disk."""
+        free = self._free_bytes()
+        return free is not None and free < _NOTHING
 
     def _note(self, by_queue: Mapping[str, frozenset[str]]) -> frozenset[str]:
         present = frozenset[str]().union(*by_queue.values())

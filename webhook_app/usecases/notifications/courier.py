@@ -119,7 +119,7 @@ class Courier:
         arrived = 0
         with self._journal.telling() as is_ours:
             for entry in self._journal.read() if is_ours else ():
-                if not self._is_to_be_told(entry, now):
+                if entry.kind not in set(IncidentKind) or not self._is_to_be_told(entry, now):
                     continue
                 due = {
                     name: sender
