@@ -65,7 +65,7 @@ def test_token_in_an_empty_database_is_one_sentence_and_exit_1(tmp_path: Path) -
     (tmp_path / "webhook-app.sqlite3").touch()
     done = run_command("tokens", "create", "a", "--role", "finance", WEBHOOK_APP_DATA_DIR=str(tmp_path))
     assert done.returncode == 1
-    assert done.stderr.startswith("webhook-app: the database cannot do that: ")
+    assert done.stderr.startswith("Error: The database has no tables yet, and we need ")
     assert "doctor" in done.stderr
     assert "Traceback" not in done.stderr
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import subprocess
 import sys
@@ -10,8 +11,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from flask.testing import FlaskClient
 
 from tests.support.clock import FakeClock
+from tests.support.failures import fail
 from tests.support.stack import stack_environment
 from webhook_app.adapters.rq_picture import see_queues
 from webhook_app.config import Settings
@@ -19,6 +22,8 @@ from webhook_app.db.database import Database
 from webhook_app.run.diagnosis import diagnose
 from webhook_app.services import Services
 from webhook_app.usecases.installation import is_shared
+from webhook_app.usecases.reconcile.reconciler import Reconciler
+from workers.clock import run_once
 
 
 @pytest.fixture
@@ -92,3 +97,56 @@ def test_two_installations_with_a_prefix_each_share_one_redis_and_hide_nothing_o
     assert added
     assert all(key.startswith(b"shop:") for key in added), added
     assert see_queues(redis)["reconcile"]["queued"] == 1, "ours still waits"
+
+
+#: An installation with a prefix, whose one delivery has failed: what its dashboard and its operator's `rq` show.
+PREFIXED_PAGES = """
+import json, os, subprocess, sys
+from pathlib import Path
+from tests.support.people import BROWSER, PASSWORD, SHELL, log_in
+from tests.support.rows import seed
+from webhook_app.app import create_app
+from webhook_app.config import load_settings
+from webhook_app.domain.timestamps import utc_now
+from webhook_app.models.role import Role
+from webhook_app.services import open_services
+from webhook_app.usecases.access.accounts import create_account
+from workers.clock import run_once
+services = open_services(load_settings(os.environ))
+failure = (404, "not_found", "not_found")
+seed(services.database, "shop-1", "failed", failure=failure, failed_at=utc_now(), received_at=utc_now())
+run_once(services)
+create_account(services.database, "ada", PASSWORD, Role.ADMIN, SHELL, utc_now())
+client = create_app(services).test_client()
+client.environ_base["HTTP_USER_AGENT"] = BROWSER["User-Agent"]
+assert log_in(client, "ada").status_code == 303
+jobs = client.get("/rq/0/data/jobs/retry/failed/50/asc/1.json").json["jobs"]
+rq = [str(Path(sys.executable).with_name("rq")), "requeue", "--all", "--queue", "retry"]
+said = subprocess.run([*rq, "-u", os.environ["REDIS_URL"], "-S", "rq.serializers.JSONSerializer"],
+                      capture_output=True, text=True, timeout=60)
+print(json.dumps([[job["description"].split(":")[0] for job in jobs], said.stdout + said.stderr]))
+"""
+
+
+@pytest.mark.parametrize("engine", ["sqlite"], indirect=True)  # it is about Redis
+def test_dashboard_and_rq_commands_of_two_installations_on_one_redis_see_their_own_failed_jobs(
+    settings: Settings, services: Services, reconciler: Reconciler, admin_client: FlaskClient, other: Database,
+    tmp_path: Path,
+) -> None:  # fmt: skip
+    fail(services, reconciler, "ours-1", "ours-2")
+    run_once(services)
+    env = stack_environment(
+        tmp_path,
+        **{"RQ_KEY_PREFIX": "shop", "REDIS_URL": settings.redis_url or "", "PROOF_CLIENT_TOKEN": "test-token"},
+        **{"PROOF_API_URL": "http://127.0.0.1:1", "DATABASE_URL": other.engine.url.render_as_string(False)},
+        **{"SECRET_KEY": "k" * 32},
+    )
+    done = subprocess.run([sys.executable, "-c", PREFIXED_PAGES], env=env, capture_output=True, text=True, timeout=100)
+    assert done.returncode == 0, done.stderr
+    theirs, said = json.loads(done.stdout.splitlines()[-1])
+    assert theirs == ["reconcile shop-1"]
+    assert "Requeueing 1 job" in said
+    for _ in range(2):
+        jobs = admin_client.get("/rq/0/data/jobs/retry/failed/50/asc/1.json").json["jobs"]
+        assert {job["description"].split(":")[0] for job in jobs} == {"reconcile ours-1", "reconcile ours-2"}
+        run_once(services)
