@@ -66,7 +66,7 @@ def test_token_in_an_empty_database_is_one_sentence_and_exit_1(tmp_path: Path) -
     done = run_command("tokens", "create", "a", "--role", "finance", WEBHOOK_APP_DATA_DIR=str(tmp_path))
     assert done.returncode == 1
     assert done.stderr.startswith("Error: The database has no tables yet, and we need ")
-    assert "doctor" in done.stderr
+    assert "`webhook-app db upgrade`" in done.stderr
     assert "Traceback" not in done.stderr
 
 
