@@ -42,6 +42,19 @@ class Delivery(StrEnum):
     FAILED = "failed"
 
 
+#: That an event waited for more than five seconds until it was settled, as each database takes it for an index. SQLite
+#: keeps timestamps as text with six decimals and calculates with three.
+_SETTLED_LATE = {
+    "postgresql": "settled_at - received_at > '00:00:05'::interval",
+    "sqlite": "settled_at > strftime('%Y-%m-%d %H:%M:%f', received_at, '+5.000 seconds') || '000'",
+}
+
+
+def is_settled_late(dialect: str) -> ColumnElement[Any]:
+    """The condition, written as in the partial index, which is used only so."""
+    return literal_column(_SETTLED_LATE[dialect])
+
+
 class Event(Base):
     """One distinct status change as reported: advisory, never the truth. All but the key may be missing or odd."""
 
@@ -61,6 +74,9 @@ class Event(Base):
         Index("ix_events_received_at", "received_at"),
         Index("ix_events_settled_at", "settled_at", postgresql_where=text("settled_at IS NOT NULL"),
               sqlite_where=text("settled_at IS NOT NULL")),
+        # What an incident may have held up.
+        Index("ix_events_settled_late", "settled_at", postgresql_where=text(_SETTLED_LATE["postgresql"]),
+              sqlite_where=text(_SETTLED_LATE["sqlite"])),
         Index("ix_events_unsettled", "delivery", "received_at", postgresql_where=text("settled_at IS NULL"),
               sqlite_where=text("settled_at IS NULL")),
         Index("ix_events_unopened", "id", postgresql_where=text("NOT is_opened"), sqlite_where=text("NOT is_opened")),
