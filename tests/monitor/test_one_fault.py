@@ -106,6 +106,7 @@ def test_sqlite_on_a_full_disk_is_a_full_disk_and_not_sql_that_is_away(
         services.spool.note_fault(SpoolFault(clock(), "OperationalError", "database or disk is full", stops_all=True))
         services.spool.append("what waits")
         look(tight, 6, can_write=False)
+        assert [one["type"] for one in told.bodies("/hook")] == ["incident.begun"], "told while nothing can be stored"
     look(tight, 3)
     assert [(one.kind, one.state) for one in incidents(services)] == [("disk_full", "open")]
     services.spool.note_fault(None)

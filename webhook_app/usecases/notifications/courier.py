@@ -83,9 +83,11 @@ class Courier:
             if self._is_web and not self._is_clock_silent(now):
                 return 0
             plan(self._database, self._rules, now)
-            return send_waiting(self._database, self._senders, now)
+            arrived = send_waiting(self._database, self._senders, now)
         except SQLAlchemyError:
             return self._send_of_journal(now)
+        # SQL that can be read may take no incident all the same: what it does not take stands in the clock's journal.
+        return arrived if self._is_web else arrived + self._send_of_journal(now)
 
     def beat_outwards(self) -> None:
         """A GET of the heartbeat address, where the clock and SQL are alive; whoever is there misses it otherwise."""
@@ -117,6 +119,8 @@ class Courier:
 
     def _send_of_journal(self, now: datetime) -> int:
         arrived = 0
+        if not self._journal.read():
+            return 0
         with self._journal.telling() as is_ours:
             for entry in self._journal.read() if is_ours else ():
                 if entry.kind not in set(IncidentKind) or not self._is_to_be_told(entry, now):
