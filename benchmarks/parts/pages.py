@@ -142,7 +142,7 @@ def _look(context: BrowserContext, browser: int, site: Site, path: str, width: i
         raise Void(f"{path}: {answer.status if answer else 'no answer'}")
     if answer.url.startswith(f"{site.service.url}/login"):
         raise Void(f"{path}: the log-in came in its place")
-    page.wait_for_function("performance.getEntriesByName('first-contentful-paint').length")
+    page.wait_for_function("() => performance.getEntriesByName('first-contentful-paint').length > 0")
     server = cpu_seconds(site.service.web.pids) - before
     busy = cpu_seconds([browser]) - busy_before
     look = Look(*page.evaluate(_READ), browser=busy * 1000, server=server * 1000)
