@@ -58,11 +58,11 @@ def told() -> Iterator[HttpSink]:
 
 
 @contextmanager
-def full(database: Database) -> Iterator[None]:
-    """Nothing can be written, as SQLite says it on a full disk; what is there can be read."""
+def full(database: Database, *, can_be_read: bool) -> Iterator[None]:
+    """Nothing can be written, as SQLite says it on a full disk; what is there may be readable or not."""
 
     def refuse(connection: Any, _cursor: Any, statement: str, *_: object) -> None:
-        if statement.lstrip().upper().startswith(("INSERT", "UPDATE", "DELETE")):
+        if not can_be_read or statement.lstrip().upper().startswith(("INSERT", "UPDATE", "DELETE")):
             error = sqlite3.OperationalError("database or disk is full")
             error.sqlite_errorcode = sqlite3.SQLITE_FULL
             raise error
@@ -72,9 +72,10 @@ def full(database: Database) -> Iterator[None]:
 
 
 @pytest.mark.parametrize("engine", ["sqlite"], indirect=True)  # its file is on the data folder's disk
+@pytest.mark.parametrize("can_be_read", [True, False], ids=["that can be read", "that cannot"])
 @pytest.mark.parametrize("is_known", [False, True], ids=["at once", "while the incident is open already"])
 def test_sqlite_on_a_full_disk_is_a_full_disk_and_not_sql_that_is_away(
-    services: Services, told: HttpSink, clock: FakeClock, *, is_known: bool
+    services: Services, told: HttpSink, clock: FakeClock, *, is_known: bool, can_be_read: bool
 ) -> None:
     settings = replace(
         services.settings,
@@ -87,9 +88,13 @@ def test_sqlite_on_a_full_disk_is_a_full_disk_and_not_sql_that_is_away(
     roomy = replace(services, settings=settings)
     tight = replace(roomy, settings=replace(settings, spool_max_bytes=2**40))
 
+    of_web = replace(roomy, journal=IncidentJournal(services.settings.data_dir / "web"))
+    clock_process = {one.settings.spool_max_bytes: open_lookout(one) for one in (roomy, tight)}
+    web_process = open_lookout(of_web, is_web=True)
+    couriers = [open_courier(roomy), open_courier(of_web, is_web=True)]
+
     def look(now: Services, times: int, *, can_write: bool = True) -> None:
-        processes = [open_lookout(now), open_lookout(now, is_web=True)]
-        couriers = [open_courier(now), open_courier(now, is_web=True)]
+        processes = [clock_process[now.settings.spool_max_bytes], web_process]
         for _ in range(times):
             clock.advance(5)
             if can_write:
@@ -102,7 +107,7 @@ def test_sqlite_on_a_full_disk_is_a_full_disk_and_not_sql_that_is_away(
 
     if is_known:
         look(tight, 2)
-    with full(services.database):
+    with full(services.database, can_be_read=can_be_read):
         services.spool.note_fault(SpoolFault(clock(), "OperationalError", "database or disk is full", stops_all=True))
         services.spool.append("what waits")
         look(tight, 6, can_write=False)

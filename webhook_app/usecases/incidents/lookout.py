@@ -24,7 +24,17 @@ from webhook_app.usecases.incidents.detectors.clock_silent import find_silence
 from webhook_app.usecases.incidents.figures import FiguresKeeper
 from webhook_app.usecases.incidents.finding import Finding, Look, Surroundings
 from webhook_app.usecases.incidents.held_up import count_held_up
-from webhook_app.usecases.incidents.register import Changed, Sightings, begin, end, extend, follow, is_open, note_told
+from webhook_app.usecases.incidents.register import (
+    Changed,
+    Sightings,
+    begin,
+    end,
+    extend,
+    follow,
+    is_open_and_told,
+    note_open_told,
+    note_told,
+)
 from webhook_app.usecases.incidents.surroundings import SurroundingsObserver
 from webhook_app.usecases.invariants.checking import Checker
 from webhook_app.usecases.reconcile.stored_gate import read_gate
@@ -64,6 +74,7 @@ class Lookout:
         self._sightings = Sightings()
         self._figures = FiguresKeeper()
         self._checker = Checker()
+        self._is_full_disk_told = False
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
 
@@ -105,6 +116,8 @@ class Lookout:
             if not self._is_web:
                 count_held_up(self._database, now)
                 self._figures.step(self._database, now)
+                if self._database.is_sqlite:
+                    self._look_whether_full_disk_is_told()
         except SQLAlchemyError as error:
             self._watching_since = self._clock()  # nobody's sign of life can be read or written: none is missing
             if isinstance(error, DBAPIError) and was_in_the_way(error):
@@ -139,15 +152,21 @@ class Lookout:
 
     def _note_away(self, error: SQLAlchemyError, now: datetime) -> None:
         """That SQL takes or tells nothing. Where that is because the disk of SQLite's file is full, the disk is what is
-        wrong, which the register may know already: it can still be read."""
+        wrong: the clock tells of that, unless it has done so while there was still room."""
         if not (self._database.is_sqlite and (found_disk_full(error) or self._observer.is_disk_full())):
             cause = f"SQL cannot be reached: {type(error).__name__}."
             self._journal.begin(IncidentKind.SQL_AWAY, "", cause, now)
-            return
+        elif not self._is_web:
+            cause = "The disk is full: SQLite takes nothing any more."
+            self._sightings.note([Finding(IncidentKind.DISK_FULL, cause)], now)
+            self._look_whether_full_disk_is_told()
+            if not self._is_full_disk_told:
+                self._journal.begin(IncidentKind.DISK_FULL, "", cause, now)
+
+    def _look_whether_full_disk_is_told(self) -> None:
+        """What was last known stands where SQL cannot be read either."""
         with suppress(SQLAlchemyError), self._database.read() as session:
-            if is_open(session, IncidentKind.DISK_FULL):
-                return
-        self._journal.begin(IncidentKind.DISK_FULL, "", "The disk is full: SQLite takes nothing any more.", now)
+            self._is_full_disk_told = is_open_and_told(session, IncidentKind.DISK_FULL)
 
     def _enter_journal(self, now: datetime) -> int:
         """SQL is back: what it could not be told is entered, as long as it lasted. Returns how many."""
@@ -170,6 +189,8 @@ def enter(database: Database, entries: Sequence[Entry], now: datetime) -> None:
                 continue
             incident_id = begin(session, finding, now)
             if incident_id is None:
+                if entry.told:
+                    note_open_told(session, finding, now)
                 continue
             if finding.kind is not IncidentKind.DISK_FULL:
                 end(session, incident_id, entry.ended_at or now)

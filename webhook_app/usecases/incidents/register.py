@@ -148,6 +148,26 @@ def is_open(session: Session, kind: IncidentKind) -> bool:
     return session.scalar(select(Incident.id).where(Incident.kind == kind, Incident.ended_at.is_(None))) is not None
 
 
+def is_open_and_told(session: Session, kind: IncidentKind) -> bool:
+    """Whether one of this kind is open whose begin was told."""
+    told = select(Incident.id).where(Incident.kind == kind, Incident.ended_at.is_(None), Incident.told_at.is_not(None))
+    return session.scalar(told) is not None
+
+
+def note_open_told(session: Session, finding: Finding, now: datetime) -> None:
+    """That the begin of the open one was told by way of the journal, if it was not told otherwise."""
+    session.execute(
+        update(Incident)
+        .where(
+            Incident.kind == finding.kind,
+            Incident.key == finding.key,
+            Incident.ended_at.is_(None),
+            Incident.told_at.is_(None),
+        )
+        .values(told_at=now)
+    )
+
+
 def note_told(session: Session, incident_id: int, now: datetime) -> None:
     """That its begin was told by way of the journal."""
     session.execute(update(Incident).where(Incident.id == incident_id).values(told_at=now))
