@@ -6,6 +6,7 @@ from dataclasses import replace
 from datetime import timedelta
 
 import pytest
+from sqlalchemy import update
 
 from tests.support.answers import DB_ERROR, LEASE, NOT_FOUND, POLICY, UNAVAILABLE, answer, confirmed
 from tests.support.class_rows import put
@@ -14,6 +15,7 @@ from tests.support.work import events, report, row, rows
 from webhook_app.db.database import Database
 from webhook_app.domain.failures import Failure
 from webhook_app.domain.status import Status
+from webhook_app.models import Reconciliation
 from webhook_app.usecases.reconcile.bring_forward import BATCH, bring_forward
 from webhook_app.usecases.reconcile.claim import Claim, claim_due
 from webhook_app.usecases.reconcile.stored_gate import lock_gate, read_gate, store_gate
@@ -99,6 +101,26 @@ def test_what_gave_up_before_the_outage_was_known_has_one_more_attempt(database:
     assert row(database, "second").state == "failed", "one more attempt"
     assert bring_forward(database, clock()) == 0, "and no more for that outage"
     assert [event.delivery for event in events(database, "second")] == ["failed"]
+
+
+def test_what_fails_always_is_not_brought_back_by_each_outage(database: Database, clock: FakeClock) -> None:
+    """The simulator's seed 5007: poison that paused all calls came back after each pause, for hours."""
+    for single_retries, spent, failure in ((3, 3, DB_ERROR), (0, 20, UNAVAILABLE)):
+        name = f"always-{spent}"
+        give_up(database, clock, name)
+        with database.write() as session:
+            wanted = Reconciliation.merchant_transaction_id == name
+            values = {
+                "single_retries": single_retries,
+                "spent_attempts": spent,
+                "last_http_status": failure.http_status,
+            }
+            values |= {"last_error": failure.error, "last_code": failure.code}
+            session.execute(update(Reconciliation).where(wanted).values(values))
+    fail(database, clock, "t0", "t1", "t2", "t3", "t4", failure=DB_ERROR)
+    end_outage(database, clock)
+    bring_forward(database, clock())
+    assert {row(database, f"always-{spent}").state for spent in (3, 20)} == {"failed"}
 
 
 def test_what_gave_up_before_others_were_answered_stays_failed(database: Database, clock: FakeClock) -> None:

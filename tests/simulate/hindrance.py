@@ -62,12 +62,12 @@ def find_given_up(history: History) -> set[str]:
 
 
 def _is_excused(history: History, failed_at: float) -> bool:
-    """What gave up then did so in an outage that is over; that was not known as one, or it would have been tried again
-    after it; and too few had failed for it to be known, or others were answered."""
+    """What gave up then did so in an outage that is over; and too few had failed for it to be known, or others were answered."""
     spells = [one for one in outages(history.plan) if one.begins <= failed_at <= one.ends + _LAST_CALL]
     spells = [one for one in spells if one.ends < history.now]
-    if not spells or any(pause.since <= failed_at <= pause.ends for pause in history.seen.pauses):
-        return False
+    is_known = any(pause.since <= failed_at <= pause.ends for pause in history.seen.pauses)
+    if not spells or (is_known and any(one.kind == "500" for one in spells)):
+        return False  # after 500 it would have been tried once more
     enough = ENOUGH_WITNESSES if all(one.kind in REFUSALS_OF_US for one in spells) else history.pause_after
     return _count_failing(history.seen.attempts, failed_at) < enough
 

@@ -162,6 +162,9 @@ def test_what_gave_up_in_an_outage_that_became_known_is_not_excused() -> None:
     known = given_up()
     known.seen.pauses.append(Pause(11.0, 15.0, 21.0))
     assert verdict(known) != "well"
+    small_budget = given_up(outage=Spell("502", 10.0, 20.0))
+    small_budget.seen.pauses.append(Pause(11.0, 15.0, 21.0))
+    assert verdict(small_budget) == "well", "a budget that is spent is spent"
     later = given_up()
     later.seen.pauses.append(Pause(14.5, 15.0, 21.0))
     assert verdict(later) == "well", "that one is held to have begun after it"

@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 
 from webhook_app.db.database import Database
 from webhook_app.db.types import MAX_ID
-from webhook_app.domain.retry_policy import Blame, rule_for
+from webhook_app.domain.retry_policy import Action, Blame, rule_for
 from webhook_app.domain.shares import WorkClass
 from webhook_app.models import Reconciliation
 from webhook_app.models.event import Delivery
@@ -26,14 +26,18 @@ from webhook_app.usecases.reconcile.work_classes import in_class
 #: Brought forward together.
 BATCH = 500
 
+#: Failures that spend the one retry which Proof advises. One that has been tried again after an outage has more: a
+#: transaction that always fails must not come back after each pause, least of all after one that it has caused.
+_ONCE = 2
+
 #: A poll that fails is a retry from then on.
 _CLASSES = tuple(work_class for work_class in WorkClass if work_class is not WorkClass.POLL)
 
 
 def bring_forward(database: Database, now: datetime) -> int:
     """Makes due what backs off because of the outage that ended last; returns how many. Only what began to fail with
-    it: so one that fails for longer keeps its backoff, however often Proof comes and goes. What gave up in it has one
-    more attempt."""
+    it: so one that fails for longer keeps its backoff, however often Proof comes and goes. What spent the one
+    retry in it that Proof advises has one more, once."""
     with database.read() as session:
         gate = read_gate(session)
     since = gate.outage_since
@@ -112,5 +116,8 @@ def _bring(session: Session, ids: Sequence[int], since: datetime, now: datetime)
 def _waits_for_outage(life: Life, since: datetime, now: datetime) -> bool:
     if life.last_failure is None or life.last_failed_at is None or life.last_failed_at < since:
         return False
-    waits = life.state is State.FAILED or (life.next_attempt_at is not None and life.next_attempt_at > now)
-    return waits and rule_for(life.last_failure).blame is not Blame.TRANSACTION
+    rule = rule_for(life.last_failure)
+    if life.state is State.FAILED:
+        return rule.action is Action.RETRY_ONCE and life.charge.single_retries <= _ONCE
+    is_planned = life.next_attempt_at is not None and life.next_attempt_at > now
+    return is_planned and rule.blame is not Blame.TRANSACTION
