@@ -62,7 +62,8 @@ def find_given_up(history: History) -> set[str]:
 
 
 def _is_excused(history: History, failed_at: float) -> bool:
-    """What gave up then did so in an outage that is over; and too few had failed for it to be known, or others were answered."""
+    """What gave up then did so in an outage that is over; and too few had failed for it to be known, or others were
+    answered."""
     spells = [one for one in outages(history.plan) if one.begins <= failed_at <= one.ends + _LAST_CALL]
     spells = [one for one in spells if one.ends < history.now]
     is_known = any(pause.since <= failed_at <= pause.ends for pause in history.seen.pauses)
