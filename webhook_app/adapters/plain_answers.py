@@ -1,8 +1,8 @@
-"""Plain HTTP/1.1 answers, read without `http.client`: its parser is made for e-mail, and takes a third of a call.
+"""Plain HTTP/1.1 answers, read by httptools: the parser of `http.client` is made for e-mail, and takes a third of a call.
 
-Plain is what leaves no choice how to read it (RFC 9112): headers of printable ASCII, one on a line, a single
-Content-Length and nothing else that frames the body, and all of it there with the first bytes. Whatever is not plain
-goes to `http.client` from its first byte on, so there is one place that decides about anything odd.
+Plain is what leaves no choice how to read it (RFC 9112): headers of ASCII, a single Content-Length and nothing else that
+frames the body, and all of it there with the first bytes. Whatever is not plain goes to `http.client` from its first
+byte on, so there is one place that decides about anything odd.
 """
 
 from __future__ import annotations
@@ -10,11 +10,14 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
+from httptools import HttpParserError, HttpParserUpgrade, HttpResponseParser
+
 #: Bytes within which a plain answer ends.
 LONGEST = 16 * 1024
 
-#: 1xx are followed by the answer itself.
-_HEAD = re.compile(rb"HTTP/1\.1 ([2-5][0-9]{2})(?: [ -~]*)?\r\n((?:[A-Za-z0-9-]+:[\t -~]*\r\n){1,100})\r\n")
+#: As many as http.client takes.
+_MOST_HEADERS = 100
+#: No sign, no blanks.
 _LENGTH = re.compile("[0-9]{1,5}")
 #: Status codes whose answers have no body, whatever their headers say (RFC 9112, 6.3).
 _WITHOUT_BODY = (204, 304)
@@ -40,23 +43,46 @@ class PlainAnswer:
 
 def read_plain(received: bytes) -> PlainAnswer | None:
     """The answer to a GET or POST that these bytes are, if they are exactly a plain one."""
-    head = _HEAD.match(received)
-    if head is None or (status := int(head[1])) in _WITHOUT_BODY:
+    message = _Message()
+    parser = HttpResponseParser(message)
+    try:
+        parser.feed_data(received)
+        items = [(name.decode("ascii"), value.decode("ascii").rstrip(" \t")) for name, value in message.headers]
+    except (HttpParserError, HttpParserUpgrade, UnicodeDecodeError):
         return None
-    items = [(name, value.lstrip(" \t")) for name, _, value in map(_parted, head[2].decode().split("\r\n")[:-1])]
-    length: int | None = None
+    status, body = parser.get_status_code(), b"".join(message.parts)
+    is_whole = message.ends == [len(body)] and received.endswith(b"\r\n\r\n" + body)
+    if not is_whole or status < 200 or status in _WITHOUT_BODY or parser.get_http_version() != "1.1":
+        return None
+    return PlainAnswer(status, items, body) if _is_plain(items, len(body)) else None
+
+
+def _is_plain(items: Sequence[tuple[str, str]], length: int) -> bool:
+    lengths = []
     for name, value in items:
         key = name.lower()
         if key == "content-length":
-            if length is not None or not _LENGTH.fullmatch(value):
-                return None
-            length = int(value)
+            lengths.append(value)
         elif key == "transfer-encoding" or (key == "connection" and value.lower() != "keep-alive"):
-            return None
-    if length is None or length != len(received) - head.end():
-        return None
-    return PlainAnswer(status, items, received[head.end() :])
+            return False
+    is_framed = len(lengths) == 1 and _LENGTH.fullmatch(lengths[0]) is not None and int(lengths[0]) == length
+    return is_framed and len(items) <= _MOST_HEADERS
 
 
-def _parted(line: str) -> tuple[str, str, str]:
-    return line.partition(":")
+class _Message:
+    """What the parser tells, in its order."""
+
+    def __init__(self) -> None:
+        self.headers: list[tuple[bytes, bytes]] = []
+        self.parts: list[bytes] = []
+        self.ends: list[int] = []
+        """Bytes of bodies at the end of each message."""
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        self.headers.append((name, value))
+
+    def on_body(self, part: bytes) -> None:
+        self.parts.append(part)
+
+    def on_message_complete(self) -> None:
+        self.ends.append(sum(map(len, self.parts)))
