@@ -1,8 +1,8 @@
-"""Plain HTTP/1.1 answers, read by httptools: the parser of `http.client` is made for e-mail, and takes a third of a call.
+"""Plain HTTP/1.1 answers, read by httptools; `http.client`'s parser is made for e-mail, and takes a third of a call.
 
-Plain is what leaves no choice how to read it (RFC 9112): headers of ASCII, a single Content-Length and nothing else that
-frames the body, and all of it there with the first bytes. Whatever is not plain goes to `http.client` from its first
-byte on, so there is one place that decides about anything odd.
+Plain is what leaves no choice how to read it (RFC 9112): headers of ASCII, a single Content-Length and nothing else
+that frames the body, and all of it there with the first bytes. Whatever is not plain goes to `http.client` from its
+first byte on, so there is one place that decides about anything odd.
 """
 
 from __future__ import annotations
