@@ -271,7 +271,7 @@ def test_page_lists_every_variable_with_its_default() -> None:
 
 
 def test_meaning_of_every_number_names_its_unit() -> None:
-    units = ("second", "port", "attempts", "calls", "processes", "proxies", "transactions", "bytes", "times")
+    units = ("second", "port", "attempts", "calls", "processes", "proxies", "transactions", "bytes", "times", "steps")
     for variable in VARIABLES:
         if variable.default and variable.name != "HOST" and variable.default.replace(".", "").isdigit():
             assert any(unit in variable.meaning for unit in (*units, "payments", "connections", "bodies")), (

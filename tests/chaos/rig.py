@@ -98,6 +98,7 @@ class Rig:
             "SECRET_KEY": "a secret key for chaos alone",
             "WEBHOOK_APP_DATA_DIR": str(self.folder / "var"),
             "LOG_FORMAT": "json",
+            "WORKER_NICE": "0",  # many processes share this machine, and recovery is timed
             "CHAOS_STEPS": str(self.steps),
             **SHORT,
             **more,

@@ -37,6 +37,7 @@ def environment(settings: Settings) -> Mapping[str, str]:
         "PROOF_READ_TIMEOUT": "2",
         "RETRY_BASE": "0.2",
         "LOG_FORMAT": "json",
+        "WORKER_NICE": "0",  # tests share their machine, and wait for workers
     }
 
 

@@ -118,6 +118,18 @@ def test_both_lanes_work_as_processes(now_services: Services, sandbox: Sandbox, 
     assert [attempt.http_status for attempt in attempts(now_services.database, id)] == [502, 502, 200]
 
 
+def test_worker_stands_back_for_web_where_they_do_not_share_one_lock(
+    now_services: Services, sandbox: Sandbox, start: Start
+) -> None:
+    own = os.getpriority(os.PRIO_PROCESS, 0)
+    expected = own if now_services.database.is_sqlite else min(own + 3, 19)
+    (id,) = make(sandbox, now_services)
+    worker = start("worker", "--lane", "fast", WORKER_NICE="3")
+    now_services.waker.wake()
+    wait_for(lambda: row(now_services.database, id).state == "succeeded", "the worker works")
+    assert os.getpriority(os.PRIO_PROCESS, worker.pid) == expected
+
+
 def test_killed_workers_claim_is_taken_back_and_reconciled_by_another(
     now_services: Services, sandbox: Sandbox, start: Start
 ) -> None:

@@ -26,6 +26,8 @@ def worker(lane: str | None) -> None:
     open_reconciler(services, threads=1)  # a wrong configuration shows here, and not in the first job
     assert settings.redis_url is not None, "open_services has checked it"
     if lane:
+        if not services.database.is_sqlite:  # there web would wait for the lock of a writer that stands back
+            os.nice(settings.worker_nice)
         run_lane(settings.redis_url, Lane(lane))
         logging.shutdown()
         os._exit(0)  # a call to Proof that still hangs, its claim handed back, must not keep the process

@@ -53,6 +53,11 @@ class ProofSettings:
     proof_max_concurrency: int = variable(
         "32", integer(1, 1000), "calls to Proof under way at once, all workers together"
     )
+    worker_nice: int = variable(
+        "10",
+        integer(0, 19),
+        "steps by which a worker stands back for web where the processor is short, as `nice` has them; not on SQLite",
+    )
 
     @property
     def websocket_address(self) -> WebSocketAddress | None:
