@@ -126,7 +126,7 @@ def test_worker_stands_back_for_web_where_they_do_not_share_one_lock(
     (id,) = make(sandbox, now_services)
     worker = start("worker", "--lane", "fast", WORKER_NICE="3")
     now_services.waker.wake()
-    wait_for(lambda: row(now_services.database, id).state == "succeeded", "the worker works")
+    wait_for(lambda: row(now_services.database, id).state == "succeeded", "the worker works", 60)
     assert os.getpriority(os.PRIO_PROCESS, worker.pid) == expected
 
 
