@@ -103,6 +103,8 @@ def _run_seeds(go: Runner, arguments: argparse.Namespace) -> int:
             print(f"shrunk to {len(smallest.plan.items)} items: {smallest.problem}")
             print("\n".join("  " + item.describe() for item in smallest.plan.items))
             _print_trace(smallest, arguments.trace or 60)
+        elif arguments.trace:
+            _print_trace(outcome, arguments.trace)
         if failures >= arguments.most_failures:
             break
     seconds = time.monotonic() - started

@@ -34,11 +34,10 @@ def run_clock(machinery: Machinery, process: Process) -> None:
     )
     own_work = _OwnWork(machinery, services, process)
     swept_at = -_LONGEST_GAP
-    step = machinery.clock_steps.get(process.name, 0.0)
+    step = machinery.clock_step
     while True:
         # A sweep that finds nothing does nothing: most of those are left out, for they cost the most time.
-        set_by = machinery.clock_steps.get(process.name, 0.0)
-        was_set, step = set_by != step, set_by
+        was_set, step = machinery.clock_step != step, machinery.clock_step
         if was_set or machinery.schedule.now - swept_at >= _LONGEST_GAP or machinery.database.has_work(clock()):
             swept_at = machinery.schedule.now
             uptime = timedelta(days=1, seconds=machinery.schedule.now)

@@ -54,8 +54,8 @@ class Machinery:
     """What each process does, by its role."""
     arrived: list[Webhook] = field(default_factory=list)
     accepted: list[Accepted] = field(default_factory=list)
-    clock_steps: dict[str, float] = field(default_factory=dict)
-    """By process, how far its host's wall clock has been set since the beginning."""
+    clock_step: float = 0.0
+    """Seconds by which the machine's clock was set: of all processes, and of whoever acts through one."""
     shown_at: dict[str, float] = field(default_factory=dict)
     """By worker process, when it has last shown that it lives."""
     idle_webs: list[Actor] = field(default_factory=list)
@@ -102,7 +102,7 @@ class Machinery:
 
     def wall_clock(self, process: Process) -> Callable[[], datetime]:
         def now() -> datetime:
-            return moment(self.schedule.now + process.skew + self.clock_steps.get(process.name, 0.0))
+            return moment(self.schedule.now + process.skew + self.clock_step)
 
         return now
 

@@ -172,9 +172,7 @@ class _Simulation:
         if happening.what == "redis is flushed":
             self.machinery.queues.flush()
         elif happening.what == "clock is set":
-            steps = self.machinery.clock_steps
-            for process in self.plan.of(Process):
-                steps[process.name] = steps.get(process.name, 0.0) + happening.seconds
+            self.machinery.clock_step += happening.seconds
         elif happening.what == "replay of all that failed":
             schedule.spawn(f"admin-{happening.at}", self._replay, role="admin")
         elif happening.what == "probe now":
