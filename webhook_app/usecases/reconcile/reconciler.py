@@ -32,7 +32,7 @@ from webhook_app.usecases.reconcile.quiet import has_to_open
 from webhook_app.usecases.reconcile.run import Bounds, Run
 from webhook_app.usecases.reconcile.settle import follow_up
 from webhook_app.usecases.reconcile.sweep import find_work
-from webhook_app.usecases.reconcile.traces import with_traces
+from webhook_app.usecases.reconcile.traces import linked_to_job, with_traces
 from webhook_app.usecases.totals import Totals
 
 log = get_logger()
@@ -93,7 +93,7 @@ class Reconciler:
             )
             if claim is None:
                 return None
-            (claim,) = with_traces(self.database, [claim])
+            (claim,) = linked_to_job(with_traces(self.database, [claim]))
         except DBAPIError as error:
             if is_away(error):
                 self.unknown.add(token)

@@ -20,6 +20,7 @@ from webhook_app.usecases.reconcile.claim import Claim, Room
 from webhook_app.usecases.reconcile.crew import Crew
 from webhook_app.usecases.reconcile.decisions import FinishedCall
 from webhook_app.usecases.reconcile.finished_calls import FinishedCalls
+from webhook_app.usecases.reconcile.traces import linked_to_job
 
 #: Seconds between two looks for work while more than half of the threads are busy; and whether the run is to stop.
 _LOOK_SECONDS = 0.1
@@ -222,7 +223,7 @@ class Run:
             self._claims_at = now
 
     def _hand_out(self, claims: Sequence[Claim], now: float) -> None:
-        for claim in claims:
+        for claim in linked_to_job(claims):
             self._calling[claim.merchant_transaction_id] = claim
             self._crew.submit(claim.merchant_transaction_id, self._steps.fetch, claim)
         is_full = self._held() >= self._bounds.threads

@@ -18,7 +18,7 @@ _MOST_EVENTS = 500
 
 
 def with_traces(database: Database, claims: Sequence[Claim]) -> list[Claim]:
-    """The same claims. Where nothing is traced, nothing is read."""
+    """The same claims, with the traces of their webhooks. Where nothing is traced, nothing is read."""
     if not is_tracing() or not claims:
         return list(claims)
     found: dict[str, list[str]] = defaultdict(list)
@@ -33,5 +33,10 @@ def with_traces(database: Database, claims: Sequence[Claim]) -> list[Claim]:
         for transaction, headers in rows:
             if headers and (traceparent := headers.get(TRACEPARENT)):
                 found[transaction].append(traceparent)
-    job = [one] if (one := current_traceparent()) else []
-    return [replace(claim, traceparents=(*found[claim.merchant_transaction_id], *job)) for claim in claims]
+    return [replace(claim, traceparents=tuple(found[claim.merchant_transaction_id])) for claim in claims]
+
+
+def linked_to_job(claims: Sequence[Claim]) -> list[Claim]:
+    """The same claims, linked to what is under way in this thread, which is that of the job."""
+    job = current_traceparent()
+    return list(claims) if job is None else [replace(one, traceparents=(*one.traceparents, job)) for one in claims]
