@@ -210,7 +210,7 @@ def test_database_without_a_schema_is_one_sentence(tmp_path: Path, folder: Path)
     with process(database, "--format", "csv") as started:
         _, said = started.communicate(timeout=60)
     assert started.returncode == 1
-    assert said.startswith(b"webhook-app: the database cannot do that: ")
+    assert said.startswith(b"Error: The database has no tables yet, and we need ")
     assert len(said.splitlines()) == 1
     assert names(folder) == []
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import click
+from sqlalchemy import make_url
 from sqlalchemy.exc import ProgrammingError
 
-from webhook_app.commands.options import open_database
+from webhook_app.commands.options import open_database_of
 from webhook_app.commands.start import start_process
 from webhook_app.console import say
 from webhook_app.db.finance_views import grant_statements, lock_statement
@@ -33,15 +34,16 @@ def db_grants(role: str, is_applied: bool, schema: str) -> None:
 
     Make the role first: CREATE ROLE bi LOGIN PASSWORD '…'. Without --apply the statements are printed, for psql.
     """
-    database = open_database("db")
-    if database.is_sqlite:
+    settings = start_process("db")
+    address = make_url(settings.database_url)
+    if address.get_backend_name() == "sqlite":
         raise click.UsageError("SQLite has no roles: whoever may read the file reads all of it.")
     if not is_applied:
-        name = database.engine.url.database or ""
+        name = address.database or ""
         for statement in (*grant_statements(role, name, schema), lock_statement(role)):
             say(f"{statement};")
         return
-    with database.write() as session:
+    with open_database_of(settings).write() as session:
         connection = session.connection()
         name, schema = connection.exec_driver_sql("SELECT current_database(), current_schema()").one()
         for statement in grant_statements(role, name, schema):

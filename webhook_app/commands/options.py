@@ -45,7 +45,11 @@ class Timestamp(click.ParamType[datetime]):
 def open_database(name: str) -> Database:
     """The database, for a command that is no process of its own: `start_process`, and closed when the command ends.
     Raises ClickException where there is none: it would be made, empty, in whatever folder somebody stands."""
-    settings = start_process(name)
+    return open_database_of(start_process(name))
+
+
+def open_database_of(settings: Settings) -> Database:
+    """The same, after `start_process`."""
     check_database(settings)
     database = Database(settings.database_url, pool_size=1)
     click.get_current_context().call_on_close(database.close)
