@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from dataclasses import replace
 from datetime import datetime, timedelta
 from decimal import Decimal
@@ -19,6 +20,8 @@ from webhook_app.domain.money import format_amount
 from webhook_app.domain.retry_policy import Budget
 from webhook_app.domain.status import Status
 from webhook_app.models import Event
+from webhook_app.usecases.reconcile.apply import apply_calls
+from webhook_app.usecases.reconcile.decisions import FinishedCall
 from webhook_app.usecases.reconcile.reconciler import Reconciler
 from webhook_app.usecases.reconcile.settle import PORTION, follow_up
 from webhook_app.usecases.reconcile.stored_gate import lock_gate, store_gate
@@ -335,6 +338,22 @@ def test_answer_under_a_claim_that_was_taken_over_is_dropped(database: Database,
     assert shown(database, "t").status is None
     assert row(database, "t").claim_token == held.token
     assert len(answer(database, clock, held, confirmed(Status.COMPLETED, clock()))) == 1
+
+
+@pytest.mark.parametrize("is_last", [True, False])
+def test_answer_under_a_lost_claim_does_not_stand_for_the_one_after_it(
+    database: Database, clock: FakeClock, is_last: bool
+) -> None:
+    """Both come in one batch, in either order."""
+    report(database, "t", clock())
+    lost = claim(database, clock)
+    clock.advance(21)
+    recover_lost_claims(database, clock())
+    result = confirmed(Status.COMPLETED, clock())
+    calls = [FinishedCall(one, clock(), clock(), result) for one in (lost, claim(database, clock))]
+    apply_calls(database, calls if is_last else calls[::-1], clock(), POLICY, random.Random(1))
+    assert row(database, "t").state == "succeeded"
+    assert row(database, "t").attempts == 1
 
 
 def test_answer_given_twice_is_applied_once(database: Database, clock: FakeClock) -> None:

@@ -9,7 +9,7 @@ from dataclasses import replace
 from datetime import timedelta
 
 import pytest
-from sqlalchemy import text
+from sqlalchemy import text, update
 from sqlalchemy.exc import ProgrammingError
 from structlog.testing import capture_logs
 
@@ -138,6 +138,24 @@ def test_answers_are_applied_while_a_claim_waits(
             assert "work waits for another transaction" not in [line["event"] for line in logs]
             session.rollback()
     assert len(attempts(database, "later")) == 1
+
+
+def test_claim_that_is_lost_and_made_again_ends_no_run(
+    database: Database, reconciler: Reconciler, sandbox: Sandbox, clock: FakeClock, names: list[str]
+) -> None:
+    """A call outlives its lease; the run itself claims the transaction anew, so two calls of it are under way."""
+    name = names[0]
+    sandbox.control.inject(Order("delay", seconds=1.0), Order("delay", seconds=1.5), transaction=name)
+    applied: list[int] = []
+    with run_in_thread(lambda: applied.append(run_fast(reconciler))):
+        wait_for(lambda: len(sandbox.control.calls()) == 3, "all are called")
+        with database.write() as session:
+            free = {"claim_token": None, "lease_until": None, "slot_until": None, "next_attempt_at": clock()}
+            session.execute(update(Reconciliation).where(Reconciliation.merchant_transaction_id == name).values(free))
+        wait_for(lambda: len(sandbox.control.calls(name)) == 2, "it is called again")
+    assert applied == [3]
+    assert states(database, names) == ["succeeded"] * 3
+    assert len(attempts(database, name)) == 1
 
 
 def test_claim_under_way_is_handed_back_where_the_run_breaks_off(

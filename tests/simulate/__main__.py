@@ -85,7 +85,14 @@ def _run_seeds(go: Runner, arguments: argparse.Namespace) -> int:
     for seed in seeds:
         count += 1
         plan = draw(seed, long=arguments.long)
-        outcome = go(plan)
+        try:
+            outcome = go(plan)
+        except Exception as error:
+            if arguments.one:
+                raise
+            failures += 1
+            print(f"SIM_SEED={seed} ({plan.name}): breaks off: {error!r}", flush=True)
+            continue
         steps += outcome.steps
         virtual += outcome.virtual_seconds
         if arguments.one:

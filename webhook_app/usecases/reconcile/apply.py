@@ -147,9 +147,10 @@ def _ids(calls: Sequence[FinishedCall]) -> list[int]:
 
 
 def _held(calls: Sequence[FinishedCall], lives: Sequence[Life]) -> list[tuple[Life, FinishedCall]]:
-    """Those whose claim still holds."""
-    by_id = {call.claim.reconciliation_id: call for call in calls}
-    return [(life, by_id[life.id]) for life in lives if life.claim_token == by_id[life.id].claim.token]
+    """Those whose claim still holds. A reconciliation may have several: one that is lost, and the one after it."""
+    by_claim = {(call.claim.reconciliation_id, call.claim.token): call for call in calls}
+    held = ((life, by_claim.get((life.id, life.claim_token or ""))) for life in lives)
+    return [(life, call) for life, call in held if call is not None]
 
 
 def _find_locked(session: Session, calls: Sequence[FinishedCall], lives: Sequence[Life]) -> list[FinishedCall]:

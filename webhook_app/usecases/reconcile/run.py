@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from math import inf
@@ -83,8 +83,7 @@ class Run:
         self._bounds = bounds
         self._crew = Crew(bounds.threads + len(_Task))
         self._under_way: set[_Task] = set()
-        self._calling: dict[str, Claim] = {}
-        """By transaction."""
+        self._calling: dict[Hashable, Claim] = {}
         self._arrived: list[FinishedCall] = []
         self._ended: list[Claim] = []
         """Of what is being applied."""
@@ -133,7 +132,7 @@ class Run:
             for done in self._crew.take(seconds):
                 if done.key is _Task.CLAIM:
                     self._under_way.discard(_Task.CLAIM)
-                    self._calling.update((claim.merchant_transaction_id, claim) for claim in done.result or ())
+                    self._calling.update((_key(claim), claim) for claim in done.result or ())
         self._crew.close()
         waiting = [call.claim for call in self._arrived]
         self._steps.give_back([*self._calling.values(), *waiting, *self._finished.claims])
@@ -209,7 +208,7 @@ class Run:
                 self._ended = []
                 self._applied += len(done.result)
             else:
-                del self._calling[str(done.key)]
+                del self._calling[done.key]
                 self._arrived.append(done.result)
         for done in ended:
             if done.error is not None and done.key in (_Task.OPEN, _Task.CLAIM):
@@ -224,8 +223,8 @@ class Run:
 
     def _hand_out(self, claims: Sequence[Claim], now: float) -> None:
         for claim in linked_to_job(claims):
-            self._calling[claim.merchant_transaction_id] = claim
-            self._crew.submit(claim.merchant_transaction_id, self._steps.fetch, claim)
+            self._calling[_key(claim)] = claim
+            self._crew.submit(_key(claim), self._steps.fetch, claim)
         is_full = self._held() >= self._bounds.threads
         # What was opened while this was claimed is asked for at once: then it is earlier already.
         self._claims_at = min(self._claims_at, now) if is_full else min(self._claims_at, now + _CLAIM_SECONDS)
@@ -248,3 +247,8 @@ class Run:
             if _Task.CLAIM not in self._under_way and self._has_room():
                 ends.append(self._claims_at)
         return max(min(ends) - now, 0.0)
+
+
+def _key(claim: Claim) -> Hashable:
+    """Not the transaction alone: a claim that was lost may be made again while the call of the first one goes on."""
+    return claim.reconciliation_id, claim.token
