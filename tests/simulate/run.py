@@ -127,23 +127,24 @@ class _Simulation:
         arrivals = [item.at for item in self.plan.items if isinstance(item, Webhook | Word | Happening)]
         schedule.run_until(max(arrivals, default=0.0) + 2 * INTERVAL)  # the clocks follow one that was set
         while not self._has_ended() and schedule.now < self.plan.lasts + PATIENCE:
-            self._send_company()
-            planned = liveness.next_plan(self.database, schedule.now)
+            is_sent = self._send_company()
+            planned = None if is_sent else liveness.next_plan(self.database, schedule.now)
             idle_until = 0.0 if planned is None else planned - self._largest_skew - 2.0
             self.machinery.idle_until = idle_until
             schedule.run_until(max(idle_until, schedule.now) + 5.0)
 
-    def _send_company(self) -> None:
+    def _send_company(self) -> bool:
         """While all calls are paused, a healthy payment comes now and then. Where all that is left is refused, only the
-        answer to another can tell that this is their own fault."""
+        answer to another can tell that this is their own fault. Returns whether one is about to come."""
         now = self.schedule.now
         if now < self._company_at or self.database.gate_closed_until(moment(now)) is None:
-            return
+            return False
         self._company_at = now + _COMPANY_GAP
         id = f"company-{now:.0f}"
         self.proof.payments[id] = Payment(id, ((now, "completed", round(now, 3)),))
         webhook = Webhook(now + 0.1, id, "completed", round(now, 3))
         self.schedule.call_at(webhook.at, lambda: self.machinery.arrive(webhook))
+        return True
 
     def _has_ended(self) -> bool:
         self.machinery.find_spooled()
