@@ -64,10 +64,12 @@ def test_list_is_walked_by_keyboard_and_a_row_opens_where_it_is_clicked(
     page.keyboard.press("j")
     page.keyboard.press("Enter")
     expect(page.get_by_role("heading", name="Delivery 3")).to_be_visible()
+    page.wait_for_load_state()  # its heading is there before its scripts are
     page.keyboard.press("Escape")
     page.wait_for_url("**/deliveries")
     page.get_by_role("cell", name="failed").last.click()
     expect(page.get_by_role("heading", name="Delivery 1")).to_be_visible()
+    page.wait_for_load_state()
     page.get_by_label("Reason").fill("what is typed")
     page.get_by_role("heading", name="Delivery 1").click()
     page.keyboard.press("Escape")  # would lose it
