@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from tests.simulate.run import Outcome, run
-from tests.simulate.store import SimulatedDatabase, add_log, restore_sqlite
+from tests.simulate.store import SimulatedDatabase, add_log
 from tests.support.databases import PostgresDatabase
 from tests.support.servers import PostgresServer
 from webhook_app.db.database import Database
@@ -27,7 +27,7 @@ def sqlite_runner(folder: Path, migrated: Path) -> Iterator[Runner]:
         connection.connection.driver_connection.execute("PRAGMA journal_mode = DELETE")  # type: ignore[union-attr]
     database.close()
     simulated = SimulatedDatabase(f"sqlite:///{folder / 'simulated.sqlite3'}", folder)
-    yield lambda plan, *most: run(plan, simulated, lambda: restore_sqlite(simulated, template), *most)
+    yield lambda plan, *most: run(plan, simulated, lambda: simulated.restore(template), *most)
     simulated.close()
 
 

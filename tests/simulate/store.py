@@ -13,14 +13,14 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from sqlalchemy import bindparam, event, select, text
+from sqlalchemy import text
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
 
+from tests.simulate.kept import KeptConnection
 from tests.simulate.plan import Absence
 from tests.simulate.schedule import Schedule
 from webhook_app.db.database import Database
-from webhook_app.models import Reconciliation, StoredGate
 
 
 class Logged(NamedTuple):
@@ -63,26 +63,24 @@ class SimulatedDatabase(Database):
     def __init__(self, url: str, folder: Path | None = None) -> None:
         super().__init__(url, pool_size=1)
         self.folder = folder
-        self._connection: Any = None
-        if self.is_sqlite:
-            event.listen(self.engine, "connect", _relax_sqlite)
+        self._kept = KeptConnection(self.engine) if self.is_sqlite else None
 
     @contextmanager
     def read(self, *, by_index: bool = False) -> Iterator[Session]:
         self._pause("reads")
-        with super().read(by_index=by_index) as session:
+        with self._kept.read() if self._kept else super().read(by_index=by_index) as session:
             yield session
 
     @contextmanager
     def snapshot(self, *, by_index: bool = False) -> Iterator[Session]:
         self._pause("reads")
-        with super().snapshot(by_index=by_index) as session:
+        with self._kept.read() if self._kept else super().snapshot(by_index=by_index) as session:
             yield session
 
     @contextmanager
     def write(self, *, by_index: bool = False) -> Iterator[Session]:
         self._pause("writes")
-        with super().write(by_index=by_index) as session:
+        with self._kept.write() if self._kept else super().write(by_index=by_index) as session:
             yield session
         if self.schedule is not None and self.schedule.is_inside:
             self.on_commit()
@@ -93,10 +91,10 @@ class SimulatedDatabase(Database):
 
     def drain_log(self) -> list[Logged]:
         """What was changed since the last call, in its order."""
-        if self.is_sqlite:
-            rows = self._raw.execute(_LOG).fetchall()
+        if self._kept:
+            rows = self._kept.driver.execute(_LOG).fetchall()
             if rows:
-                self._raw.execute(_EMPTY_LOG)
+                self._kept.driver.execute(_EMPTY_LOG)
         else:
             with self.engine.begin() as connection:
                 rows = connection.exec_driver_sql(_LOG).all()
@@ -108,7 +106,9 @@ class SimulatedDatabase(Database):
         ]
 
     def query(self, statement: str, **values: Any) -> list[Any]:
-        """For who looks on: no step."""
+        """All rows, for who looks on: no step. SQLite gives its own types."""
+        if self._kept:
+            return self._kept.query(statement, values)
         with self.engine.connect() as connection:
             return list(connection.execute(text(statement), values))
 
@@ -121,30 +121,40 @@ class SimulatedDatabase(Database):
 
     def gate_closed_until(self, now: datetime) -> datetime | None:
         """While all calls are paused, when the next probe may go out: a round, or what has just come."""
-        with self.engine.connect() as connection:
-            paused_at, round_at = connection.execute(select(StoredGate.paused_at, StoredGate.next_probe_at)).one()
+        paused_at, round_at = self._only("SELECT paused_at, next_probe_at FROM upstream")
         if paused_at is None:
             return None
-        return now if self._first("next_attempt_at", now, _IS_NEWCOMER) else round_at or now
+        if round_at is None or self._first("next_attempt_at", now, _IS_NEWCOMER):
+            return now
+        return self._kept.read_moment(round_at) if self._kept else round_at
 
     def _first(self, column: str, now: datetime, further: str = "") -> bool:
-        until = bindparam("now", now, type_=Reconciliation.__table__.c[column].type)
         rows = f"SELECT 1 FROM reconciliations WHERE {column} <= :now {further}"
-        with self.engine.connect() as connection:
-            return bool(connection.scalar(text(f"SELECT EXISTS ({rows})").bindparams(until)))
+        return bool(self._only(f"SELECT EXISTS ({rows})", now=now)[0])
+
+    def _only(self, statement: str, **values: Any) -> Any:
+        [row] = self.query(statement, **values)
+        return row
 
     def execute(self, statement: str, **values: Any) -> None:
         """For who sets the simulation up: no step."""
+        if self._kept:
+            self._kept.query(statement, values)
+            return
         with self.engine.begin() as connection:
             connection.execute(text(statement), values)
 
-    @property
-    def _raw(self) -> sqlite3.Connection:
-        """SQLite's only connection, without what SQLAlchemy adds. Between steps it is in no transaction."""
-        if self._connection is None:
-            with self.engine.connect() as connection:
-                self._connection = connection.connection.driver_connection
-        return self._connection
+    def restore(self, template: Path) -> None:
+        """The database, of SQLite, becomes a copy of the template; its connection stays open."""
+        assert self._kept is not None
+        source = sqlite3.connect(template)
+        source.backup(self._kept.driver)
+        source.close()
+
+    def close(self) -> None:
+        if self._kept:
+            self._kept.close()
+        super().close()
 
     def _pause(self, what: str, *, told: bool = False) -> None:
         """A step, unless nobody is inside. Raises OperationalError where SQL is away after it; `told`: so that what was
@@ -182,22 +192,6 @@ def add_log(database: Database) -> None:
                     run(f"CREATE TRIGGER {trigger} AFTER {when} ON {table} FOR EACH ROW EXECUTE FUNCTION {trigger}()")
 
 
-def restore_sqlite(database: Database, template: Path) -> None:
-    """The database becomes a copy of the template; its connection stays open."""
-    connection = database.engine.raw_connection()
-    try:
-        source = sqlite3.connect(template)
-        source.backup(connection.driver_connection)  # type: ignore[arg-type]  # it is sqlite3's
-        source.close()
-    finally:
-        connection.close()
-
-
 def _joined(table: str, columns: tuple[str, ...], row: str) -> str:
     parts = (f"coalesce(CAST({row}.{column} AS TEXT), '')" for column in columns[1:])
     return " || '|' || ".join(parts)
-
-
-def _relax_sqlite(connection: Any, _record: object) -> None:
-    for pragma in ("synchronous = OFF", "journal_mode = MEMORY", "locking_mode = EXCLUSIVE", "temp_store = MEMORY"):
-        connection.execute(f"PRAGMA {pragma}")
