@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import gc
 import logging
 import os
 import sys
@@ -33,6 +34,7 @@ def main() -> int:
         tempfile.TemporaryDirectory(prefix="sim-", dir=_memory()) as folder,
         runner(arguments.engine, Path(folder)) as go,
     ):
+        _collect_seldom()
         if arguments.worlds:
             return _show_worlds(go, arguments)
         return _run_seeds(go, arguments)
@@ -138,6 +140,12 @@ def _read_arguments() -> argparse.Namespace:
     arguments = parser.parse_args()
     arguments.one = "SIM_SEED" in os.environ
     return arguments
+
+
+def _collect_seldom() -> None:
+    """Of the time, 8 % went into looking for garbage, mostly among what stays: modules and mappings."""
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 20)
 
 
 def _memory() -> str | None:
