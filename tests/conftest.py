@@ -18,7 +18,7 @@ from flask.testing import FlaskClient
 
 from tests.support.clock import FakeClock
 from tests.support.databases import PostgresDatabase, SqliteDatabase, TestDatabase
-from tests.support.people import BROWSER, PASSWORD, SHELL, log_in
+from tests.support.people import sign_in
 from tests.support.processes import heed_signals
 from tests.support.sandbox import Sandbox
 from tests.support.servers import PostgresServer, RedisServer
@@ -31,7 +31,6 @@ from webhook_app.models.role import Role
 from webhook_app.sandbox.server import SandboxSettings
 from webhook_app.services import Services, open_reconciler, open_services
 from webhook_app.usecases.access import passwords
-from webhook_app.usecases.access.accounts import create_account
 from webhook_app.usecases.access.tokens import create_token
 from webhook_app.usecases.reconcile.reconciler import Reconciler
 
@@ -230,19 +229,10 @@ def as_finance(database: Database, clock: FakeClock) -> dict[str, str]:
 @pytest.fixture
 def admin_client(app: Flask, database: Database, clock: FakeClock) -> FlaskClient:
     """A browser in which the admin `ada` is logged in."""
-    return _logged_in(app, database, "ada", Role.ADMIN, clock)
+    return sign_in(app, database, "ada", Role.ADMIN, clock())
 
 
 @pytest.fixture
 def finance_client(app: Flask, database: Database, clock: FakeClock) -> FlaskClient:
     """The same for `fin`, who has the role `finance`."""
-    return _logged_in(app, database, "fin", Role.FINANCE, clock)
-
-
-def _logged_in(app: Flask, database: Database, name: str, role: Role, clock: FakeClock) -> FlaskClient:
-    create_account(database, name, PASSWORD, role, SHELL, clock())
-    client = app.test_client()
-    client.environ_base["HTTP_USER_AGENT"] = BROWSER["User-Agent"]
-    client.environ_base["HTTP_ACCEPT"] = BROWSER["Accept"]
-    assert log_in(client, name).status_code == 303
-    return client
+    return sign_in(app, database, "fin", Role.FINANCE, clock())

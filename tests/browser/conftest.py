@@ -15,10 +15,9 @@ from playwright.sync_api import Browser, BrowserContext, Page, ViewportSize, syn
 from tests.support.accessibility import WIDE, AccessibilityCheck
 from tests.support.clock import FakeClock
 from tests.support.live_server import LiveServer
-from tests.support.people import BROWSER, PASSWORD, SHELL, log_in
+from tests.support.people import BROWSER, sign_in
 from webhook_app.db.database import Database
 from webhook_app.models.role import Role
-from webhook_app.usecases.access.accounts import create_account
 
 OpenContext = Callable[[], BrowserContext]
 
@@ -104,10 +103,7 @@ def log_in_as(
     """Makes an account with that name and role, and logs the browser in. The log-in page has tests of its own."""
 
     def log_in_as(name: str, role: Role) -> None:
-        create_account(database, name, PASSWORD, role, SHELL, clock())
-        client = app.test_client()
-        assert log_in(client, name).status_code == 303
-        cookie = client.get_cookie("webhook_app_session")
+        cookie = sign_in(app, database, name, role, clock()).get_cookie("webhook_app_session")
         assert cookie is not None
         context.add_cookies([{"name": cookie.key, "value": cookie.value, "url": live_server.url}])
 

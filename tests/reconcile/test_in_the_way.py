@@ -216,15 +216,21 @@ def test_answer_that_is_in_the_way_for_too_long_is_said_and_asked_for_again_late
 
 
 def test_gate_that_somebody_holds_ends_no_run(
-    database: Database, database_url: str, reconciler: Reconciler, clock: FakeClock, names: list[str]
+    database: Database,
+    database_url: str,
+    reconciler: Reconciler,
+    clock: FakeClock,
+    names: list[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """What is under way is applied all the same."""
+    monkeypatch.setattr("webhook_app.db.database.LOCK_TIMEOUT", 0.3)
     later = "later"
     with closing(Database(database_url, pool_size=1)) as other:
         with other.write() as session:
             session.execute(text("SET LOCAL lock_timeout = '1ms'"))
             lock_gate(session)
-            assert run_fast(reconciler) == 0
+            assert run_fast(reconciler, max_seconds=1.0) == 0
         take_in(database, later, clock())
         assert run_fast(reconciler) == 4
     assert [event.is_opened for event in events(database, later)] == [True]

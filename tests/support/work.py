@@ -62,9 +62,9 @@ def take_in(
     return ingest_event(database, event, RequestOrigin(now, "127.0.0.1", {}, is_vouched=True))
 
 
-def run_fast(reconciler: Reconciler, threads: int = 8) -> int:
+def run_fast(reconciler: Reconciler, threads: int = 8, max_seconds: float = 30.0) -> int:
     """One run of the fast lane, until nothing is due."""
-    return reconciler.reconcile_due(threads=threads, max_seconds=30.0, stopping=lambda: False, grace=5.0)
+    return reconciler.reconcile_due(threads=threads, max_seconds=max_seconds, stopping=lambda: False, grace=5.0)
 
 
 def work_once(reconciler: Reconciler, now: datetime) -> list[Applied]:
