@@ -130,9 +130,11 @@ def run_once(services: Services, own_work: OwnWork | None = None, *, is_whole: b
 
 
 def _follow_clock(services: Services, boot_id: str) -> None:
-    jump = follow_clock(services.database, boot_id, services.clock(), _uptime())
-    if jump is not None:
-        log.warning("the machine's clock was set: all plans moved with it", by_seconds=round(jump.total_seconds(), 1))
+    moved = follow_clock(services.database, boot_id, services.clock(), _uptime())
+    if moved:
+        log.warning("the machine's clock was set: all plans moved with it", by_seconds=round(moved.total_seconds(), 1))
+    elif moved is not None:
+        log.warning("the machine's clock was set, as that of another host: all plans had moved already")
 
 
 def _uptime() -> timedelta:

@@ -44,14 +44,20 @@ def misfortune(id: str, since: float, until: float, plan: Plan, seen: Watch) -> 
     lost = seen.lost_claims.get(id, ())
     total = sum(ends - since + 5.0 for begins, ends in lost if since <= ends and begins <= until)
     gaps = [gap for gap in seen.gaps if gap[1] <= until and since <= gap[2]]
-    is_claim_lost = total > 0 or any(_FLUSHED in happening.describe() for happening in plan.of(Happening))
+    is_lost = total > 0 or _may_lose_wake_ups(plan)
     for process, begins, ends in gaps:
-        longest = _longest_wait(process, plan, is_claim_lost or any(gap[0] != process for gap in gaps))
+        longest = _longest_wait(process, plan, is_lost or any(gap[0] != process for gap in gaps))
         total += min(ends - max(begins, since), longest)
     for absence in plan.of(Absence):
         if absence.begins <= until and since <= absence.ends + AFTER_ABSENCE:
             total += absence.ends - max(since, absence.begins) + AFTER_ABSENCE
     return total
+
+
+def _may_lose_wake_ups(plan: Plan) -> bool:
+    """Redis is flushed, or another program's worker takes them away."""
+    is_flushed = any(_FLUSHED in happening.describe() for happening in plan.of(Happening))
+    return is_flushed or any(process.role == "foreign" for process in plan.of(Process))
 
 
 def find_given_up(history: History) -> set[str]:

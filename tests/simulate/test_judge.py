@@ -117,6 +117,20 @@ def test_a_fast_worker_that_stands_still_is_waited_for_until_the_clock_stands_in
     assert verdict(slow).startswith("late"), "what is new is none of the slow lane's"
 
 
+def test_the_only_clock_that_stands_still_is_waited_for_where_another_program_may_have_the_wake_up() -> None:
+    """Seed 100124."""
+    stands_still = Misfortune(Trouble("clock-1", 7, 40.0))
+    for others, settled, is_well in (
+        ((Process("foreign"),), 45.9, True),
+        ((Process("foreign"),), 46.1, False),
+        ((Process("foreign"), Process("clock", 2)), 20.0, False),
+        ((), 20.0, False),
+    ):
+        late = history(paid(), stands_still, settled={"paid": settled}, processes=(*NORMAL, *others))
+        late.seen.gaps.append(("clock-1", 1.0, 41.0))
+        assert (verdict(late) == "well") is is_well, (others, settled)
+
+
 def test_sql_that_is_away_excuses_ten_seconds_beyond_its_return() -> None:
     away = Absence(1.0, 9.0)
     latest = 1.1 + 5.0 + (9.0 - 1.1) + AFTER_ABSENCE

@@ -17,3 +17,8 @@ class Boot(Base):
     """Names one boot of one machine."""
     booted_at: Mapped[datetime]
     """Now less the time that the machine has run; it moves by as much as the clock is set."""
+    ahead: Mapped[float] = mapped_column(server_default="0")
+    """Seconds by which this clock was set and the plans did not move with it; below zero, by which they moved with
+    another clock."""
+    apart_since: Mapped[float | None]
+    """The machine's uptime, seconds, at which its clock process first saw that `ahead` is not zero."""
