@@ -12,6 +12,7 @@ from sqlalchemy import ColumnElement, Integer, Select, and_, bindparam, literal,
 from sqlalchemy.orm import Session
 
 from webhook_app.db.database import Database
+from webhook_app.db.kept_statements import keep
 from webhook_app.domain.gate import SHORT_CALL_SECONDS, Gate, Limits, admit, is_round_due, note_round
 from webhook_app.domain.shares import Counts, WorkClass, divide_slots, most_slots
 from webhook_app.models import Reconciliation
@@ -80,7 +81,7 @@ def claim_due(
     if room.threads <= sum(room.in_use.values()):
         return []
     with database.read(by_index=True) as session:  # most sweeps find nothing, and need no lock for that
-        if not session.scalar(_SOMETHING_WAITS, asked_at(now)):
+        if not _SOMETHING_WAITS.rows(session, {"at": now})[0][0]:
             return []
     return database.run(lambda session: _claim_shared(session, room, now, lease, limits, token), by_index=True)
 
@@ -190,7 +191,7 @@ def _most_patient(work_class: WorkClass, limits: Limits) -> int:
     return (most_slots(work_class, limits.concurrency) + 1) // 2
 
 
-_SOMETHING_WAITS = select(has_any(Reconciliation.next_attempt_at, is_waiting(AT), may_be_shared()))
+_SOMETHING_WAITS = keep(select(has_any(Reconciliation.next_attempt_at, is_waiting(AT), may_be_shared())))
 
 _TABLE: Any = Reconciliation.__table__
 

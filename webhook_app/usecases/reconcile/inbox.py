@@ -17,6 +17,7 @@ from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
 
 from webhook_app.db.database import Database, waited_too_long
+from webhook_app.db.kept_statements import keep
 from webhook_app.db.row_sets import RowSet, for_each_dialect
 from webhook_app.domain.retry_policy import Budget
 from webhook_app.logs import get_logger
@@ -125,7 +126,7 @@ def _unopened(dialect: str) -> Executable:
 
 def has_unopened(session: Session) -> bool:
     """Whether the inbox holds something, an event or a copy that may ask."""
-    return bool(session.scalar(_HAS_UNOPENED))
+    return bool(_HAS_UNOPENED.rows(session)[0][0])
 
 
-_HAS_UNOPENED = select(or_(has_any(Event.id, IS_UNOPENED), has_any(Receipt.id, RECEIPT_IS_UNOPENED)))
+_HAS_UNOPENED = keep(select(or_(has_any(Event.id, IS_UNOPENED), has_any(Receipt.id, RECEIPT_IS_UNOPENED))))

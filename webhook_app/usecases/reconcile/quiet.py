@@ -8,6 +8,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, bindparam, or_, select
 
 from webhook_app.db.database import Database
+from webhook_app.db.kept_statements import keep
 from webhook_app.models import Event, Receipt, Reconciliation, Replay, StoredGate
 from webhook_app.models.event import IS_UNOPENED, RECEIPT_IS_UNOPENED
 from webhook_app.models.reconciliation import HAS_EVENTS_BEHIND
@@ -29,15 +30,20 @@ _SOMETHING_TO_OPEN = or_(
     has_any(Receipt.id, RECEIPT_IS_UNOPENED),
     has_any(Reconciliation.id, HAS_EVENTS_BEHIND),
 )
-_SOMETHING = select(
-    or_(
-        has_any(
-            Reconciliation.next_attempt_at, Reconciliation.next_attempt_at <= _NOW, Reconciliation.claim_token.is_(None)
-        ),
-        has_any(Reconciliation.lease_until, Reconciliation.lease_until < _NOW),
-        _SOMETHING_TO_OPEN,
-        has_any(Replay.id, Replay.released_at.is_(None)),
-        has_any(StoredGate.id, StoredGate.id == 1, StoredGate.outage_since.is_not(None)),
+_HAS_TO_OPEN = keep(select(_SOMETHING_TO_OPEN))
+_SOMETHING = keep(
+    select(
+        or_(
+            has_any(
+                Reconciliation.next_attempt_at,
+                Reconciliation.next_attempt_at <= _NOW,
+                Reconciliation.claim_token.is_(None),
+            ),
+            has_any(Reconciliation.lease_until, Reconciliation.lease_until < _NOW),
+            _SOMETHING_TO_OPEN,
+            has_any(Replay.id, Replay.released_at.is_(None)),
+            has_any(StoredGate.id, StoredGate.id == 1, StoredGate.outage_since.is_not(None)),
+        )
     )
 )
 
@@ -46,11 +52,11 @@ def is_quiet(database: Database, now: datetime) -> bool:
     """True where nothing is due, no lease has run out, no event or copy waits to be opened or to follow its
     reconciliation, no replay runs, and no outage has to be dealt with."""
     with database.read(by_index=True) as session:
-        return not session.scalar(_SOMETHING, {"now": now})
+        return not _SOMETHING.rows(session, {"now": now})[0][0]
 
 
 def has_to_open(database: Database) -> bool:
     """Whether an event or copy waits to be opened, or events to follow their reconciliation: what comes before a claim,
     asked in one statement, for mostly there is nothing."""
     with database.read(by_index=True) as session:
-        return bool(session.scalar(select(_SOMETHING_TO_OPEN)))
+        return bool(_HAS_TO_OPEN.rows(session)[0][0])

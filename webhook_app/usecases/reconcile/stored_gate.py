@@ -8,6 +8,7 @@ from typing import Any
 from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
+from webhook_app.db.kept_statements import keep
 from webhook_app.db.timestamps import shifted
 from webhook_app.domain.gate import Gate
 from webhook_app.domain.retry_policy import Blame
@@ -19,13 +20,15 @@ _TABLE: Any = StoredGate.__table__
 
 #: Read as columns, not as an object: a session would give back an object that it has loaded before the lock.
 _GATE = select(*_TABLE.c).where(_TABLE.c.id == 1)
+_READ_GATE = keep(_GATE)
 _LOCKED_GATE = _GATE.with_for_update()
 _STORE = update(_TABLE).where(_TABLE.c.id == 1)
 
 
 def read_gate(session: Session) -> Gate:
     """The gate as it stands; it may change before the caller is done with it."""
-    return _to_gate(session.execute(_GATE).one())
+    [row] = _READ_GATE.rows(session)
+    return _to_gate(row)
 
 
 def lock_gate(session: Session) -> Gate:
