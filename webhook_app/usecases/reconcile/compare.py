@@ -5,19 +5,13 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, fields
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
 
 from sqlalchemy import (
-    Alias,
-    ColumnElement,
     Executable,
-    FromClause,
     Integer,
-    Select,
-    and_,
     bindparam,
     func,
     or_,
@@ -26,21 +20,29 @@ from sqlalchemy import (
 )
 from sqlalchemy.orm import Session
 
-from webhook_app.db.row_sets import RowSet, for_each_dialect, id_set, is_one_of
+from webhook_app.db.row_sets import for_each_dialect, is_one_of
 from webhook_app.db.types import MAX_ID
 from webhook_app.domain.money import format_amount
 from webhook_app.domain.polling import LAG_GRACE
-from webhook_app.domain.reported_values import ReportedValues
 from webhook_app.domain.status import FINAL, Status, StatusChange, Step, classify_step
 from webhook_app.domain.timestamps import format_timestamp
-from webhook_app.models import Discrepancy, Event, Receipt
+from webhook_app.models import Discrepancy
 from webhook_app.models.discrepancy import DiscrepancyKind
-from webhook_app.models.event import Delivery
 from webhook_app.usecases.reconcile.discrepancies import Finding, note_discrepancies
+from webhook_app.usecases.reconcile.reported_messages import (
+    AMOUNTS,
+    ASKED,
+    VALUES,
+    Asked,
+    Message,
+    Report,
+    find_copies,
+    find_events,
+    find_events_of,
+)
 from webhook_app.usecases.reconcile.transaction_rows import Held
 
-#: Anybody can post events, so a flood of forged ones must not make comparing them expensive.
-_MOST_EVENTS_COMPARED = 100
+#: Forged events may have made any number of them.
 _MOST_DISCREPANCIES_REVIEWED = 500
 
 #: Kinds whose fingerprint is the id of the event that disagrees, or, with a minus, of the receipt of a copy.
@@ -48,49 +50,9 @@ _OF_EVENTS = (DiscrepancyKind.STATUS_MISMATCH, DiscrepancyKind.AMOUNT_MISMATCH)
 #: Kinds that are over once Proof confirms the transaction at all.
 _OF_UNCONFIRMED = (DiscrepancyKind.UNKNOWN_TO_PROOF, DiscrepancyKind.RECONCILIATION_FAILED)
 
-_AMOUNTS = ("crypto_amount", "fiat_amount")
-_VALUES = tuple(one.name for one in fields(ReportedValues))
-
 _STATUSES = frozenset(Status)
 
-_EVENTS: Any = Event.__table__
-_RECEIPTS: Any = Receipt.__table__
 _DISCREPANCIES: Any = Discrepancy.__table__
-
-
-#: What is asked of each transaction: its id, when it changed as Proof confirms it, and the generation.
-_Given = tuple[str, datetime, int]
-_GIVEN = RowSet(
-    "given",
-    {
-        "name": _EVENTS.c.merchant_transaction_id.type,
-        "updated_at": _EVENTS.c.updated_at.type,
-        "generation": _EVENTS.c.opened_generation.type,
-    },
-)
-_IDS = RowSet("ids", {"id": _EVENTS.c.id.type})
-_READ = ("id", "merchant_transaction_id", "status", "updated_at", "received_at", *_VALUES)
-
-
-@dataclass(frozen=True)
-class _Message:
-    """An event, as far as it is compared."""
-
-    id: int
-    merchant_transaction_id: str
-    status: str
-    updated_at: datetime | None
-    received_at: datetime
-    values: ReportedValues
-
-
-@dataclass(frozen=True)
-class _Report:
-    """What one message reported, and what of it is compared: amounts; of a copy also what differs from the event."""
-
-    fingerprint: str
-    values: ReportedValues
-    compared: Collection[str]
 
 
 def compare_with_events(
@@ -107,10 +69,10 @@ def compare_with_events(
     if not generations:
         return {}
     given = [(name, held[name].updated_at, generation) for name, generation in generations.items()]
-    events: dict[str, list[_Message]] = defaultdict(list)
-    for event in _find_events(session, given):
+    events: dict[str, list[Message]] = defaultdict(list)
+    for event in find_events(session, given):
         events[event.merchant_transaction_id].append(event)
-    copies = _find_copies(session, [event for found in events.values() for event in found], generations)
+    copies = find_copies(session, [event for found in events.values() for event in found], generations)
     ahead = {name: [one for one in found if _is_ahead(one, held[name], found)] for name, found in events.items()}
     may_lag = {
         event.id
@@ -130,96 +92,7 @@ def compare_with_events(
     return {name: max(event.received_at for event in found) for name, found in ahead.items() if found}
 
 
-def _find_events(session: Session, given: Sequence[_Given]) -> list[_Message]:
-    return _read(session.execute(_events_compared(session), _GIVEN.given(session, given)))
-
-
-@for_each_dialect
-def _events_compared(dialect: str) -> Executable:
-    """Of each transaction so many at most."""
-    given, other = _GIVEN.table(dialect), _EVENTS.alias()
-    oldest = (
-        select(other.c.id)
-        .where(_is_compared(other, given))
-        .order_by(other.c.id.desc())
-        .offset(_MOST_EVENTS_COMPARED - 1)
-        .limit(1)
-        .correlate(given)
-        .scalar_subquery()
-    )
-    return _messages().where(_is_compared(_EVENTS, given), _EVENTS.c.id >= func.coalesce(oldest, 0))
-
-
-def _is_compared(events: Alias | Any, given: FromClause) -> ColumnElement[bool]:
-    asked_by_copy = (
-        select(_RECEIPTS.c.id)
-        .where(
-            _RECEIPTS.c.event_id == events.c.id,
-            _RECEIPTS.c.opened_generation == given.c.generation,
-            _RECEIPTS.c.reported.is_not(None),
-        )
-        .limit(1)  # so that it is looked up, where EXISTS might be answered by a scan of all receipts
-        .correlate(events, given)
-        .scalar_subquery()
-    )
-    is_about_to_settle = (events.c.delivery != Delivery.SUCCEEDED.value) & (
-        func.coalesce(events.c.opened_generation, given.c.generation) <= given.c.generation
-    )
-    return and_(
-        events.c.merchant_transaction_id == given.c.name,
-        events.c.is_opened,
-        or_(
-            events.c.updated_at >= given.c.updated_at,
-            events.c.updated_at.is_(None) & or_(is_about_to_settle, asked_by_copy.is_not(None)),
-        ),
-    )
-
-
-def _messages() -> Select[Any]:
-    """In no order: for the sake of one PostgreSQL may go through all events and compare each with all of the batch."""
-    return select(*(_EVENTS.c[name] for name in _READ))
-
-
-def _read(rows: Iterable[Any]) -> list[_Message]:
-    """Newest first."""
-    messages = [_Message(row[0], row[1], row[2], row[3], row[4], ReportedValues(*row[5:])) for row in rows]
-    return sorted(messages, key=lambda message: message.id, reverse=True)
-
-
-def _find_copies(
-    session: Session, events: Sequence[_Message], generations: Mapping[str, int]
-) -> Mapping[int, list[_Report]]:
-    """What copies of these events reported that differs from all before, oldest first; without those for which Proof
-    was not asked yet."""
-    by_id = {event.id: event for event in events}
-    copies: dict[int, list[_Report]] = defaultdict(list)
-    if by_id:
-        rows = session.execute(_copies(session), _IDS.given(session, [(one,) for one in by_id]))
-        for row in rows:
-            event = by_id[row.event_id]
-            if (row.opened_generation or 0) > generations[event.merchant_transaction_id]:
-                continue
-            values = ReportedValues.from_json(row.reported or {})
-            differing = [name for name in _VALUES if getattr(values, name) != getattr(event.values, name)]
-            copies[row.event_id].append(_Report(f"-{row.id}", values, {*_AMOUNTS, *differing} - {"created_at"}))
-    return copies
-
-
-@for_each_dialect
-def _copies(dialect: str) -> Executable:
-    return (
-        select(_RECEIPTS.c.id, _RECEIPTS.c.event_id, _RECEIPTS.c.opened_generation, _RECEIPTS.c.reported)
-        .where(
-            _RECEIPTS.c.event_id.in_(select(_IDS.table(dialect).c.id)),
-            _RECEIPTS.c.body.is_not(None),  # as each has that reports something: an index holds these alone
-            _RECEIPTS.c.reported.is_not(None),
-            _RECEIPTS.c.is_opened,
-        )
-        .order_by(_RECEIPTS.c.id)
-    )
-
-
-def _mismatches(event: _Message, copies: Iterable[_Report], held: Held) -> dict[tuple[DiscrepancyKind, str], str]:
+def _mismatches(event: Message, copies: Iterable[Report], held: Held) -> dict[tuple[DiscrepancyKind, str], str]:
     """Details by kind and fingerprint. What a later copy has corrected is none."""
     if event.status != held.status:
         # Proof's timestamps are in seconds, so two changes may have the same one.
@@ -231,7 +104,7 @@ def _mismatches(event: _Message, copies: Iterable[_Report], held: Held) -> dict[
     if event.updated_at is not None and event.updated_at > held.updated_at:
         return {}
     found = {}
-    for report in reversed([_Report(str(event.id), event.values, _AMOUNTS), *copies]):
+    for report in reversed([Report(str(event.id), event.values, AMOUNTS), *copies]):
         differences = _differences(report, held)
         if differences:
             found[DiscrepancyKind.AMOUNT_MISMATCH, report.fingerprint] = "reported " + "; ".join(differences)
@@ -240,10 +113,10 @@ def _mismatches(event: _Message, copies: Iterable[_Report], held: Held) -> dict[
     return found
 
 
-def _differences(report: _Report, held: Held) -> list[str]:
+def _differences(report: Report, held: Held) -> list[str]:
     return [
         f"{name} {_written(reported)}, but Proof confirms {_written(confirmed)}"
-        for name in _VALUES
+        for name in VALUES
         if name in report.compared
         and (reported := getattr(report.values, name)) is not None
         and reported != (confirmed := getattr(held, name))
@@ -254,7 +127,7 @@ def _written(value: str | Decimal | None) -> str:
     return (format_amount(value) if isinstance(value, Decimal) else value) or "none"
 
 
-def _is_ahead(event: _Message, held: Held, events: Iterable[_Message]) -> bool:
+def _is_ahead(event: Message, held: Held, events: Iterable[Message]) -> bool:
     """Whether the event tells of what comes after the confirmed status. Of the same second it does where that can
     follow; where either may be first, unless the confirmed status was reported after it."""
     if event.updated_at is None or event.updated_at > held.updated_at:
@@ -266,13 +139,13 @@ def _is_ahead(event: _Message, held: Held, events: Iterable[_Message]) -> bool:
     )
 
 
-def _could_follow(event: _Message, held: Held) -> bool:
+def _could_follow(event: Message, held: Held) -> bool:
     if event.status not in _STATUSES:
         return False
     return classify_step(held.change, StatusChange(Status(event.status), held.updated_at)) is Step.FORWARD
 
 
-def _could_have_led_to(event: _Message, held: Held) -> bool:
+def _could_have_led_to(event: Message, held: Held) -> bool:
     """Whether an event without a time, or of the very same one, may simply tell of an earlier status."""
     if event.status not in _STATUSES:
         return False
@@ -282,7 +155,7 @@ def _could_have_led_to(event: _Message, held: Held) -> bool:
 
 def _resolve_explained(
     session: Session,
-    given: Sequence[_Given],
+    given: Sequence[Asked],
     held: Mapping[str, Held],
     generations: Mapping[str, int],
     now: datetime,
@@ -291,7 +164,7 @@ def _resolve_explained(
     with, that it was unknown or could not be reconciled, and that it had been pending for too long in another
     status."""
     open_ones = session.execute(
-        _open_ones(session), _GIVEN.given(session, given) | {"most": _MOST_DISCREPANCIES_REVIEWED}
+        _open_ones(session), ASKED.given(session, given) | {"most": _MOST_DISCREPANCIES_REVIEWED}
     ).all()
     if not open_ones:
         return
@@ -314,7 +187,7 @@ def _resolve_explained(
 @for_each_dialect
 def _open_ones(dialect: str) -> Executable:
     """Forged events may have made any number of mismatches; of the other kinds there is a handful."""
-    given, other = _GIVEN.table(dialect), _DISCREPANCIES.alias()
+    given, other = ASKED.table(dialect), _DISCREPANCIES.alias()
     last = (
         select(other.c.id)
         .where(
@@ -341,12 +214,8 @@ def _find_mismatches(
     session: Session, ids: Collection[int], held: Mapping[str, Held], generations: Mapping[str, int]
 ) -> set[tuple[str, str]]:
     """Kinds and fingerprints of what these events, and copies where the id is negative, still disagree about."""
-    of_copies = id_set(session, "copies", [-id for id in ids if id < 0])
-    of_events = id_set(session, "mismatches", [id for id in ids if id > 0])
-    of_receipts = select(_RECEIPTS.c.event_id).where(_RECEIPTS.c.id == of_copies.c.id)
-    is_concerned = or_(_EVENTS.c.id.in_(select(of_events.c.id)), _EVENTS.c.id.in_(of_receipts))
-    events = _read(session.execute(_messages().where(is_concerned)))
-    copies = _find_copies(session, events, generations)
+    events = find_events_of(session, ids)
+    copies = find_copies(session, events, generations)
     return {
         (str(kind), fingerprint)
         for event in events
