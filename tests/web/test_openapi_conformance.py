@@ -70,6 +70,7 @@ def _beating(services: Services) -> Iterator[None]:
 
 
 @pytest.mark.timeout(300)
+@pytest.mark.parametrize("engine", ["postgresql"], indirect=True)  # its document says nothing of an engine
 def test_server_does_what_its_document_says(web: WebProcess, services: Services, tmp_path: Path) -> None:
     """For an admin and for finance; in one test, for the server takes long to start."""
     document = web.http.request("GET", f"{web.url}/openapi.json").json()
