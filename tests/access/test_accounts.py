@@ -34,6 +34,7 @@ def test_only_the_right_password_lets_in(database: Database, ada: accounts.Perso
 
 
 @pytest.mark.real_passwords
+@pytest.mark.parametrize("engine", ["sqlite"], indirect=True)  # passwords are hashed without SQL
 def test_unknown_and_disabled_account_cost_the_same_work(
     database: Database, ada: accounts.Person, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -52,6 +53,7 @@ def test_unknown_and_disabled_account_cost_the_same_work(
 
 
 @pytest.mark.real_passwords
+@pytest.mark.parametrize("engine", ["sqlite"], indirect=True)  # passwords are hashed without SQL
 def test_password_is_kept_as_scrypt_with_a_salt_of_its_own(database: Database) -> None:
     first, second = (passwords.hash_password(PASSWORD) for _ in range(2))
     assert first.startswith("scrypt:32768:8:3$")

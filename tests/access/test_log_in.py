@@ -173,6 +173,7 @@ class TestCookie:
         assert "Secure" in cookie
 
 
+@pytest.mark.parametrize("engine", ["sqlite"], indirect=True)  # it counts in Redis
 class TestThrottle:
     @pytest.fixture
     def guess(self, client: FlaskClient, ada: str, monkeypatch: pytest.MonkeyPatch) -> Callable[..., int]:

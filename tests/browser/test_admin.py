@@ -25,6 +25,8 @@ from webhook_app.services import Services
 from webhook_app.usecases.reconcile.reconciler import Reconciler
 from workers.clock import run_once
 
+pytestmark = pytest.mark.parametrize("engine", ["sqlite"], indirect=True)  # what pages do is the same on both
+
 LogIn = Callable[[str, Role], None]
 
 
@@ -305,7 +307,6 @@ RQ_PAGES = (
 )
 
 
-@pytest.mark.parametrize("engine", ["sqlite"], indirect=True)
 def test_empty_lists_have_no_accessibility_violation(
     page: Page, log_in_as: LogIn, assert_accessible: Callable[[], None]
 ) -> None:
@@ -316,7 +317,6 @@ def test_empty_lists_have_no_accessibility_violation(
         assert_accessible()
 
 
-@pytest.mark.parametrize("engine", ["sqlite"], indirect=True)
 @pytest.mark.parametrize("paths", [DELIVERY_PAGES, REPLAY_PAGES, OTHER_PAGES, RQ_PAGES])
 def test_our_pages_have_no_accessibility_violation(
     paths: Sequence[str],
@@ -335,7 +335,6 @@ def test_our_pages_have_no_accessibility_violation(
         assert_accessible()
 
 
-@pytest.mark.parametrize("engine", ["sqlite"], indirect=True)
 def test_opened_forms_have_no_accessibility_violation(
     page: Page,
     log_in_as: LogIn,

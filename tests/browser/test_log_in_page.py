@@ -15,6 +15,8 @@ from webhook_app.models.role import Role
 from webhook_app.usecases.access.accounts import create_account, set_role
 from webhook_app.usecases.access.tokens import create_token
 
+pytestmark = pytest.mark.parametrize("engine", ["sqlite"], indirect=True)  # what pages do is the same on both
+
 LogIn = Callable[[str, Role], None]
 
 
@@ -123,7 +125,6 @@ def test_token_is_revoked_by_keyboard_alone(
     assert_accessible()
 
 
-@pytest.mark.parametrize("engine", ["sqlite"], indirect=True)
 def test_pages_have_no_accessibility_violation(
     page: Page, log_in_as: LogIn, assert_accessible: Callable[[], None]
 ) -> None:

@@ -12,11 +12,12 @@ from tests.support.rows import seed
 from webhook_app.models.role import Role
 from webhook_app.services import Services
 
+pytestmark = pytest.mark.parametrize("engine", ["sqlite"], indirect=True)  # what pages do is the same on both
+
 LogIn = Callable[[str, Role], None]
 
 
 @pytest.mark.parametrize("state", OVERVIEW_STATES)
-@pytest.mark.parametrize("engine", ["sqlite"], indirect=True)
 def test_overview_has_no_accessibility_violation(
     state: str, page: Page, services: Services, log_in_as: LogIn, assert_accessible: Callable[[], None]
 ) -> None:

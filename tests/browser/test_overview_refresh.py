@@ -19,6 +19,8 @@ from webhook_app.services import Services
 from webhook_app.usecases.access.accounts import set_role
 from webhook_app.web.requests import bind_services
 
+pytestmark = pytest.mark.parametrize("engine", ["sqlite"], indirect=True)  # what pages do is the same on both
+
 LogIn = Callable[[str, Role], None]
 
 

@@ -18,6 +18,8 @@ from webhook_app.models.role import Role
 from webhook_app.services import Services
 from webhook_app.web.finance.pages import transactions
 
+pytestmark = pytest.mark.parametrize("engine", ["sqlite"], indirect=True)  # what pages do is the same on both
+
 LogIn = Callable[[str, Role], None]
 
 
@@ -142,7 +144,6 @@ def test_discrepancy_is_acknowledged_with_a_note_on_either_page(
     expect(page.get_by_text("“Proof is at it”")).to_be_visible()
 
 
-@pytest.mark.parametrize("engine", ["sqlite"], indirect=True)
 def test_pages_have_no_accessibility_violation_and_fit_a_phone(
     page: Page,
     log_in_as: LogIn,

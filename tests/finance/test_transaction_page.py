@@ -24,6 +24,8 @@ from webhook_app.usecases.audit import Actor
 from webhook_app.usecases.finance.discrepancies import acknowledge, reopen
 from webhook_app.usecases.reconcile.reconciler import Reconciler
 
+pytestmark = pytest.mark.parametrize("engine", ["postgresql"], indirect=True)  # what pages do is the same on both
+
 
 def test_everything_of_a_reconciled_transaction(
     finance_client: FlaskClient, services: Services, reconciler: Reconciler, clock: FakeClock

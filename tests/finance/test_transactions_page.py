@@ -15,6 +15,8 @@ from tests.support.people import BROWSER, csrf_token
 from tests.support.rows import confirm, make_known, note, pause
 from webhook_app.db.database import Database
 
+pytestmark = pytest.mark.parametrize("engine", ["postgresql"], indirect=True)  # what pages do is the same on both
+
 LIST, TOTALS, STRIP = "/transactions", "/transaction-totals", "/transaction-strip"
 EUR = {"fiat_currency": "EUR", "fiat_amount": Decimal("100.00"), "status": "completed"}
 

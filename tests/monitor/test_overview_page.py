@@ -21,6 +21,8 @@ from webhook_app.db.database import Database
 from webhook_app.models import Incident, Replay, ReplayItem
 from webhook_app.services import Services
 
+pytestmark = pytest.mark.parametrize("engine", ["postgresql"], indirect=True)  # what pages do is the same on both
+
 REFUSED = {
     "http_status": 401,
     "error": "unauthorised",

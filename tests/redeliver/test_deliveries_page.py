@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
+import pytest
 from flask.testing import FlaskClient
 
 from tests.support.clock import START, FakeClock
@@ -24,6 +25,8 @@ from webhook_app.usecases.reconcile.reconciler import Reconciler
 from webhook_app.usecases.redeliver.deliveries import DeliveryFilter, DeliveryReport, list_deliveries
 from webhook_app.usecases.redeliver.replay import Selection, order_replay
 from webhook_app.web.receive.event_schema import parse_event
+
+pytestmark = pytest.mark.parametrize("engine", ["postgresql"], indirect=True)  # what pages do is the same on both
 
 
 def test_list_shows_what_failed_and_why(

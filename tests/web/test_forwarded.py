@@ -19,6 +19,8 @@ from webhook_app.models.role import Role
 from webhook_app.services import Services
 from webhook_app.usecases.access.accounts import create_account
 
+pytestmark = pytest.mark.parametrize("engine", ["sqlite"], indirect=True)  # it does not test SQL
+
 Start = Callable[..., FlaskClient]
 HTTPS = {"X-Forwarded-For": "203.0.113.9", "X-Forwarded-Proto": "https"}
 

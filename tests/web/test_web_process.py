@@ -20,6 +20,8 @@ from webhook_app.models.role import Role
 from webhook_app.usecases.access.tokens import create_token
 from webhook_app.web.receive.webhooks import MAX_BODY
 
+pytestmark = pytest.mark.parametrize("engine", ["postgresql"], indirect=True)  # a process starts the same way on both
+
 SECRET = "a-secret-in-the-path"
 PATH = f"/webhooks/proof/{SECRET}"
 COPIES = 200
