@@ -328,7 +328,7 @@ def test_nobody_else_writes_reconciliations_or_attempts() -> None:
         # The sandbox is Proof's stand-in: it has a database of its own, in memory, with states of its own.
         if "sandbox" not in file.parts and (lines := writes(file.read_text()))
     }
-    writers = {f"{_OWNER}{name}.py" for name in ("asking", "claims", "marks", "rows")}
+    writers = {f"{_OWNER}{name}.py" for name in ("asking", "claims", "marks", "moving", "rows")}
     assert {name for name in found if name.startswith(_OWNER)} == writers
     assert {name: lines for name, lines in found.items() if not name.startswith(_OWNER)} == {}
 

@@ -21,7 +21,7 @@ from sqlalchemy.orm import Session
 from webhook_app.db.database import Database
 from webhook_app.db.upsert import insert_into
 from webhook_app.models import Boot, Heartbeat
-from webhook_app.usecases.reconcile.lifecycle.rows import move_plans
+from webhook_app.usecases.reconcile.lifecycle.moving import move_plans
 from webhook_app.usecases.reconcile.stored_gate import move_gate
 
 #: Less than this is the drift that time synchronisation smooths out.
@@ -93,7 +93,7 @@ def _follow(session: Session, seen: _Seen) -> timedelta | None:
     if moved:
         _let_plans_move(boots.values(), moved)
         move_gate(session, moved)
-        move_plans(session, moved)
+        move_plans(session, moved, seen.booted_at + seen.uptime)
     return moved
 
 

@@ -1,14 +1,13 @@
 """The rows of reconciliations and attempts: locked and written in sets, a constant number of statements for any number.
 
-`asking.py`, `claims.py` and `marks.py` beside it write what is no change of a whole row. Nothing else writes these two
-tables; a test reads the source to hold it. Rows are locked in the order of their ids, so that no two transactions wait
-for each other.
+`asking.py`, `claims.py`, `marks.py` and `moving.py` beside it write what is no change of a whole row. Nothing else
+writes these two tables; a test reads the source to hold it. Rows are locked in the order of their ids, so that no two
+transactions wait for each other.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from datetime import timedelta
 from operator import itemgetter
 from typing import Any
 
@@ -23,7 +22,6 @@ from sqlalchemy import (
 from sqlalchemy.orm import Session
 
 from webhook_app.db.row_sets import RowSet, for_each_dialect
-from webhook_app.db.timestamps import shifted
 from webhook_app.models import Attempt, Reconciliation
 from webhook_app.models.failure import failure_columns, read_failure
 from webhook_app.models.reconciliation import State
@@ -114,16 +112,6 @@ def _write_changes(dialect: str) -> Executable:
 def _insert_attempts(dialect: str) -> Executable:
     made = _MADE.table(dialect)
     return insert(_ATTEMPTS).from_select(list(_ATTEMPT), select(*made.c), include_defaults=False)
-
-
-def move_plans(session: Session, jump: timedelta) -> None:
-    """The wall clock was set: whatever is planned or leased keeps its distance from now. What is done has no plan."""
-    has_plan = _TABLE.c.next_attempt_at.is_not(None)
-    lock_in_order(session, has_plan)
-    planned = (_TABLE.c.next_attempt_at, _TABLE.c.lease_until, _TABLE.c.slot_until, _TABLE.c.first_failed_at)
-    session.execute(
-        update(_TABLE).where(has_plan).values({column: shifted(session, column, jump) for column in planned})
-    )
 
 
 def lock_in_order(session: Session, condition: ColumnElement[bool]) -> None:
