@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import datetime, timedelta
 
 import pytest
@@ -114,7 +115,9 @@ def test_known_payment_that_is_asked_for_again_meanwhile_is_due_at_once(database
     assert [one.merchant_transaction_id for one in claim_due(database, 10, clock(), LEASE, Limits())] == ["t"]
 
 
-@pytest.mark.parametrize("result", [UNAVAILABLE, confirmed(Status.PROCESSING, START)], ids=["failed", "confirmed"])
+@pytest.mark.parametrize(
+    "result", [replace(UNAVAILABLE, retry_after=60), confirmed(Status.PROCESSING, START)], ids=["failed", "confirmed"]
+)
 def test_call_that_ends_meanwhile_is_repeated_when_it_was_planned(
     database: Database, clock: FakeClock, result: Confirmed | Failure
 ) -> None:

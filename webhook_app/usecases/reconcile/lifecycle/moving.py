@@ -24,8 +24,8 @@ def move_plans(session: Session, jump: timedelta, now: datetime) -> None:
     distance from now. What is done has no plan.
 
     Work goes on between the moment at which the clock is set and this one. What was planned meanwhile is planned by the
-    new time; moved, it would be late by the whole jump. Its row tells: it was made, confirmed or asked for, or has
-    failed, in the last seconds of the new time, which the old one never came to. Set back, a clock shows times that it
+    new time; moved, it would be late by the whole jump. Its row tells: it was asked for, confirmed, or has failed in
+    the last seconds of the new time, which the old one never came to. Set back, a clock shows times that it
     has shown before, and only a lease can be told, which lasts for seconds; other plans come early then.
     """
     has_plan = _TABLE.c.next_attempt_at.is_not(None)
@@ -38,8 +38,8 @@ def _move_forward(session: Session, jump: timedelta, now: datetime) -> Mapping[A
     by_new_time = now - min(jump / 2, _UNSEEN)  # the old time ended a whole jump before; hosts may differ by seconds
     planned, failed = _TABLE.c.next_attempt_at, _TABLE.c.first_failed_at
     is_planned_anew = or_(
-        *(_TABLE.c[name] > by_new_time for name in ("created_at", "reconciled_at", "last_failed_at")),
         planned.between(by_new_time, now),
+        *(_TABLE.c[name] > by_new_time for name in ("reconciled_at", "last_failed_at")),
     )
     leases = (_TABLE.c.lease_until, _TABLE.c.slot_until)
     return {
