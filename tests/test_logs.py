@@ -5,12 +5,19 @@ from __future__ import annotations
 import io
 import json
 import logging
+import re
 from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from enum import Enum
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import pytest
 
+from webhook_app.domain.status import Status
 from webhook_app.logs import ROUTINE, configure_logging, get_logger
 
 HOSTILE = "a\x00\x07\x1b[2J\x7f\x9b31m\u202e\u2066\u200e\u061c\u2028\r\n23:59:59 [info] all is well"
@@ -51,6 +58,54 @@ def _texts(value: Any) -> list[str]:
     if isinstance(value, dict):
         return [text for pair in value.items() for part in pair for text in _texts(part)]
     return [text for part in value for text in _texts(part)] if isinstance(value, list) else [str(value)]
+
+
+class Number(Enum):
+    ONE = 1
+
+
+@dataclass(frozen=True)
+class Held:
+    status: Status
+    since: datetime
+    password: str = field(default="s3cret-word", repr=False)
+
+
+@pytest.mark.parametrize("log_format", ["console", "json"])
+def test_values_are_shown_as_a_reader_knows_them(log_format: str) -> None:
+    """`status=<Status.PENDING: 'pending'>` stood there."""
+    stream = io.StringIO()
+    configure_logging(log_format, "info", "test", stream)
+    at = datetime(2026, 4, 1, 10, 0, tzinfo=UTC)
+    get_logger().info(
+        "an event",
+        status=Status.PENDING,
+        many=[Status.FAILED, Number.ONE],
+        by_key={Status.COMPLETED: Path("/var/lib")},
+        path=Path("/var/lib"),
+        at=at,
+        lasted=timedelta(seconds=90),
+        amount=Decimal("1.50"),
+        id=UUID(int=7),
+        held=Held(Status.CANCELLED, at),
+    )
+    line = stream.getvalue()
+    assert not re.search(r"Status|Number|Path|datetime|Decimal|UUID|Held|s3cret-word", line)
+    if log_format == "console":
+        assert "status=pending\n" in line
+        assert "at=2026-04-01T10:00:00+00:00 " in line
+        return
+    told = json.loads(line)
+    assert {name: told[name] for name in ("status", "many", "by_key", "path", "at", "lasted", "amount", "held")} == {
+        "status": "pending",
+        "many": ["failed", 1],
+        "by_key": {"completed": "/var/lib"},
+        "path": "/var/lib",
+        "at": "2026-04-01T10:00:00+00:00",
+        "lasted": "0:01:30",
+        "amount": "1.50",
+        "held": {"status": "cancelled", "since": "2026-04-01T10:00:00+00:00"},
+    }
 
 
 @pytest.mark.parametrize("log_format", ["console", "json"])

@@ -2,9 +2,17 @@
 
 from __future__ import annotations
 
+import dataclasses
 import logging
 import sys
-from typing import TextIO
+from collections.abc import Mapping
+from collections.abc import Set as AbstractSet
+from datetime import date, time, timedelta
+from decimal import Decimal
+from enum import Enum
+from pathlib import PurePath
+from typing import Any, TextIO
+from uuid import UUID
 
 import structlog
 
@@ -48,6 +56,7 @@ def configure_logging(log_format: str, level: str, process: str, stream: TextIO 
             processors=[
                 structlog.stdlib.ProcessorFormatter.remove_processors_meta,
                 structlog.processors.format_exc_info,
+                _show_values,
                 *renderers,
             ],
         )
@@ -84,6 +93,28 @@ def _is_no_routine(record: logging.LogRecord) -> bool:
     if record.levelno >= logging.WARNING:
         return True
     return isinstance(record.msg, dict) and record.msg.get("event") not in ROUTINE
+
+
+def _show_values(_logger: object, _method: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:
+    return {name: _plain(value) for name, value in event.items()}
+
+
+def _plain(value: Any) -> Any:
+    """What a reader of a line wants to know of a value, and not how Python would write it: of an enum its value, of a
+    path or a number its text, of a time ISO 8601, of a dataclass what its `repr` would show. Anything else as it is."""
+    if isinstance(value, Enum):
+        return _plain(value.value)
+    if isinstance(value, (PurePath, Decimal, UUID, timedelta)):
+        return str(value)
+    if isinstance(value, (date, time)):
+        return value.isoformat()
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return {field.name: _plain(getattr(value, field.name)) for field in dataclasses.fields(value) if field.repr}
+    if isinstance(value, Mapping):
+        return {_plain(key): _plain(one) for key, one in value.items()}
+    if isinstance(value, (list, tuple, AbstractSet)):
+        return [_plain(one) for one in value]
+    return value
 
 
 def _make_visible(_logger: object, _method: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:

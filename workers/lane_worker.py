@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Iterable
+from contextlib import suppress
 from typing import Any
 
 from redis import Redis
-from redis.exceptions import ResponseError
+from redis.client import Pipeline
+from redis.exceptions import RedisError, ResponseError
 from rq import Queue, SimpleWorker, Worker
 from rq.exceptions import DequeueTimeout, NoSuchJobError
 from rq.job import Job
@@ -18,11 +21,23 @@ from rq.worker.base import BaseWorker, WorkerStatus
 from rq.worker_registration import REDIS_WORKER_KEYS, WORKERS_BY_QUEUE_KEY, clean_worker_registry
 
 from webhook_app.adapters.foreign_jobs import refuse, remove_wrong_types
-from webhook_app.adapters.redis_keys import RQ
+from webhook_app.adapters.redis_keys import OURS, RQ
 from webhook_app.adapters.rq_jobs import NotOurs, OwnJob
-from webhook_app.logs import get_logger
+from webhook_app.logs import first_line, get_logger
 
 log = get_logger()
+
+#: Seconds between two looks whether Redis takes writes again.
+_REDIS_GAP = 0.5
+
+
+class RedisTakesNothing(Exception):
+    """Redis is away or refuses what a queue is to do. RQ's loop does not know it, and so says nothing of its own."""
+
+
+def check_writable(redis: Redis) -> None:
+    """Raises RedisError where Redis is away or takes no writes: a full or read-only one answers a ping."""
+    redis.set(f"{OURS}worker-starts", "1", ex=10)
 
 
 class OwnQueue(Queue):
@@ -35,8 +50,15 @@ class OwnQueue(Queue):
         cls, queues: Iterable[Queue], timeout: int | None, connection: Redis, *_: Any, **__: Any
     ) -> tuple[Job, Queue] | None:
         """The next job; None where the queue is empty and no `timeout` was given. Raises DequeueTimeout after that
-        time, and after each job that is not run, so that the worker can say that it lives."""
+        time, and after each job that is not run, so that the worker can say that it lives; RedisTakesNothing."""
         (queue,) = queues
+        try:
+            return cls._take(queue, timeout, connection)
+        except RedisError as error:
+            raise RedisTakesNothing(first_line(error)) from error
+
+    @classmethod
+    def _take(cls, queue: Queue, timeout: int | None, connection: Redis) -> tuple[Job, Queue] | None:
         if get_version(connection) >= (6, 2, 0):
             taken = cls.lmove(connection, queue.key, timeout)
         else:
@@ -80,19 +102,61 @@ class _LaneWorker(BaseWorker):
     def check_for_suspension(self, burst: bool) -> None:
         """Redis does not suspend workers either."""
 
+    def dequeue_job_and_maintain_ttl(
+        self, timeout: int | None, max_idle_time: int | None = None
+    ) -> tuple[Job, Queue] | None:
+        """The next job. A Redis that is away, or takes nothing as on a full disk, is waited for: RQ would end the
+        worker."""
+        trouble = ""
+        while True:
+            try:
+                return super().dequeue_job_and_maintain_ttl(timeout, max_idle_time)
+            except (RedisError, RedisTakesNothing) as error:
+                if trouble != (trouble := first_line(error)):
+                    log.warning("the worker waits for redis", error=trouble)
+                if self._wait_for_redis():
+                    log.info("the worker is back at work")
+                    trouble = ""
+                else:
+                    time.sleep(_REDIS_GAP)
+
     def execute_job(self, job: Job, queue: Queue) -> None:
-        """Runs the job. What Redis holds beside it, such as a text where RQ keeps a list, does not end the worker."""
+        """Runs the job. What Redis holds beside it, such as a text where RQ keeps a list, or does not take, does not
+        end the worker."""
         try:
             super().execute_job(job, queue)
-        except ResponseError as error:
-            log.error("redis refused what RQ notes of a job", job=job.id, error=str(error))
+        except RedisError as error:
+            log.error("redis refused what RQ notes of a job", job=job.id, error=first_line(error))
             if self.horse_pid:
-                self.kill_horse()
-                self.wait_for_horse()
-                self._horse_pid = 0
+                self._end_horse(error)
             self.executions.clear()
-            self.connection.lrem(queue.intermediate_queue_key, 0, job.id)
-            self.set_state(WorkerStatus.IDLE)
+            with suppress(RedisError):
+                self.connection.lrem(queue.intermediate_queue_key, 0, job.id)
+            with suppress(RedisError):
+                self.set_state(WorkerStatus.IDLE)
+
+    def heartbeat(self, timeout: int | None = None, pipeline: Pipeline | None = None) -> None:
+        """Tells Redis that the worker lives; and who it is, where Redis has lost that, as by a flush: it would still
+        work, but no dashboard would show it. What Redis does not take is told with the next one."""
+        if pipeline is not None:
+            super().heartbeat(timeout, pipeline)
+            return
+        with suppress(RedisError):
+            if not self._is_registered():
+                self.connection.delete(self.key)
+                self.register_birth()  # type: ignore[no-untyped-call]  # RQ has not typed this one
+                log.warning("redis had forgotten this worker: it is registered anew")
+            super().heartbeat(timeout)
+
+    def set_shutdown_requested_date(self) -> None:
+        """For the dashboard alone, and from within the handler of a signal."""
+        with suppress(RedisError):
+            super().set_shutdown_requested_date()  # type: ignore[no-untyped-call]  # RQ has not typed this one
+
+    def teardown(self) -> None:
+        """A Redis that takes nothing keeps a registration, which expires by itself."""
+        with suppress(RedisError):
+            super().teardown()  # type: ignore[no-untyped-call]  # RQ has not typed this one
 
     def run_maintenance_tasks(self) -> None:
         """RQ's housekeeping, of which only what concerns jobs of ours: those whose worker died, and workers that are
@@ -109,7 +173,39 @@ class _LaneWorker(BaseWorker):
                     queue.release_maintenance_lock()  # type: ignore[no-untyped-call]  # RQ has not typed this one
         except (ResponseError, ValueError) as error:
             log.warning("redis holds what RQ cannot read", error=str(error))
+        except RedisError:
+            pass  # it is away, which the next look for a job says
         self.last_cleaned_at = now()  # type: ignore[assignment]  # RQ has declared it as None
+
+    def _wait_for_redis(self) -> bool:
+        """Until it takes writes. Removes what others have put in RQ's place, which may be all that was wrong; returns
+        whether it was Redis itself."""
+        was_away = False
+        while True:
+            with suppress(RedisError):
+                check_writable(self.connection)
+                for queue in self.queues:
+                    remove_wrong_types(queue)
+                return was_away
+            was_away = True
+            time.sleep(_REDIS_GAP)
+
+    def _end_horse(self, error: RedisError) -> None:
+        """Where Redis is away or takes nothing its job ends by itself; a killed one would leave its claim to run
+        out."""
+        if isinstance(error, ResponseError):
+            with suppress(RedisError):
+                check_writable(self.connection)
+                self.kill_horse()
+        self.wait_for_horse()
+        self._horse_pid = 0
+
+    def _is_registered(self) -> bool:
+        with self.connection.pipeline(transaction=False) as pipeline:
+            pipeline.hexists(self.key, "birth")
+            for registry in (self.redis_workers_keys, *(WORKERS_BY_QUEUE_KEY % name for name in self.queue_names())):
+                pipeline.sismember(registry, self.key)
+            return all(pipeline.execute())
 
 
 class FastWorker(_LaneWorker, SimpleWorker):

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import signal
-import threading
 import time
 
 from redis import Redis
@@ -14,12 +11,11 @@ from rq.worker.base import BaseWorker
 
 import workers.jobs  # noqa: F401 - loaded here, so that not each child of the slow lane loads it anew
 from webhook_app.adapters.queueing import connect_redis
-from webhook_app.adapters.redis_keys import OURS
 from webhook_app.adapters.rq_jobs import FAST_QUEUE, SLOW_QUEUE
 from webhook_app.logs import get_logger
 from webhook_app.usecases.reconcile.work_classes import Lane
 from workers.context import flush_context
-from workers.lane_worker import FastWorker, OwnQueue, SlowWorker
+from workers.lane_worker import FastWorker, OwnQueue, SlowWorker, check_writable
 
 log = get_logger()
 
@@ -29,14 +25,10 @@ QUEUES = {Lane.FAST: FAST_QUEUE, Lane.SLOW: SLOW_QUEUE}
 #: Seconds that RQ waits for a job at a time, and that a call to Redis may take, which must be longer.
 _WORKER_TTL = 20
 _WORKER_TIMEOUT = 30.0
-#: Seconds between two attempts to reach a Redis that was lost; RQ's own limit is a minute.
-_LONGEST_RECONNECT_WAIT = 2.0
-#: Seconds between two looks whether Redis still knows the worker.
-_REGISTRATION_CHECK = 5.0
 
 
 def run_lane(redis_url: str, lane: Lane) -> None:
-    """Works until it is told to stop, or until RQ gives up on a lost Redis: its supervisor starts it again.
+    """Works until it is told to stop. Redis that is lost, or takes nothing, is waited for.
 
     The fast lane runs its jobs in the worker itself, for speed; the slow lane forks for each, so that a transaction
     that kills its worker kills a child.
@@ -44,8 +36,6 @@ def run_lane(redis_url: str, lane: Lane) -> None:
     redis = connect_redis(redis_url, timeout=_WORKER_TIMEOUT)
     _wait_for_redis(redis)
     worker = make_worker(redis, lane)
-    watch = threading.Thread(target=_watch_registration, args=(redis, worker), name="registration", daemon=True)
-    watch.start()
     log.info("worker started", lane=str(lane))
     worker.work(logging_level="WARNING")
     flush_context()
@@ -62,7 +52,6 @@ def make_worker(redis: Redis, lane: Lane) -> BaseWorker:
         worker_ttl=_WORKER_TTL,
     )
     worker.log_job_description = False
-    worker.max_connection_wait_time = _LONGEST_RECONNECT_WAIT
     return worker
 
 
@@ -70,25 +59,10 @@ def _wait_for_redis(redis: Redis) -> None:
     said = False
     while True:
         try:
-            # A Redis that is full or read-only answers a ping.
-            redis.set(f"{OURS}worker-starts", "1", ex=10)
+            check_writable(redis)
             return
         except RedisError as error:
             if not said:
                 log.warning("waiting for redis", error=str(error))
             said = True
             time.sleep(0.5)
-
-
-def _watch_registration(redis: Redis, worker: BaseWorker) -> None:
-    """Ends the worker, after its present job, when Redis has lost its registration, as after a flush: it would still
-    work, but no dashboard would show it. Its supervisor starts a new one."""
-    missed = 0
-    while missed < 2:
-        time.sleep(_REGISTRATION_CHECK)
-        try:
-            missed = 0 if redis.sismember(worker.redis_workers_keys, worker.key) else missed + 1
-        except RedisError:
-            missed = 0
-    log.warning("redis has forgotten this worker: it ends, to be started anew")
-    os.kill(os.getpid(), signal.SIGTERM)

@@ -13,6 +13,7 @@ from typing import Any
 
 import psutil
 import urllib3
+from sqlalchemy import update
 
 from tests.support.notified import HttpSink, MailSink
 from tests.support.people import BROWSER
@@ -23,11 +24,15 @@ from tests.support.servers import PostgresServer
 from tests.support.stack import running_stack, stack_environment
 from webhook_app.db.database import Database
 from webhook_app.domain.status import Status
+from webhook_app.models import MetricTotal
 
 #: Seconds that anything may take: a burst is over after 300, and other programs may want the machine too.
 PATIENCE = 420.0
 #: MB of the data folder's disk.
 DISK = 600
+
+#: Webhooks before the last hour.
+_PAST = 24 * 60 - 6
 
 _SIGNING_KEY = "whsec_" + "QUFB" * 8
 
@@ -159,9 +164,9 @@ def staged(folder: Path, postgres: PostgresServer) -> Iterator[Stage]:
         stage = Stage(folder, postgres, env, run)
         stack.callback(stage.database.close)
         stage.mails, stage.calls = mails, calls
-        _write_past(folder, env["PORT"])
         stage.pay(1)  # so that each counter is there before it is scraped
         stage.until(lambda: 'receipts_total{result="accepted"} 1' in stage.metrics(), "the first webhook is counted")
+        _write_past(stage)
         stage.scraper = stack.enter_context(prometheus(stage.url, folder))
         counted = 'webhook_app_receipts_total{result="accepted"}'
         stage.until(lambda: stage.scraper.ask("query", query=counted)["result"], "Prometheus knows the first count")
@@ -178,14 +183,19 @@ def _small_disk(folder: Path) -> Iterator[None]:
         subprocess.run(["umount", "--lazy", str(folder)], check=True)
 
 
-def _write_past(folder: Path, port: str) -> None:
-    """Twenty webhooks an hour until an hour ago, as Prometheus would have counted them."""
+def _write_past(stage: Stage) -> None:
+    """A webhook a minute for a day, until an hour ago, as Prometheus would have counted them, and SQL too."""
     now = datetime.now(UTC)
+    port = stage.env["PORT"]
     series = f'webhook_app_receipts_total{{instance="127.0.0.1:{port}",job="webhook-app",result="accepted"}}'
-    minutes = range(25 * 60, 65, -1)
-    rows = [f"{series} {25 * 60 - ago} {(now - timedelta(minutes=ago)).timestamp():.3f}" for ago in minutes]
-    (folder / "past.txt").write_text("\n".join(["# TYPE webhook_app_receipts_total counter", *rows, "# EOF", ""]))
-    words = ["promtool", "tsdb", "create-blocks-from", "openmetrics", str(folder / "past.txt"), str(folder / "data")]
+    counts = {ago: min(25 * 60 - ago, _PAST) for ago in range(25 * 60, -1, -1)}
+    rows = [f"{series} {count} {(now - timedelta(minutes=ago)).timestamp():.3f}" for ago, count in counts.items()]
+    with stage.database.write() as session:
+        named = MetricTotal.name == "webhook_app_receipts_total", MetricTotal.labels == '{"result":"accepted"}'
+        assert session.execute(update(MetricTotal).where(*named).values(value=_PAST)).rowcount == 1
+    (stage.folder / "past.txt").write_text("\n".join(["# TYPE webhook_app_receipts_total counter", *rows, "# EOF", ""]))
+    words = ["promtool", "tsdb", "create-blocks-from", "openmetrics"]
+    words += [str(stage.folder / "past.txt"), str(stage.folder / "data")]
     subprocess.run(words, check=True, capture_output=True)
 
 

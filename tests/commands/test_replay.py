@@ -92,7 +92,7 @@ def test_dry_run_and_no_wait(shell: CliRunner, services: Services, reconciler: R
     failed, _ = fail(services, reconciler, "dry-1", "dry-2")
     pending = ingest(services, "dry-3")
     done = run(shell, "--delivery", str(failed), "--delivery", str(pending), "--delivery", "999", "--dry-run")
-    assert done.exit_code == 0
+    assert done.exit_code == 1, "one of them is no delivery"
     assert "2 deliveries match, 1 of them can be replayed." in done.output
     assert f"not {pending}: it is about to be tried anyway" in done.output
     assert "not 999: there is no such delivery" in done.output
@@ -105,6 +105,28 @@ def test_dry_run_and_no_wait(shell: CliRunner, services: Services, reconciler: R
     nothing = run(shell, "--delivery", str(failed), "--reason", "go", "--yes")
     assert nothing.exit_code == 1
     assert len(replays(services)) == 1
+
+
+def test_id_that_fits_nothing_is_told_on_standard_error_and_by_the_exit_code(
+    shell: CliRunner, services: Services, reconciler: Reconciler, worker: threading.Event
+) -> None:
+    """It ended with 0, as if it had been replayed."""
+    (failed,) = fail(services, reconciler, "there")
+    given = ("--reason", "go", "--yes")
+    for wanted, words in (
+        (("--id", "gone"), "No delivery has ever named a transaction gone."),
+        (("--id", "there", "--state", "retrying"), "No delivery of the transaction there fits the rest of the filter."),
+        (("--delivery", "999"), "not 999: there is no such delivery"),
+    ):
+        for more in (given, ("--dry-run",)):
+            done = run(shell, *wanted, *more)
+            assert (done.exit_code, words in done.stderr) == (1, True), done.output
+    assert replays(services) == []
+    assert run(shell, "--state", "retrying", *given).exit_code == 0, "a filter names none of them"
+    worker.set()
+    done = run(shell, "--delivery", str(failed), "--delivery", "999", *given, "--no-wait")
+    assert (done.exit_code, "not 999" in done.stderr) == (1, True)
+    assert len(replays(services)) == 1, "the other one is replayed all the same"
 
 
 def test_nobody_to_ask_is_an_error(shell: CliRunner, services: Services, reconciler: Reconciler) -> None:

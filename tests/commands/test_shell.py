@@ -101,6 +101,14 @@ def test_deliveries_are_lines_of_fields(shell: Shell, services: Services, reconc
     assert {(row[2], row[7]) for row in rows} == {("failed", "404 not_found/not_found")}
     assert len(shell("deliveries", "--limit", "1").output.splitlines()) == 1
     assert len(shell("deliveries", "--all").output.splitlines()) == 3
+    assert shell("deliveries", "--id", "one").exit_code == 0
+    assert shell("deliveries", "--state", "retrying").exit_code == 0, "it names none of them"
+    for words, told in (
+        (("--id", "gone"), "No delivery has ever named a transaction gone."),
+        (("--id", "one", "--state", "pending"), "No delivery of the transaction one fits the rest of the filter."),
+    ):
+        none = shell("deliveries", *words)
+        assert (none.exit_code, none.stdout, told in none.stderr) == (1, "", True)
 
 
 def test_incidents_are_lines_of_fields(shell: Shell, services: Services) -> None:

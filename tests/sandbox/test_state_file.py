@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from decimal import Decimal
 
 import pytest
@@ -13,6 +14,7 @@ from tests.support.waiting import wait_for
 from webhook_app.domain.status import Status
 from webhook_app.sandbox.lifecycles import Ending
 from webhook_app.sandbox.server import SandboxSettings
+from webhook_app.sandbox.state_file import INTERVAL
 
 EXAMPLE_ID = "550e8400-e29b-41d4-a716-446655440000"
 
@@ -66,10 +68,29 @@ def test_a_damaged_file_means_a_fresh_start(tmp_path, content):
     assert json.loads(path.read_text())["version"] == 1
 
 
-def test_an_absent_file_means_a_fresh_start_and_a_warning(tmp_path):
+def test_an_absent_file_means_a_fresh_start_and_no_warning(tmp_path):
+    """Each first start is one."""
     with structlog.testing.capture_logs() as logs, _sandbox(tmp_path / "sandbox.json") as sandbox:
         assert sandbox.control.counters().transactions == 1
-    assert ("sandbox_state_absent", "warning") in [(line["event"], line["log_level"]) for line in logs]
+    assert ("sandbox_state_absent", "info") in [(line["event"], line["log_level"]) for line in logs]
+
+
+def test_file_that_cannot_be_written_is_told_once(tmp_path):
+    path = tmp_path / "sandbox.json"
+    (tmp_path / "sandbox.json.new").mkdir()
+    with structlog.testing.capture_logs() as logs, _sandbox(path) as sandbox:
+        for count in (1, 2):
+            sandbox.control.create_many(1)
+            at = time.monotonic() + 1.5 * INTERVAL  # another snapshot is tried
+            wait_for(lambda: time.monotonic() > at, f"snapshot {count}")  # noqa: B023 - called at once
+        assert _written(logs) == ["sandbox_state_unwritable"]
+        (tmp_path / "sandbox.json.new").rmdir()
+        wait_for(path.exists, "it is written")
+        assert _written(logs) == ["sandbox_state_unwritable", "sandbox_state_written_again"]
+
+
+def _written(logs):
+    return [line["event"] for line in logs if "writ" in line["event"]]
 
 
 def test_a_snapshot_half_usable_leaves_nothing_behind(tmp_path):

@@ -5,11 +5,14 @@ from __future__ import annotations
 import socket
 from collections import Counter
 
+import structlog.testing
+
 from tests.support.waiting import wait_for
 from webhook_app.domain.status import Status
 from webhook_app.sandbox.lifecycles import Ending
 
 EXAMPLE_ID = "550e8400-e29b-41d4-a716-446655440000"
+AWAY = "sandbox_webhook_receiver_unreachable"
 
 
 def test_the_example_is_sent_as_documented(sandbox, receiver):
@@ -126,3 +129,26 @@ def test_a_receiver_that_hangs_blocks_nothing(sandbox, caller):
         ids = [caller.session().json()["merchant_transaction_id"] for _ in range(20)]
         assert [caller.get(one).status for one in ids] == [200] * 20
         assert sandbox.control.wait_until_still().webhooks_failed == 20
+
+
+def test_receiver_that_is_not_there_yet_is_no_warning_and_one_that_stays_away_is(sandbox, receiver, monkeypatch):
+    """`run` starts the sandbox before web, and stops it after web."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        nobody = f"http://127.0.0.1:{taken.getsockname()[1]}/webhooks/proof"
+    with structlog.testing.capture_logs() as logs:
+        monkeypatch.setattr("webhook_app.sandbox.webhooks.PATIENCE", 3600.0)
+        sandbox.control.configure(webhook_url=nobody)
+        sandbox.control.send_webhook(EXAMPLE_ID)
+        wait_for(lambda: sandbox.control.counters().webhooks_failed)
+        sandbox.control.configure(webhook_url=receiver.url)
+        sandbox.control.send_webhook(EXAMPLE_ID)
+        wait_for(lambda: receiver.bodies)
+        wait_for(lambda: sandbox.control.counters().webhooks_sent)
+        assert [line["event"] for line in logs if "receiver" in line["event"]] == []
+        monkeypatch.setattr("webhook_app.sandbox.webhooks.PATIENCE", 0.1)
+        sandbox.control.configure(webhook_url=nobody)
+        sandbox.control.send_webhook(EXAMPLE_ID)
+        wait_for(lambda: [one["log_level"] for one in logs if one["event"] == AWAY] == ["warning"])
+        sandbox.control.configure(webhook_url=receiver.url)
+        sandbox.control.send_webhook(EXAMPLE_ID)
+        wait_for(lambda: "sandbox_webhook_receiver_reachable" in [one["event"] for one in logs])

@@ -164,6 +164,15 @@ class RedisServer:
         with Redis.from_url(self.url) as redis:
             redis.config_set("maxmemory", "0")
 
+    def refuse_writes(self) -> None:
+        """Whatever writes is refused, as on a full disk, until `take_writes`."""
+        with Redis.from_url(self.url) as redis:
+            redis.config_set("min-replicas-to-write", "1")
+
+    def take_writes(self) -> None:
+        with Redis.from_url(self.url) as redis:
+            redis.config_set("min-replicas-to-write", "0")
+
     def _reap(self) -> None:
         assert self._process is not None
         self._process.wait(10)

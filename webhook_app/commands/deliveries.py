@@ -34,12 +34,24 @@ def deliveries(limit: int, is_all: bool, **wanted: Any) -> None:
     """Deliveries, newest first, one a line, their fields separated by tabs.
 
     The fields: its id, when it was received, its state, its transaction's id, the status that it reports, attempts, the
-    next attempt, and the last failure with its request id.
+    next attempt, and the last failure with its request id. Exit codes: 0 listed, 1 none fits the --id that is given.
     """
     database = open_database("deliveries")
     found = _read(database, DeliveryFilter(**wanted), _PER_PAGE if is_all else min(limit, _PER_PAGE))
+    is_none = True
     for one in found if is_all else islice(found, limit):
+        is_none = False
         say("\t".join(visible_line(field) for field in _fields(one)))
+    if is_none and wanted["merchant_transaction_id"] is not None:
+        raise click.ClickException(describe_none(database, wanted["merchant_transaction_id"]))
+
+
+def describe_none(database: Database, merchant_transaction_id: str) -> str:
+    """Why no delivery fits a filter that names this transaction."""
+    id = visible_line(merchant_transaction_id)
+    if list_deliveries(database, DeliveryFilter(merchant_transaction_id=merchant_transaction_id), 1).items:
+        return f"No delivery of the transaction {id} fits the rest of the filter."
+    return f"No delivery has ever named a transaction {id}."
 
 
 def _fields(one: DeliveryReport) -> list[str]:

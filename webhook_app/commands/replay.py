@@ -9,6 +9,7 @@ from typing import Any
 
 import click
 
+from webhook_app.commands.deliveries import describe_none
 from webhook_app.commands.interrupts import held_interrupts
 from webhook_app.commands.options import Timestamp, check_term, open_database, shell_actor
 from webhook_app.console import say
@@ -62,7 +63,8 @@ def replay(
     """Send deliveries round again, with a full retry budget.
 
     Name them one by one (--delivery) or by a filter. Exit codes: 0 done, 1 some failed again or could not be replayed,
-    2 the command makes no sense, 130 no longer watched (the replay goes on).
+    or nothing fits what --delivery or --id names, 2 the command makes no sense, 130 no longer watched (the replay goes
+    on).
     """
     if math.isnan(per_second):  # it passes every range
         raise click.BadParameter("must be a number.", param_hint="'--per-second'")
@@ -74,41 +76,46 @@ def replay(
     selection = Selection(tuple(dict.fromkeys(ids))) if ids else Selection(wanted=DeliveryFilter(**narrowed))
     database = open_database("replay")
     try:
-        replay_id = _order(database, selection, reason or "", dry_run=dry_run, per_second=per_second, yes=yes)
+        replay_id, left_out = _order(database, selection, reason or "", dry_run=dry_run, per_second=per_second, yes=yes)
     except Refused as refused:
         raise click.UsageError(str(refused)) from refused
-    if replay_id is not None:
-        sys.exit(_watch(database, replay_id, wait=wait))
+    code = 0 if replay_id is None else _watch(database, replay_id, wait=wait)
+    sys.exit(code or (1 if left_out else 0))
 
 
 def _order(
     database: Database, selection: Selection, reason: str, *, dry_run: bool, per_second: float, yes: bool
-) -> int | None:
-    """The id of the replay; None after a dry run. Exits where there is nothing to do. Raises Refused."""
+) -> tuple[int | None, bool]:
+    """The id of the replay, None after a dry run, and whether some that were named one by one are left out. Exits where
+    there is nothing to do. Raises Refused, and ClickException where no delivery is of the transaction that is named."""
     preview = preview_replay(database, selection)
+    named = selection.wanted.merchant_transaction_id if selection.wanted else None
+    if not preview.matched and named is not None:
+        raise click.ClickException(describe_none(database, named))
     _say_preview(preview)
+    left_out = bool(selection.ids and preview.skipped)
     paused = find_pause(database) if preview.replayed else None
     if paused is not None:
         say(describe_pause(paused, preview.replayed, utc_now(), "{:.0f} s".format))
     if not preview.replayed:
         sys.exit(1 if selection.ids else 0)
     if dry_run:
-        return None
+        return None, left_out
     _confirm(preview, per_second, yes)
     ordered = order_replay(database, selection, shell_actor(), reason, utc_now(), per_second)
     if ordered.replay_id is None:
         say("Somebody else's replay came first: nothing is left to do.")
         sys.exit(1)
-    return ordered.replay_id
+    return ordered.replay_id, left_out
 
 
 def _say_preview(preview: Ordered) -> None:
     match = "matches" if preview.matched == 1 else "match"
     say(f"{_counted(preview.matched)} {match}, {preview.replayed} of them can be replayed.")
     for skipped in preview.skipped[:_MOST_LISTED]:
-        say(f"  not {skipped.id}: {skipped.why}")
+        say(f"  not {skipped.id}: {skipped.why}", err=True)
     if len(preview.skipped) > _MOST_LISTED:
-        say("  …")
+        say("  …", err=True)
 
 
 def _confirm(preview: Ordered, per_second: float, yes: bool) -> None:

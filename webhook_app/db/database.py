@@ -42,6 +42,8 @@ _BROKEN_OFF = ("40001", "40P01")
 #: Its `lock_not_available`.
 _LOCK_TIMED_OUT = "55P03"
 _DISK_FULL = "53100"
+#: Its `read_only_sql_transaction`: a standby, or a server that its keeper lets nobody write to, as on a full disk.
+_READ_ONLY = "25006"
 
 #: Leaves the planner nothing but indexes; `jit`, because an estimate that is far too high would have code made.
 _BY_INDEX = "".join(
@@ -157,6 +159,8 @@ def was_in_the_way(error: DBAPIError) -> bool:
 def is_away(error: BaseException) -> bool:
     """Whether the database itself is at fault, and nothing that was to be written: it cannot be reached, has ended the
     connection, or takes nothing. It may have committed what it was told to, and not have said so."""
+    if getattr(getattr(error, "orig", None), "sqlstate", None) == _READ_ONLY:
+        return True
     return isinstance(error, (OperationalError, InterfaceError)) and not was_in_the_way(error)
 
 

@@ -24,6 +24,7 @@ class StateFile:
         self._path = path
         self._world = world
         self._written_revision = -1
+        self._is_unwritable = False
         self._stopped = threading.Event()
         self._thread = threading.Thread(target=self._run, name="sandbox-state", daemon=True)
 
@@ -32,7 +33,7 @@ class StateFile:
         try:
             restored = self._world.restore(json.loads(self._path.read_bytes()))
         except FileNotFoundError:
-            get_logger().warning("sandbox_state_absent", path=str(self._path), meaning="a fresh start")
+            get_logger().info("sandbox_state_absent", path=str(self._path), meaning="a fresh start")
         except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
             damaged = self._path.with_name(self._path.name + ".damaged")
             with contextlib.suppress(OSError):
@@ -69,6 +70,11 @@ class StateFile:
                 os.fsync(file.fileno())
             beside.replace(self._path)
         except OSError as error:
-            get_logger().warning("sandbox_state_unwritable", path=str(self._path), error=str(error))
+            if not self._is_unwritable:
+                get_logger().warning("sandbox_state_unwritable", path=str(self._path), error=str(error))
+            self._is_unwritable = True
             return
+        if self._is_unwritable:
+            get_logger().info("sandbox_state_written_again", path=str(self._path))
+        self._is_unwritable = False
         self._written_revision = revision

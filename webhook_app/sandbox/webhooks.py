@@ -26,6 +26,8 @@ QUEUED_PER_SENDER = 20_000
 REMEMBERED_PER_TRANSACTION = 100
 #: Human seconds between two redeliveries of one webhook.
 REDELIVERY_SECONDS = 15.0
+#: Seconds for which a receiver may be away before that is said: it starts after the sandbox, and stops before it.
+PATIENCE = 10.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +67,8 @@ class Webhooks:
         self._sendings: dict[str, list[Sending]] = {}
         self._counts = _no_counts()
         self._waiting = 0
-        self._reachable = True
+        self._away: threading.Timer | None = None
+        self._is_away_said = False
         self._stopped = threading.Event()
         self._queues: list[queue.Queue[_Parcel | None]] = [queue.Queue(QUEUED_PER_SENDER) for _ in range(SENDERS)]
         self._pool = urllib3.PoolManager(num_pools=4, maxsize=SENDERS, retries=False)
@@ -81,6 +84,7 @@ class Webhooks:
     def stop(self) -> None:
         """Waits a second at most for what is being sent; what is queued is lost, as Proof promises no more."""
         self._stopped.set()
+        self._note_reachable()
         for own in self._queues:
             with contextlib.suppress(queue.Full):  # a thread with that much to do sees the event
                 own.put_nowait(None)
@@ -209,19 +213,34 @@ class Webhooks:
                 redirect=False,
             )
         except HTTPError as error:
-            self._note_reachable(False)
+            self._note_unreachable()
             return None, type(error).__name__
-        self._note_reachable(True)
+        self._note_reachable()
         return answer.status, ""
 
-    def _note_reachable(self, reachable: bool) -> None:
-        """One log line when the receiver goes away and one when it is back, not one for each webhook."""
-        if reachable is not self._reachable:
-            self._reachable = reachable
-            if reachable:
-                get_logger().info("sandbox_webhook_receiver_reachable")
-            else:
-                get_logger().warning("sandbox_webhook_receiver_unreachable")
+    def _note_unreachable(self) -> None:
+        """One log line where the receiver stays away and one when it is back, not one for each webhook."""
+        with self._lock:
+            if self._away is None and not self._stopped.is_set():
+                self._away = threading.Timer(PATIENCE, self._say_away)
+                self._away.daemon = True
+                self._away.start()
+
+    def _say_away(self) -> None:
+        with self._lock:
+            if self._away is None:
+                return
+            self._is_away_said = True
+        get_logger().warning("sandbox_webhook_receiver_unreachable")
+
+    def _note_reachable(self) -> None:
+        with self._lock:
+            away, self._away = self._away, None
+            was_said, self._is_away_said = self._is_away_said, False
+        if away is not None:
+            away.cancel()
+        if was_said and not self._stopped.is_set():
+            get_logger().info("sandbox_webhook_receiver_reachable")
 
     def _finish(self, parcel: _Parcel, outcome: str, http_status: int | None, note: str) -> None:
         self._remember(parcel, outcome, http_status, note)

@@ -49,6 +49,7 @@ class SurroundingsObserver:
             gone = self._note(by_queue)
         except RedisError as problem:
             error = type(problem).__name__
+            self._workers = frozenset()  # who is gone when it is back went with it
         return Surroundings(
             depth=depth,
             spool_fault=self._spool.find_fault(),
