@@ -8,10 +8,11 @@ from __future__ import annotations
 import contextlib
 import json
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 from webhook_app.adapters.spool_files import locked, try_lock
 from webhook_app.adapters.spool_files import replace as replace_file
@@ -29,8 +30,8 @@ class Entry:
     cause: str
     began_at: datetime
     ended_at: datetime | None = None
-    told: tuple[str, ...] = field(default=())
-    """To which recipients its begin was sent."""
+    told: Mapping[str, datetime] = field(default_factory=dict)
+    """To which recipients its begin was sent, and when the last word of it was."""
 
 
 class IncidentJournal:
@@ -63,12 +64,12 @@ class IncidentJournal:
         with self._changing() as entries:
             entries.append(entry)
 
-    def note_told(self, entry: Entry, recipient: str) -> None:
-        """Its begin was sent to that recipient."""
+    def note_told(self, entry: Entry, recipient: str, now: datetime) -> None:
+        """Its begin, or a reminder, was sent to that recipient."""
         with self._changing() as entries:
             for number, one in enumerate(entries):
                 if (one.kind, one.key, one.began_at) == (entry.kind, entry.key, entry.began_at):
-                    entries[number] = replace(one, told=(*one.told, recipient))
+                    entries[number] = replace(one, told={**one.told, recipient: now})
 
     def hand_over(self, enter: Callable[[Sequence[Entry]], None]) -> int:
         """Hands all to `enter` and forgets them when it returns; what it raises leaves them here. Returns how many."""
@@ -117,10 +118,15 @@ class IncidentJournal:
 
 def _to_json(entry: Entry) -> dict[str, object]:
     ended_at = entry.ended_at.isoformat() if entry.ended_at else None
-    return asdict(entry) | {"began_at": entry.began_at.isoformat(), "ended_at": ended_at}
+    told = {recipient: at.isoformat() for recipient, at in entry.told.items()}
+    return asdict(entry) | {"began_at": entry.began_at.isoformat(), "ended_at": ended_at, "told": told}
 
 
-def _read_entry(fields: dict[str, str]) -> Entry:
+def _read_entry(fields: dict[str, Any]) -> Entry:
     ended_at = datetime.fromisoformat(fields["ended_at"]) if fields["ended_at"] else None
     began_at = datetime.fromisoformat(fields["began_at"])
-    return Entry(fields["kind"], fields["key"], fields["cause"], began_at, ended_at, tuple(fields["told"]))
+    told = fields["told"]
+    if isinstance(told, list):  # of an earlier release, which did not note when
+        told = dict.fromkeys(told, fields["began_at"])
+    told_at = {recipient: datetime.fromisoformat(at) for recipient, at in told.items()}
+    return Entry(fields["kind"], fields["key"], fields["cause"], began_at, ended_at, told_at)

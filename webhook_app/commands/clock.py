@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import signal
 import threading
+from contextlib import suppress
 
 import click
+from sqlalchemy.exc import SQLAlchemyError
 
 from webhook_app.commands.start import start_service
 from webhook_app.logs import get_logger
@@ -36,6 +38,8 @@ def clock() -> None:
     courier = open_courier(services)
     courier.start()
     _wait_for_sql(lookout, stop)
+    with suppress(SQLAlchemyError):  # the courier does it later; without recipients it does not run
+        courier.note_recipients()
     run_clock(services, open_reconciler(services, threads=8), stop)
     courier.close()
     lookout.close()

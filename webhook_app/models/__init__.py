@@ -18,6 +18,7 @@ from webhook_app.models.listening import Listening
 from webhook_app.models.log_in import AccountNetwork, LogInSession
 from webhook_app.models.metrics import MetricTotal, StoredMeasurements
 from webhook_app.models.notification import Notification
+from webhook_app.models.recipient import Recipient
 from webhook_app.models.reconciliation import Reconciliation
 from webhook_app.models.rejection import Rejection
 from webhook_app.models.replay import Replay, ReplayItem
@@ -51,6 +52,7 @@ __all__ = [
     "MetricTotal",
     "Notification",
     "Receipt",
+    "Recipient",
     "Reconciliation",
     "Rejection",
     "Replay",

@@ -50,3 +50,7 @@ class Notification(Base):
         """One more attempt is under way, and this is no other's until then."""
         self.attempts += 1
         self.next_attempt_at = until
+
+
+#: One change of one incident is told to one recipient once; reminders are counted.
+ONCE = (Notification.incident_id, Notification.change, Notification.number, Notification.recipient)

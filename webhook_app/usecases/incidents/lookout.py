@@ -30,9 +30,9 @@ from webhook_app.usecases.incidents.register import (
     begin,
     end,
     extend,
+    find_open,
     follow,
     is_open_and_told,
-    note_open_told,
     note_told,
 )
 from webhook_app.usecases.incidents.surroundings import SurroundingsObserver
@@ -185,16 +185,14 @@ def enter(database: Database, entries: Sequence[Entry], now: datetime) -> None:
             finding = Finding(IncidentKind(entry.kind), entry.cause, entry.key, entry.began_at)
             if (now - entry.began_at).total_seconds() < NATURES[finding.kind].begins_after and not entry.told:
                 continue
-            if extend(session, finding, entry.ended_at or now):
-                continue
-            incident_id = begin(session, finding, now)
+            incident_id = extend(session, finding, entry.ended_at or now)
             if incident_id is None:
-                if entry.told:
-                    note_open_told(session, finding, now)
-                continue
-            if finding.kind is not IncidentKind.DISK_FULL:
-                end(session, incident_id, entry.ended_at or now)
-            if entry.told:
-                note_told(session, incident_id, now)  # so that its end is told as well
+                incident_id = begin(session, finding, now)
+                if incident_id is None:
+                    incident_id = find_open(session, finding)
+                elif finding.kind is not IncidentKind.DISK_FULL:
+                    end(session, incident_id, entry.ended_at or now)
+            if incident_id is not None:
+                note_told(session, incident_id, entry.told)
 
     database.run(write_all)

@@ -12,8 +12,10 @@ from sqlalchemy.orm import Session
 from webhook_app.db.database import Database
 from webhook_app.db.upsert import insert_into
 from webhook_app.domain.incidents import NATURES, IncidentKind
+from webhook_app.domain.notices import Change
 from webhook_app.domain.text import storable
-from webhook_app.models import Incident
+from webhook_app.models import Incident, Notification
+from webhook_app.models.notification import ONCE, Sending
 from webhook_app.usecases.incidents.finding import Finding
 
 Name = tuple[str, str]
@@ -120,9 +122,9 @@ def end(session: Session, incident_id: int, ended_at: datetime) -> Incident | No
     ).one_or_none()
 
 
-def extend(session: Session, finding: Finding, ended_at: datetime) -> bool:
-    """Whether an incident of the same kind and key that is over stretches into this one, which ended then: it is
-    another host's view of the same, and counts from the earlier begin to the later end."""
+def extend(session: Session, finding: Finding, ended_at: datetime) -> int | None:
+    """The id of an incident of the same kind and key that is over and stretches into this one, which ended then: it is
+    another host's view of the same, and counts from the earlier begin to the later end. None where there is none."""
     since = finding.since or ended_at
     row = session.scalars(
         select(Incident)
@@ -137,10 +139,10 @@ def extend(session: Session, finding: Finding, ended_at: datetime) -> bool:
         .with_for_update()
     ).one_or_none()
     if row is None or row.ended_at is None:
-        return False
+        return None
     row.began_at, row.ended_at = min(row.began_at, since), max(row.ended_at, ended_at)
     row.is_settled = False  # what it held up is counted anew
-    return True
+    return row.id
 
 
 def is_open(session: Session, kind: IncidentKind) -> bool:
@@ -154,23 +156,33 @@ def is_open_and_told(session: Session, kind: IncidentKind) -> bool:
     return session.scalar(told) is not None
 
 
-def note_open_told(session: Session, finding: Finding, now: datetime) -> None:
-    """That the begin of the open one was told by way of the journal, if it was not told otherwise."""
-    session.execute(
-        update(Incident)
-        .where(
-            Incident.kind == finding.kind,
-            Incident.key == finding.key,
-            Incident.ended_at.is_(None),
-            Incident.told_at.is_(None),
+def find_open(session: Session, finding: Finding) -> int | None:
+    """The id of the open one."""
+    is_it = Incident.kind == finding.kind, Incident.key == finding.key, Incident.ended_at.is_(None)
+    return session.scalar(select(Incident.id).where(*is_it))
+
+
+def note_told(session: Session, incident_id: int, told: Mapping[str, datetime]) -> None:
+    """That its begin was told by way of the journal: to whom, and when they heard of it last. They are told its end."""
+    if not told:
+        return
+    last_at = max(told.values())
+    unknown = Incident.id == incident_id, Incident.told_at.is_(None)
+    session.execute(update(Incident).where(*unknown).values(told_at=last_at))
+    for recipient, at in told.items():
+        session.execute(
+            insert_into(session, Notification)
+            .values(
+                incident_id=incident_id,
+                change=Change.BEGUN,
+                recipient=recipient,
+                state=Sending.SENT,
+                created_at=at,
+                next_attempt_at=at,
+                sent_at=at,
+            )
+            .on_conflict_do_nothing(index_elements=list(ONCE))
         )
-        .values(told_at=now)
-    )
-
-
-def note_told(session: Session, incident_id: int, now: datetime) -> None:
-    """That its begin was told by way of the journal."""
-    session.execute(update(Incident).where(Incident.id == incident_id).values(told_at=now))
 
 
 def _read_open(session: Session) -> Mapping[Name, Incident]:

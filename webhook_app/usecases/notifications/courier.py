@@ -23,7 +23,8 @@ from webhook_app.models import Incident
 from webhook_app.usecases.heartbeats import CLOCK, IS_LATE, read_beats
 from webhook_app.usecases.incidents.reports import report
 from webhook_app.usecases.notifications.outbox import make_notice, send_waiting
-from webhook_app.usecases.notifications.plan import Rules, plan
+from webhook_app.usecases.notifications.plan import Rules, plan, reminder_number
+from webhook_app.usecases.notifications.recipients import note_recipients
 
 log = get_logger()
 
@@ -60,6 +61,7 @@ class Courier:
         self._since = clock()
         self._beat_at = float("-inf")
         self._is_beat_failing = False
+        self._are_noted = False
         self._journal_failed_at: dict[str, datetime] = {}
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
@@ -74,6 +76,13 @@ class Courier:
         if self._thread is not None:
             self._thread.join(2.0)
 
+    def note_recipients(self) -> None:
+        """Since when who is configured here is to be told; the clock forgets all others. Raises SQLAlchemyError."""
+        if not self._are_noted:
+            forgets_others = not self._is_web
+            note_recipients(self._database, self._rules.recipients, self._since, forgets_others=forgets_others)
+            self._are_noted = True
+
     def step(self) -> int:
         """One round. Returns how many notifications arrived."""
         now = self._clock()
@@ -82,6 +91,7 @@ class Courier:
         try:
             if self._is_web and not self._is_clock_silent(now):
                 return 0
+            self.note_recipients()
             plan(self._database, self._rules, now)
             arrived = send_waiting(self._database, self._senders, now)
         except SQLAlchemyError:
@@ -118,26 +128,35 @@ class Courier:
         return now - max(beat_at, self._since) > IS_LATE if self._is_web else now - beat_at > IS_LATE
 
     def _send_of_journal(self, now: datetime) -> int:
-        arrived = 0
         if not self._journal.read():
             return 0
         with self._journal.telling() as is_ours:
-            for entry in self._journal.read() if is_ours else ():
-                if entry.kind not in set(IncidentKind) or not self._is_to_be_told(entry, now):
-                    continue
-                due = {
-                    name: sender
-                    for name, sender in self._senders.items()
-                    if name not in entry.told and self._may_be_tried(name, now)
-                }
-                notice = make_notice(report(_to_incident(entry), now), Change.BEGUN, now)
-                for name, why in send_to_all(due, notice).items():
-                    if why is None:
-                        self._journal.note_told(entry, name)
-                        arrived += 1
-                    else:
-                        log.warning("notification not sent", recipient=name, kind=entry.kind, why=why)
-                        self._journal_failed_at[name] = now
+            entries = self._journal.read() if is_ours else ()
+            return sum(
+                self._send_of_entry(entry, now)
+                for entry in entries
+                if entry.kind in set(IncidentKind) and self._is_to_be_told(entry, now)
+            )
+
+    def _send_of_entry(self, entry: Entry, now: datetime) -> int:
+        """Its begin to whom it was not told yet, and a reminder to the others in due time."""
+        arrived, every = 0, self._rules.remind_every
+        again = [name for name, at in entry.told.items() if every and now - at >= every]
+        number = reminder_number(entry.began_at, every, now) if again else 0
+        for change, names, count in (
+            (Change.BEGUN, self._senders.keys() - entry.told.keys(), 0),
+            (Change.REMINDER, self._senders.keys() & set(again), number),
+        ):
+            due = {name: sender for name, sender in self._senders.items() if name in names}
+            due = {name: sender for name, sender in due.items() if self._may_be_tried(name, now)}
+            notice = make_notice(report(_to_incident(entry), now), change, now, count)
+            for name, why in send_to_all(due, notice).items():
+                if why is None:
+                    self._journal.note_told(entry, name, now)
+                    arrived += 1
+                else:
+                    log.warning("notification not sent", recipient=name, kind=entry.kind, why=why)
+                    self._journal_failed_at[name] = now
         return arrived
 
     def _may_be_tried(self, recipient: str, now: datetime) -> bool:
