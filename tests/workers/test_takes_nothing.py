@@ -31,6 +31,8 @@ from webhook_app.usecases.incidents.surroundings import SurroundingsObserver
 from webhook_app.usecases.reconcile.work_classes import Lane
 from workers.clock import run_once
 
+#: Seconds that anything may take, for processes start here, and other programs may want the machine too.
+PATIENCE = 120.0
 MINUTE = timedelta(minutes=1)
 WAITS, BACK = "the worker waits for redis", "the worker is back at work"
 
@@ -61,7 +63,7 @@ def workers(now_services: Services, environment: Mapping[str, str], tmp_path: Pa
             folder.mkdir()
             argv = (sys.executable, "-m", "webhook_app.cli", "worker", "--lane", str(lane))
             found[lane] = stack.enter_context(started(argv, environment, folder))
-        wait_for(lambda: set(count_workers(now_services.queues).values()) == {1}, "both are there", 30)
+        wait_for(lambda: set(count_workers(now_services.queues).values()) == {1}, "both are there", PATIENCE)
         yield found
 
 
@@ -86,7 +88,7 @@ def confirm_with_both(sandbox: Sandbox, services: Services) -> None:
     """A payment that needs the fast lane first, and then the slow one."""
     id = make(sandbox, services)
     sandbox.control.inject(Order("provider_error", count=1), transaction=id)
-    wait_for(lambda: run_once(services) or row(services.database, id).state == "succeeded", "reconciled", 30)
+    wait_for(lambda: run_once(services) or row(services.database, id).state == "succeeded", "reconciled", PATIENCE)
     assert [attempt.http_status for attempt in attempts(services.database, id)] == [502, 200]
 
 
@@ -108,11 +110,11 @@ def test_redis_that_takes_nothing_is_waited_for_and_told_of_once(
     take_away()
     try:
         for run in workers.values():
-            wait_for(lambda run=run: run.process.poll() is not None or WAITS in events(run), "it waits")
+            wait_for(lambda run=run: run.process.poll() is not None or WAITS in events(run), "it waits", PATIENCE)
     finally:
         give_back()
     for run in workers.values():
-        wait_for(lambda run=run: run.process.poll() is not None or BACK in events(run), "it is back")
+        wait_for(lambda run=run: run.process.poll() is not None or BACK in events(run), "it is back", PATIENCE)
     confirm_with_both(sandbox, now_services)
     assert {run.process.poll() for run in workers.values()} == {None}, "it is the same processes that work"
     for run in workers.values():
@@ -127,9 +129,9 @@ def test_worker_that_waits_for_redis_can_be_stopped(
     redis_refuses: None,
 ) -> None:
     for run in workers.values():
-        wait_for(lambda run=run: run.process.poll() is not None or WAITS in events(run), "it waits")
+        wait_for(lambda run=run: run.process.poll() is not None or WAITS in events(run), "it waits", PATIENCE)
         run.send(signal.SIGTERM)
-        assert run.ended() == 0
+        assert run.ended(PATIENCE) == 0
 
 
 @pytest.mark.parametrize("engine", ["postgresql"], indirect=True)  # it is about Redis
@@ -138,7 +140,7 @@ def test_worker_that_redis_has_forgotten_is_registered_anew(
 ) -> None:
     """It ended, to be started again by its supervisor."""
     redis_server.flush()
-    wait_for(lambda: set(count_workers(now_services.queues).values()) == {1}, "both are there again", 30)
+    wait_for(lambda: set(count_workers(now_services.queues).values()) == {1}, "both are there again", PATIENCE)
     confirm_with_both(sandbox, now_services)
     assert {run.process.poll() for run in workers.values()} == {None}
 
@@ -201,8 +203,10 @@ def test_database_that_takes_nothing_ends_no_worker(
     with trouble(now_services, run):  # type: ignore[attr-defined]
         now_services.queues.wake()
         failed = FailedJobRegistry(queue=now_services.queues.fast)
-        wait_for(lambda: run.process.poll() is not None or failed.get_job_ids(), "it cannot write")
-    wait_for(lambda: run_once(now_services) or row(now_services.database, id).state == "succeeded", "reconciled", 30)
+        wait_for(lambda: run.process.poll() is not None or failed.get_job_ids(), "it cannot write", PATIENCE)
+    wait_for(
+        lambda: run_once(now_services) or row(now_services.database, id).state == "succeeded", "reconciled", PATIENCE
+    )
     assert run.process.poll() is None
     assert (row(now_services.database, id).crashes, len(sandbox.control.calls(id))) == (0, 1)
 
