@@ -20,12 +20,13 @@ _BUILD_TIMEOUT = 900.0
 
 
 def create_index(
-    name: str, table: str, columns: Sequence[str], *, unique: bool = False, where: str | None = None
+    name: str, table: str, columns: Sequence[str | sa.TextClause], *, unique: bool = False, where: str | None = None
 ) -> None:
-    """An index, built while others write; one that an earlier try has left half-built is built anew."""
+    """An index of columns, or of expressions as SQL; built while others write. One that an earlier try has left
+    half-built is built anew."""
     condition = None if where is None else sa.text(where)
     if _is_sqlite():
-        op.create_index(name, table, columns, unique=unique, sqlite_where=condition)
+        op.create_index(name, table, list(columns), unique=unique, sqlite_where=condition)
         return
     with _outside_transaction(_BUILD_TIMEOUT):
         if _is_invalid(name):
@@ -33,7 +34,7 @@ def create_index(
         op.create_index(
             name,
             table,
-            columns,
+            list(columns),
             unique=unique,
             postgresql_where=condition,
             postgresql_concurrently=True,

@@ -138,7 +138,7 @@ def _under_way(
     waiting = waiting_transactions().where(Event.merchant_transaction_id.not_in(others))
     if wanted.q is not None:
         of_user = select(Transaction.merchant_transaction_id).where(Transaction.partner_user_id == wanted.q)
-        waiting = waiting.where(or_(is_part_of(wanted.q, Event), Event.merchant_transaction_id.in_(of_user)))
+        waiting = waiting.where(or_(is_part_of(wanted, wanted.q, Event), Event.merchant_transaction_id.in_(of_user)))
     yield narrow_unconfirmed(waiting, replace(wanted, q=None), Event)
 
 
@@ -160,7 +160,7 @@ def _count_unconfirmed_then(session: Session, wanted: TransactionFilter, as_of: 
     )
     query = select(Reconciliation.id).where(Reconciliation.created_at <= as_of, ~held.exists())
     if wanted.q is not None:
-        query = query.where(is_part_of(wanted.q, Reconciliation))
+        query = query.where(is_part_of(wanted, wanted.q, Reconciliation))
     unopened = unopened_transactions().where(Event.received_at <= as_of)
     return Freshness(None, None, _count(session, [query, narrow_unconfirmed(unopened, wanted, Event)]))
 
@@ -168,7 +168,9 @@ def _count_unconfirmed_then(session: Session, wanted: TransactionFilter, as_of: 
 def _unopened(wanted: TransactionFilter, surroundings: Surroundings) -> Iterator[AnySelect]:
     """Those that only unopened events have named and that are, or may come to be, in the filter: of what will be
     confirmed of them nothing is known."""
-    any_values = TransactionFilter(q=wanted.q, state=wanted.state, anomaly=wanted.anomaly)
+    any_values = TransactionFilter(
+        q=wanted.q, state=wanted.state, anomaly=wanted.anomaly, reach=wanted.reach, among=wanted.among
+    )
     if any_values.may_be_unopened(surroundings):
         yield narrow_unconfirmed(unopened_transactions(), any_values, Event)
 

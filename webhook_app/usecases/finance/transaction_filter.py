@@ -11,6 +11,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, Select, and_, func, or_, select, true
 from sqlalchemy.orm import InstrumentedAttribute
 
+from webhook_app.db.lower_bytes import lower_bytes
 from webhook_app.db.planner_hints import unindexed
 from webhook_app.domain.time_zones import read_zone
 from webhook_app.domain.timestamps import format_date_or_timestamp
@@ -30,6 +31,10 @@ _EXACT = ("status", "type", "currency", "network", "fiat_currency", "partner_use
 SPELLED = ("currency", "network", "fiat_currency")
 
 
+#: Fields of a filter that nobody asks for: they are made of what is stored.
+_MADE = ("spellings", "among")
+
+
 class Sort(StrEnum):
     """An order of the list that was asked for: of confirmed transactions alone, by what Proof says. `-` is latest
     first."""
@@ -46,6 +51,16 @@ class Sort(StrEnum):
     @property
     def is_ascending(self) -> bool:
         return not self.startswith("-")
+
+
+class Reach(StrEnum):
+    """How far a list looks for a part of an id where it does not look everywhere, which takes as long as the history
+    is."""
+
+    BEGINNING = "beginning"
+    """What begins with it, from an index."""
+    NEWEST = "newest"
+    """What has it anywhere, among the newest."""
 
 
 Source = type[Transaction] | type[TransactionVersion]
@@ -83,6 +98,10 @@ class TransactionFilter:
     """The time zone in which its times were told, for its description; None for UTC."""
     spellings: Spellings = ()
     """How the values of SPELLED are stored: see `stored_values.py`."""
+    reach: Reach | None = None
+    """Of the search for `q`, which is then a part of an id and no user; None: everywhere. See `bounded_search.py`."""
+    among: tuple[int, ...] = ()
+    """The reconciliations that it has found there."""
 
     @property
     def source(self) -> Source:
@@ -120,7 +139,7 @@ class TransactionFilter:
     def described(self) -> dict[str, str]:
         """What was asked for, as text; times as `tz` tells them."""
         zone = read_zone(self.tz or "UTC")
-        named = {one.name: getattr(self, one.name) for one in fields(self) if one.name != "spellings"}
+        named = {one.name: getattr(self, one.name) for one in fields(self) if one.name not in _MADE}
         if not any(isinstance(value, datetime) for value in named.values()):
             del named["tz"]
         return {
@@ -138,7 +157,8 @@ def narrow_confirmed(
     conditions = confirmed_conditions(wanted, is_walk=is_walk)
     query = query.select_from(source).where(*held_at(source, wanted.as_of), *conditions)
     if wanted.q is not None:
-        query = query.where(or_(is_part_of(wanted.q, source), source.partner_user_id == wanted.q))
+        part = is_part_of(wanted, wanted.q, source)
+        query = query.where(part if wanted.reach else or_(part, source.partner_user_id == wanted.q))
     if wanted.anomaly is not None:
         query = query.where(has_discrepancy(source, wanted.anomaly))
     if wanted.state is not None:
@@ -161,7 +181,8 @@ def narrow_known(
         confirmed = select(source.merchant_transaction_id).where(is_confirmed_of(source, wanted.as_of))
         query = query.where(confirmed.where(*confirmed_conditions(wanted)).exists())
     if wanted.q is not None:
-        query = query.where(or_(is_part_of(wanted.q, table), _is_users(wanted, wanted.q, is_walk=is_walk)))
+        part = is_part_of(wanted, wanted.q, table)
+        query = query.where(part if wanted.reach else or_(part, _is_users(wanted, wanted.q, is_walk=is_walk)))
     return narrow_unconfirmed(query, replace(wanted, q=None), table, is_walk=is_walk)
 
 
@@ -171,7 +192,7 @@ def narrow_unconfirmed(
     """`query`, which selects from `table`, narrowed by what is known also where nothing is confirmed; but for the
     state."""
     if wanted.q is not None:
-        query = query.where(is_part_of(wanted.q, table))
+        query = query.where(is_part_of(wanted, wanted.q, table))
     if wanted.anomaly is not None:
         query = query.where(has_discrepancy(table, wanted.anomaly, is_walk=is_walk))
     return query
@@ -231,9 +252,23 @@ def _is_value(wanted: TransactionFilter, source: Source, name: str, value: str) 
     return column.in_(spellings) if len(spellings) > 1 else column == (spellings[0] if spellings else value)
 
 
-def is_part_of(q: str, table: Source | Named) -> ColumnElement[bool]:
-    """Whether `q` is a part of the transaction's id, whatever its case; ids are ASCII."""
+def is_part_of(wanted: TransactionFilter, q: str, table: Source | Named) -> ColumnElement[bool]:
+    """Whether `q` is a part of the transaction's id, whatever its case, as far as the filter reaches; ids are ASCII."""
+    if issubclass(table, Event):  # of those that are not opened yet
+        return begins_with(q, table) if wanted.reach == Reach.BEGINNING else _has_part(q, table)
+    if wanted.reach is None:
+        return _has_part(q, table)
+    return (Reconciliation.id if issubclass(table, Reconciliation) else table.reconciliation_id).in_(wanted.among)
+
+
+def _has_part(q: str, table: Source | Named) -> ColumnElement[bool]:
     return func.lower(table.merchant_transaction_id).contains(q.lower(), autoescape=True)
+
+
+def begins_with(q: str, table: Named = Reconciliation) -> ColumnElement[bool]:
+    """Whether the transaction's id does, whatever its case; on PostgreSQL reconciliations have an index of it (migration 0046)."""
+    id = lower_bytes(table.merchant_transaction_id)
+    return and_(id >= q.lower(), id < q.lower() + "\x7f")
 
 
 def has_discrepancy(table: Source | Named, kind: str, *, is_walk: bool = False) -> ColumnElement[bool]:

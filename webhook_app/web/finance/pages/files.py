@@ -18,7 +18,7 @@ from webhook_app.web.people import roles_required
 transaction_files_blueprint = Blueprint("transaction_files", __name__)
 
 #: What the page's address has besides the filter: a file has neither totals nor pages.
-_OF_THE_PAGE = frozenset({"bom", "sort", "day_of", "volume_in", "cursor", "limit"})
+_OF_THE_PAGE = frozenset({"bom", "sort", "day_of", "volume_in", "look", "cursor", "limit"})
 
 
 @transaction_files_blueprint.get(f"/transactions.<any({','.join(FileFormat)}):format>")

@@ -39,7 +39,7 @@ LABELS = {
     "tz": "Time zone",
 }
 #: What one of its pages is asked for beside it: the list its order, the totals their days and their plots.
-OF_A_PAGE = {"sort": "Order", "day_of": "By the day it was", "volume_in": "Volume in"}
+OF_A_PAGE = {"sort": "Order", "day_of": "By the day it was", "volume_in": "Volume in", "look": "Look"}
 _UTC = ZoneInfo("UTC")
 #: Where the browser says in which time zone it is (theme.js).
 _ZONE_COOKIE = "tz"
@@ -51,6 +51,7 @@ class TransactionFormSchema(TransactionFilterSchema):
     sort = Choice(Sort)
     day_of = Choice(DayOf, load_default=str(DayOf.CREATED))
     volume_in = Term()
+    look = Choice(("everywhere",))
 
 
 @dataclass(frozen=True)
@@ -59,6 +60,8 @@ class TransactionForm(FilterForm[TransactionFilter]):
     """Where days begin, too."""
     day_of: DayOf = DayOf.CREATED
     volume_in: str | None = None
+    looks_everywhere: bool = False
+    """For a part of an id, however long that takes."""
 
     @property
     def is_empty(self) -> bool:
@@ -91,11 +94,13 @@ def read_filter(values: MultiDict[str, str]) -> TransactionForm:
 
 def _meant(loaded: dict[str, Any]) -> dict[str, Any]:
     zone, day_of, volume_in = loaded.get("tz", "UTC"), loaded.pop("day_of"), loaded.pop("volume_in", None)
+    look = loaded.pop("look", None)
     return {
         "wanted": TransactionFilter(**loaded),
         "zone": read_zone(zone),
         "day_of": DayOf(day_of),
         "volume_in": volume_in,
+        "looks_everywhere": look is not None,
     }
 
 

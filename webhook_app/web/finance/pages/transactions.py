@@ -13,6 +13,7 @@ from webhook_app.domain.text import is_term
 from webhook_app.models.role import Role
 from webhook_app.usecases.finance.freshness import Freshness, describe_freshness
 from webhook_app.usecases.finance.reports import TransactionPage, list_transactions
+from webhook_app.usecases.finance.bounded_search import LOOKED_AT, MOST_FOUND, bound_search
 from webhook_app.usecases.finance.saved_views import list_views
 from webhook_app.usecases.finance.stored_values import list_values
 from webhook_app.usecases.search import find_exactly
@@ -54,15 +55,16 @@ def show_all() -> Response | tuple[str, int]:
     whole id leads to its transaction, and a filter in words to what it says."""
     services = get_services()
     form = read_filter(request.args)
+    wanted = form.wanted if form.looks_everywhere else bound_search(services.database, form.wanted)
     values = list_values(services.database)
     if (target := _find_target(form, values)) is not None:
         return redirect(target, 303)
-    after, lost = read_after(_LISTING, form.wanted, request.args.get("cursor")) if not form.problems else (None, None)
+    after, lost = read_after(_LISTING, wanted, request.args.get("cursor")) if not form.problems else (None, None)
     is_wrong = bool(form.problems or lost)
     page = TransactionPage(items=[], freshness=Freshness(None, None, None))
     if not is_wrong:
-        page = list_transactions(services.database, form.wanted, PER_PAGE, after, is_brief=True)
-    person, times = current_person(), list_time_columns(form.wanted)
+        page = list_transactions(services.database, wanted, PER_PAGE, after, is_brief=True)
+    person, times = current_person(), list_time_columns(wanted)
     html = render_template(
         "finance/transactions.html",
         form=form,
@@ -71,15 +73,18 @@ def show_all() -> Response | tuple[str, int]:
         query=urlencode(form.typed),
         lost=lost,
         is_wrong=is_wrong,
+        reach=wanted.reach,
+        looked_at=LOOKED_AT,
+        most_found=MOST_FOUND if len(wanted.among) == MOST_FOUND else None,
         page=page,
         rows=write_rows(page.items, times, services.clock()),
         waiting=(page.freshness.pending or 0) + (page.freshness.failed or 0),
         most_counted=page.freshness.most_counted,
-        freshness=[] if is_wrong else describe_freshness(page.freshness, form.wanted, grouped),
+        freshness=[] if is_wrong else describe_freshness(page.freshness, wanted, grouped),
         times=times,
         strip_path=url_of("transaction_strip.show", form.typed),
         downloads=list(_downloads(form)),
-        next_cursor=make_list_cursor(_LISTING, form.wanted.described(), page.next_after),
+        next_cursor=make_list_cursor(_LISTING, wanted.described(), page.next_after),
     )
     return html, 400 if is_wrong else 200
 
