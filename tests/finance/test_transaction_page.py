@@ -44,7 +44,7 @@ def test_everything_of_a_reconciled_transaction(
         "Proof confirmed: completed",
         "First confirmed: completed, 100.00 EUR → 99.50 USDT",
         "Buy · 100.00 EUR → 99.50 USDT · completed",
-        "Reported amount differs critical open Reported fiat_amount 99.00, but Proof confirms 100.00",
+        "Reported amount differs critical open Reported fiat amount 99.00, but Proof confirms 100.00",
         "Ask Proof's support why they differ",
         "Discrepancy: Reported amount differs",
     ):

@@ -266,7 +266,7 @@ def _has_part(q: str, table: Source | Named) -> ColumnElement[bool]:
 
 
 def begins_with(q: str, table: Named = Reconciliation) -> ColumnElement[bool]:
-    """Whether the transaction's id does, whatever its case; on PostgreSQL reconciliations have an index of it (migration 0046)."""
+    """Whether the transaction's id does, whatever its case. On PostgreSQL reconciliations have an index of it."""
     id = lower_bytes(table.merchant_transaction_id)
     return and_(id >= q.lower(), id < q.lower() + "\x7f")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta, tzinfo
@@ -62,6 +63,11 @@ def describe_range(start: datetime | None, end: datetime | None, zone: tzinfo) -
     return f"{since} – {_day(last)}"
 
 
+def describe_moment(moment: datetime, zone: tzinfo) -> str:
+    """`20 Mar 2026 13:28:05`; of midnight the day alone."""
+    return _written(moment, zone)
+
+
 def _add_months(first_day: date, months: int) -> date:
     year, month = divmod(first_day.year * 12 + first_day.month - 1 + months, 12)
     return date(year, month + 1, 1)
@@ -76,6 +82,11 @@ def _written(timestamp: datetime | None, zone: tzinfo) -> str:
         return ""
     local = timestamp.astimezone(zone)
     return _day(local.date()) if _is_midnight(local) else f"{_day(local.date())} {local:%H:%M:%S}"
+
+
+def write_day(name: str) -> str:
+    """`30 Mar 2026` of a day that is named `2026-03-30`; the name of any other period as it is."""
+    return _day(date.fromisoformat(name)) if re.fullmatch(r"\d{4}-\d\d-\d\d", name) else name
 
 
 def _day(day: date) -> str:

@@ -40,6 +40,8 @@ _KINDS = {
     "expired": "warn",
 }
 
+_WAYS = {"page": "on a page", "api": "over the API", "rq": "through RQ", "shell": "in a shell"}
+
 
 def register_template_filters(app: Flask) -> None:
     app.add_template_filter(when)
@@ -53,6 +55,7 @@ def register_template_filters(app: Flask) -> None:
     app.add_template_filter(badge_kind)
     app.add_template_filter(grouped)
     app.add_template_filter(times)
+    app.add_template_filter(through)
 
 
 def when(timestamp: datetime | None, empty: str = "—") -> str | Markup:
@@ -144,6 +147,11 @@ def badge_kind(state: str | None) -> str:
 def times(count: int) -> str:
     """`once`, `1 234 times`."""
     return "once" if count == 1 else f"{grouped(count)} times"
+
+
+def through(via: str) -> str:
+    """By which way somebody ordered something, as the end of a sentence."""
+    return _WAYS.get(via, f"through {via}")
 
 
 def grouped(number: int | Decimal) -> str:

@@ -32,14 +32,15 @@ document.addEventListener("click", (event) => {
   }
 });
 
-for (const form of document.querySelectorAll("form[data-once]")) {
-  form.addEventListener("submit", (event) => {
+document.addEventListener("submit", (event) => {
+  const form = event.target;
+  if ("once" in form.dataset) {
     if (form.dataset.sent) {
       event.preventDefault();
     }
     form.dataset.sent = "yes";
-  });
-}
+  }
+});
 // A form sends its empty fields, too; the address is easier to share without them.
 for (const form of document.querySelectorAll("form[data-brief]")) {
   form.addEventListener("formdata", (event) => {

@@ -14,6 +14,7 @@ from webhook_app.usecases.channels.scorecard import Row, Scorecard, list_pair_va
 from webhook_app.web.channels.pages.scorecard_filter import make_days_menu, make_pair_menus, read_filter
 from webhook_app.web.channels.pages.scorecard_text import write_text
 from webhook_app.web.errors import ApiError
+from webhook_app.web.layout.named_periods import write_day
 from webhook_app.web.layout.plots import BUCKET_WIDTH, Hit, Plot, Series, nice_top, stack
 from webhook_app.web.layout.template_filters import grouped
 from webhook_app.web.people import roles_required
@@ -109,8 +110,8 @@ def _plot(
             Hit(i * BUCKET_WIDTH, f"{row.day}: " + ", ".join(f"{grouped(value)} {names[kind]}" for kind, value in one))
             for i, (row, one) in enumerate(zip(days, drawn, strict=True))
         ],
-        times=[str(days[0].day), str(days[-1].day)],
-        span=f"from {days[0].day} to {days[-1].day}",
+        times=[write_day(str(days[0].day)), write_day(str(days[-1].day))],
+        span=f"from {write_day(str(days[0].day))} to {write_day(str(days[-1].day))}",
         is_empty=not any(totals.values()),
     )
 

@@ -189,6 +189,7 @@ def _render(discrepancy: DiscrepancyReport, typed: str = "", problem: str = "") 
         problem=problem,
         form_is_gone=bool(problem) and form_is not in request.form,
         back=back,
+        owners=list_owners(get_services().database),
     )
 
 

@@ -9,6 +9,7 @@ from webhook_app.domain.money import add_amounts
 from webhook_app.domain.status import Status
 from webhook_app.web.finance.pages.periods import Period, Periods
 from webhook_app.web.layout.amounts import write_exactly
+from webhook_app.web.layout.named_periods import write_day
 from webhook_app.web.layout.plots import BUCKET_WIDTH, Hit, Numbers, Plot, Series, nice_amount, nice_top, stack
 from webhook_app.web.layout.template_filters import grouped
 
@@ -126,9 +127,9 @@ def _name(periods: Periods, one: Period) -> str:
 def _times(items: Sequence[Period]) -> Sequence[str]:
     """The names of evenly spaced periods, the first and the last among them; all, where there are few."""
     if len(items) <= _LABELS:
-        return [one.name for one in items]
-    return [items[round(part * (len(items) - 1) / (_LABELS - 1))].name for part in range(_LABELS)]
+        return [write_day(one.name) for one in items]
+    return [write_day(items[round(part * (len(items) - 1) / (_LABELS - 1))].name) for part in range(_LABELS)]
 
 
 def _span(items: Sequence[Period]) -> str:
-    return f"From {items[0].name} to {items[-1].name}"
+    return f"From {write_day(items[0].name)} to {write_day(items[-1].name)}"

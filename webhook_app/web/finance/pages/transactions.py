@@ -11,9 +11,9 @@ from werkzeug.wrappers import Response
 
 from webhook_app.domain.text import is_term
 from webhook_app.models.role import Role
+from webhook_app.usecases.finance.bounded_search import LOOKED_AT, MOST_FOUND, bound_search
 from webhook_app.usecases.finance.freshness import Freshness, describe_freshness
 from webhook_app.usecases.finance.reports import TransactionPage, list_transactions
-from webhook_app.usecases.finance.bounded_search import LOOKED_AT, MOST_FOUND, bound_search
 from webhook_app.usecases.finance.saved_views import list_views
 from webhook_app.usecases.finance.stored_values import list_values
 from webhook_app.usecases.search import find_exactly
