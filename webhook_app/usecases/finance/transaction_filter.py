@@ -254,11 +254,13 @@ def _is_value(wanted: TransactionFilter, source: Source, name: str, value: str) 
 
 def is_part_of(wanted: TransactionFilter, q: str, table: Source | Named) -> ColumnElement[bool]:
     """Whether `q` is a part of the transaction's id, whatever its case, as far as the filter reaches; ids are ASCII."""
-    if issubclass(table, Event):  # of those that are not opened yet
-        return begins_with(q, table) if wanted.reach == Reach.BEGINNING else _has_part(q, table)
     if wanted.reach is None:
         return _has_part(q, table)
-    return (Reconciliation.id if issubclass(table, Reconciliation) else table.reconciliation_id).in_(wanted.among)
+    if table is Event:  # of those that are not opened yet
+        return begins_with(q, Event) if wanted.reach == Reach.BEGINNING else _has_part(q, Event)
+    if table is Reconciliation:
+        return Reconciliation.id.in_(wanted.among)
+    return wanted.source.reconciliation_id.in_(wanted.among)
 
 
 def _has_part(q: str, table: Source | Named) -> ColumnElement[bool]:
