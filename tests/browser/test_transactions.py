@@ -113,7 +113,7 @@ def test_discrepancy_is_acknowledged_with_a_note_on_either_page(
     page.keyboard.press("Enter")
     page.get_by_role("link", name=finance_states.STORY).click()
     expect(page.get_by_text("What is shown may be out of date.")).to_be_visible()
-    expect(page.get_by_text("Fiat amount 100.00 became 98.50")).to_be_visible()
+    expect(page.get_by_text("Fiat amount 100.00 became 98.50", exact=True)).to_be_visible()
     assert page.get_by_role("button", name="Replay").count() == 0
     page.get_by_role("button", name="Acknowledge").click()
     expect(page.get_by_label("Note")).to_be_focused()  # the browser asks for what is required
