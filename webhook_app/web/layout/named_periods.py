@@ -63,9 +63,9 @@ def describe_range(start: datetime | None, end: datetime | None, zone: tzinfo) -
     return f"{since} – {_day(last)}"
 
 
-def describe_moment(moment: datetime, zone: tzinfo) -> str:
+def describe_time(timestamp: datetime, zone: tzinfo) -> str:
     """`20 Mar 2026 13:28:05`; of midnight the day alone."""
-    return _written(moment, zone)
+    return _written(timestamp, zone)
 
 
 def _add_months(first_day: date, months: int) -> date:

@@ -16,7 +16,7 @@ from webhook_app.web.finance.discrepancy_words import KINDS
 from webhook_app.web.finance.pages.transaction_filter import TransactionForm
 from webhook_app.web.layout.address import url_with
 from webhook_app.web.layout.filter_menus import Menu, Option, make_menu, path_without
-from webhook_app.web.layout.named_periods import describe_moment, describe_range, list_periods
+from webhook_app.web.layout.named_periods import describe_range, describe_time, list_periods
 
 #: The menus, in their order, after that of the time.
 _MENUS = ("status", "type", "fiat_currency", "currency", "network")
@@ -101,7 +101,7 @@ def _chips(form: TransactionForm) -> Iterator[Chip]:
             if name == "anomaly":
                 text = _DISCREPANCIES.get(text, text)
             elif name == "as_of" and wanted.as_of is not None:
-                text = describe_moment(wanted.as_of, form.zone)
+                text = describe_time(wanted.as_of, form.zone)
             yield Chip(f"{form.labels[name]}: {text}", path_without(name))
     updated = describe_range(form.wanted.updated_from, form.wanted.updated_to, form.zone)
     if updated:
