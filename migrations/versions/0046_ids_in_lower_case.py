@@ -12,7 +12,7 @@ from alembic import op
 from webhook_app.db.schema_changes import create_index, drop_index
 
 revision = "0046"
-down_revision = "0044"
+down_revision = "0045"
 branch_labels = None
 depends_on = None
 
