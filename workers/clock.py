@@ -134,7 +134,7 @@ def _follow_clock(services: Services, boot_id: str) -> None:
     if moved:
         log.warning("the machine's clock was set: all plans moved with it", by_seconds=round(moved.total_seconds(), 1))
     elif moved is not None:
-        log.warning("the machine's clock was set, as that of another host: all plans had moved already")
+        log.warning("the machine's clock was set: no plan had to move, for all lie where this time has them")
 
 
 def _uptime() -> timedelta:

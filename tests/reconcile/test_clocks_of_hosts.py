@@ -246,3 +246,23 @@ def test_boot_of_a_release_that_keeps_no_more_than_its_time_is_like_any_other(
     older.ahead = STILL
     assert older.look() is None
     assert moved(database) == HOUR
+
+
+def test_clock_that_had_not_known_the_time_moves_nothing_when_it_is_told(
+    hosts: tuple[Host, Host, Host], database: Database, clock: FakeClock
+) -> None:
+    """It comes up in 1970, as where no battery keeps the time. From then on it is a clock like all others."""
+    first, second, _ = hosts
+    newcomer = Host(database, clock, "newcomer", ahead=-timedelta(days=20_000))
+    assert newcomer.set_by(timedelta(days=20_000)) == STILL
+    assert moved(database) == STILL
+    assert newcomer.set_by(HOUR) == HOUR
+    assert [first.set_by(HOUR), second.set_by(HOUR)] == [STILL, STILL]
+    assert moved(database) == HOUR
+
+
+def test_clock_that_is_set_back_by_years_takes_its_plans_along(database: Database, clock: FakeClock) -> None:
+    plan(database)
+    host = Host(database, clock, "first")
+    assert host.set_by(-timedelta(days=400)) == -timedelta(days=400)
+    assert moved(database) == -timedelta(days=400)

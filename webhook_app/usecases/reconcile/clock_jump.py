@@ -6,7 +6,8 @@ just as much as its clock is set; so it is kept in SQL, and whichever clock proc
 
 Plans are shared, clocks are not: a mistake of the time server sets those of all hosts. So each boot also keeps how far
 its clock is ahead of the plans. The first clock that is set takes them along, and all others are behind by as much;
-when they are set too, they come to where the plans are. A new boot begins where the plans are.
+when they are set too, they come to where the plans are. A new boot begins where the plans are; so does a clock that did
+not know the time until now.
 """
 
 from __future__ import annotations
@@ -29,6 +30,9 @@ SMALLEST_JUMP = timedelta(seconds=5)
 #: For so long a clock may be set later than another by the same mistake. Clients of NTP ask every 34 minutes at least
 #: (systemd-timesyncd's PollIntervalMaxSec, the longest of the usual defaults).
 ONE_MISTAKE = timedelta(hours=1)
+#: Set forward by more than this, a clock had not known the time at all: a board without a battery begins in 1970. What
+#: others planned lies where it should, and would be moved by decades. What this one planned is due, within the limits.
+NO_TIME_AT_ALL = timedelta(days=1)
 
 _LOCKED_BOOTS = select(Boot).order_by(Boot.boot_id).with_for_update()
 
@@ -85,6 +89,8 @@ def _follow(session: Session, seen: _Seen) -> timedelta | None:
         return None  # another process has seen to it
     jump = seen.booted_at - known.booted_at
     known.booted_at = seen.booted_at
+    if jump > NO_TIME_AT_ALL:
+        return timedelta()
     _set_ahead(known, by=jump)
     if _was_moved_by_older_release(session, seen):
         _let_plans_move(boots.values(), jump)
