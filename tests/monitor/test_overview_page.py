@@ -39,6 +39,20 @@ def test_programs_get_the_index(client: FlaskClient) -> None:
         assert json.loads(answer.data)["service"] == "webhook-app"
 
 
+def test_how_long_confirmations_took_is_told_of_the_last_hour(
+    admin_client: FlaskClient, database: Database, clock: FakeClock
+) -> None:
+    """Half of them, and 95 of 100: by nearest rank, as of 20 the 10th and the 19th."""
+    for number in range(1, 21):
+        settled = START - timedelta(minutes=5)
+        received = settled - timedelta(seconds=number)
+        seed(database, f"order-{number}", "succeeded", received_at=received, settled_at=settled)
+    told = "Confirmed after their webhook: half within 10 seconds, 95 of 100 within 19 seconds (the newest 20)."
+    assert told in admin_client.get("/").text
+    clock.advance(3600)
+    assert "Confirmed after their webhook" not in admin_client.get("/").text
+
+
 def test_nobody_is_sent_to_the_log_in(client: FlaskClient) -> None:
     for path in ("/", "/overview/part"):
         answer = client.get(path, headers=BROWSER)
