@@ -10,8 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import click
-from redis.exceptions import RedisError
-from sqlalchemy.exc import SQLAlchemyError
 
 from webhook_app import __version__
 from webhook_app.config import ConfigurationError
@@ -92,16 +90,8 @@ def main() -> None:
         _end(str(error), 2)
     except BrokenPipeError:
         sys.exit(_PIPE_CLOSED)
-    except SQLAlchemyError as error:
-        _end(f"the database cannot do that: {first_line(error)}. `webhook-app doctor` says more.", 1)
-    except RedisError as error:
-        _end(f"Redis cannot do that: {first_line(error)}. `webhook-app doctor` says more.", 1)
-    except OSError as error:
-        _end(str(error), 1)
     except Exception as error:  # noqa: BLE001 - the entry point
-        get_logger().debug("unexpected error", exc_info=error)
-        what = f"{type(error).__name__}: {first_line(error)} ({_where(error)})"
-        _end(f"unexpected error, {what}. LOG_LEVEL=debug shows more.", 1)
+        _end(_sentence(error), 1)
     sys.exit(code if isinstance(code, int) else 0)
 
 
@@ -109,6 +99,23 @@ def main() -> None:
 @click.version_option(__version__)
 def cli() -> None:
     """Receives Proof's payment webhooks and keeps each transaction's authoritative status."""
+
+
+def _sentence(error: Exception) -> str:
+    if _is_a(error, "sqlalchemy.exc", "SQLAlchemyError"):
+        return f"the database cannot do that: {first_line(error)}. `webhook-app doctor` says more."
+    if _is_a(error, "redis.exceptions", "RedisError"):
+        return f"Redis cannot do that: {first_line(error)}. `webhook-app doctor` says more."
+    if isinstance(error, OSError):
+        return str(error)
+    get_logger().debug("unexpected error", exc_info=error)
+    what = f"{type(error).__name__}: {first_line(error)} ({_where(error)})"
+    return f"unexpected error, {what}. LOG_LEVEL=debug shows more."
+
+
+def _is_a(error: Exception, module: str, name: str) -> bool:
+    """Whether it is of that class. A command that never imported the module has no error of it, and starts sooner."""
+    return module in sys.modules and isinstance(error, getattr(sys.modules[module], name))
 
 
 def _end(message: str, code: int) -> None:

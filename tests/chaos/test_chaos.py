@@ -21,7 +21,8 @@ def test_every_step_names_something_that_exists(step: str) -> None:
 
 @pytest.mark.timeout(300)  # half a minute on a machine that has nothing else to do
 def test_small_run_ends_as_promised() -> None:
-    """With this seed Redis and a worker are killed beside SQLite, PostgreSQL is killed, and Proof hangs."""
+    """Web and worker die at five steps, on either engine. With this seed, Proof hangs, PostgreSQL is killed, and Redis
+    is killed and comes back empty."""
     env = {"CHAOS_SEED": "2829", **os.environ}
     argv = (sys.executable, "-m", "tests.chaos", "--quick")
     ended = subprocess.run(argv, cwd=REPOSITORY, env=env, capture_output=True, text=True, timeout=280)

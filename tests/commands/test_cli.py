@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import os
 import stat
+import subprocess
+import sys
 from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
+from redis.exceptions import ConnectionError as RedisConnectionError
 from sqlalchemy import select, text
 
 from tests.support.clock import START
 from tests.support.processes import run_command
 from tests.support.sandbox import Sandbox
-from webhook_app.cli import cli
+from webhook_app.cli import cli, main
 from webhook_app.db.database import Database
 from webhook_app.models import ApiToken
 from webhook_app.usecases.access.last_use import LastUse
@@ -75,6 +80,28 @@ def test_database_out_of_reach_is_one_sentence_and_exit_1() -> None:
     assert done.returncode == 1
     assert "hunter2" not in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_redis_that_fails_a_command_is_one_sentence_and_exit_1(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whichever library an error is of, though `cli` imports none of them."""
+
+    def fail(**_: object) -> None:
+        raise RedisConnectionError("Connection refused")
+
+    monkeypatch.setattr("webhook_app.cli.cli", fail)
+    with pytest.raises(SystemExit) as ended, contextlib.redirect_stderr(io.StringIO()) as said:
+        main()
+    assert ended.value.code == 1
+    assert said.getvalue() == (
+        "webhook-app: Redis cannot do that: Connection refused. `webhook-app doctor` says more.\n"
+    )
+
+
+def test_who_only_supervises_imports_neither_flask_nor_redis() -> None:
+    """A process keeps in memory what it has imported, and each command waits for it."""
+    program = "import sys, webhook_app.cli, webhook_app.commands.run; print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert {"flask", "redis", "rq", "psycopg"} & set(done.stdout.split()) == set()
 
 
 def test_data_folder_that_cannot_be_made_is_one_sentence_and_exit_1(tmp_path: Path) -> None:

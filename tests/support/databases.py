@@ -127,14 +127,24 @@ _SCHEMA = """
     ) AS parts
 """
 _TABLES = "SELECT relname FROM pg_class WHERE relnamespace = 'public'::regnamespace AND relkind = 'r'"
-# An empty table has no file to cut. A sequence may have moved on though its row was refused.
+# Small tables are emptied row by row: to cut a file makes each connection look up and plan all anew. Of what is large
+# or was analysed the file is cut, and with it what the planner knows. A sequence may have moved on though its row was
+# refused.
 _EMPTY = """
-    DO $$ DECLARE filled text; BEGIN
-        SELECT string_agg(quote_ident(relname), ', ') INTO filled FROM pg_class
-            WHERE relnamespace = 'public'::regnamespace AND relkind = 'r' AND pg_relation_size(oid) > 0
-            AND relname NOT IN (KEPT);
-        IF filled IS NOT NULL THEN
-            EXECUTE 'TRUNCATE ' || filled || ' CASCADE';
+    DO $$ DECLARE one record; cut text; BEGIN
+        SET LOCAL session_replication_role = replica;  -- no trigger and no foreign key looks at each row
+        FOR one IN SELECT quote_ident(relname) AS name, pg_relation_size(oid) <= 65536 AND reltuples < 0 AS is_small
+            FROM pg_class WHERE relnamespace = 'public'::regnamespace AND relkind = 'r' AND pg_relation_size(oid) > 0
+            AND relname NOT IN (KEPT)
+        LOOP
+            IF one.is_small THEN
+                EXECUTE 'DELETE FROM ' || one.name;
+            ELSE
+                cut := concat_ws(', ', cut, one.name);
+            END IF;
+        END LOOP;
+        IF cut IS NOT NULL THEN
+            EXECUTE 'TRUNCATE ' || cut || ' CASCADE';
         END IF;
         PERFORM setval(format('%I', sequencename)::regclass, 1, false) FROM pg_sequences
             WHERE schemaname = 'public' AND last_value IS NOT NULL;

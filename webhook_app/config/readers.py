@@ -11,8 +11,6 @@ from collections.abc import Callable
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
-from redis import Redis
-from redis.exceptions import RedisError
 from sqlalchemy import URL, make_url
 from sqlalchemy.exc import ArgumentError, SAWarning
 
@@ -122,6 +120,10 @@ def read_websocket_url(text: str) -> str:
 
 
 def read_redis_url(text: str) -> str:
+    # Here, for it is half of what a command takes to start, and most have no use for it.
+    from redis import Redis
+    from redis.exceptions import RedisError
+
     checked = url("redis", "rediss", "unix")(text)
     unknown = [name for name in parse_qs(urlsplit(checked).query) if name not in _REDIS_PARAMETERS]
     try:

@@ -16,8 +16,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 from urllib.parse import quote
 
-import redis
-
 from webhook_app.logs import get_logger
 
 # The address of a Unix socket holds 108 bytes on Linux and 104 on macOS.
@@ -92,6 +90,8 @@ def redis_answers(url: str) -> bool:
 
 def redis_fault(url: str, seconds: float) -> str | None:
     """Why the server at `url` does not answer PING within `seconds`, None when it does."""
+    import redis  # here, for a supervisor keeps what it has imported
+
     try:
         with contextlib.closing(
             redis.Redis.from_url(url, socket_timeout=seconds, socket_connect_timeout=seconds, retry=None)
