@@ -6,11 +6,13 @@ import re
 from collections.abc import Callable
 
 import pytest
-from playwright.sync_api import Page, Route, expect
+from playwright.sync_api import Browser, BrowserContext, Page, Route, expect
 
 from tests.support import finance_states
 from tests.support.accessibility import NARROW, WATCH_SHIFTS, WIDE
 from tests.support.clock import FakeClock
+from tests.support.live_server import LiveServer
+from tests.support.people import BROWSER
 from tests.support.rows import confirm
 from webhook_app.db.database import Database
 from webhook_app.models.discrepancy import DiscrepancyKind
@@ -103,6 +105,68 @@ def test_sums_that_cannot_be_counted_move_nothing_and_are_tried_again(
     expect(strip).to_contain_text("1 confirmed")
 
 
+def test_totals_come_after_their_page_and_move_nothing(
+    page: Page, log_in_as: LogIn, services: Services, clock: FakeClock
+) -> None:
+    finance_states.fill_finance_states(services, clock)
+    log_in_as("fin", Role.FINANCE)
+    page.add_init_script(WATCH_SHIFTS)
+    totals, bar = page.get_by_role("region", name="Totals"), page.get_by_role("group", name="Filter")
+    held: list[Route] = []
+    page.route("**/transaction-totals/counted*", lambda route: held.append(route))
+    for width in (NARROW, WIDE):
+        page.set_viewport_size({"width": width, "height": 800})
+        page.goto("/transaction-totals")
+        expect(page.get_by_text("Counting …")).to_have_count(2)  # on the page, and for a screen reader
+        bar.get_by_text("Status", exact=True).click()  # the page works while sums are counted
+        expect(page.get_by_role("link", name="completed", exact=True)).to_be_visible()
+        page.keyboard.press("Escape")
+        held.pop().continue_()
+        expect(totals).to_contain_text("421 confirmed transactions")
+        expect(page.get_by_role("img", name="Volume in EUR, EUR per day")).to_be_attached()
+        assert page.evaluate("window.shifts") == 0
+    page.goto("/transaction-totals?volume_in=USD#plots")
+    held.pop().continue_()
+    expect(page.get_by_role("img", name="Volume in USD, USD per day")).to_be_in_viewport()
+
+
+def test_totals_that_cannot_be_counted_say_so_and_are_tried_again(
+    page: Page, log_in_as: LogIn, database: Database
+) -> None:
+    confirm(database, "a", status="completed")
+    log_in_as("fin", Role.FINANCE)
+    page.add_init_script(WATCH_SHIFTS)
+    page.route("**/transaction-totals/counted*", lambda route: route.fulfill(status=503, body="busy"))
+    page.goto("/transaction-totals")
+    expect(page.get_by_role("main")).to_contain_text("They could not be counted: HTTP 503.")
+    expect(page.locator("#announcer")).to_have_text("They could not be counted: HTTP 503.")
+    assert page.evaluate("window.shifts") == 0
+    page.unroute("**/transaction-totals/counted*")
+    page.get_by_role("button", name="Try again").click()
+    expect(page.get_by_role("region", name="Totals")).to_contain_text("1 confirmed transaction")
+    expect(page.locator("#announcer")).to_have_text("Counted.")
+
+
+def test_totals_are_counted_without_scripts_too(
+    browser: Browser, live_server: LiveServer, log_in_as: LogIn, context: BrowserContext, database: Database
+) -> None:
+    confirm(database, "a", status="completed")
+    log_in_as("fin", Role.FINANCE)
+    plain = browser.new_context(base_url=live_server.url, java_script_enabled=False, user_agent=BROWSER["User-Agent"])
+    plain.add_cookies(
+        [{"name": one["name"], "value": one["value"], "url": live_server.url} for one in context.cookies()]
+    )
+    page = plain.new_page()
+    page.goto("/transaction-totals?status=completed")
+    page.get_by_role("link", name="Count and sum").click()
+    page.wait_for_url("**/transaction-totals/counted?status=completed")
+    expect(page.get_by_role("region", name="Totals")).to_contain_text("1 confirmed transaction")
+    page.get_by_role("link", name="Take away Status: completed").click()
+    page.wait_for_url("**/transaction-totals/counted")
+    expect(page.get_by_role("region", name="Totals")).to_contain_text("1 confirmed transaction")
+    plain.close()
+
+
 def test_discrepancy_is_acknowledged_with_a_note_on_either_page(
     page: Page, log_in_as: LogIn, services: Services, clock: FakeClock
 ) -> None:
@@ -175,6 +239,7 @@ def test_pages_have_no_accessibility_violation_and_fit_a_phone(
     page.locator(".act summary").first.click()
     assert_accessible()
     page.goto("/transaction-totals")
+    expect(page.get_by_role("region", name="Totals")).to_contain_text("confirmed transactions")
     assert_accessible()
     page.goto("/transactions?status=completed&created_from=2026-03-01")
     page.get_by_role("group", name="Filter").get_by_text("More", exact=True).click()

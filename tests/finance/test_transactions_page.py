@@ -17,7 +17,8 @@ from webhook_app.db.database import Database
 
 pytestmark = pytest.mark.parametrize("engine", ["postgresql"], indirect=True)  # what pages do is the same on both
 
-LIST, TOTALS, STRIP = "/transactions", "/transaction-totals", "/transaction-strip"
+LIST, STRIP = "/transactions", "/transaction-strip"
+ROOM, TOTALS = "/transaction-totals", "/transaction-totals/counted"
 EUR = {"fiat_currency": "EUR", "fiat_amount": Decimal("100.00"), "status": "completed"}
 
 
@@ -150,7 +151,7 @@ def test_filter_that_makes_no_sense_is_a_400_that_names_the_field(
     finance_client: FlaskClient, database: Database
 ) -> None:
     confirm(database, "a")
-    for path in (LIST, TOTALS):
+    for path in (LIST, ROOM, TOTALS):
         for query, name in SENSELESS:
             page = finance_client.get(f"{path}?{query}")
             assert page.status_code == 400, query
@@ -171,7 +172,7 @@ FIELDS += ["created_from", "created_to", "updated_from", "updated_to", "as_of", 
 def test_html_and_sql_in_any_field_are_text(finance_client: FlaskClient, database: Database) -> None:
     confirm(database, "a", partner_user_id=EVIL, currency="<b>X</b>", fiat_currency=EVIL[:32], network=EVIL[:64])
     note(database, "a", "amount_mismatch", detail=EVIL)
-    for path in (LIST, TOTALS):
+    for path in (LIST, ROOM, TOTALS):
         for name in [*FIELDS, EVIL]:
             page = finance_client.get(path, query_string={name: EVIL})
             assert page.status_code in (200, 400), name
@@ -344,6 +345,21 @@ def test_long_times_are_put_into_fewer_periods(
     assert 2 <= page.count('class="plot-hit"') / 2 <= 120
 
 
+def test_page_of_totals_counts_nothing_itself_and_says_where_it_is_counted(
+    finance_client: FlaskClient, database: Database
+) -> None:
+    confirm(database, "a", **EUR)
+    page = finance_client.get(f"{ROOM}?fiat_currency=EUR&tz=Europe/Paris").text
+    assert f'data-part="{TOTALS}?fiat_currency=EUR&amp;tz=Europe%2FParis"' in page
+    assert f'<noscript><a href="{TOTALS}?fiat_currency=EUR&amp;tz=Europe%2FParis">Count and sum</a>' in page
+    assert 'aria-label="Take away Fiat currency: EUR"' in page
+    assert "100.00" not in page
+    counted = finance_client.get(f"{TOTALS}?fiat_currency=EUR&tz=Europe/Paris").text
+    assert "data-part" not in counted
+    assert "100.00 1" in in_words(counted)
+    assert f'href="{ROOM}?fiat_currency=EUR' in counted, "the tab leads to the page that is there at once"
+
+
 def test_totals_of_nothing(finance_client: FlaskClient) -> None:
     words = in_words(finance_client.get(TOTALS).text)
     assert "0 confirmed transactions" in words
@@ -351,7 +367,7 @@ def test_totals_of_nothing(finance_client: FlaskClient) -> None:
 
 
 def test_who_may_look(client: FlaskClient, finance_client: FlaskClient, admin_client: FlaskClient) -> None:
-    for path in (LIST, TOTALS, "/discrepancies"):
+    for path in (LIST, ROOM, TOTALS, "/discrepancies"):
         assert client.get(path, headers=BROWSER).status_code == 303
         assert finance_client.get(path).status_code == 200
         assert admin_client.get(path).status_code == 200

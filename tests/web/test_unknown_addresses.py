@@ -15,6 +15,7 @@ PAGES = {
     "/": "span=decade",
     "/transactions": "status=lost",
     "/transaction-totals": "status=lost",
+    "/transaction-totals/counted": "status=lost",
     "/discrepancies": "state=odd",
     "/deliveries": "state=odd",
     "/scorecard": "first_day=never",

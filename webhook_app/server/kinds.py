@@ -60,7 +60,7 @@ SPOOL = LaneSize(threads=2, most_waiting=1000, patience=2, connections=0)
 _WEBHOOKS = re.compile(r"/+webhooks(?:/|$)", re.IGNORECASE)
 #: Passwords are checked here: 32 MiB and a quarter of a second of a core each.
 _LOG_IN = frozenset({"/login", "/account"})
-_COSTLY = frozenset({"/api/v1/summary", "/transaction-totals", "/transaction-strip"})
+_COSTLY = frozenset({"/api/v1/summary", "/transaction-totals/counted", "/transaction-strip"})
 _SESSIONS = "/api/v1/sessions"
 _FILES = frozenset(
     {

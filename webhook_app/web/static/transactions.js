@@ -1,10 +1,30 @@
-// Transactions in the browser: what has to be counted is fetched beside the list, and a time zone is picked from all that
-// the browser knows. Without it a link leads to the totals, and zones are the reader's own and UTC.
+// Transactions in the browser: what has to be counted is fetched when the page is shown, and a time zone is picked from
+// all that the browser knows. Without it a link leads to what is counted, and zones are the reader's own and UTC.
 "use strict";
+
+// Whether a screen reader says what changes in it: of a line it does, of a page full of tables it would not end.
+function isSpoken(place) {
+  return place.getAttribute("role") === "status";
+}
+
+function say(place, words, ...more) {
+  place.replaceChildren(words, ...more);
+  if (!isSpoken(place)) {
+    announce(words.trim());
+  }
+}
+
+// The address may name what has only come now, as the plots.
+function showTarget(place) {
+  const target = location.hash.length > 1 && document.getElementById(decodeURIComponent(location.hash.slice(1)));
+  if (target && place.contains(target)) {
+    target.scrollIntoView();
+  }
+}
 
 async function loadPart(place) {
   place.setAttribute("aria-busy", "true");
-  place.replaceChildren("Counting …");
+  say(place, "Counting …");
   try {
     const answer = await fetch(place.dataset.part, { headers: { Accept: "text/html" }, signal: AbortSignal.timeout(120000) });
     if (answer.redirected) {
@@ -16,6 +36,10 @@ async function loadPart(place) {
     }
     part.removeAttribute("id");
     place.replaceChildren(part);
+    if (!isSpoken(place)) {
+      announce("Counted.");
+    }
+    showTarget(place);
   } catch (error) {
     const why = error instanceof TypeError || error.name === "TimeoutError" ? "the service does not answer" : error.message;
     const again = document.createElement("button");
@@ -23,7 +47,7 @@ async function loadPart(place) {
     again.className = "btn btn-sm btn-outline-secondary";
     again.textContent = "Try again";
     again.addEventListener("click", () => loadPart(place));
-    place.replaceChildren(`They could not be counted: ${why}. `, again);
+    say(place, `They could not be counted: ${why}. `, again);
   } finally {
     place.removeAttribute("aria-busy");
   }

@@ -1,5 +1,6 @@
-"""`/transaction-totals`: counts, exact sums and plots of the transactions in a filter. It passes over all of them, so
-they are a tab of their own, beside the list."""
+"""`/transaction-totals`: counts, exact sums and plots of the transactions in a filter, on a tab beside the list. They
+take a pass over all of them, so the page leaves room for them, and a script fetches them from
+`/transaction-totals/counted`, which is the same page with all in it, for who has no scripts."""
 
 from __future__ import annotations
 
@@ -7,6 +8,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import Decimal
+from typing import Any
 from urllib.parse import urlencode
 
 from flask import Blueprint, render_template, request
@@ -20,6 +22,7 @@ from webhook_app.web.finance.pages.filter_bar import make_filter_bar
 from webhook_app.web.finance.pages.periods import divide
 from webhook_app.web.finance.pages.plots import STATUSES, list_numbers, plot_status_mix, plot_volume
 from webhook_app.web.finance.pages.transaction_filter import TransactionForm, read_filter, reader_zone
+from webhook_app.web.layout.address import url_of
 from webhook_app.web.layout.template_filters import grouped
 from webhook_app.web.people import roles_required
 from webhook_app.web.requests import get_services
@@ -55,12 +58,18 @@ class Line:
 @transaction_totals_blueprint.get("/transaction-totals")
 @roles_required(Role.FINANCE)
 def show() -> tuple[str, int]:
-    """Two bars are the fewest that a plot is drawn for."""
+    """The page without what has to be counted."""
     form = read_filter(request.args)
-    services = get_services()
-    bar = make_filter_bar(form, list_values(services.database), reader_zone(), services.clock())
+    return _render(form, counted_path=url_of("transaction_totals.show_counted", form.typed))
+
+
+@transaction_totals_blueprint.get("/transaction-totals/counted")
+@roles_required(Role.FINANCE)
+def show_counted() -> tuple[str, int]:
+    """The page with all in it, `#part` of which a script puts into the other one. A plot has two bars at least."""
+    form = read_filter(request.args)
     if form.problems:
-        return render_template("finance/transaction_totals.html", form=form, bar=bar, summary=None), 400
+        return _render(form)
     summary, has_days = _summarise(form)
     fiat = sum_up(summary.rows, "fiat_currency", "fiat_amount")
     crypto = sum_up(summary.rows, "currency", "crypto_amount")
@@ -73,10 +82,8 @@ def show() -> tuple[str, int]:
         if periods and len(periods.items) > 1:
             plots = [plot_volume(periods, volume_in), plot_status_mix(periods)]
             numbers = list_numbers(periods, volume_in)
-    html = render_template(
-        "finance/transaction_totals.html",
-        form=form,
-        bar=bar,
+    return _render(
+        form,
         summary=summary,
         freshness=describe_freshness(summary.freshness, form.wanted, grouped),
         statuses=[status for status in STATUSES if any(status in line.by_status for line in crypto)],
@@ -87,7 +94,14 @@ def show() -> tuple[str, int]:
         plots_drawn=plots,
         numbers=numbers,
     )
-    return html, 200
+
+
+def _render(form: TransactionForm, **parts: Any) -> tuple[str, int]:
+    """What is wrong with the filter stands in place of sums."""
+    services = get_services()
+    bar = make_filter_bar(form, list_values(services.database), reader_zone(), services.clock())
+    html = render_template("finance/transaction_totals.html", form=form, bar=bar, **parts)
+    return html, 400 if form.problems else 200
 
 
 def sum_up(rows: Sequence[SummaryRow], currency: str, amount: str) -> list[Line]:
