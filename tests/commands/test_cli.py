@@ -17,6 +17,7 @@ from click.testing import CliRunner
 from redis.exceptions import ConnectionError as RedisConnectionError
 from sqlalchemy import select, text
 
+from tests.support.beating import beating
 from tests.support.clock import START
 from tests.support.processes import run_command
 from tests.support.sandbox import Sandbox
@@ -143,12 +144,10 @@ def test_every_command_says_what_it_does(words: list[str]) -> None:
 
 
 def test_doctor_is_content_when_all_is_well(
-    database_url: str, redis_url: str, sandbox: Sandbox, tmp_path: Path
+    database: Database, database_url: str, redis_url: str, sandbox: Sandbox, tmp_path: Path
 ) -> None:
-    database = Database(database_url)
-    beat(database, "clock", datetime.now(UTC))
-    database.close()
-    done = run_command("doctor", **_variables(database_url, redis_url, sandbox, tmp_path))
+    with beating(database):
+        done = run_command("doctor", **_variables(database_url, redis_url, sandbox, tmp_path))
     assert done.returncode == 0, done.stdout + done.stderr
     lines = done.stdout.splitlines()
     checks = ("files", "sql", "redis", "migrations", "clock", "workers", "spool", "proof")
@@ -177,18 +176,16 @@ def test_doctor_says_what_is_wrong_and_what_to_do(sandbox: Sandbox, tmp_path: Pa
 
 
 def test_doctor_warns_of_files_that_others_can_read(
-    database_url: str, redis_url: str, sandbox: Sandbox, tmp_path: Path
+    database: Database, database_url: str, redis_url: str, sandbox: Sandbox, tmp_path: Path
 ) -> None:
-    database = Database(database_url)
-    beat(database, "clock", datetime.now(UTC))
-    database.close()
     folder = tmp_path / "var"
     (folder / "spool").mkdir(parents=True, mode=0o700)
     folder.chmod(0o755)
     for name in ("secret-key", "webhook-app.sqlite3-wal", "spool/incoming.spool"):
         (folder / name).write_text("x")
         (folder / name).chmod(0o640)
-    done = run_command("doctor", **_variables(database_url, redis_url, sandbox, tmp_path))
+    with beating(database):
+        done = run_command("doctor", **_variables(database_url, redis_url, sandbox, tmp_path))
     assert done.returncode == 0, "it is a warning"
     (line,) = [line for line in done.stdout.splitlines() if line.startswith("! files")]
     for name in ("", "/secret-key", "/webhook-app.sqlite3-wal", "/spool/incoming.spool"):

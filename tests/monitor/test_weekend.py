@@ -122,7 +122,9 @@ def test_on_monday_the_page_is_complete_and_holds_nothing_else(
     services: Services, clock: FakeClock, sink: HttpSink, admin_client: FlaskClient, tmp_path: Path
 ) -> None:
     for lane in Lane:
-        make_worker(services.queues.redis, lane).register_birth()
+        worker = make_worker(services.queues.redis, lane)
+        worker.register_birth()
+        worker.heartbeat(timeout=600)  # Redis counts real seconds, and this may take a minute of them
     settings = replace(
         services.settings, notify_slack_url=f"{sink.url}/slack", notify_allow_private=True, notify_remind_every=0.0
     )

@@ -52,7 +52,9 @@ def sends(client: FlaskClient, address: str | None, forwarded: str | None = None
 def test_only_the_path_with_a_known_secret_is_served(start: Start) -> None:
     client = start(PROOF_WEBHOOK_SECRETS=f"{NEW},{OLD}")
     assert post(client, f"/webhooks/proof/{NEW}") == 202
-    assert post(client, f"/webhooks/proof/{OLD}") == 200
+    assert post(client, f"/webhooks/proof/{OLD}") in (200, 202), (
+        "a repeat, which a busy machine may take into the spool"
+    )
     wrong = ["", "/wrong", f"/{NEW}x", f"/{NEW[:-1]}", f"/{NEW.upper()}", f"/{NEW},{OLD}", "/%ff", "/é", "/%00"]
     assert {post(client, f"/webhooks/proof{path}") for path in wrong} == {404}
 

@@ -6,16 +6,15 @@ import json
 import os
 import subprocess
 import sys
-import threading
 from collections import defaultdict
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.support.admin_states import fill_admin_states
+from tests.support.beating import beating
 from tests.support.clock import FakeClock
 from tests.support.sandbox import Sandbox
 from tests.support.web_process import WebProcess, web_process
@@ -23,7 +22,6 @@ from webhook_app.domain.timestamps import utc_now
 from webhook_app.models.role import Role
 from webhook_app.services import Services
 from webhook_app.usecases.access.tokens import create_token
-from webhook_app.usecases.heartbeats import CLOCK, beat
 from webhook_app.usecases.reconcile.reconciler import Reconciler
 
 CHECKS = Path(__file__).parents[1] / "support" / "openapi_checks.py"
@@ -46,27 +44,8 @@ def web(
         "PROOF_API_URL": sandbox.url,
         "PROOF_CLIENT_TOKEN": "test-token",
     }
-    with _beating(services), web_process(tmp_path, variables) as web:
+    with beating(services.database), web_process(tmp_path, variables) as web:
         yield web
-
-
-@contextmanager
-def _beating(services: Services) -> Iterator[None]:
-    """The heartbeats of a clock, as often as a real one sends them."""
-    is_over = threading.Event()
-
-    def go_on() -> None:
-        while not is_over.is_set():
-            beat(services.database, CLOCK, utc_now())
-            is_over.wait(1)
-
-    clock = threading.Thread(target=go_on)
-    clock.start()
-    try:
-        yield
-    finally:
-        is_over.set()
-        clock.join()
 
 
 @pytest.mark.timeout(300)
