@@ -24,6 +24,7 @@ from tests.support.people import SHELL
 from tests.support.sandbox import Sandbox
 from tests.support.scorecard_rows import fill_scorecard
 from webhook_app.db.database import Database
+from webhook_app.domain.status import Status
 from webhook_app.models import ApiToken
 from webhook_app.models.role import Role
 from webhook_app.services import Services
@@ -178,6 +179,25 @@ def test_pictures_of_finances_pages(
     _take(page, "finance-lands", "/")
     for name, path in FINANCE_PAGES:
         _take(page, name, path.format(**known))
+
+
+#: The sandbox's own pages.
+SANDBOX_PAGES = [
+    ("sandbox", "/"),
+    ("sandbox-payment", "/transactions/{failed}"),
+    ("sandbox-faults", "/faults"),
+    ("sandbox-help", "/help"),
+    ("sandbox-unknown", "/nothing-here"),
+]
+
+
+def test_pictures_of_the_sandbox(page: Page, sandbox: Sandbox) -> None:
+    ids = {status: sandbox.control.create(status=status) for status in Status}
+    sandbox.control.change_fields(ids[Status.PENDING], partner_user_id="a-user-of-the-partner's-with-a-long-name")
+    page.goto(f"{sandbox.url}/faults")
+    page.get_by_role("button", name="Proof is down for a minute").click()
+    for name, path in SANDBOX_PAGES:
+        _take(page, name, sandbox.url + path.format(failed=ids[Status.FAILED]))
 
 
 def _take(page: Page, name: str, path: str, button: str | None = None) -> None:
