@@ -13,6 +13,7 @@ from webhook_app.adapters.redis_keys import OURS
 from webhook_app.adapters.rq_workers import are_suspended, count_workers
 from webhook_app.db.database import found_disk_full
 from webhook_app.db.migrate import current_revision, head_revision, is_older
+from webhook_app.domain.causes import name_cause
 from webhook_app.domain.text import visible_line
 from webhook_app.models import Heartbeat
 from webhook_app.services import Services
@@ -44,7 +45,7 @@ def run_check(name: str, services: Services) -> str:
     except NotReady as problem:
         return str(problem)
     except (SQLAlchemyError, RedisError) as error:
-        return f"cannot be reached: {type(error).__name__}"
+        return f"cannot be reached: {name_cause(error)}"
     return OK
 
 
@@ -74,7 +75,7 @@ def _find_write_problem(services: Services) -> str:
             return ""
         if found_disk_full(error):
             return "its disk is full"
-        return _disk_problem(services) or type(getattr(error, "orig", None) or error).__name__
+        return _disk_problem(services) or name_cause(error)
     return ""
 
 

@@ -228,10 +228,10 @@ def test_failed_are_shown_as_failed_jobs_with_proofs_words_and_no_stack(queues: 
     job = fetch(queues, "reconcile-a")
     assert job.get_status() == JobStatus.FAILED
     assert job.origin == SLOW_QUEUE
-    assert job.description == "reconcile a: 404 not_found/not_found (request id r-1): no such transaction"
+    assert job.description == "reconcile a: 404 not_found (request id r-1): no such transaction"
     result = job.latest_result()
     assert result is not None
-    assert result.exc_string == "404 not_found/not_found (request id r-1): no such transaction"
+    assert result.exc_string == "404 not_found (request id r-1): no such transaction"
 
 
 def test_failure_that_is_shown_is_not_written_anew(queues: Queues) -> None:

@@ -98,7 +98,7 @@ def test_deliveries_are_lines_of_fields(shell: Shell, services: Services, reconc
     done = shell("deliveries", "--state", "failed")
     rows = [line.split("\t") for line in done.output.splitlines()]
     assert [row[3] for row in rows] == ["two", "one"]
-    assert {(row[2], row[7]) for row in rows} == {("failed", "404 not_found/not_found")}
+    assert {(row[2], row[7]) for row in rows} == {("failed", "404 not_found")}
     assert len(shell("deliveries", "--limit", "1").output.splitlines()) == 1
     assert len(shell("deliveries", "--all").output.splitlines()) == 3
     assert shell("deliveries", "--id", "one").exit_code == 0

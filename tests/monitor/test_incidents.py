@@ -90,7 +90,7 @@ def test_pause_is_an_incident_with_what_it_held_up_and_what_came_of_it(
     look(lookout, clock, 5, services)
     found = of_kind(services, IncidentKind.PROOF_PAUSED)
     assert (found.state, found.severity, found.began_at) == ("open", "warning", began_at)
-    assert found.cause == "Proof cannot serve us: 503 upstream_unavailable/upstream_unavailable."
+    assert found.cause == "Proof cannot serve us: 503 upstream_unavailable."
     waiting = [delivery_rows(f"t{number}", received_at=clock()) for number in range(36)]
     seed_all(database, waiting)
     look(lookout, clock, 230, services)

@@ -221,7 +221,7 @@ def test_redis_down_is_told_and_the_rest_still_stands(
     queues = Queues(connect_redis(f"unix://{tmp_path}/no-redis.sock"))
     page = _same_browser(admin_client, replace(services, queues=queues)).get("/", headers=BROWSER)
     assert page.status_code == 200
-    assert "Redis cannot be reached: ConnectionError. Nothing is lost" in page.text
+    assert "Redis cannot be reached: no connection. Nothing is lost" in page.text
     assert "not known while Redis is away" in page.text
 
 

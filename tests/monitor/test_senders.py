@@ -67,7 +67,10 @@ def test_mail_server_that_refuses_is_told_by_its_code_and_one_that_closes_too(
         with pytest.raises(NotSent) as refused:
             mail(server.url).send(notice)
         assert str(refused.value) == told
-    with MailServer(state, "close").running() as server, pytest.raises(NotSent, match="SMTPServerDisconnected"):
+    with (
+        MailServer(state, "close").running() as server,
+        pytest.raises(NotSent, match=r"^Connection unexpectedly closed$"),
+    ):
         mail(server.url).send(notice)
 
 
@@ -100,10 +103,10 @@ def fail(line: Line, _: Request) -> None:
 @pytest.mark.parametrize(
     ("script", "told"),
     [
-        (hang, "TimeoutError"),
-        (drip, "TimeoutError"),
-        (close, "RemoteDisconnected"),
-        (reset, "ConnectionResetError"),
+        (hang, "^no answer in time$"),
+        (drip, "^no answer in time$"),
+        (close, "^Remote end closed connection without response$"),
+        (reset, "^Connection reset by peer$"),
         (fail, "HTTP 500"),
     ],
 )

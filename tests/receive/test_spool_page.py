@@ -121,3 +121,13 @@ def test_only_admins_with_a_form_of_this_site_come_in(
     assert admin_client.get("/spool/retry").status_code == 405
     assert services.spool.depth().set_aside == 1
     assert REASON in in_words(admin_client.get("/spool").text)
+
+
+def test_cause_that_a_former_release_noted_is_told_without_its_class(
+    admin_client: FlaskClient, services: Services
+) -> None:
+    reason = f"(psycopg.errors.StringDataRightTruncation) {REASON}"
+    set_aside(services, spooled_event(services, "order-1"), reason=reason)
+    words = in_words(admin_client.get("/spool").text)
+    assert REASON in words
+    assert "psycopg" not in words

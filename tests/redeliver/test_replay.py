@@ -93,7 +93,7 @@ def test_replay_that_fails_again_can_be_replayed_again(
         clock.advance(1)
         _reconcile(reconciler)
         items = list_items(services.database, ordered.replay_id or 0, 10).items
-        assert [(item.state, item.detail) for item in items] == [("failed", "404 not_found/not_found")]
+        assert [(item.state, item.detail) for item in items] == [("failed", "404 not_found")]
     story = find_delivery_story(services.database, event_id)
     assert story is not None
     assert len(story.attempts) == 4

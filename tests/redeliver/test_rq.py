@@ -91,7 +91,7 @@ def test_failed_job_says_what_it_does_and_what_proof_said(admin_client: FlaskCli
     told = admin_client.get(f"/rq/0/data/job/{job_id('rq-1')}.json").json
     for one in (next(job for job in jobs if job["id"] == job_id("rq-1")), told):
         assert one["description"].startswith("reconcile rq-1")
-        assert "404 not_found/not_found (request id " in one["exc_info"]
+        assert "404 not_found (request id " in one["exc_info"]
         assert "Traceback" not in one["exc_info"]
     assert (told["origin"], told["status"]) == (SLOW_QUEUE, "failed")
 

@@ -68,7 +68,7 @@ def fill_admin_states(services: Services, reconciler: Reconciler, sandbox: Sandb
 
 def spool(services: Services) -> None:
     """A line of each kind is set aside, another waits."""
-    set_aside(services, "no event of ours", reason="not a spooled event: JSONDecodeError: Expecting value")
+    set_aside(services, "no event of ours", reason="not a spooled event: no JSON, expecting value")
     damage(services)
     services.spool.drain(lambda _: [], services.clock())
     set_aside(services, spooled_event(services, LONG_ID), spooled_event(services, "order-7431"))

@@ -13,7 +13,7 @@ from webhook_app.usecases.receive.ingest import RequestOrigin
 from webhook_app.usecases.receive.spooled_event import encode_event
 from webhook_app.web.receive.event_schema import parse_event
 
-REASON = "(psycopg.errors.StringDataRightTruncation) value too long for type character varying(32)"
+REASON = "value too long for type character varying(32)"
 
 
 def spooled_event(services: Services, transaction_id: str, **changes: object) -> str:

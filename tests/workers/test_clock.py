@@ -133,7 +133,7 @@ def test_failed_one_is_a_failed_job_in_proofs_words(services: Services) -> None:
     assert failed_jobs(services) == ["reconcile-t"]
     result = fetch(services, "reconcile-t").latest_result()
     assert result is not None
-    assert result.exc_string == "404 not_found/not_found (request id r-404): no such transaction"
+    assert result.exc_string == "404 not_found (request id r-404): no such transaction"
 
 
 def test_waiting_one_is_a_scheduled_job_and_is_queued_in_time(services: Services, clock: FakeClock) -> None:

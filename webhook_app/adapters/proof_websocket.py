@@ -16,6 +16,7 @@ from websockets.typing import Origin
 
 from webhook_app import __version__
 from webhook_app.adapters.client_tokens import ClientTokens
+from webhook_app.domain.causes import name_cause
 from webhook_app.domain.text import storable
 from webhook_app.domain.websocket_address import WebSocketAddress
 
@@ -121,7 +122,7 @@ class ProofWebSocket:
         except TimeoutError:
             raise NotOpened(f"no connection within {self._open_timeout:g} s") from None
         except (InvalidHandshake, InvalidURI, WebSocketException, OSError, ValueError) as error:
-            raise NotOpened(self._words(f"no connection: {error or type(error).__name__}")) from None
+            raise NotOpened(self._words(f"no connection: {str(error) or name_cause(error)}")) from None
 
     def _words(self, text: str) -> str:
         return storable(self.hide(text), _MAX_REASON)

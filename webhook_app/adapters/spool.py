@@ -85,7 +85,7 @@ class SpoolFault:
 
     since: datetime
     kind: str
-    """The error's class, and the constraint that it speaks of; for whoever asks."""
+    """What is wrong in a few words, and the constraint that it speaks of; for whoever asks."""
     why: str
     """The error's words, which may name hosts and users; for operators."""
     stops_all: bool

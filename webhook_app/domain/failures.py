@@ -29,8 +29,18 @@ class Failure:
 
     @property
     def name(self) -> str:
-        """For logs and job titles, such as `502 upstream_error/provider_error`."""
-        return f"{self.http_status or 'no answer'} {self.error}/{self.code}"
+        """For people, logs and job titles."""
+        return name_failure(self.http_status, self.error, self.code)
+
+
+def name_failure(http_status: int | None, error: str, code: str | None) -> str:
+    """Such as `502 upstream_error/provider_error`; `404 not_found` where the code says the same as the error."""
+    return f"{http_status or 'no answer'} {name_error(error, code)}"
+
+
+def name_error(error: str, code: str | None) -> str:
+    """Both, unless the code is missing or says the same as the error."""
+    return f"{error}/{code}" if code and code != error else error
 
 
 #: `error` of an answer that is not in Proof's error shape: something between us and Proof spoke.

@@ -16,6 +16,7 @@ from urllib.parse import unquote, urlsplit
 
 from webhook_app.adapters.bounded_sockets import connect
 from webhook_app.adapters.senders.sender import LONGEST_PATIENCE, NotSent
+from webhook_app.domain.causes import name_cause
 from webhook_app.domain.notices import Change, Notice
 from webhook_app.domain.text import visible_line
 from webhook_app.logs import get_logger
@@ -91,10 +92,9 @@ def _why(error: Exception) -> str:
     if isinstance(error, smtplib.SMTPRecipientsRefused):
         codes = sorted({code for code, _ in error.recipients.values()})
         return f"SMTP {', '.join(map(str, codes))}: the server takes no mail for any recipient"
-    # An error of encoding would tell what it could not encode: a password, for one.
-    is_ours = isinstance(error, ValueError) and not isinstance(error, OSError)
-    words = "" if is_ours else f": {getattr(error, 'strerror', None) or error}"
-    return f"{type(error).__name__}{words}"[:200]
+    if isinstance(error, ValueError) and not isinstance(error, OSError):
+        return name_cause(error)  # an error of encoding would tell what it could not encode: a password, for one
+    return (getattr(error, "strerror", None) or str(error) or name_cause(error))[:200]
 
 
 class _Conversation(smtplib.SMTP):

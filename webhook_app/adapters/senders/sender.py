@@ -13,6 +13,7 @@ from urllib.parse import unquote
 from urllib3.util import make_headers, parse_url
 
 from webhook_app.adapters.bounded_http import Server, call_until
+from webhook_app.domain.causes import name_cause
 from webhook_app.domain.notices import Notice
 
 #: Seconds that one notice may take over HTTP, the search for the address included.
@@ -92,8 +93,8 @@ def ask(
 
 
 def _why(error: Exception) -> str:
-    """The class of the error, and the system's words where there are some. What cannot be sent may hold a secret."""
+    """The system's words where there are some. What cannot be sent may hold a secret."""
     if isinstance(error, ValueError) and not isinstance(error, OSError):
-        return f"{type(error).__name__}: the address cannot be asked for"
-    words = error.strerror if isinstance(error, OSError) and error.strerror else str(error)[:100]
-    return f"{type(error).__name__}{f': {words}' if words else ''}"
+        return "the address cannot be asked for"
+    is_named = isinstance(error, TimeoutError) or (isinstance(error, OSError) and error.strerror)
+    return name_cause(error) if is_named else str(error)[:100] or name_cause(error)

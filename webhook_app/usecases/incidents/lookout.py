@@ -14,6 +14,7 @@ from sqlalchemy.orm import Session
 
 from webhook_app.adapters.incident_journal import Entry, IncidentJournal
 from webhook_app.db.database import Database, found_disk_full, was_in_the_way
+from webhook_app.domain.causes import name_cause
 from webhook_app.domain.incidents import NATURES, IncidentKind
 from webhook_app.logs import get_logger
 from webhook_app.models import Incident
@@ -154,7 +155,7 @@ class Lookout:
         """That SQL takes or tells nothing. Where that is because the disk of SQLite's file is full, the disk is what is
         wrong: the clock tells of that, unless it has done so while there was still room."""
         if not (self._database.is_sqlite and (found_disk_full(error) or self._observer.is_disk_full())):
-            cause = f"SQL cannot be reached: {type(error).__name__}."
+            cause = f"SQL cannot be reached: {name_cause(error)}."
             self._journal.begin(IncidentKind.SQL_AWAY, "", cause, now)
         elif not self._is_web:
             cause = "The disk is full: SQLite takes nothing any more."

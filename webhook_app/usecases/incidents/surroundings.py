@@ -15,6 +15,7 @@ from webhook_app.adapters.redis_keys import OURS
 from webhook_app.adapters.rq_jobs import FAST_QUEUE, SLOW_QUEUE
 from webhook_app.adapters.rq_workers import list_workers
 from webhook_app.adapters.spool import Spool
+from webhook_app.domain.causes import name_cause
 from webhook_app.usecases.incidents.finding import Surroundings
 
 #: Queues and the names of their lanes.
@@ -48,7 +49,7 @@ class SurroundingsObserver:
             foreign = count_refused(self._queues.redis, _FOREIGN_WITHIN)
             gone = self._note(by_queue)
         except RedisError as problem:
-            error = type(problem).__name__
+            error = name_cause(problem)
             self._workers = frozenset()  # who is gone when it is back went with it
         return Surroundings(
             depth=depth,

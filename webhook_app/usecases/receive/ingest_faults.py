@@ -6,6 +6,7 @@ from typing import Any
 
 from sqlalchemy.exc import DataError, IntegrityError
 
+from webhook_app.domain.causes import name_cause, without_class
 from webhook_app.logs import first_line
 from webhook_app.models import Base, Event
 
@@ -45,16 +46,20 @@ def is_sequence_behind(error: Exception) -> bool:
 
 
 def describe_error(error: BaseException) -> str:
-    """In one line, which begins with the error's class; a driver's other lines hold what was sent."""
+    """In one line for logs, which begins with the error's class; a driver's other lines hold what was sent."""
     line = first_line(error)
     return line if line.startswith("(") else f"({type(error).__name__}) {line}"
 
 
+def explain_error(error: BaseException) -> str:
+    """In one line for people: what the driver said, which may name hosts and users."""
+    return without_class(first_line(error)) if str(error) else name_cause(error)
+
+
 def name_error(error: Exception) -> str:
-    """The class of the driver's error, and its constraint if it has one: nothing that was sent, no host, no user."""
-    name = type(getattr(error, "orig", None) or error).__name__
+    """The cause in a few words, and its constraint if it has one: nothing that was sent, no host, no user."""
     constraint = _Refusal(error).constraint if isinstance(error, IntegrityError) else None
-    return f"{name} ({constraint})" if constraint else name
+    return f"{name_cause(error)} ({constraint})" if constraint else name_cause(error)
 
 
 _POSTGRES_KINDS = {"23502": "not null", "23505": "unique", "23514": "check"}

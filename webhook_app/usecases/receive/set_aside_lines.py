@@ -10,6 +10,7 @@ from webhook_app.adapters.set_aside import SetAside
 from webhook_app.adapters.spool import Spool
 from webhook_app.adapters.spool_files import read_text
 from webhook_app.db.database import Database
+from webhook_app.domain.causes import without_class
 from webhook_app.models.audit import AuditAction
 from webhook_app.usecases.audit import Actor, record
 from webhook_app.usecases.receive.ingest import ReportedEvent
@@ -84,5 +85,11 @@ def _report(found: SetAside) -> SetAsideReport:
     except (ValueError, NewerFormat):
         pass  # it is shown as it is
     return SetAsideReport(
-        found.id, found.at, found.reason, len(found.line), event, received_at, content.rstrip(b"\n")[:MOST_SHOWN]
+        found.id,
+        found.at,
+        without_class(found.reason),
+        len(found.line),
+        event,
+        received_at,
+        content.rstrip(b"\n")[:MOST_SHOWN],
     )

@@ -22,6 +22,7 @@ from webhook_app.models import Base
 from webhook_app.usecases.receive.ingest import ReportedEvent, RequestOrigin, check_ingest, ingest_events
 from webhook_app.usecases.receive.ingest_faults import (
     describe_error,
+    explain_error,
     is_sequence_behind,
     is_the_datas_fault,
     name_error,
@@ -40,10 +41,10 @@ _SHORTEST_GAP, _LONGEST_GAP = 0.5, 10.0
 
 
 class SqlRefuses(Exception):
-    """SQL takes no event at all. The message says why, `kind` in a word."""
+    """SQL takes no event at all. The message says why, `kind` in a few words."""
 
     def __init__(self, error: Exception) -> None:
-        super().__init__(describe_error(error))
+        super().__init__(explain_error(error))
         self.kind = name_error(error)
 
 
@@ -156,7 +157,7 @@ class SpoolDrain:
             ingest_events(self._database, events)
 
     def _judge(self, error: Exception) -> Handling:
-        why = describe_error(error)
+        why = explain_error(error)
         if is_the_datas_fault(error):
             return Handling(Fate.UNFIT, why)
         self._why_left, self._kind_left = why, name_error(error)

@@ -49,7 +49,13 @@ def decode_line(text: str) -> tuple[ReportedEvent, RequestOrigin] | tuple[Watch,
         read: tuple[ReportedEvent, RequestOrigin] | tuple[Watch, Watcher] = _READERS[version](line)
         return read
     except (ValueError, KeyError, TypeError, AttributeError, ArithmeticError, RecursionError) as error:
-        raise ValueError(f"not a spooled event: {type(error).__name__}: {error}") from error
+        raise ValueError(f"not a spooled event: {_describe(error)}") from error
+
+
+def _describe(error: Exception) -> str:
+    if isinstance(error, json.JSONDecodeError):
+        return f"no JSON, {error.msg[:1].lower()}{error.msg[1:]}"
+    return f"it has no {error}" if isinstance(error, KeyError) else f"{error}"
 
 
 def decode_event(text: str) -> tuple[ReportedEvent, RequestOrigin]:

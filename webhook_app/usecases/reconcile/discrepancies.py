@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 
 from webhook_app.db.row_sets import row_set
 from webhook_app.db.upsert import insert_into
-from webhook_app.domain.failures import Failure
+from webhook_app.domain.failures import Failure, name_error
 from webhook_app.domain.text import storable
 from webhook_app.domain.timestamps import format_timestamp
 from webhook_app.models import Discrepancy, Event
@@ -122,7 +122,7 @@ def _describe(one: GivenUp, claims: Mapping[str, str], now: datetime) -> Finding
         )
     else:
         kind, fingerprint = DiscrepancyKind.RECONCILIATION_FAILED, "failed"
-        name = "/".join(filter(None, (one.failure.error, one.failure.code)))
+        name = name_error(one.failure.error, one.failure.code)
         answered = f"HTTP {one.failure.http_status} {name}" if one.failure.http_status else name
         counted = "1 attempt" if one.attempts == 1 else f"{one.attempts} attempts"
         detail = f"gave up at {format_timestamp(now)} after {counted}, the last one: {answered}"

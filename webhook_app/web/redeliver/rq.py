@@ -21,6 +21,7 @@ from redis.exceptions import TimeoutError as RedisTimeoutError
 from rq.exceptions import NoSuchJobError
 from werkzeug.wrappers import Response
 
+from webhook_app.domain.causes import name_cause
 from webhook_app.domain.text import visible_line
 from webhook_app.logs import first_line, get_logger
 from webhook_app.models.role import Role
@@ -140,7 +141,7 @@ def _from_redis_away(error: RedisError) -> Response:
 
 
 def _from_redis_error(error: RedisError) -> Response:
-    what = visible_line(str(error)[:200]) or type(error).__name__
+    what = visible_line(str(error)[:200]) or name_cause(error)
     log.error("redis refused", error=what)
     return error_response(
         ApiError(

@@ -8,7 +8,7 @@ from datetime import timedelta
 
 from sqlalchemy import func, or_, select
 
-from webhook_app.domain.failures import WORKER_DIED
+from webhook_app.domain.failures import WORKER_DIED, name_failure
 from webhook_app.domain.incidents import IncidentKind
 from webhook_app.models import Attempt, Reconciliation
 from webhook_app.models.reconciliation import AskedBy
@@ -36,7 +36,7 @@ def find(look: Look) -> Iterator[Finding]:
         .having(transactions >= ENOUGH)
     )
     for error, code, http_status, first_at in rows:
-        name = f"{http_status or 'no answer'} {error}/{code}"
+        name = name_failure(http_status, str(error), code)
         yield Finding(
             IncidentKind.FAILURE_BURST,
             f"{ENOUGH} or more payments failed within {WITHIN.seconds // 60} minutes with {name}.",
