@@ -61,7 +61,7 @@ simulate: $(VENV)/.dev  ## the real use cases in virtual time, 200 seeds (SIM_SE
 	@exec $(BIN)/python -m tests.simulate $(SIM_ARGS)
 
 .PHONY: alarms
-alarms: $(VENV)/.dev  ## seven faults, and who is told of each: mail, program, page, Prometheus; a quarter of an hour (root)
+alarms: $(VENV)/.dev  ## eight faults, and who is told of each: mail, program, page, Prometheus; a quarter of an hour (root)
 	@exec $(BIN)/python -m tests.alarms $(ALARMS_ARGS)
 
 .PHONY: missed
