@@ -59,7 +59,7 @@ class Life:
         self.open(self._random.choice([0, 0.2, 0.5, 1]))
 
 
-@pytest.fixture(params=[1, 2, 3])
+@pytest.fixture(params=[1, 2])
 def life(database: Database, request: pytest.FixtureRequest) -> Life:
     life = Life(database, request.param)
     life.watch(3)
