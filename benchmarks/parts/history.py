@@ -63,7 +63,7 @@ _SCANS = {
     "summary by status and currency": "/api/v1/summary?by=status,currency,fiat_currency",
     "summary as of a year ago": f"/api/v1/summary?{urlencode({'as_of': '2025-10-31'})}",
     "search for a part of an id that nobody has": f"{LIST}?q=nobody-has-this",
-    "page: totals and plots, which come after the list": "/transaction-totals",
+    "page: totals and plots, which come after their page": "/transaction-totals/counted",
 }
 
 

@@ -103,6 +103,7 @@ def _pages(site: Site) -> Mapping[str, str]:
         "discrepancies": "/discrepancies",
         "deliveries": "/deliveries",
         "deliveries, failed": "/deliveries?state=failed",
+        "totals": "/transaction-totals",
         "totals, filtered": f"/transaction-totals?{urlencode(filtered)}",
         "a part of an id": f"/transactions?q={transaction_id(middle)[:14]}",
         "as of a year ago": f"/transactions?as_of={month:%Y-%m-%d}T00:00:00Z",

@@ -208,7 +208,7 @@ def _take(page: Page, name: str, path: str, button: str | None = None) -> None:
         page.goto(path)
         if button:
             page.get_by_role("button", name=button).click()
-        if path.startswith(("/rq/", "/docs", "/transactions")):
+        if path.startswith(("/rq/", "/docs", "/transaction")):
             page.wait_for_load_state("networkidle")
         assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), path
         assert page.evaluate("window.shifts") == 0, path

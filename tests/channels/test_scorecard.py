@@ -210,7 +210,9 @@ def test_the_page_shows_it_and_offers_a_file(finance_client: FlaskClient, told: 
     text = in_words(page.get_data(as_text=True))
     assert "Proof's scorecard" in text
     assert "buy BTC on TRC20" in text
-    assert finance_client.get("/scorecard?first_day=2026-05-01&last_day=2026-04-01").status_code == 400
+    wrong = finance_client.get("/scorecard?first_day=2026-05-01&last_day=2026-04-01")
+    assert wrong.status_code == 400
+    assert "Days: 2026-05-01 – 2026-04-01" in in_words(wrong.text), "as it was typed"
     file = finance_client.get("/scorecard/file?first_day=2026-04-01&last_day=2026-04-30")
     assert file.headers["Content-Disposition"] == 'attachment; filename="proof-scorecard-2026-04-01-2026-04-30.txt"'
     [total] = [line for line in file.get_data(as_text=True).splitlines() if line.startswith("all ")]

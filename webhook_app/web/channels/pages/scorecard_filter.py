@@ -39,7 +39,8 @@ def read_filter() -> FilterForm[ScorecardFilter]:
 
 
 def make_days_menu(form: FilterForm[ScorecardFilter], now: datetime) -> Menu:
-    """Periods by name. The usual days are no filter: there is nothing to take away."""
+    """Periods by name. The usual days are no filter: there is nothing to take away. Of a filter that makes no sense the
+    days are shown as they were typed."""
     wanted = form.wanted
     options = []
     for period in list_periods(now, UTC):
@@ -50,6 +51,8 @@ def make_days_menu(form: FilterForm[ScorecardFilter], now: datetime) -> Menu:
     chosen = describe_range(begin, end + timedelta(days=1), UTC)
     if form.typed.keys().isdisjoint(_DAYS):
         return Menu("days", f"Days: {chosen}", options)
+    if form.problems:
+        chosen = " – ".join(form.typed[name] for name in _DAYS if name in form.typed)
     return Menu("days", "Days", options, chosen, path_without(*_DAYS))
 
 
