@@ -59,7 +59,7 @@ def test_refresh_keeps_the_focus_and_what_is_open(page: Page, services: Services
     log_in_as("ada", Role.ADMIN)
     open_overview(page)
     page.locator(".plot-table summary").first.click()
-    link = page.get_by_role("link", name="wallet_not_supported / wallet_not_supported")
+    link = page.get_by_role("link", name="wallet_not_supported")
     link.focus()
     with page.expect_response("**/overview/part"):
         page.clock.fast_forward(11_000)

@@ -119,6 +119,12 @@ def test_totals_come_after_their_page_and_move_nothing(
     totals, bar = page.get_by_role("region", name="Totals"), page.get_by_role("group", name="Filter")
     held: list[Route] = []
     page.route("**/transaction-totals/counted*", lambda route: held.append(route))
+
+    def let_go() -> None:
+        while not held:
+            page.wait_for_timeout(10)  # what is held is handed over while the page is waited for
+        held.pop().continue_()
+
     for width in (NARROW, WIDE):
         page.set_viewport_size({"width": width, "height": 800})
         page.goto("/transaction-totals")
@@ -126,12 +132,12 @@ def test_totals_come_after_their_page_and_move_nothing(
         bar.get_by_text("Status", exact=True).click()  # the page works while sums are counted
         expect(page.get_by_role("link", name="completed", exact=True)).to_be_visible()
         page.keyboard.press("Escape")
-        held.pop().continue_()
+        let_go()
         expect(totals).to_contain_text("421 confirmed transactions")
         expect(page.get_by_role("img", name="Volume in EUR, EUR per day")).to_be_attached()
         assert page.evaluate("window.shifts") == 0
     page.goto("/transaction-totals?volume_in=USD#plots")
-    held.pop().continue_()
+    let_go()
     expect(page.get_by_role("img", name="Volume in USD, USD per day")).to_be_in_viewport()
 
 
