@@ -77,10 +77,12 @@ def draw(seed: int, *, long: bool = False) -> Plan:
     rate = rng.choice((10.0, 100.0, 100.0))
     drawn = Plan(", ".join(names) or "all well", seed, tuple(items), lasts, rate=rate,
                  concurrency=rng.choice((8, 32)), most_attempts=rng.choice((3, 6)))  # fmt: skip
-    # What a worker has in hands that is so many times slower takes so many times longer: a call, and its two commits.
-    # That is up to a second, a fifth of one in the median, and half of the work may be in its hands.
+    # What a worker has in hands that is so many times slower takes so many times longer: a call, and its two commits,
+    # up to a second together. A webhook that comes meanwhile waits for that, and for a look of its own, which the same
+    # worker may take (seed 391). It is never idle, so that most of the work may be in its hands (seed 401): then the
+    # median is one of its calls, half a second.
     slower = max(process.pace for process in items if isinstance(process, Process)) - 1
-    drawn = replace(drawn, lag_bound=drawn.lag_bound + slower, median_bound=drawn.median_bound + slower / 5)
+    drawn = replace(drawn, lag_bound=drawn.lag_bound + 2 * slower, median_bound=drawn.median_bound + slower / 2)
     # Every other wake-up is taken away, and stands for all for two seconds.
     return (
         replace(drawn, lag_bound=drawn.lag_bound + 4, median_bound=drawn.median_bound + 3)
