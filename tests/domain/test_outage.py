@@ -216,6 +216,62 @@ def test_what_has_failed_since_the_last_usable_answer_is_told() -> None:
     assert set(failed_since_usable(past, NOON)) == {1, 2}
 
 
+# Hosts whose clocks differ
+
+
+def resumed(seconds: float) -> Gate:
+    """Calls went on so many seconds ago, by the clock of who let them go on."""
+    return replace(OPEN, epoch=1, resumed_at=at(-seconds))
+
+
+SKEWED = WINDOW.total_seconds() + 1
+
+
+@pytest.mark.parametrize("failure", [BAD_TOKEN, DOWN])
+def test_answer_that_let_calls_go_on_speaks_though_its_host_has_a_clock_behind(failure: Failure) -> None:
+    past = before(None, 9, seconds=SKEWED)
+    outlook = see(answers(failure, 1, 2, 3, 4, 5, epoch=1), past, gate=resumed(SKEWED))
+    assert not outlook.gate.is_paused
+    assert all(outlook.is_own_fault(one) for one in (1, 2, 3, 4, 5))
+    later = see(
+        answers(failure, 6, epoch=1), [*before(failure, 1, 2, 3, 4, 5, seconds=0.1), *past], gate=resumed(SKEWED)
+    )
+    assert not later.gate.is_paused, "its first call since"
+
+
+@pytest.mark.parametrize("failure", [BAD_TOKEN, DOWN])
+def test_it_speaks_for_the_first_failure_of_each_alone(failure: Failure) -> None:
+    past = [*before(failure, 1, 2, 3, 4, 5), *before(None, 9, seconds=SKEWED)]
+    assert see(answers(failure, 1, epoch=1), past, gate=resumed(SKEWED)).gate.is_paused
+    assert see(answers(failure, 6, 1, epoch=1), past, gate=resumed(SKEWED)).gate.is_paused
+    many = range(20, 20 + FAILED_FOR_EACH_USABLE)
+    assert see(answers(failure, *many, epoch=1), past[-1:], gate=resumed(SKEWED)).gate.is_paused, "19 for one answered"
+
+
+@pytest.mark.parametrize("failure", [BAD_TOKEN, DOWN])
+@pytest.mark.parametrize(
+    ("went_on", "answered", "whose"),
+    [
+        (3600.0, SKEWED, 9),  # it is none that has just let calls go on
+        (-3600.0, SKEWED, 9),  # the clock was set back since
+        (SKEWED, 3600.0, 9),  # the answer that did is not known any more
+        (SKEWED, SKEWED, 1),  # it is about one that is refused now
+    ],
+)
+def test_no_other_answer_from_before_the_window_speaks(
+    failure: Failure, went_on: float, answered: float, whose: int
+) -> None:
+    past = before(None, whose, seconds=answered)
+    outlook = see(answers(failure, 1, 2, 3, 4, 5, epoch=1), past, gate=resumed(went_on))
+    assert outlook.gate.is_paused
+    assert not outlook.is_own_fault(1)
+
+
+def test_transaction_that_let_calls_go_on_and_has_failed_since_speaks_no_more() -> None:
+    past = [*before(BAD_TOKEN, 9, seconds=0.1), *before(None, 9, seconds=SKEWED)]
+    assert see(answers(BAD_TOKEN, 1, epoch=1), past, gate=resumed(SKEWED)).gate.is_paused
+
+
 FAILURES = st.sampled_from(
     [
         None,

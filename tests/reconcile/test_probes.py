@@ -203,6 +203,37 @@ def test_answer_that_ends_a_pause_tells_that_the_next_refusal_is_its_own_fault(
     assert row(database, "t").spent_attempts == 1
 
 
+@pytest.mark.parametrize(("count", "failure"), [(2, REFUSED), (6, REFUSED), (6, UNAVAILABLE)])
+def test_what_always_fails_is_charged_though_the_host_that_ends_each_pause_has_a_clock_behind(
+    database: Database, clock: FakeClock, count: int, failure: Failure
+) -> None:
+    """By the clocks of the others its answer is older than the window. Found by the simulator (seed 408)."""
+    behind = timedelta(seconds=3)
+    poison = [f"poison{number}" for number in range(count)]
+    for name in poison:
+        report(database, name, clock())
+    end(database, clock, claim(database, clock), failure)
+    assert gate_of(database).is_paused
+    spent = []
+    for number in range(25):
+        clock.advance(600)
+        end(database, clock, claim(database, clock), failure)  # the round of probes that is due
+        clock.advance(4)
+        report(database, f"healthy{number}", clock() - behind)
+        (probe,) = claim_due(database, 8, clock() - behind, LEASE, LIMITS)
+        result = confirmed(Status.COMPLETED, clock(), id=f"healthy{number}")
+        call = FinishedCall(probe, clock() - behind, clock() - behind, result)
+        apply_calls(database, [call], clock() - behind, POLICY, random.Random(1))
+        assert not gate_of(database).is_paused
+        clock.advance(0.2)
+        for second in (0, 4):
+            clock.advance(second)
+            end(database, clock, claim(database, clock), failure)
+        spent.append([row(database, name).spent_attempts for name in poison])
+    assert {row(database, name).state for name in poison} == {"failed"}
+    assert spent[0] == [1] * count, "once for each answer to another"
+
+
 def test_two_that_are_refused_pause_and_neither_is_charged(database: Database, clock: FakeClock) -> None:
     for name in ("t", "u"):
         report(database, name, clock())

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from webhook_app.domain.failures import Failure
-from webhook_app.domain.gate import Gate, Limits, pause, resume, slow_down
+from webhook_app.domain.gate import MOST_SKEW, Gate, Limits, pause, resume, slow_down
 from webhook_app.domain.retry_policy import Blame, rule_for
 
 #: The window: so long, and no more attempts than that. Failures since the last usable answer count however old.
@@ -90,6 +90,7 @@ def observe(gate: Gate, answers: Sequence[Observation], past: Evidence, now: dat
         return Outlook(gate, answered)
     if gate.is_paused:
         return Outlook(_show(gate, against[-1].failure), answered)
+    answered = answered or _answered_by_slow_clock(gate, against, past.witnesses, now)
     if any(_blame(answer.failure) is Blame.NOBODY for answer in against):
         gate = slow_down(gate, now)
     failed = _failed(latest, now, WINDOW)
@@ -137,6 +138,30 @@ def _answered(latest: Mapping[int, Witness], now: datetime) -> frozenset[int]:
     return frozenset(
         one.transaction for one in latest.values() if now - one.at <= WINDOW and shows_that_proof_works(one.failure)
     )
+
+
+def _answered_by_slow_clock(
+    gate: Gate, against: Sequence[Observation], past: Sequence[Witness], now: datetime
+) -> frozenset[int]:
+    """The transaction that was answered last, where calls have just gone on and none of `against` has failed since.
+
+    The clock of the host that wrote it may be behind, so that it seems to be older than the window. Without it, what is
+    refused for its own reasons pauses all calls again at once and is never charged. It holds for one failure each: in
+    an outage that begins just then nobody is charged twice for it.
+    """
+    longest = WINDOW + MOST_SKEW
+    if gate.resumed_at is None or not -MOST_SKEW <= now - gate.resumed_at <= longest:
+        return frozenset()
+    refused = {answer.transaction for answer in against}
+    failed_since: set[int] = set()
+    for one in past:
+        if shows_that_proof_works(one.failure):
+            counts = one.transaction not in refused | failed_since and now - one.at <= longest
+            return frozenset({one.transaction} if counts else ())
+        if one.transaction in refused:
+            break
+        failed_since.add(one.transaction)
+    return frozenset()
 
 
 def _failed(latest: Mapping[int, Witness], now: datetime, window: timedelta) -> dict[int, Witness]:
