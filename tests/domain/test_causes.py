@@ -32,6 +32,8 @@ def _sqlite(statement: str) -> sqlite3.Error:
         (redis.ConnectionError("Error 111 connecting to 10.0.0.1"), "no connection"),
         (redis.TimeoutError("x"), "no answer in time"),
         (redis.BusyLoadingError("x"), "busy loading"),
+        (redis.ResponseError("MISCONF Errors writing to the AOF file: hunter2"), "it refuses commands (MISCONF)"),
+        (redis.ResponseError("unknown command 'hunter2'"), "it refuses commands"),
         (ConnectionRefusedError(111, "Connection refused"), "Connection refused"),
         (TimeoutError(), "no answer in time"),
         (UnicodeEncodeError("ascii", "hunter2", 0, 1, "x"), "unicode encode"),

@@ -121,7 +121,7 @@ def test_sequence_that_nobody_here_can_mend_costs_nothing_and_is_said_once_where
     assert stored(behind) == 0
     health = client.get("/readyz")
     assert health.status_code == 503
-    assert "UniqueViolation (pk_events)" in health.json["checks"]["sql"]
+    assert "unique violation (pk_events)" in health.json["checks"]["sql"]
     assert health.json["spool"]["records"] == 40
     assert health.json["spool"]["set_aside"] == 0
     assert "pk_events" in health.json["spool"]["fault"]

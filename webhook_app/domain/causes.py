@@ -23,6 +23,9 @@ def name_cause(error: BaseException) -> str:
     name = type(driver).__name__
     if "Timeout" in name:
         return "no answer in time"
+    if name == "ResponseError":  # redis-py's, of which the first word is Redis' name for the condition
+        code = str(driver).partition(" ")[0]
+        return f"it refuses commands ({code})" if code.isalpha() and code.isupper() else "it refuses commands"
     return "no connection" if name in ("ConnectionError", "OperationalError") else _spell(name)
 
 
