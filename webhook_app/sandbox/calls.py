@@ -47,7 +47,7 @@ class CallLog:
 
     @contextmanager
     def under_way(self) -> Iterator[None]:
-        """Around one call, from its arrival to its answer's last byte."""
+        """Around one call, from its arrival until its answer is there: the caller may call again with the last byte."""
         with self._lock:
             self._under_way += 1
             self._most_under_way = max(self._most_under_way, self._under_way)

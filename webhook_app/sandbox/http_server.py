@@ -121,11 +121,12 @@ class _Handler(BaseHTTPRequestHandler):
             except Exception:  # noqa: BLE001 - an entrypoint: whatever went wrong, the caller gets an answer
                 get_logger().exception("sandbox_request_failed", request_id=request_id, path=path)
                 answer = error_answer(500, "internal_error", "sandbox_error", "the sandbox failed, see its log")
-            self._send(answer, request_id)
+            self._send(answer, request_id, before_last_byte=under_way.close)
 
     do_GET = do_HEAD = do_POST = do_PUT = do_PATCH = do_DELETE = do_OPTIONS = _serve
 
-    def _send(self, answer: HttpAnswer, request_id: str) -> None:
+    def _send(self, answer: HttpAnswer, request_id: str, before_last_byte: Callable[[], object] = lambda: None) -> None:
+        """A caller that has read the last byte may call again before this goes on: then the first call is over."""
         if answer.wait_seconds and self._client_left_within(answer.wait_seconds):
             self.close_connection = True
             return
@@ -141,6 +142,7 @@ class _Handler(BaseHTTPRequestHandler):
                 self._send_filler(answer.filler_bytes)
                 self.connection.sendall(after)
             case Manner.WHOLE:
+                before_last_byte()
                 self.connection.sendall(head + body)
             case Manner.NOTHING:
                 self._client_left_within(answer.seconds)
