@@ -29,7 +29,8 @@ class KeptConnection:
         self._begin = "BEGIN"
         # An engine of its own, because the other one has a listener at `begin`; so it looks for some at each statement.
         own = create_engine("sqlite://", creator=lambda: driver, poolclass=StaticPool, hide_parameters=True)
-        own.dialect.do_begin = self._do_begin  # type: ignore[method-assign]
+        # A listener is what is to be saved, and a class of dialect would have to be registered for every engine.
+        own.dialect.do_begin = self._do_begin  # type: ignore[method-assign]  # of this engine's own dialect alone
         self._connection = own.connect()
         at = UtcDateTime().dialect_impl(own.dialect)
         self._write_moment, self._read_moment = at.bind_processor(own.dialect), at.result_processor(own.dialect, None)

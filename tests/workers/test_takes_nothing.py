@@ -7,7 +7,7 @@ import resource
 import signal
 import sys
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from datetime import timedelta
 from pathlib import Path
 
@@ -196,11 +196,11 @@ def test_database_that_takes_nothing_ends_no_worker(
     now_services: Services,
     sandbox: Sandbox,
     workers: Mapping[Lane, Running],
-    trouble: Callable[[Services, Running], object],
+    trouble: Callable[[Services, Running], AbstractContextManager[None]],
 ) -> None:
     run = workers[Lane.FAST]
     id = make(sandbox, now_services)
-    with trouble(now_services, run):  # type: ignore[attr-defined]
+    with trouble(now_services, run):
         now_services.queues.wake()
         failed = FailedJobRegistry(queue=now_services.queues.fast)
         wait_for(lambda: run.process.poll() is not None or failed.get_job_ids(), "it cannot write", PATIENCE)
