@@ -8,11 +8,12 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 
 import pytest
-from sqlalchemy import insert, select
+from sqlalchemy import insert, select, text
 from structlog.testing import capture_logs
 
 from tests.support.answers import DB_ERROR, NOT_FOUND, POLICY, UNAVAILABLE, answer, claim, confirmed, report_and_answer
 from tests.support.clock import FakeClock
+from tests.support.plans import explained
 from tests.support.work import attempts, events, report, row, run_fast, shown
 from webhook_app.db.database import Database
 from webhook_app.domain.failures import Failure
@@ -214,6 +215,21 @@ def test_more_events_than_a_statement_has_room_for_are_settled(database: Databas
     assert follow_up(database, 20) == 66_002 - PORTION
     with database.read() as session:
         assert session.scalars(select(Event.delivery).distinct()).all() == ["succeeded"]
+
+
+def test_what_is_settled_is_chosen_once_whatever_the_planner_knows(database: Database, clock: FakeClock) -> None:
+    """While events come in, PostgreSQL may believe that there is hardly one; it must not choose anew for each."""
+    report(database, "t", clock(), updated_at=clock())
+    _forge(database, clock, 500, clock() - timedelta(days=1))
+    held = claim(database, clock)
+    if not database.is_sqlite:
+        with database.write() as session:
+            session.execute(text("UPDATE pg_class SET reltuples = 1, relpages = 100 WHERE relname = 'events'"))
+    with explained(database) as statements:
+        answer(database, clock, held, confirmed(Status.COMPLETED, clock()))
+    (settling,) = [one.plan for one in statements if one.statement.startswith("UPDATE events")]
+    assert ("LIST SUBQUERY" if database.is_sqlite else "InitPlan") in settling
+    assert [one for one in events(database, "t") if one.delivery != "succeeded"] == []
 
 
 def test_id_that_proof_does_not_know_is_noted_and_fails(database: Database, clock: FakeClock) -> None:

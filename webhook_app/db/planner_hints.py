@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import ColumnElement, and_, case, false, func, select, true
+from sqlalchemy import ColumnElement, Select, and_, any_, case, false, func, select, true
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.orm import InstrumentedAttribute, Session
 from sqlalchemy.sql.compiler import SQLCompiler
@@ -24,6 +24,17 @@ def unweighed(*conditions: ColumnElement[bool]) -> ColumnElement[bool]:
     """All of these, for rows that are looked up by something else. PostgreSQL takes it that half of all rows meet them,
     where it might else believe that almost none does, and look for those first."""
     return case((and_(*conditions), true()), else_=false())
+
+
+def is_chosen(dialect: str, column: ColumnElement[int], chosen: Select[Any]) -> ColumnElement[bool]:
+    """The condition that this key is one of those that `chosen` selects, which is executed once and comes first.
+
+    Of a table that has grown since it was last analysed PostgreSQL believes that it has hardly a row; it may then join
+    the other way round, and execute what is chosen again for each row that there is.
+    """
+    if dialect == "sqlite":
+        return column.in_(chosen.correlate(None))
+    return column == any_(func.array(chosen.correlate(None).scalar_subquery()))
 
 
 class unindexed(FunctionElement[Any]):

@@ -13,11 +13,11 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Executable, FromClause, Integer, Select, bindparam, func, select, update
+from sqlalchemy import Executable, FromClause, Integer, bindparam, func, select, update
 from sqlalchemy.orm import Session
 
 from webhook_app.db.database import Database
-from webhook_app.db.planner_hints import unindexed
+from webhook_app.db.planner_hints import is_chosen, unindexed
 from webhook_app.db.row_sets import RowSet, for_each_dialect, row_set
 from webhook_app.models import Event, Reconciliation
 from webhook_app.models.event import Delivery
@@ -133,7 +133,7 @@ def _settle_named(dialect: str) -> Executable:
     """An event that a former release has opened names no generation: it was opened with its row, before the last time
     that its reconciliation was asked for, or then. What gave up settles nothing: it must be seen."""
     settled = (
-        select(_TABLE.c.id, _WORK.c.reconciled_at)
+        select(_TABLE.c.id)
         .join(_WORK, _WORK.c.merchant_transaction_id == _TABLE.c.merchant_transaction_id)
         .where(
             _WORK.c.merchant_transaction_id.in_(select(_NAMES.table(dialect).c.name)),
@@ -142,34 +142,37 @@ def _settle_named(dialect: str) -> Executable:
             _TABLE.c.is_opened,
             func.coalesce(_TABLE.c.opened_generation, _WORK.c.generation) <= _WORK.c.settled_generation,
         )
+        .limit(bindparam("most", type_=Integer()))
     )
-    most = bindparam("most", type_=Integer())
-    return _write(settled, most, {"delivery": Delivery.SUCCEEDED}, settled_at="reconciled_at")
+    of_transaction = _WORK.c.merchant_transaction_id == _TABLE.c.merchant_transaction_id
+    settled_at = select(_WORK.c.reconciled_at).where(of_transaction).correlate(_TABLE).scalar_subquery()
+    return (
+        update(_TABLE)
+        .where(is_chosen(dialect, _TABLE.c.id, settled))
+        .values(delivery=Delivery.SUCCEEDED, settled_at=settled_at)
+    )
 
 
 def _move(session: Session, moves: Mapping[str, Delivery], moved: Sequence[Delivery], most: int) -> int:
     """How many."""
     given = _moves(session, moves)
-    chosen = select(_TABLE.c.id, given.c.delivery).where(
-        _TABLE.c.merchant_transaction_id == given.c.merchant_transaction_id,
-        unindexed(_TABLE.c.delivery).in_(moved),
-        _TABLE.c.is_opened,
-        _TABLE.c.delivery != given.c.delivery,
+    of_transaction = _TABLE.c.merchant_transaction_id == given.c.merchant_transaction_id
+    chosen = (
+        select(_TABLE.c.id)
+        .where(
+            of_transaction,
+            unindexed(_TABLE.c.delivery).in_(moved),
+            _TABLE.c.is_opened,
+            _TABLE.c.delivery != given.c.delivery,
+        )
+        .limit(most)
     )
-    result: Any = session.execute(_write(chosen, most, {}, delivery="delivery"))
+    delivery = select(given.c.delivery).where(of_transaction).correlate(_TABLE).scalar_subquery()
+    dialect = session.get_bind().dialect.name
+    result: Any = session.execute(
+        update(_TABLE).where(is_chosen(dialect, _TABLE.c.id, chosen)).values(delivery=delivery)
+    )
     return int(result.rowcount)
-
-
-def _write(
-    chosen: Select[Any], most: int | ColumnElement[int], values: Mapping[str, Any], **columns: str
-) -> Executable:
-    """Writes into the chosen events, `most` at most, constants and columns of theirs."""
-    rows = chosen.limit(most).subquery("chosen")
-    return (
-        update(_TABLE)
-        .where(_TABLE.c.id == rows.c.id)
-        .values({**values, **{name: rows.c[column] for name, column in columns.items()}})
-    )
 
 
 def _unsettle_newest(session: Session, failed: FromClause) -> None:
