@@ -41,8 +41,16 @@ class Held:
     since: float
     until: float
     process: str
+    slot_until: float
+    """When its call is over at the latest."""
     has_ended: bool = False
     """Whether its call is over: what waits to be applied is none of Proof's any more."""
+    is_lost: bool = False
+    """Whether its process has died or stood still meanwhile, so that nobody tells of the end of its call."""
+
+    def is_calling(self, now: float) -> bool:
+        """Whether Proof may be at work on it."""
+        return not self.has_ended and now < (min(self.until, self.slot_until) if self.is_lost else self.until)
 
 
 @dataclass(frozen=True)
@@ -118,11 +126,11 @@ class Watch:
             self._count_claims(claimed)
 
     def _look_at_reconciliation(self, row: Logged) -> int:
-        state, token, generation, _, lease_until, attempts = row.after
+        state, token, generation, _, lease_until, slot_until, attempts = row.after
         if row.before is None:
             before_state, before_token, before_generation, before_attempts = None, "", "0", "0"
         else:
-            before_state, before_token, before_generation, _, _, before_attempts = row.before
+            before_state, before_token, before_generation, _, _, _, before_attempts = row.before
         self._check(int(generation) >= int(before_generation), f"{row.id}: its generation went back")
         self._check(int(attempts) >= int(before_attempts), f"{row.id}: its attempts went back")
         begins, ends = token and not before_token, before_token and not token
@@ -135,7 +143,8 @@ class Watch:
         if begins:
             process = self.schedule.current.process.role if self.schedule.is_inside else ""
             skew = self._skews.get(process.removesuffix(" job"), 0.0)
-            self.held[row.id] = Held(self.schedule.now, seconds(lease_until) - skew, process)
+            until, calls_until = seconds(lease_until) - skew, seconds(slot_until) - skew
+            self.held[row.id] = Held(self.schedule.now, until, process, calls_until)
             self.claims[process.partition("-")[0]] += 1
         if ends:
             self.held.pop(row.id, None)
@@ -203,7 +212,7 @@ class Watch:
         self.refilled_at = now
         self._check(self.tokens >= -1.0, f"{-self.tokens:.0f} claims more than the rate allows")
         if self._agree:
-            calling = sum(1 for held in self.held.values() if held.until > now and not held.has_ended)
+            calling = sum(1 for held in self.held.values() if held.is_calling(now))
             self._check(calling <= plan.concurrency + 1, f"{calling} calls at once")
 
     def _note_end(self, id: str) -> None:
@@ -220,6 +229,7 @@ class Watch:
         self.gaps.append((process, now, now + (RESTART + 1.0 if seconds_lost is None else seconds_lost)))
         for id, held in self.held.items():
             if held.process == process:
+                held.is_lost = True
                 self.lost_claims[id].append((now, held.until))
 
 

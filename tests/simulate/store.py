@@ -35,7 +35,7 @@ class Logged(NamedTuple):
 #: The logged columns of each table, the one that names its row first.
 LOGGED = {
     "reconciliations": ("merchant_transaction_id", "state", "claim_token", "generation", "next_attempt_at",
-                        "lease_until", "attempts"),
+                        "lease_until", "slot_until", "attempts"),
     "events": ("merchant_transaction_id", "id", "status", "updated_at_key", "delivery"),
     "transactions": ("merchant_transaction_id", "status", "updated_at", "fiat_amount"),
     "status_changes": ("merchant_transaction_id", "status", "updated_at"),

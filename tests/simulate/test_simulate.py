@@ -163,8 +163,8 @@ def watch() -> Watch:
 
 
 def reconciliation(state: str, token: str = "", generation: int = 1, attempts: int = 0) -> tuple[str, ...]:
-    lease = "2026-04-01 12:00:28.000000" if token else ""
-    return (state, token, str(generation), "", lease, str(attempts))
+    lease, slot = ("2026-04-01 12:00:28.000000", "2026-04-01 12:00:02.000000") if token else ("", "")
+    return (state, token, str(generation), "", lease, slot, str(attempts))
 
 
 @pytest.mark.parametrize(
@@ -206,6 +206,26 @@ def test_more_claims_than_the_rate_allows_are_unsafe() -> None:
     ]
     with pytest.raises(Unsafe, match="more than the rate allows"):
         seen.look(rows)
+
+
+def test_more_calls_at_once_than_allowed_are_unsafe_and_a_dead_workers_end_with_their_time() -> None:
+    """Seed 1119: its claims were counted until their lease ended, 26 s after the last of its calls could."""
+
+    def claim(seen: Watch, names: str, at: float) -> None:
+        seen.schedule.now = at
+        pending, claimed = reconciliation("pending"), reconciliation("pending", "a")
+        seen.look([Logged("reconciliations", f"{names}{number}", pending, claimed) for number in range(20)])
+
+    for dies, at, is_safe in ((True, 2.1, True), (True, 1.9, False), (False, 2.1, False)):
+        seen = watch()
+        claim(seen, "first", 0.0)
+        if dies:
+            seen.note_loss("", None)
+        if is_safe:
+            claim(seen, "then", at)
+            continue
+        with pytest.raises(Unsafe, match="40 calls at once"):
+            claim(seen, "then", at)
 
 
 def test_every_fault_has_its_world() -> None:
