@@ -15,13 +15,14 @@ from tests.support.work import report, row
 from webhook_app.adapters.proof import Confirmed
 from webhook_app.db.database import Database
 from webhook_app.domain.failures import Failure
-from webhook_app.domain.gate import Limits
+from webhook_app.domain.gate import Limits, pause
+from webhook_app.domain.retry_policy import Blame
 from webhook_app.domain.status import Status
 from webhook_app.models import Boot, Heartbeat, Reconciliation
 from webhook_app.models.reconciliation import State
 from webhook_app.usecases.reconcile.claim import claim_due
 from webhook_app.usecases.reconcile.clock_jump import follow_clock
-from webhook_app.usecases.reconcile.stored_gate import read_gate
+from webhook_app.usecases.reconcile.stored_gate import lock_gate, read_gate, store_gate
 from webhook_app.usecases.reconcile.sweep import recover_lost_claims
 
 UPTIME = timedelta(hours=9)
@@ -131,6 +132,34 @@ def test_call_that_ends_meanwhile_is_repeated_when_it_was_planned(
     clock.advance(0.8)
     assert follow_clock(database, "boot", clock(), UPTIME + timedelta(seconds=0.8)) == HOUR
     assert planned(database) == before
+
+
+def test_calls_go_on_where_some_began_before_the_clock_process_has_looked(database: Database, clock: FakeClock) -> None:
+    """Seed 1127: the gate's tokens were last counted by the new time, and moved 8 s ahead; till then none was added."""
+    for number in range(30):
+        report(database, f"t{number}", clock())
+    follow_clock(database, "boot", clock(), UPTIME)
+    clock.now += timedelta(seconds=8)
+    limits = Limits(calls_per_second=10)
+    assert claim_due(database, 32, clock(), LEASE, limits)
+    while claim_due(database, 32, clock(), LEASE, limits):
+        pass
+    clock.advance(0.8)
+    assert follow_clock(database, "boot", clock(), UPTIME + timedelta(seconds=0.8)) == timedelta(seconds=8)
+    assert claim_due(database, 32, clock(), LEASE, limits)
+
+
+def test_pause_that_begins_meanwhile_is_probed_when_it_was_planned(database: Database, clock: FakeClock) -> None:
+    follow_clock(database, "boot", clock(), UPTIME)
+    clock.now += HOUR
+    with database.write() as session:
+        paused = pause(lock_gate(session), Blame.PROOF, UNAVAILABLE, clock(), clock(), Limits())
+        store_gate(session, paused)
+    clock.advance(0.8)
+    assert follow_clock(database, "boot", clock(), UPTIME + timedelta(seconds=0.8)) == HOUR
+    with database.read() as session:
+        assert read_gate(session).next_probe_at == paused.next_probe_at
+        assert read_gate(session).paused_at == paused.paused_at
 
 
 def test_claim_that_begins_after_a_clock_was_set_back_keeps_its_lease(database: Database, clock: FakeClock) -> None:

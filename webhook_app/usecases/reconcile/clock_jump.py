@@ -98,8 +98,9 @@ def _follow(session: Session, seen: _Seen) -> timedelta | None:
     moved = _find_missing(jump, timedelta(seconds=known.ahead))
     if moved:
         _let_plans_move(boots.values(), moved)
-        move_gate(session, moved)
-        move_plans(session, moved, seen.booted_at + seen.uptime)
+        now = seen.booted_at + seen.uptime
+        move_gate(session, moved, now)
+        move_plans(session, moved, now)
     return moved
 
 

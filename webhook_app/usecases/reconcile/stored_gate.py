@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from sqlalchemy import select, update
+from sqlalchemy import case, select, update
 from sqlalchemy.orm import Session
 
 from webhook_app.db.kept_statements import keep
@@ -15,6 +15,7 @@ from webhook_app.domain.retry_policy import Blame
 from webhook_app.domain.shares import WorkClass
 from webhook_app.models import StoredGate
 from webhook_app.models.failure import failure_columns, read_failure
+from webhook_app.usecases.reconcile.lifecycle.moving import begins_by_new_time
 
 _TABLE: Any = StoredGate.__table__
 
@@ -70,17 +71,19 @@ def forget_outage(session: Session, since: datetime) -> None:
     )
 
 
-def move_gate(session: Session, jump: timedelta) -> None:
-    """The wall clock was set: what the gate has planned keeps its distance from now."""
+def move_gate(session: Session, jump: timedelta, now: datetime) -> None:
+    """The wall clock was set by `jump` and shows `now`: what the gate has planned keeps its distance from now.
+
+    Set forward, what was written since by the new time stays: moved, it would lie ahead, and nothing would be admitted
+    until then. A probe that the old time had planned for later than that stays too, and so comes early.
+    """
     planned = (
         *(StoredGate.next_probe_at, StoredGate.next_newcomer_at, StoredGate.paused_at, StoredGate.outage_since),
         *(StoredGate.refilled_at, StoredGate.paced_at, StoredGate.resumed_at),
     )
-    session.execute(
-        update(StoredGate)
-        .values({column: shifted(session, column, jump) for column in planned})
-        .execution_options(synchronize_session=False)
-    )
+    stays_after = begins_by_new_time(jump, now) if jump > timedelta() else datetime.max.replace(tzinfo=UTC)
+    moved = {column: case((column > stays_after, column), else_=shifted(session, column, jump)) for column in planned}
+    session.execute(update(StoredGate).values(moved).execution_options(synchronize_session=False))
 
 
 def _to_gate(row: Any) -> Gate:

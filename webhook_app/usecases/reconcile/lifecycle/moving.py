@@ -34,8 +34,13 @@ def move_plans(session: Session, jump: timedelta, now: datetime) -> None:
     session.execute(update(_TABLE).where(has_plan).values(moved))
 
 
+def begins_by_new_time(jump: timedelta, now: datetime) -> datetime:
+    """Of a clock that was set forward by `jump` and shows `now`: what is later than this was written since."""
+    return now - min(jump / 2, _UNSEEN)  # the old time ended a whole jump before; hosts may differ by seconds
+
+
 def _move_forward(session: Session, jump: timedelta, now: datetime) -> Mapping[Any, ColumnElement[Any]]:
-    by_new_time = now - min(jump / 2, _UNSEEN)  # the old time ended a whole jump before; hosts may differ by seconds
+    by_new_time = begins_by_new_time(jump, now)
     planned, failed = _TABLE.c.next_attempt_at, _TABLE.c.first_failed_at
     is_planned_anew = or_(
         planned.between(by_new_time, now),
