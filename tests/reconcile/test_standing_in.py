@@ -11,7 +11,7 @@ from structlog.testing import capture_logs
 
 from tests.support.answers import LEASE, POLICY, claim
 from tests.support.clock import FakeClock
-from tests.support.work import report
+from tests.support.work import report, row
 from webhook_app.db.database import Database
 from webhook_app.domain.retry_policy import Blame
 from webhook_app.models import Reconciliation
@@ -47,6 +47,15 @@ def test_what_is_due_for_ten_seconds_is_the_clocks_until_a_worker_shows_itself(
     assert untaken(database, clock) == find_stood_in(database, clock()) == [Lane.FAST]
     show_worker(database, Lane.FAST, clock())
     assert untaken(database, clock) == find_stood_in(database, clock()) == []
+
+
+def test_what_is_reported_again_and_again_is_due_since_the_first_time(database: Database, clock: FakeClock) -> None:
+    """The simulator's seed 5655: each new event put its payment's call off, and so the clock's standing in."""
+    for _ in range(4):
+        report(database, "t", clock(), updated_at=clock())
+        clock.advance(4)
+    assert row(database, "t").next_attempt_at == clock() - timedelta(seconds=16)
+    assert untaken(database, clock) == [Lane.FAST]
 
 
 def test_a_worker_that_was_just_seen_is_left_alone(database: Database, clock: FakeClock) -> None:

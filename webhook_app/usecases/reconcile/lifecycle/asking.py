@@ -74,18 +74,20 @@ def ask_for_reconciliations(
     backs_off = _TABLE.c.state == State.RETRYING
     gave_up = _TABLE.c.state == State.FAILED
     took_workers_down = gave_up & (_TABLE.c.crashes > 0)  # it stays in the slow lane, where it harms no other
-    keeps_time = or_(
+    is_due_before = _TABLE.c.next_attempt_at <= wanted_at
+    waits_on = or_(
         _TABLE.c.last_http_status.in_(WAITS_AS_PROOF_SAYS),
         _TABLE.c.generation - _TABLE.c.settled_generation >= MOST_BROUGHT_FORWARD,
-        _TABLE.c.next_attempt_at <= wanted_at,
     )
+    # One that waits for its call is not put off by each new event: it would never be overdue, nor the one due longest.
+    keeps_time = or_((_TABLE.c.state == State.PENDING) & is_due_before, backs_off & or_(waits_on, is_due_before))
     asked = session.execute(
         statement.on_conflict_do_update(
             index_elements=[_TABLE.c.merchant_transaction_id],
             set_={
                 "generation": _TABLE.c.generation + 1,
                 "state": case((backs_off | took_workers_down, State.RETRYING.value), else_=State.PENDING.value),
-                "next_attempt_at": case((backs_off & keeps_time, _TABLE.c.next_attempt_at), else_=wanted_at),
+                "next_attempt_at": case((keeps_time, _TABLE.c.next_attempt_at), else_=wanted_at),
                 "asked_by": case(
                     (_TABLE.c.reconciled_at.is_not(None), AskedBy.EVENT.value),
                     (statement.excluded.asked_by == AskedBy.STRANGER.value, _TABLE.c.asked_by),

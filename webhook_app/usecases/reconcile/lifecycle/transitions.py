@@ -60,9 +60,9 @@ OPENED = Transition(
 )
 ASKED_AGAIN = Transition(
     "asked again",
-    "It is asked for again: the generation counts up, the retry budget is full and it is due now. One that backs off "
-    "keeps its budget, and its time where Proof has named it or after five events. One that failed because workers "
-    "died is tried alone.",
+    "It is asked for again: the generation counts up, the retry budget is full and it is due now, or still since it "
+    "was due before. One that backs off keeps its budget, and its time where Proof has named it or after five events. "
+    "One that failed because workers died is tried alone.",
     {
         _PENDING: (_PENDING,),
         _RETRYING: (_RETRYING,),
