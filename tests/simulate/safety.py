@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 from tests.simulate.machinery import RESTART
-from tests.simulate.plan import Plan, Process
+from tests.simulate.plan import Happening, Plan, Process
 from tests.simulate.proof import VirtualProof
 from tests.simulate.schedule import Schedule
 from tests.simulate.store import Logged
@@ -142,8 +142,8 @@ class Watch:
             self._check((before, State(state), rule) in _ALLOWED, f"{row.id}: {before} became {state}, claim {rule}")
         if begins:
             process = self.schedule.current.process.role if self.schedule.is_inside else ""
-            skew = self._skews.get(process.removesuffix(" job"), 0.0)
-            until, calls_until = seconds(lease_until) - skew, seconds(slot_until) - skew
+            ahead = self._skews.get(process.removesuffix(" job"), 0.0) + self._clock_step()
+            until, calls_until = seconds(lease_until) - ahead, seconds(slot_until) - ahead
             self.held[row.id] = Held(self.schedule.now, until, process, calls_until)
             self.claims[process.partition("-")[0]] += 1
         if ends:
@@ -153,6 +153,11 @@ class Watch:
         else:
             self.failed_at.pop(row.id, None)
         return int(bool(begins))
+
+    def _clock_step(self) -> float:
+        """Seconds by which the machine's clock was set until now: its times are so far from the plan's."""
+        happenings = self.plan.of(Happening)
+        return sum(one.seconds for one in happenings if one.what == "clock is set" and one.at <= self.schedule.now)
 
     def _look_at_event(self, row: Logged) -> None:
         number, _, _, delivery = row.after

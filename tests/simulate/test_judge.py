@@ -12,8 +12,20 @@ from tests.simulate.hindrance import AFTER_ABSENCE, AFTER_OUTAGE, PROBE_GAP
 from tests.simulate.history import History, Ledger
 from tests.simulate.liveness import judge, measure
 from tests.simulate.machinery import Accepted
-from tests.simulate.plan import NORMAL, Absence, Item, Misfortune, Payment, Plan, Process, Spell, Webhook, Word
-from tests.simulate.proof import VirtualProof
+from tests.simulate.plan import (
+    NORMAL,
+    Absence,
+    Happening,
+    Item,
+    Misfortune,
+    Payment,
+    Plan,
+    Process,
+    Spell,
+    Webhook,
+    Word,
+)
+from tests.simulate.proof import VirtualProof, moment
 from tests.simulate.safety import Attempt, Logged, Pause, Watch, seconds
 from tests.simulate.schedule import Schedule, Trouble
 
@@ -209,6 +221,19 @@ def test_pauses_and_attempts_are_read_off_the_log_whatever_a_hosts_clock_says() 
     seen.look([Logged("attempts", "2", None, ("404", "not_found", "not_found"))])
     seen.look([Logged("attempts", "3", None, ("200", "", ""))])
     assert [one.is_usable for one in seen.attempts] == [False, True, True]
+
+
+@pytest.mark.parametrize("jump", [-3600.0, 0.0, 3600.0])
+def test_a_lease_ends_when_it_does_however_the_machines_clock_was_set(jump: float) -> None:
+    """Seed 5655: set back by an hour, it seemed to have ended before it began."""
+    seen = history(paid(), Happening(1.0, "clock is set", seconds=jump), settled={"paid": 2.0}).seen
+    seen.schedule.now = 2.0
+    lease_until = str(moment(30.0 + jump)).removesuffix("+00:00")
+    pending = ("pending", "", "1", "", "", "", "0")
+    claimed = ("pending", "token", "1", "", lease_until, lease_until, "0")
+    seen.look([Logged("reconciliations", "paid", pending, claimed)])
+    seen.note_loss("", None)
+    assert seen.lost_claims["paid"] == [(2.0, 30.0)]
 
 
 WATCHED = Word(3.5, "paid", "watch")
