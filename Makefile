@@ -31,9 +31,10 @@ setup: $(VENV)/.runtime  ## the virtual environment in .venv/, with .venv/bin/we
 run: setup  ## sets up and starts everything on the embedded defaults; Ctrl-C stops all of it
 	@exec $(BIN)/webhook-app run
 
+# Images of Python often set PYTHONDONTWRITEBYTECODE: each worker would compile all tests, each process the application.
 .PHONY: test
 test: $(VENV)/.dev  ## sets up and runs the tests (PYTEST_ARGS="-k name" picks some)
-	@exec $(BIN)/python -m pytest $(PYTEST_ARGS)
+	@unset PYTHONDONTWRITEBYTECODE; exec $(BIN)/python -m pytest $(PYTEST_ARGS)
 
 .PHONY: screenshots
 screenshots: $(VENV)/.dev  ## a picture of every page, 1280 and 390 pixels wide, light and dark, in screenshots/ (needs chromium)
