@@ -16,7 +16,7 @@ from tests.support.clock import START, FakeClock
 from tests.support.work import report, row
 from webhook_app.adapters.proof import Confirmed
 from webhook_app.db.database import Database
-from webhook_app.domain.failures import Failure
+from webhook_app.domain.failures import WORKER_DIED, Failure
 from webhook_app.domain.gate import PROBES_AT_ONCE, Gate, pause
 from webhook_app.domain.retry_policy import Blame
 from webhook_app.domain.shares import WorkClass
@@ -120,6 +120,21 @@ def test_what_a_host_has_opened_whose_clock_is_behind_is_a_newcomer_too(database
     clock.advance(1)
     report(database, "t", clock() - timedelta(seconds=3))
     assert [probe.merchant_transaction_id for probe in claim(database, clock)] == ["t"]
+
+
+def test_what_has_lost_its_worker_is_called_at_once_unless_it_failed_before(
+    database: Database, clock: FakeClock
+) -> None:
+    """Seed 1139: poison had paused all calls, and a payment whose worker stood still waited for a round."""
+    lost: dict[str, object] = {"due": 0, "state": "retrying", "last_error": WORKER_DIED, "crashes": 1}
+    put(database, "failed", 1, **lost, spent_attempts=1)
+    put(database, "refused", 1, **lost, uncounted=1)
+    put(database, "killer", 1, **lost | {"crashes": 2})
+    shut(database, clock())
+    assert not find_work(database, clock(), 10).fast_is_due
+    put(database, "t", 1, **lost)
+    assert find_work(database, clock(), 10).fast_is_due
+    assert [probe.merchant_transaction_id for probe in claim(database, clock)] == ["t0"]
 
 
 def test_slow_lane_uses_no_probe_up_that_others_need(database: Database, clock: FakeClock) -> None:

@@ -50,8 +50,11 @@ _OPEN = """
     SELECT EXISTS (SELECT 1 FROM events WHERE NOT is_opened) OR EXISTS (SELECT 1 FROM receipts WHERE NOT is_opened)
         OR EXISTS (SELECT 1 FROM replays WHERE finished_at IS NULL)
 """
-#: Never called yet: while all calls are paused, such a one is called beside the rounds.
-_IS_NEWCOMER = "AND state = 'pending' AND last_error IS NULL AND claim_token IS NULL"
+#: Never called yet, or its worker died: while all calls are paused, such a one is called beside the rounds.
+_IS_NEWCOMER = """
+    AND claim_token IS NULL AND (state = 'pending' AND last_error IS NULL
+        OR state = 'retrying' AND last_error = 'worker_died' AND spent_attempts + uncounted = 0 AND crashes = 1)
+"""
 
 
 class SimulatedDatabase(Database):

@@ -1,8 +1,8 @@
 """Probes: which transactions are called while all calls are paused, so that the pause ends as soon as Proof works.
 
 A round goes to several at once, of different classes as far as there are, which take turns, and first to what has never
-failed. Beside the rounds, what has just come and never failed is called at once: where poison has paused all calls,
-that ends the pause.
+failed. Beside the rounds, what has just come and never failed is called at once, and so is what has lost its worker
+before Proof could answer: where poison has paused all calls, that ends the pause.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from datetime import datetime, timedelta
 from sqlalchemy import ColumnElement, exists, or_, select
 from sqlalchemy.orm import Session
 
+from webhook_app.domain.failures import WORKER_DIED
 from webhook_app.domain.gate import (
     PROBES_AT_ONCE,
     Gate,
@@ -54,29 +55,31 @@ def has_probe(session: Session, gate: Gate, now: datetime, limits: Limits) -> bo
     if is_round_due(gate, now, limits) and session.scalar(select(exists().where(is_waiting(now), may_be_shared()))):
         return True
     return is_newcomer_due(gate, now) and bool(
-        session.scalar(select(exists().where(or_(*(_is_newcomer(one, now) for one in _NEWCOMERS)))))
+        session.scalar(select(exists().where(may_be_shared(), or_(*_are_newcomers(now)))))
     )
 
 
-#: In this order.
-_NEWCOMERS = (WorkClass.FIRST_LOOK, WorkClass.STRANGER)
-
-
-def _is_newcomer(work_class: WorkClass, now: datetime) -> ColumnElement[bool]:
-    """Not compared with the pause's beginning: another host may have opened it, whose clock is behind."""
+def _are_newcomers(now: datetime) -> Sequence[ColumnElement[bool]]:
+    """In this order. None is compared with the pause's beginning: a host may have opened it whose clock is behind."""
+    is_new = is_waiting(now) & (Reconciliation.next_attempt_at > now - _NEW_FOR)
+    never_failed = is_new & (Reconciliation.state == State.PENDING) & Reconciliation.last_error.is_(None)
+    was_lost = (
+        is_new
+        & (Reconciliation.last_error == WORKER_DIED)
+        & (Reconciliation.spent_attempts == 0)
+        & (Reconciliation.uncounted == 0)
+    )
     return (
-        in_class(work_class)
-        & is_waiting(now)
-        & (Reconciliation.next_attempt_at > now - _NEW_FOR)
-        & (Reconciliation.state == State.PENDING)
-        & Reconciliation.last_error.is_(None)
+        in_class(WorkClass.FIRST_LOOK) & never_failed,
+        in_class(WorkClass.RETRY) & was_lost,
+        in_class(WorkClass.STRANGER) & never_failed,
     )
 
 
 def _find_newcomer(session: Session, now: datetime) -> Sequence[int]:
     """The newest one: among many that have just come and fail, it has not been seen yet."""
-    for work_class in _NEWCOMERS:
-        found = _first(session, _is_newcomer(work_class, now), newest=True)
+    for is_newcomer in _are_newcomers(now):
+        found = _first(session, is_newcomer, newest=True)
         if found:
             return found
     return []
