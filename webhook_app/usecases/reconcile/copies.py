@@ -15,11 +15,12 @@ from datetime import datetime
 from functools import partial
 from typing import Any
 
-from sqlalchemy import BigInteger, Integer, func, select, update
+from sqlalchemy import BigInteger, Executable, Integer, bindparam, func, select, true, update
 from sqlalchemy.orm import Session
 
 from webhook_app.db.database import Database
-from webhook_app.db.row_sets import row_set
+from webhook_app.db.kept_statements import keep
+from webhook_app.db.row_sets import RowSet, for_each_dialect
 from webhook_app.domain.retry_policy import Budget
 from webhook_app.models import Event, HistoryEntry, Receipt, Reconciliation
 from webhook_app.models.event import RECEIPT_IS_UNOPENED, Delivery
@@ -35,6 +36,13 @@ BATCH = 500
 
 _TABLE: Any = Receipt.__table__
 _RNG = random.Random()
+_OPENED = RowSet("opened", {"id": BigInteger(), "generation": Integer()})
+_OLDEST = keep(
+    select(_TABLE.c.id)
+    .where(RECEIPT_IS_UNOPENED, _TABLE.c.id > bindparam("after", type_=BigInteger()))
+    .order_by(_TABLE.c.id)
+    .limit(bindparam("most", type_=Integer()))
+)
 
 
 @dataclass(frozen=True)
@@ -61,17 +69,14 @@ def open_copies(database: Database, limit: int, now: datetime, budget: Budget) -
     reconciliation is locked, or under way for an event that is not settled, are left for the next time."""
     opened, after = 0, 0
     while opened < limit:
+        most = min(BATCH, limit - opened)
         with database.read(by_index=True) as session:
-            ids = session.scalars(
-                select(_TABLE.c.id)
-                .where(RECEIPT_IS_UNOPENED, _TABLE.c.id > after)
-                .order_by(_TABLE.c.id)
-                .limit(min(BATCH, limit - opened))
-            ).all()
-        if not ids:
+            ids = [row.id for row in _OLDEST.rows(session, {"after": after, "most": most})]
+        if ids:
+            opened += database.run(partial(_open_batch, ids=ids, now=now, budget=budget), by_index=True)
+            after = ids[-1]
+        if len(ids) < most:
             break
-        opened += database.run(partial(_open_batch, ids=ids, now=now, budget=budget), by_index=True)
-        after = ids[-1]
     return opened
 
 
@@ -169,12 +174,15 @@ def _try_again(session: Session, failed: Iterable[Life], now: datetime, budget: 
 
 def _note_opened(session: Session, rows: Sequence[tuple[int, int | None]]) -> None:
     if rows:
-        opened = row_set(session, "opened", {"id": BigInteger(), "generation": Integer()}, rows)
-        session.execute(
-            update(_TABLE)
-            .where(_TABLE.c.id == opened.c.id)
-            .values(is_opened=True, opened_generation=opened.c.generation)
-        )
+        session.execute(_mark_opened(session), _OPENED.given(session, rows))
+
+
+@for_each_dialect
+def _mark_opened(dialect: str) -> Executable:
+    opened = _OPENED.table(dialect)
+    return (
+        update(_TABLE).where(_TABLE.c.id == opened.c.id).values(is_opened=true(), opened_generation=opened.c.generation)
+    )
 
 
 def _lock_copies(session: Session, ids: Sequence[int]) -> list[_Copy]:

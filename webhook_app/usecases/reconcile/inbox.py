@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import BigInteger, Executable, Integer, func, or_, select, true, update
+from sqlalchemy import BigInteger, Executable, Integer, bindparam, func, or_, select, true, update
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
 
@@ -38,6 +38,12 @@ _LOCK_TIMEOUT = 250
 _TABLE: Any = Event.__table__
 _IDS = RowSet("ids", {"id": BigInteger()})
 _OPENED = RowSet("opened", {"id": BigInteger(), "generation": Integer()})
+_OLDEST = keep(
+    select(_TABLE.c.id)
+    .where(IS_UNOPENED, _TABLE.c.id > bindparam("after", type_=BigInteger()))
+    .order_by(_TABLE.c.id)
+    .limit(bindparam("most", type_=Integer()))
+)
 
 
 def open_work(database: Database, limit: int, now: datetime, budget: Budget) -> int:
@@ -51,17 +57,14 @@ def open_events(database: Database, limit: int, now: datetime) -> int:
     no more, or where another process has them or their reconciliation locked."""
     opened, after = 0, 0
     while opened < limit:
+        most = min(BATCH, limit - opened)
         with database.read(by_index=True) as session:  # most runs find nothing, and need no lock for that
-            ids = session.scalars(
-                select(_TABLE.c.id)
-                .where(IS_UNOPENED, _TABLE.c.id > after)
-                .order_by(_TABLE.c.id)
-                .limit(min(BATCH, limit - opened))
-            ).all()
-        if not ids:
+            ids = [row.id for row in _OLDEST.rows(session, {"after": after, "most": most})]
+        if ids:
+            opened += _open(database, ids, now)
+            after = ids[-1]
+        if len(ids) < most:
             break
-        opened += _open(database, ids, now)
-        after = ids[-1]
     return opened
 
 

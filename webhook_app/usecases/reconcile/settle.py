@@ -9,16 +9,17 @@ reconciliations are marked, and the others follow in portions, so that no lock i
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Executable, FromClause, Integer, bindparam, func, select, update
+from sqlalchemy import Executable, Integer, bindparam, func, select, update
 from sqlalchemy.orm import Session
 
 from webhook_app.db.database import Database
 from webhook_app.db.planner_hints import is_chosen, unindexed
-from webhook_app.db.row_sets import RowSet, for_each_dialect, row_set
+from webhook_app.db.row_sets import RowSet, for_each_dialect
 from webhook_app.models import Event, Reconciliation
 from webhook_app.models.event import Delivery
 from webhook_app.models.reconciliation import HAS_EVENTS_BEHIND, AskedBy, State
@@ -34,6 +35,7 @@ PORTION = 5000
 _TABLE: Any = Event.__table__
 _WORK: Any = Reconciliation.__table__
 _NAMES = RowSet("names", {"name": _TABLE.c.merchant_transaction_id.type})
+_MOVES = RowSet("moves", {name: _TABLE.c[name].type for name in ("merchant_transaction_id", "delivery")})
 _UNSETTLED = tuple(delivery for delivery in Delivery if delivery is not Delivery.SUCCEEDED)
 #: What an event becomes that Proof's answer has not settled.
 _SHOWN = {State.PENDING: Delivery.PENDING, State.RETRYING: Delivery.RETRYING, State.FAILED: Delivery.FAILED}
@@ -86,7 +88,7 @@ def move_events(session: Session, moves: Mapping[str, Delivery], *, moved: Seque
         note_events_behind(session, list(moves), are_behind=True)
     failed = {name: delivery for name, delivery in moves.items() if delivery is Delivery.FAILED}
     if failed:
-        _unsettle_newest(session, _moves(session, failed))
+        session.execute(_unsettle_newest(session), _given(session, failed))
 
 
 def follow_up(database: Database, portions: int) -> int:
@@ -155,38 +157,42 @@ def _settle_named(dialect: str) -> Executable:
 
 def _move(session: Session, moves: Mapping[str, Delivery], moved: Sequence[Delivery], most: int) -> int:
     """How many."""
-    given = _moves(session, moves)
-    of_transaction = _TABLE.c.merchant_transaction_id == given.c.merchant_transaction_id
+    statement = _move_named(session.get_bind().dialect.name, tuple(moved))
+    result: Any = session.execute(statement, _given(session, moves) | {"most": most})
+    return int(result.rowcount)
+
+
+@functools.cache
+def _move_named(dialect: str, moved: tuple[Delivery, ...]) -> Executable:
+    moves = _MOVES.table(dialect)
+    of_transaction = _TABLE.c.merchant_transaction_id == moves.c.merchant_transaction_id
     chosen = (
         select(_TABLE.c.id)
         .where(
             of_transaction,
             unindexed(_TABLE.c.delivery).in_(moved),
             _TABLE.c.is_opened,
-            _TABLE.c.delivery != given.c.delivery,
+            _TABLE.c.delivery != moves.c.delivery,
         )
-        .limit(most)
+        .limit(bindparam("most", type_=Integer()))
     )
-    delivery = select(given.c.delivery).where(of_transaction).correlate(_TABLE).scalar_subquery()
-    dialect = session.get_bind().dialect.name
-    result: Any = session.execute(
-        update(_TABLE).where(is_chosen(dialect, _TABLE.c.id, chosen)).values(delivery=delivery)
-    )
-    return int(result.rowcount)
+    delivery = select(moves.c.delivery).where(of_transaction).correlate(_TABLE).scalar_subquery()
+    return update(_TABLE).where(is_chosen(dialect, _TABLE.c.id, chosen)).values(delivery=delivery)
 
 
-def _unsettle_newest(session: Session, failed: FromClause) -> None:
+@for_each_dialect
+def _unsettle_newest(dialect: str) -> Executable:
     """Of those that have no event that is not settled."""
+    failed = _MOVES.table(dialect)
     of_transaction = (_TABLE.c.merchant_transaction_id == failed.c.merchant_transaction_id) & _TABLE.c.is_opened
     newest = select(func.max(_TABLE.c.id)).where(of_transaction).correlate(failed).scalar_subquery()
     unsettled = select(_TABLE.c.id).where(of_transaction, _TABLE.c.delivery != Delivery.SUCCEEDED).correlate(failed)
-    session.execute(
+    return (
         update(_TABLE)
         .where(_TABLE.c.id.in_(select(newest).select_from(failed).where(~unsettled.exists())))
         .values(delivery=Delivery.FAILED, settled_at=None)
     )
 
 
-def _moves(session: Session, moves: Mapping[str, Delivery]) -> FromClause:
-    columns = {name: _TABLE.c[name].type for name in ("merchant_transaction_id", "delivery")}
-    return row_set(session, "moves", columns, [(name, delivery.value) for name, delivery in moves.items()])
+def _given(session: Session, moves: Mapping[str, Delivery]) -> dict[str, Any]:
+    return _MOVES.given(session, [(name, delivery.value) for name, delivery in moves.items()])

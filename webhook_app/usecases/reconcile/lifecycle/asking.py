@@ -6,11 +6,11 @@ from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Select, case, literal, or_, select, true
+from sqlalchemy import Executable, Select, case, literal, or_, select, true
 from sqlalchemy.orm import Session
 
-from webhook_app.db.row_sets import RowSet, for_each_dialect, row_set
-from webhook_app.db.upsert import insert_into
+from webhook_app.db.row_sets import RowSet, for_each_dialect
+from webhook_app.db.upsert import insert_on
 from webhook_app.domain.retry_policy import MOST_BROUGHT_FORWARD, MOST_SHARED_CRASHES, WAITS_AS_PROOF_SAYS
 from webhook_app.models import Reconciliation
 from webhook_app.models.reconciliation import AskedBy, State
@@ -18,6 +18,14 @@ from webhook_app.usecases.reconcile.lifecycle.rows import lock_in_order
 
 _TABLE: Any = Reconciliation.__table__
 _NAMES = RowSet("names", {"name": _TABLE.c.merchant_transaction_id.type})
+_WANTED = RowSet(
+    "wanted",
+    {
+        "merchant_transaction_id": _TABLE.c.merchant_transaction_id.type,
+        "at": _TABLE.c.created_at.type,
+        "asked_by": _TABLE.c.asked_by.type,
+    },
+)
 
 
 def ask_for_reconciliations(
@@ -42,16 +50,14 @@ def ask_for_reconciliations(
         lock_in_order(session, _TABLE.c.merchant_transaction_id.in_(list(asked_at)))
     if not asked_at:
         return {}
-    wanted = row_set(
-        session,
-        "wanted",
-        {
-            "merchant_transaction_id": _TABLE.c.merchant_transaction_id.type,
-            "at": _TABLE.c.created_at.type,
-            "asked_by": _TABLE.c.asked_by.type,
-        },
-        [(name, at, (AskedBy.STRANGER if name in unvouched else by).value) for name, at in asked_at.items()],
-    ).c
+    rows = [(name, at, (AskedBy.STRANGER if name in unvouched else by).value) for name, at in asked_at.items()]
+    asked = session.execute(_ask(session), _WANTED.given(session, rows))
+    return {row.merchant_transaction_id: row.generation for row in asked}
+
+
+@for_each_dialect
+def _ask(dialect: str) -> Executable:
+    wanted = _WANTED.table(dialect).c
     opened = {
         "merchant_transaction_id": wanted.merchant_transaction_id,
         "state": literal(State.PENDING.value),
@@ -63,7 +69,7 @@ def ask_for_reconciliations(
         **{name: literal(0) for name in ("crashes", "attempts", "spent_attempts", "single_retries")},
         "paused_seconds_then": literal(0.0),
     }
-    statement = insert_into(session, _TABLE).from_select(
+    statement = insert_on(dialect, _TABLE).from_select(
         list(opened),
         # In one order, so that two transactions that open the same ones do not wait for each other. SQLite takes
         # ON CONFLICT for a join's ON without a WHERE before it.
@@ -81,29 +87,27 @@ def ask_for_reconciliations(
     )
     # One that waits for its call is not put off by each new event: it would never be overdue, nor the one due longest.
     keeps_time = or_((_TABLE.c.state == State.PENDING) & is_due_before, backs_off & or_(waits_on, is_due_before))
-    asked = session.execute(
-        statement.on_conflict_do_update(
-            index_elements=[_TABLE.c.merchant_transaction_id],
-            set_={
-                "generation": _TABLE.c.generation + 1,
-                "state": case((backs_off | took_workers_down, State.RETRYING.value), else_=State.PENDING.value),
-                "next_attempt_at": case((keeps_time, _TABLE.c.next_attempt_at), else_=wanted_at),
-                "asked_by": case(
-                    (_TABLE.c.reconciled_at.is_not(None), AskedBy.EVENT.value),
-                    (statement.excluded.asked_by == AskedBy.STRANGER.value, _TABLE.c.asked_by),
-                    else_=statement.excluded.asked_by,
-                ),
-                "uncounted": case((backs_off, _TABLE.c.uncounted), else_=0),
-                "spent_attempts": case((backs_off, _TABLE.c.spent_attempts), else_=0),
-                "single_retries": case((backs_off, _TABLE.c.single_retries), else_=0),
-                "first_failed_at": case((backs_off, _TABLE.c.first_failed_at), else_=None),
-                "crashes": case(
-                    (gave_up & (_TABLE.c.crashes > MOST_SHARED_CRASHES), MOST_SHARED_CRASHES), else_=_TABLE.c.crashes
-                ),
-            },
-        ).returning(_TABLE.c.merchant_transaction_id, _TABLE.c.generation)
-    )
-    return {row.merchant_transaction_id: row.generation for row in asked}
+    asked: Executable = statement.on_conflict_do_update(
+        index_elements=[_TABLE.c.merchant_transaction_id],
+        set_={
+            "generation": _TABLE.c.generation + 1,
+            "state": case((backs_off | took_workers_down, State.RETRYING.value), else_=State.PENDING.value),
+            "next_attempt_at": case((keeps_time, _TABLE.c.next_attempt_at), else_=wanted_at),
+            "asked_by": case(
+                (_TABLE.c.reconciled_at.is_not(None), AskedBy.EVENT.value),
+                (statement.excluded.asked_by == AskedBy.STRANGER.value, _TABLE.c.asked_by),
+                else_=statement.excluded.asked_by,
+            ),
+            "uncounted": case((backs_off, _TABLE.c.uncounted), else_=0),
+            "spent_attempts": case((backs_off, _TABLE.c.spent_attempts), else_=0),
+            "single_retries": case((backs_off, _TABLE.c.single_retries), else_=0),
+            "first_failed_at": case((backs_off, _TABLE.c.first_failed_at), else_=None),
+            "crashes": case(
+                (gave_up & (_TABLE.c.crashes > MOST_SHARED_CRASHES), MOST_SHARED_CRASHES), else_=_TABLE.c.crashes
+            ),
+        },
+    ).returning(_TABLE.c.merchant_transaction_id, _TABLE.c.generation)
+    return asked
 
 
 def _find_locked(session: Session, names: Sequence[str]) -> set[str]:
