@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, and_, any_, case, false, func, select, true
+from sqlalchemy import ColumnElement, Select, Subquery, and_, any_, case, false, func, select, true
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.orm import InstrumentedAttribute, Session
 from sqlalchemy.sql.compiler import SQLCompiler
@@ -26,7 +26,9 @@ def unweighed(*conditions: ColumnElement[bool]) -> ColumnElement[bool]:
     return case((and_(*conditions), true()), else_=false())
 
 
-def is_chosen(dialect: str, column: ColumnElement[int], chosen: Select[Any]) -> ColumnElement[bool]:
+def is_chosen(
+    dialect: str, column: ColumnElement[int] | InstrumentedAttribute[int], chosen: Select[Any]
+) -> ColumnElement[bool]:
     """The condition that this key is one of those that `chosen` selects, which is executed once and comes first.
 
     Of a table that has grown since it was last analysed PostgreSQL believes that it has hardly a row; it may then join
@@ -35,6 +37,41 @@ def is_chosen(dialect: str, column: ColumnElement[int], chosen: Select[Any]) -> 
     if dialect == "sqlite":
         return column.in_(chosen.correlate(None))
     return column == any_(func.array(chosen.correlate(None).scalar_subquery()))
+
+
+def computed_once(rows: Select[Any], name: str) -> Subquery:
+    """These rows, with what is computed of each: PostgreSQL would else compute it anew for each row that is joined."""
+    return rows.offset(0).subquery(name)
+
+
+class one_by_one(FunctionElement[Any]):
+    """`key == one_by_one(value)`, for a transaction that goes by index: each of few rows with a value is looked up by
+    the key. Where PostgreSQL takes a table for empty, it would rather go through the key's index as a whole, which it
+    takes for as fast as one look-up, and compare each row of the table with all of those few. It does so for the sake
+    of an order that may serve a plain equality; this is none, and an index finds it no less."""
+
+    inherit_cache = True
+
+    def __init__(self, value: InstrumentedAttribute[Any] | ColumnElement[Any]) -> None:
+        super().__init__(value)
+        self.type = value.type
+
+
+@compiles(one_by_one)
+def _as_it_is(element: one_by_one, compiler: SQLCompiler, **kwargs: Any) -> str:
+    (value,) = element.clauses
+    return compiler.process(value, **kwargs)
+
+
+@compiles(one_by_one, "postgresql")
+def _in_an_array(element: one_by_one, compiler: SQLCompiler, **kwargs: Any) -> str:
+    return f"ANY (ARRAY[{_as_it_is(element, compiler, **kwargs)}])"
+
+
+def sorted_afterwards(column: ColumnElement[int] | InstrumentedAttribute[int]) -> ColumnElement[int]:
+    """The same order as the column's, for rows that are looked up by something else. PostgreSQL might else go through
+    all of the table in the order of the column's index, and compare each row with what is looked for."""
+    return column + 0
 
 
 class unindexed(FunctionElement[Any]):

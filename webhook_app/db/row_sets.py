@@ -22,6 +22,7 @@ from sqlalchemy import (
     Dialect,
     FromClause,
     String,
+    any_,
     bindparam,
     cast,
     column,
@@ -59,6 +60,18 @@ class RowSet:
         ]
         listed = [column(key, _unbounded(kind)) for key, kind in self._columns.items()]
         return func.unnest(*arrays).table_valued(*listed, name=self._name).render_derived(name=self._name)
+
+    def holds(
+        self, dialect: str, key: str, attribute: Any, values: Mapping[str, Any] | None = None
+    ) -> ColumnElement[bool]:
+        """The condition that this column or attribute has one of the values of the set's column `key`. On PostgreSQL it
+        is a comparison with an array: a join with its rows may compare each of them with each row of the table."""
+        if dialect == "sqlite":
+            condition: ColumnElement[bool] = attribute.in_(select(self.table(dialect, values).c[key]))
+        else:
+            kind = ARRAY(_unbounded(self._columns[key]), dimensions=1)
+            condition = attribute == any_(self._array(key, kind, values))
+        return condition
 
     def given(self, session: Session, rows: Sequence[Sequence[Any]]) -> dict[str, Any]:
         """The parameters of a statement with this table, for these rows."""
@@ -133,9 +146,9 @@ def row_set(
 
 def is_one_of(session: Session, attribute: Any, values: Iterable[Any]) -> ColumnElement[bool]:
     """The condition that this column or attribute is one of the values, in one text however many they are."""
-    given = row_set(session, "one_of", {"value": attribute.type}, [(value,) for value in values])
-    condition: ColumnElement[bool] = attribute.in_(select(given.c.value))
-    return condition
+    given = RowSet("one_of", {"value": attribute.type})
+    rows = given.given(session, [(value,) for value in values])
+    return given.holds(session.get_bind().dialect.name, "value", attribute, rows)
 
 
 def id_set(session: Session, name: str, ids: Iterable[int]) -> FromClause:

@@ -92,7 +92,7 @@ def _tellings(dialect: str) -> Select[Any]:
         .select_from(change)
         .outerjoin(event, is_told)
         .outerjoin(receipt, receipt.c.event_id == event.c.id)
-        .where(change.c.merchant_transaction_id.in_(select(_ASKED.table(dialect).c.id)))
+        .where(_ASKED.holds(dialect, "id", change.c.merchant_transaction_id))
         .group_by(*columns, event.c.id, receipt.c.channel)
         .order_by(change.c.updated_at, change.c.id)
     )

@@ -192,7 +192,7 @@ _ONE = keep(_NOW.where(_RECONCILIATION.c.merchant_transaction_id == bindparam("a
 
 @KeptStatement
 def _present(dialect: str) -> Select[Any]:
-    return _NOW.where(_RECONCILIATION.c.id.in_(select(_LISTED.table(dialect).c.id)))
+    return _NOW.where(_LISTED.holds(dialect, "id", _RECONCILIATION.c.id))
 
 
 @KeptStatement
@@ -202,7 +202,7 @@ def _past(dialect: str) -> Select[Any]:
         or_(_VERSION.c.superseded_at.is_(None), _VERSION.c.superseded_at > _AS_OF),
     )
     query = _joined(_VERSION, _VERSION.c.recorded_at, *was_held)
-    return query.where(_RECONCILIATION.c.id.in_(select(_LISTED.table(dialect).c.id)))
+    return query.where(_LISTED.holds(dialect, "id", _RECONCILIATION.c.id))
 
 
 @KeptStatement
@@ -251,5 +251,4 @@ def _newest(table: Any, dialect: str) -> Select[Any]:
 
 
 def _is_asked_for(table: Any, dialect: str) -> ColumnElement[bool]:
-    condition: ColumnElement[bool] = table.c.merchant_transaction_id.in_(select(_ASKED.table(dialect).c.id))
-    return condition
+    return _ASKED.holds(dialect, "id", table.c.merchant_transaction_id)

@@ -98,7 +98,7 @@ def _try_given_up(database: Database, since: datetime, now: datetime) -> int:
 
 
 def _bring_batch(database: Database, ids: Sequence[int], since: datetime, now: datetime) -> int:
-    return database.run(lambda session: _bring(session, ids, since, now)) if ids else 0
+    return database.run(lambda session: _bring(session, ids, since, now), by_index=True) if ids else 0
 
 
 def _bring(session: Session, ids: Sequence[int], since: datetime, now: datetime) -> int:

@@ -109,7 +109,7 @@ def hand_back(database: Database, claims: Sequence[Claim]) -> None:
     if not claims:
         return
     held = [(claim.reconciliation_id, claim.token) for claim in claims]
-    database.run(lambda session: end_claims(session, held))
+    database.run(lambda session: end_claims(session, held), by_index=True)
 
 
 def take_back_unknown(database: Database, tokens: Collection[str]) -> None:
@@ -118,7 +118,11 @@ def take_back_unknown(database: Database, tokens: Collection[str]) -> None:
     claimed = select(Reconciliation.id, Reconciliation.claim_token).where(
         Reconciliation.lease_until.is_not(None), Reconciliation.claim_token.in_(tokens)
     )
-    database.run(lambda session: end_claims(session, [(one.id, one.claim_token) for one in session.execute(claimed)]))
+
+    def take_back(session: Session) -> None:
+        end_claims(session, [(one.id, one.claim_token) for one in session.execute(claimed)])
+
+    database.run(take_back, by_index=True)
 
 
 def _claim_shared(

@@ -20,6 +20,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.orm import Session
 
+from webhook_app.db.planner_hints import computed_once, one_by_one, sorted_afterwards, unweighed
 from webhook_app.db.row_sets import for_each_dialect, is_one_of
 from webhook_app.db.types import MAX_ID
 from webhook_app.domain.money import format_amount
@@ -192,21 +193,23 @@ def _open_ones(dialect: str) -> Executable:
         select(other.c.id)
         .where(
             other.c.merchant_transaction_id == given.c.name,
-            other.c.kind.in_(_OF_EVENTS),
-            other.c.resolved_at.is_(None),
+            unweighed(other.c.kind.in_(_OF_EVENTS), other.c.resolved_at.is_(None)),
         )
-        .order_by(other.c.id)
+        .order_by(sorted_afterwards(other.c.id))
         .offset(bindparam("most", type_=Integer()))
         .limit(1)
         .correlate(given)
         .scalar_subquery()
     )
+    asked = computed_once(select(given.c.name, func.coalesce(last, MAX_ID).label("last")), "asked")
     one = _DISCREPANCIES.c
     return select(one.id, one.merchant_transaction_id, one.kind, one.fingerprint).where(
-        one.merchant_transaction_id == given.c.name,
-        one.kind.in_((*_OF_EVENTS, *_OF_UNCONFIRMED, DiscrepancyKind.PENDING_TOO_LONG)),
-        one.resolved_at.is_(None),
-        or_(one.kind.not_in(_OF_EVENTS), one.id < func.coalesce(last, MAX_ID)),
+        one.merchant_transaction_id == one_by_one(asked.c.name),
+        unweighed(
+            one.kind.in_((*_OF_EVENTS, *_OF_UNCONFIRMED, DiscrepancyKind.PENDING_TOO_LONG)),
+            one.resolved_at.is_(None),
+            or_(one.kind.not_in(_OF_EVENTS), one.id < asked.c.last),
+        ),
     )
 
 

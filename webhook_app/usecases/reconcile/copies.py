@@ -20,6 +20,7 @@ from sqlalchemy.orm import Session
 
 from webhook_app.db.database import Database
 from webhook_app.db.kept_statements import keep
+from webhook_app.db.planner_hints import one_by_one, sorted_afterwards
 from webhook_app.db.row_sets import RowSet, for_each_dialect
 from webhook_app.domain.retry_policy import Budget
 from webhook_app.models import Event, HistoryEntry, Receipt, Reconciliation
@@ -127,13 +128,13 @@ def _find_last_asked(session: Session, copies: Sequence[_Copy]) -> Mapping[int, 
     """When each of these events, or a copy of it, has last asked, and under which generation."""
     last = {copy.event_id: (copy.first_received_at, copy.first_generation) for copy in copies}
     if last:
-        of_event = select(func.max(Receipt.id)).where(
+        of_event = select(func.max(sorted_afterwards(Receipt.id))).where(
             Receipt.event_id == Event.id, Receipt.opened_generation.is_not(None)
         )
         rows = session.execute(
             select(Receipt.event_id, Receipt.received_at, Receipt.opened_generation)
             .select_from(Event)
-            .join(Receipt, Receipt.id == of_event.correlate(Event).scalar_subquery())
+            .join(Receipt, Receipt.id == one_by_one(of_event.correlate(Event).scalar_subquery()))
             .where(Event.id.in_(last))
         )
         last |= {row.event_id: (row.received_at, row.opened_generation or 0) for row in rows}
@@ -181,7 +182,9 @@ def _note_opened(session: Session, rows: Sequence[tuple[int, int | None]]) -> No
 def _mark_opened(dialect: str) -> Executable:
     opened = _OPENED.table(dialect)
     return (
-        update(_TABLE).where(_TABLE.c.id == opened.c.id).values(is_opened=true(), opened_generation=opened.c.generation)
+        update(_TABLE)
+        .where(_TABLE.c.id == one_by_one(opened.c.id))
+        .values(is_opened=true(), opened_generation=opened.c.generation)
     )
 
 
@@ -201,7 +204,7 @@ def _lock_copies(session: Session, ids: Sequence[int]) -> list[_Copy]:
             Event.received_at.label("first_received_at"),
             Event.opened_generation,
         )
-        .join(Event, Event.id == Receipt.event_id)
+        .join(Event, Event.id == one_by_one(Receipt.event_id))
         .where(Receipt.id.in_(ids), RECEIPT_IS_UNOPENED)
         .order_by(Receipt.id)
         .with_for_update(of=Receipt, skip_locked=True)

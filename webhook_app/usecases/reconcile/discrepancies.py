@@ -10,6 +10,7 @@ from typing import Any
 from sqlalchemy import case, func, literal, null, or_, select, true
 from sqlalchemy.orm import Session
 
+from webhook_app.db.planner_hints import is_chosen, sorted_afterwards
 from webhook_app.db.row_sets import row_set
 from webhook_app.db.upsert import insert_into
 from webhook_app.domain.failures import Failure, name_error
@@ -133,10 +134,10 @@ def _find_claims(session: Session, names: Sequence[str]) -> Mapping[str, str]:
     """What the newest event of each of these transactions claims."""
     given = row_set(session, "given", {"name": _TABLE.c.merchant_transaction_id.type}, [(name,) for name in names])
     of_transaction = Event.merchant_transaction_id == given.c.name
-    newest = select(func.max(Event.id)).where(of_transaction).correlate(given).scalar_subquery()
+    newest = select(func.max(sorted_afterwards(Event.id))).where(of_transaction).correlate(given).scalar_subquery()
     rows = session.execute(
         select(Event.merchant_transaction_id, Event.status, Event.updated_at).where(
-            Event.id.in_(select(newest).select_from(given))
+            is_chosen(session.get_bind().dialect.name, Event.id, select(newest).select_from(given))
         )
     )
     return {name: f"{status} of {format_timestamp(at) or 'no usable time'}" for name, status, at in rows}

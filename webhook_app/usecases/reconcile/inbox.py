@@ -18,6 +18,7 @@ from sqlalchemy.orm import Session
 
 from webhook_app.db.database import Database, waited_too_long
 from webhook_app.db.kept_statements import keep
+from webhook_app.db.planner_hints import one_by_one
 from webhook_app.db.row_sets import RowSet, for_each_dialect
 from webhook_app.domain.retry_policy import Budget
 from webhook_app.logs import get_logger
@@ -106,7 +107,9 @@ def _open_batch(session: Session, ids: Sequence[int], now: datetime) -> int:
 def _note_opened(dialect: str) -> Executable:
     opened = _OPENED.table(dialect)
     return (
-        update(_TABLE).where(_TABLE.c.id == opened.c.id).values(is_opened=true(), opened_generation=opened.c.generation)
+        update(_TABLE)
+        .where(_TABLE.c.id == one_by_one(opened.c.id))
+        .values(is_opened=true(), opened_generation=opened.c.generation)
     )
 
 
@@ -121,7 +124,7 @@ def _lock_events(session: Session, ids: Sequence[int]) -> Sequence[Any]:
 def _unopened(dialect: str) -> Executable:
     return (
         select(_TABLE.c.id, _TABLE.c.merchant_transaction_id, _TABLE.c.received_at, _TABLE.c.is_vouched)
-        .where(_TABLE.c.id.in_(select(_IDS.table(dialect).c.id)), IS_UNOPENED)
+        .where(_IDS.holds(dialect, "id", _TABLE.c.id), IS_UNOPENED)
         .order_by(_TABLE.c.id)
         .with_for_update(of=_TABLE, skip_locked=True, key_share=True)
     )

@@ -12,6 +12,7 @@ from sqlalchemy import ColumnElement, bindparam, case, func, literal, or_, selec
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from webhook_app.db.database import Database
+from webhook_app.db.planner_hints import one_by_one, unweighed
 from webhook_app.db.upsert import insert_into
 from webhook_app.domain.gate import MOST_SKEW
 from webhook_app.domain.polling import OverdueAfter
@@ -94,7 +95,10 @@ def _find_confirmed(session: Session) -> Sequence[int]:
     may be confirmed while that is noted."""
     return session.scalars(
         select(Discrepancy.id)
-        .join(Reconciliation, Reconciliation.merchant_transaction_id == Discrepancy.merchant_transaction_id)
+        .join(
+            Reconciliation,
+            Reconciliation.merchant_transaction_id == one_by_one(Discrepancy.merchant_transaction_id),
+        )
         .where(
             Discrepancy.kind == DiscrepancyKind.PENDING_TOO_LONG,
             Discrepancy.fingerprint == _UNCONFIRMED,
@@ -147,11 +151,6 @@ def _find_unopened(session: Session, before: _Before, ids: Sequence[str] | None)
     """Those without a reconciliation are found as any others that are not confirmed; with one, where nothing else says
     that they wait."""
     since = func.min(Event.received_at)
-    is_known_to_wait = select(Discrepancy.id).where(
-        Discrepancy.merchant_transaction_id == Event.merchant_transaction_id,
-        Discrepancy.kind == DiscrepancyKind.PENDING_TOO_LONG,
-        Discrepancy.resolved_at.is_(None),
-    )
     rows = session.execute(
         select(
             Event.merchant_transaction_id,
@@ -159,12 +158,12 @@ def _find_unopened(session: Session, before: _Before, ids: Sequence[str] | None)
             since,
         )
         .select_from(Event)
-        .outerjoin(Reconciliation, Reconciliation.merchant_transaction_id == Event.merchant_transaction_id)
+        .outerjoin(Reconciliation, Reconciliation.merchant_transaction_id == one_by_one(Event.merchant_transaction_id))
         .where(
             IS_UNOPENED,
             Event.received_at < before.usually,
             true() if ids is None else Event.merchant_transaction_id.in_(ids),
-            ~is_known_to_wait.exists(),
+            _is_not_noted(Event.merchant_transaction_id),
         )
         .group_by(Event.merchant_transaction_id, Reconciliation.id)
         .order_by(since)
@@ -193,7 +192,7 @@ def _find_under_way(session: Session, before: _Before, ids: Sequence[str] | None
             Transaction.created_at < of_type,
             Transaction.updated_at < of_type,
             true() if ids is None else Transaction.merchant_transaction_id.in_(ids),
-            ~_is_noted(Transaction.merchant_transaction_id, Transaction.status),
+            _is_not_noted(Transaction.merchant_transaction_id, Discrepancy.fingerprint == Transaction.status),
         )
         .order_by(Transaction.created_at)
         .limit(MOST_AT_ONCE)
@@ -210,7 +209,7 @@ def _find_unconfirmed(session: Session, before: _Before, ids: Sequence[str] | No
             Reconciliation.state != State.FAILED,
             Reconciliation.created_at < before.usually,
             true() if ids is None else Reconciliation.merchant_transaction_id.in_(ids),
-            ~_is_noted(Reconciliation.merchant_transaction_id, literal(_UNCONFIRMED)),
+            _is_not_noted(Reconciliation.merchant_transaction_id, Discrepancy.fingerprint == _UNCONFIRMED),
         )
         .order_by(Reconciliation.id)
         .limit(MOST_AT_ONCE)
@@ -218,19 +217,15 @@ def _find_unconfirmed(session: Session, before: _Before, ids: Sequence[str] | No
     return [(merchant_transaction_id, _UNCONFIRMED, since) for merchant_transaction_id, since in rows]
 
 
-def _is_noted(
-    merchant_transaction_id: InstrumentedAttribute[str], status: ColumnElement[str] | InstrumentedAttribute[str]
-) -> ColumnElement[Any]:
-    return (
-        select(Discrepancy.id)
-        .where(
-            Discrepancy.merchant_transaction_id == merchant_transaction_id,
-            Discrepancy.kind == DiscrepancyKind.PENDING_TOO_LONG,
-            Discrepancy.fingerprint == status,
-            Discrepancy.resolved_at.is_(None),
-        )
-        .exists()
+def _is_not_noted(
+    merchant_transaction_id: InstrumentedAttribute[str], *conditions: ColumnElement[bool]
+) -> ColumnElement[bool]:
+    """Looked up for each by its id: NOT EXISTS might be answered by going through all that is noted for each."""
+    noted = select(Discrepancy.id).where(
+        Discrepancy.merchant_transaction_id == merchant_transaction_id,
+        unweighed(Discrepancy.kind == DiscrepancyKind.PENDING_TOO_LONG, Discrepancy.resolved_at.is_(None), *conditions),
     )
+    return noted.limit(1).correlate(merchant_transaction_id.class_).scalar_subquery().is_(None)
 
 
 def _describe(status: str, since: datetime) -> str:

@@ -12,6 +12,7 @@ from typing import Any
 from sqlalchemy import Alias, ColumnElement, Executable, FromClause, Select, and_, func, or_, select
 from sqlalchemy.orm import Session
 
+from webhook_app.db.planner_hints import computed_once, one_by_one, sorted_afterwards, unweighed
 from webhook_app.db.row_sets import RowSet, for_each_dialect, id_set
 from webhook_app.domain.reported_values import ReportedValues
 from webhook_app.models import Event, Receipt
@@ -73,13 +74,14 @@ def _events_compared(dialect: str) -> Executable:
     oldest = (
         select(other.c.id)
         .where(_is_compared(other, given))
-        .order_by(other.c.id.desc())
+        .order_by(sorted_afterwards(other.c.id).desc())
         .offset(_MOST_EVENTS_COMPARED - 1)
         .limit(1)
         .correlate(given)
         .scalar_subquery()
     )
-    return _messages().where(_is_compared(_EVENTS, given), _EVENTS.c.id >= func.coalesce(oldest, 0))
+    asked = computed_once(select(*given.c, func.coalesce(oldest, 0).label("oldest")), "asked")
+    return _messages().where(_is_compared(_EVENTS, asked), unweighed(_EVENTS.c.id >= asked.c.oldest))
 
 
 def _is_compared(events: Alias | Any, given: FromClause) -> ColumnElement[bool]:
@@ -98,7 +100,7 @@ def _is_compared(events: Alias | Any, given: FromClause) -> ColumnElement[bool]:
         func.coalesce(events.c.opened_generation, given.c.generation) <= given.c.generation
     )
     return and_(
-        events.c.merchant_transaction_id == given.c.name,
+        events.c.merchant_transaction_id == one_by_one(given.c.name),
         events.c.is_opened,
         or_(
             events.c.updated_at >= given.c.updated_at,
@@ -142,7 +144,7 @@ def _copies(dialect: str) -> Executable:
     return (
         select(_RECEIPTS.c.id, _RECEIPTS.c.event_id, _RECEIPTS.c.opened_generation, _RECEIPTS.c.reported)
         .where(
-            _RECEIPTS.c.event_id.in_(select(_IDS.table(dialect).c.id)),
+            _IDS.holds(dialect, "id", _RECEIPTS.c.event_id),
             _RECEIPTS.c.body.is_not(None),  # as each has that reports something: an index holds these alone
             _RECEIPTS.c.reported.is_not(None),
             _RECEIPTS.c.is_opened,

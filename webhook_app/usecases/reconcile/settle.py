@@ -14,11 +14,11 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Executable, Integer, bindparam, func, select, update
+from sqlalchemy import Executable, Integer, bindparam, case, func, select, update
 from sqlalchemy.orm import Session
 
 from webhook_app.db.database import Database
-from webhook_app.db.planner_hints import is_chosen, unindexed
+from webhook_app.db.planner_hints import is_chosen, one_by_one, sorted_afterwards, unindexed, unweighed
 from webhook_app.db.row_sets import RowSet, for_each_dialect
 from webhook_app.models import Event, Reconciliation
 from webhook_app.models.event import Delivery
@@ -136,13 +136,15 @@ def _settle_named(dialect: str) -> Executable:
     that its reconciliation was asked for, or then. What gave up settles nothing: it must be seen."""
     settled = (
         select(_TABLE.c.id)
-        .join(_WORK, _WORK.c.merchant_transaction_id == _TABLE.c.merchant_transaction_id)
+        .join(_WORK, _TABLE.c.merchant_transaction_id == one_by_one(_WORK.c.merchant_transaction_id))
         .where(
-            _WORK.c.merchant_transaction_id.in_(select(_NAMES.table(dialect).c.name)),
-            unindexed(_WORK.c.state) != State.FAILED,
-            unindexed(_TABLE.c.delivery) != Delivery.SUCCEEDED,
-            _TABLE.c.is_opened,
-            func.coalesce(_TABLE.c.opened_generation, _WORK.c.generation) <= _WORK.c.settled_generation,
+            _NAMES.holds(dialect, "name", _WORK.c.merchant_transaction_id),
+            unweighed(
+                unindexed(_WORK.c.state) != State.FAILED,
+                unindexed(_TABLE.c.delivery) != Delivery.SUCCEEDED,
+                _TABLE.c.is_opened,
+                func.coalesce(_TABLE.c.opened_generation, _WORK.c.generation) <= _WORK.c.settled_generation,
+            ),
         )
         .limit(bindparam("most", type_=Integer()))
     )
@@ -164,32 +166,42 @@ def _move(session: Session, moves: Mapping[str, Delivery], moved: Sequence[Deliv
 
 @functools.cache
 def _move_named(dialect: str, moved: tuple[Delivery, ...]) -> Executable:
+    """What each becomes is found in a set for each kind: looked up among the moves for each event, it would take as
+    long as there are of both."""
     moves = _MOVES.table(dialect)
-    of_transaction = _TABLE.c.merchant_transaction_id == moves.c.merchant_transaction_id
+    name = _TABLE.c.merchant_transaction_id
     chosen = (
         select(_TABLE.c.id)
         .where(
-            of_transaction,
-            unindexed(_TABLE.c.delivery).in_(moved),
-            _TABLE.c.is_opened,
-            _TABLE.c.delivery != moves.c.delivery,
+            name == one_by_one(moves.c.merchant_transaction_id),
+            unweighed(
+                unindexed(_TABLE.c.delivery).in_(moved), _TABLE.c.is_opened, _TABLE.c.delivery != moves.c.delivery
+            ),
         )
         .limit(bindparam("most", type_=Integer()))
     )
-    delivery = select(moves.c.delivery).where(of_transaction).correlate(_TABLE).scalar_subquery()
-    return update(_TABLE).where(is_chosen(dialect, _TABLE.c.id, chosen)).values(delivery=delivery)
+    become = (
+        (name.in_(select(moves.c.merchant_transaction_id).where(moves.c.delivery == one)), one.value)
+        for one in (Delivery.RETRYING, Delivery.FAILED)
+    )
+    return (
+        update(_TABLE)
+        .where(is_chosen(dialect, _TABLE.c.id, chosen))
+        .values(delivery=case(*become, else_=Delivery.PENDING.value))
+    )
 
 
 @for_each_dialect
 def _unsettle_newest(dialect: str) -> Executable:
     """Of those that have no event that is not settled."""
     failed = _MOVES.table(dialect)
-    of_transaction = (_TABLE.c.merchant_transaction_id == failed.c.merchant_transaction_id) & _TABLE.c.is_opened
-    newest = select(func.max(_TABLE.c.id)).where(of_transaction).correlate(failed).scalar_subquery()
-    unsettled = select(_TABLE.c.id).where(of_transaction, _TABLE.c.delivery != Delivery.SUCCEEDED).correlate(failed)
+    of_transaction = _TABLE.c.merchant_transaction_id == one_by_one(failed.c.merchant_transaction_id)
+    opened = select(_TABLE).where(of_transaction, unweighed(_TABLE.c.is_opened)).correlate(failed)
+    newest = opened.with_only_columns(func.max(sorted_afterwards(_TABLE.c.id))).scalar_subquery()
+    unsettled = opened.where(unweighed(_TABLE.c.delivery != Delivery.SUCCEEDED))
     return (
         update(_TABLE)
-        .where(_TABLE.c.id.in_(select(newest).select_from(failed).where(~unsettled.exists())))
+        .where(is_chosen(dialect, _TABLE.c.id, select(newest).select_from(failed).where(~unsettled.exists())))
         .values(delivery=Delivery.FAILED, settled_at=None)
     )
 

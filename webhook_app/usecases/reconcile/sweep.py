@@ -44,7 +44,7 @@ def recover_lost_claims(database: Database, now: datetime) -> list[str]:
     with database.read() as session:
         if session.scalar(select(Reconciliation.id).where(lost).limit(1)) is None:
             return []
-    return database.run(lambda session: _take_back(session, lost, now))
+    return database.run(lambda session: _take_back(session, lost, now), by_index=True)
 
 
 def _take_back(session: Session, lost: ColumnElement[bool], now: datetime) -> list[str]:

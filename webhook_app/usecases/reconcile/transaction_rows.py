@@ -12,6 +12,7 @@ from typing import Any
 from sqlalchemy import Executable, bindparam, insert, select, true, update
 from sqlalchemy.orm import Session
 
+from webhook_app.db.planner_hints import one_by_one
 from webhook_app.db.row_sets import RowSet, for_each_dialect
 from webhook_app.db.upsert import insert_on
 from webhook_app.domain.status import Status, StatusChange
@@ -87,7 +88,7 @@ def insert_history(session: Session, changes: Sequence[Held], now: datetime) -> 
 
 @for_each_dialect
 def _load(dialect: str) -> Executable:
-    named = _TABLE.c.merchant_transaction_id.in_(select(_NAMES.table(dialect).c.name))
+    named = _NAMES.holds(dialect, "name", _TABLE.c.merchant_transaction_id)
     return select(*(_TABLE.c[name] for name in FIELDS)).where(named)
 
 
@@ -102,14 +103,14 @@ def _update(dialect: str) -> Executable:
     given = _GIVEN.table(dialect)
     return (
         update(_TABLE)
-        .where(_TABLE.c.merchant_transaction_id == given.c.merchant_transaction_id)
+        .where(_TABLE.c.merchant_transaction_id == one_by_one(given.c.merchant_transaction_id))
         .values({name: given.c[name] for name in FIELDS[1:]} | {"confirmed_at": _NOW})
     )
 
 
 @for_each_dialect
 def _confirm_again(dialect: str) -> Executable:
-    named = _TABLE.c.merchant_transaction_id.in_(select(_NAMES.table(dialect).c.name))
+    named = _NAMES.holds(dialect, "name", _TABLE.c.merchant_transaction_id)
     return update(_TABLE).where(named).values({"confirmed_at": _NOW})
 
 

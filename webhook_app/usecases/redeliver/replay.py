@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, Subquery, case, func, insert, literal, select, update
+from sqlalchemy import ColumnElement, Select, Subquery, case, false, func, insert, literal, select, true, update
 from sqlalchemy.orm import Session
 
 from webhook_app.db.database import Database
@@ -184,15 +184,17 @@ def _one_order_at_a_time(session: Session) -> None:
         session.execute(select(func.pg_advisory_xact_lock(_ORDERS_LOCK)))
 
 
-#: The reconciliations that wait for their release, with the running replay that holds them: one look at them all, for
-#: PostgreSQL makes a walk through the whole table of a look for each.
+#: The reconciliations that wait for their release, with a running replay that holds them.
 _WAITING = (
     select(ReplayItem.reconciliation_id, func.min(ReplayItem.replay_id).label("replay_id"))
     .join(Replay, Replay.id == ReplayItem.replay_id)
     .where(Replay.released_at.is_(None), IS_WAITING)
     .group_by(ReplayItem.reconciliation_id)
-    .subquery()
 )
+
+#: Whether that of the delivery is one of them. PostgreSQL looks them all up once and hashes them; of a join, or of a
+#: look for each delivery, it makes a walk through all of them each time.
+_WAITS = case((Reconciliation.id.in_(_WAITING.with_only_columns(ReplayItem.reconciliation_id)), true()), else_=false())
 
 
 #: That of the delivery's reconciliation. An event that waits unopened is about to have it opened or asked for again,
@@ -211,11 +213,10 @@ def _matching(selection: Selection) -> Select[Any]:
             Event.delivery,
             _STATE.label("state"),
             Reconciliation.id.label("reconciliation_id"),
-            _WAITING.c.replay_id.label("waits_in"),
+            _WAITS.label("waits"),
         )
         .select_from(Event)
         .outerjoin(Reconciliation, SAME_TRANSACTION)
-        .outerjoin(_WAITING, _WAITING.c.reconciliation_id == Reconciliation.id)
         .where(*_selected(selection))
     )
 
@@ -226,7 +227,7 @@ def _selected(selection: Selection) -> Sequence[ColumnElement[bool]]:
 
 def _is_replayable(matching: Subquery) -> ColumnElement[bool]:
     columns = matching.c
-    return columns.state.in_(REPLAYABLE) & (columns.delivery != Delivery.SUCCEEDED) & columns.waits_in.is_(None)
+    return columns.state.in_(REPLAYABLE) & (columns.delivery != Delivery.SUCCEEDED) & ~columns.waits
 
 
 def _count(session: Session, selection: Selection) -> Ordered:
@@ -236,12 +237,16 @@ def _count(session: Session, selection: Selection) -> Ordered:
         select(func.count(), func.coalesce(func.sum(case((is_replayable, 1), else_=0)), 0)).select_from(matching)
     ).one()
     listed = session.execute(
-        select(matching.c.id, matching.c.delivery, matching.c.state, matching.c.waits_in)
+        select(matching.c.id, matching.c.delivery, matching.c.state, matching.c.waits, matching.c.reconciliation_id)
         .where(~is_replayable)
         .order_by(matching.c.id)
         .limit(MOST_SKIPPED_LISTED)
     ).all()
-    skipped = [Skipped(event_id, _why_not(delivery, state, waits_in)) for event_id, delivery, state, waits_in in listed]
+    waiting = _WAITING.where(ReplayItem.reconciliation_id.in_([one.reconciliation_id for one in listed if one.waits]))
+    waits_in = {one.reconciliation_id: one.replay_id for one in session.execute(waiting)}
+    skipped = [
+        Skipped(one.id, _why_not(one.delivery, one.state, waits_in.get(one.reconciliation_id))) for one in listed
+    ]
     if selection.ids:
         known = set(session.scalars(select(Event.id).where(Event.id.in_(selection.ids))))
         skipped += [Skipped(one, "there is no such delivery") for one in selection.ids if one not in known]

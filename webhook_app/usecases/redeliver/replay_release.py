@@ -75,7 +75,7 @@ def release(database: Database, replay_id: int, now: datetime) -> int:
         write_replays(session, list(replayed.values()))
         return len(released)
 
-    return database.run(release_items)
+    return database.run(release_items, by_index=True)
 
 
 def write_replays(session: Session, replays: Sequence[Change]) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 from sqlalchemy import Executable, Select, case, literal, or_, select, true
 from sqlalchemy.orm import Session
 
+from webhook_app.db.planner_hints import sorted_afterwards
 from webhook_app.db.row_sets import RowSet, for_each_dialect
 from webhook_app.db.upsert import insert_on
 from webhook_app.domain.retry_policy import MOST_BROUGHT_FORWARD, MOST_SHARED_CRASHES, WAITS_AS_PROOF_SAYS
@@ -122,6 +123,6 @@ def _find_locked(session: Session, names: Sequence[str]) -> set[str]:
 @for_each_dialect
 def _known(dialect: str) -> tuple[Select[Any], Select[Any]]:
     """Those of the names that are there; and the same, locked."""
-    named = _TABLE.c.merchant_transaction_id.in_(select(_NAMES.table(dialect).c.name))
+    named = _NAMES.holds(dialect, "name", _TABLE.c.merchant_transaction_id)
     known = select(_TABLE.c.merchant_transaction_id).where(named)
-    return known, known.order_by(_TABLE.c.id).with_for_update(of=_TABLE, skip_locked=True)
+    return known, known.order_by(sorted_afterwards(_TABLE.c.id)).with_for_update(of=_TABLE, skip_locked=True)

@@ -9,7 +9,7 @@ from typing import Any
 from sqlalchemy import Executable, bindparam, update
 from sqlalchemy.orm import Session
 
-from webhook_app.db.planner_hints import unweighed
+from webhook_app.db.planner_hints import one_by_one, unweighed
 from webhook_app.db.row_sets import RowSet, for_each_dialect, row_set
 from webhook_app.models import Reconciliation
 from webhook_app.usecases.reconcile.lifecycle.rows import lock_in_order
@@ -39,7 +39,7 @@ def _begin_claims(dialect: str) -> Executable:
     return (
         update(_TABLE)
         .where(
-            _TABLE.c.id == slots.c.id,
+            _TABLE.c.id == one_by_one(slots.c.id),
             unweighed(_TABLE.c.claim_token.is_(None), _TABLE.c.state.in_(CLAIMED.leads_to)),
         )
         .values(
@@ -61,7 +61,7 @@ def end_claims(session: Session, held: Iterable[tuple[int, str]]) -> None:
     session.execute(
         update(_TABLE)
         .where(
-            _TABLE.c.id == given.c.id,
+            _TABLE.c.id == one_by_one(given.c.id),
             unweighed(_TABLE.c.claim_token == given.c.token, _TABLE.c.state.in_(HANDED_BACK.leads_to)),
         )
         .values(claim_token=None, lease_until=None)

@@ -21,6 +21,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.orm import Session
 
+from webhook_app.db.planner_hints import one_by_one
 from webhook_app.db.row_sets import RowSet, for_each_dialect
 from webhook_app.models import Attempt, Reconciliation
 from webhook_app.models.failure import failure_columns, read_failure
@@ -72,7 +73,7 @@ def lock_ids(session: Session, ids: Sequence[int], *, skip_locked: bool = False)
 
 @for_each_dialect
 def _lock_ids(dialect: str) -> Mapping[bool, Executable]:
-    locked = select(*_LIFE).where(_TABLE.c.id.in_(select(_IDS.table(dialect).c.id))).order_by(_TABLE.c.id)
+    locked = select(*_LIFE).where(_IDS.holds(dialect, "id", _TABLE.c.id)).order_by(_TABLE.c.id)
     return {skips: locked.with_for_update(of=_TABLE, skip_locked=skips) for skips in (False, True)}
 
 
@@ -101,7 +102,7 @@ def _write_changes(dialect: str) -> Executable:
     return (
         update(_TABLE)
         .where(
-            _TABLE.c.id == new.c.id,
+            _TABLE.c.id == one_by_one(new.c.id),
             *(_TABLE.c[name].is_not_distinct_from(new.c[f"{name}_before"]) for name in _GUARDS),
         )
         .values({name: new.c[name] for name in _WRITTEN})
