@@ -17,6 +17,7 @@ from webhook_app.domain.gate import (
     Gate,
     Limits,
     admit,
+    is_latecomer_due,
     is_newcomer_due,
     is_round_due,
     note_newcomer,
@@ -208,6 +209,18 @@ def test_newcomer_is_due_at_once_and_then_once_a_second() -> None:
     assert [is_newcomer_due(gate, at(seconds)) for seconds in (0, 0.9, 1)] == [False, False, True]
     assert not is_newcomer_due(FULL, NOON)
     assert not is_round_due(FULL, NOON, LIMITS)
+
+
+def test_latecomer_is_due_two_seconds_after_a_round_or_a_newcomer() -> None:
+    def due(gate: Gate, *seconds: float) -> list[bool]:
+        return [is_latecomer_due(gate, at(second), LIMITS) for second in seconds]
+
+    assert due(paused(), 1.9, 2) == [False, True], "as after a round"
+    assert due(note_round(paused(), at(5), LIMITS), 6.9, 7) == [False, True]
+    assert due(note_newcomer(paused(), at(3)), 4.9, 5) == [False, True]
+    assert due(paused(replace(REFUSED, retry_after=30.0)), 26.9, 27) == [False, True], "Proof has said when"
+    assert due(FULL, 1000) == [False]
+    assert due(replace(paused(), next_probe_at=at(3600), next_newcomer_at=at(3600)), 0) == [True], "it was set back"
 
 
 def test_probe_time_that_is_further_ahead_than_any_gap_is_reached() -> None:

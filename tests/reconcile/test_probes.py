@@ -137,6 +137,38 @@ def test_what_has_lost_its_worker_is_called_at_once_unless_it_failed_before(
     assert [probe.merchant_transaction_id for probe in claim(database, clock)] == ["t0"]
 
 
+def test_what_is_opened_late_is_probed_within_two_seconds_and_ends_a_pause_that_poison_made(
+    database: Database, clock: FakeClock
+) -> None:
+    """The simulator's seed 5862: a web process stood still as it took an event in, which so was held to be old, and
+    waited 48 s for a round. What was spooled or waited for a worker came as late."""
+    put(database, "poison", 3, state="pending", last_error="unauthorised", last_code="invalid_token")
+    shut(database, clock(), REFUSED)
+    clock.advance(600)
+    end(database, clock, claim(database, clock), REFUSED)
+    clock.advance(1.9)
+    report(database, "t", clock() - timedelta(minutes=9))
+    assert (find_work(database, clock(), 10).fast_is_due, claim(database, clock)) == (False, [])
+    clock.advance(0.2)
+    assert find_work(database, clock(), 10).fast_is_due
+    (probe,) = claim(database, clock)
+    end(database, clock, [probe], confirmed(Status.COMPLETED, clock()))
+    assert not gate_of(database).is_paused
+
+
+def test_what_waits_through_an_outage_is_called_every_other_second_at_most(
+    database: Database, clock: FakeClock
+) -> None:
+    put(database, "t", 20)
+    shut(database, clock())
+    calls = []
+    for _ in range(45):
+        clock.advance(0.1)
+        calls += (probes := claim(database, clock))
+        end(database, clock, probes, UNAVAILABLE)
+    assert [one.merchant_transaction_id for one in calls] == ["t0", "t1"]
+
+
 def test_slow_lane_uses_no_probe_up_that_others_need(database: Database, clock: FakeClock) -> None:
     put(database, "poison", 1, state="retrying")
     shut(database, clock())

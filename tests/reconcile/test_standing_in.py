@@ -13,6 +13,7 @@ from tests.support.answers import LEASE, POLICY, claim
 from tests.support.clock import FakeClock
 from tests.support.work import report, row
 from webhook_app.db.database import Database
+from webhook_app.domain.gate import pause
 from webhook_app.domain.retry_policy import Blame
 from webhook_app.models import Reconciliation
 from webhook_app.usecases.heartbeats import beat
@@ -125,6 +126,21 @@ def test_while_all_calls_are_paused_only_a_probe_that_is_late_is_untaken(databas
     clock.advance(39)
     assert untaken(database, clock) == []
     clock.advance(2)
+    assert untaken(database, clock) == [Lane.FAST]
+
+
+def test_while_all_calls_are_paused_what_has_come_is_untaken_after_ten_seconds(
+    database: Database, clock: FakeClock
+) -> None:
+    """It would end a pause that poison made; no worker was there, and the next round a minute away."""
+    with database.write() as session:
+        gate = pause(lock_gate(session), Blame.PROOF, None, clock(), clock(), POLICY.limits)
+        store_gate(session, replace(gate, next_probe_at=clock() + timedelta(seconds=60), probes=6))
+    clock.advance(5)
+    report(database, "t", clock())
+    clock.advance(9.9)
+    assert untaken(database, clock) == []
+    clock.advance(0.2)
     assert untaken(database, clock) == [Lane.FAST]
 
 

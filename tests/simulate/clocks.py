@@ -36,6 +36,9 @@ def run_clock(machinery: Machinery, process: Process) -> None:
     swept_at = -_LONGEST_GAP
     step = machinery.clock_step
     while True:
+        if machinery.schedule.now < machinery.idle_until:
+            machinery.schedule.sleep(INTERVAL)
+            continue
         # A sweep that finds nothing does nothing: most of those are left out, for they cost the most time.
         was_set, step = machinery.clock_step != step, machinery.clock_step
         if was_set or machinery.schedule.now - swept_at >= _LONGEST_GAP or machinery.database.has_work(clock()):
@@ -46,7 +49,7 @@ def run_clock(machinery: Machinery, process: Process) -> None:
                 run_once(services, own_work)  # type: ignore[arg-type]  # what it needs of one
             except DBAPIError:
                 machinery.schedule.note("the clock waits for SQL")
-        machinery.schedule.sleep(max(INTERVAL, machinery.idle_until - machinery.schedule.now))
+        machinery.schedule.sleep(INTERVAL)
 
 
 class _OwnWork:

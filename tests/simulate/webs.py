@@ -40,13 +40,19 @@ def run_web(machinery: Machinery, process: Process) -> None:
             continue
         for webhook, answer in zip(batch, answers, strict=True):
             machinery.accepted.append(Accepted(webhook, answer.event_id, machinery.schedule.now, answer.duplicate))
-        machinery.queues.wake()
+        _tell(machinery)
 
 
 def _drain(machinery: Machinery, drain: SpoolDrain) -> None:
     if drain.is_due():
         try:
             if drain.drain():
-                machinery.queues.wake()
+                _tell(machinery)
         except SqlRefuses:
             machinery.schedule.note("the spool waits for SQL")
+
+
+def _tell(machinery: Machinery) -> None:
+    """Something is due: a worker is called, and clocks that sleep while nothing is look again."""
+    machinery.queues.wake()
+    machinery.idle_until = 0.0

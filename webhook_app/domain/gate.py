@@ -20,6 +20,9 @@ MOST_SKEW = timedelta(seconds=10)
 PROBES_AT_ONCE = 3
 #: While paused, what has just come and never failed is probed at once, one at a time, at most as often as this.
 NEWCOMER_GAP = timedelta(seconds=1)
+#: What has never failed and came longer ago is probed so long after the last newcomer or round: it was received while
+#: SQL or its worker was away, or has found no place among newer ones.
+LATECOMER_GAP = timedelta(seconds=2)
 #: Seconds that a call may take when half of the places that its class may hold are in use already.
 SHORT_CALL_SECONDS = 2.0
 #: The share of the rate that is left at least after 429s, and seconds in which it recovers from nothing.
@@ -109,6 +112,14 @@ def is_round_due(gate: Gate, now: datetime, limits: Limits) -> bool:
 def is_newcomer_due(gate: Gate, now: datetime) -> bool:
     """Whether a call may go out for a transaction that has just come and has never failed."""
     return gate.is_paused and _is_reached(gate.next_newcomer_at, now, NEWCOMER_GAP)
+
+
+def is_latecomer_due(gate: Gate, now: datetime, limits: Limits) -> bool:
+    """Whether a call may go out for a transaction that has never failed, however long ago it came."""
+    if gate.next_probe_at is None or not is_newcomer_due(gate, now - (LATECOMER_GAP - NEWCOMER_GAP)):
+        return False
+    last_round_at = gate.next_probe_at - _probe_gap(gate.probes, limits)
+    return _is_reached(last_round_at + LATECOMER_GAP, now, timedelta(seconds=limits.longest_probe_seconds))
 
 
 def note_round(gate: Gate, now: datetime, limits: Limits) -> Gate:

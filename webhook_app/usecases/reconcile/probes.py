@@ -2,15 +2,16 @@
 
 A round goes to several at once, of different classes as far as there are, which take turns, and first to what has never
 failed. Beside the rounds, what has just come and never failed is called at once, and so is what has lost its worker
-before Proof could answer: where poison has paused all calls, that ends the pause.
+before Proof could answer: where poison has paused all calls, that ends the pause. What came longer ago is called soon,
+for its work may have been opened late, or nobody was there to call it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
 
-from sqlalchemy import ColumnElement, exists, or_, select
+from sqlalchemy import ColumnElement, Select, exists, or_, select
 from sqlalchemy.orm import Session
 
 from webhook_app.domain.failures import WORKER_DIED
@@ -18,6 +19,7 @@ from webhook_app.domain.gate import (
     PROBES_AT_ONCE,
     Gate,
     Limits,
+    is_latecomer_due,
     is_newcomer_due,
     is_round_due,
     note_newcomer,
@@ -47,6 +49,9 @@ def choose_probes(session: Session, gate: Gate, now: datetime, limits: Limits) -
         of_round = _choose_round(session, gate.probes, chosen, now)
         gate = note_round(gate, now, limits) if of_round else gate
         chosen += of_round
+    if not chosen and is_latecomer_due(gate, now, limits):
+        chosen += _find_latecomer(session, now)
+        gate = note_newcomer(gate, now) if chosen else gate
     return chosen, gate
 
 
@@ -54,32 +59,57 @@ def has_probe(session: Session, gate: Gate, now: datetime, limits: Limits) -> bo
     """Whether `choose_probes` would find something; nothing is locked."""
     if is_round_due(gate, now, limits) and session.scalar(select(exists().where(is_waiting(now), may_be_shared()))):
         return True
-    return is_newcomer_due(gate, now) and bool(
-        session.scalar(select(exists().where(may_be_shared(), or_(*_are_newcomers(now)))))
+    if is_newcomer_due(gate, now) and session.scalar(
+        select(exists().where(may_be_shared(), or_(*_are_newcomers(now))))
+    ):
+        return True
+    return is_latecomer_due(gate, now, limits) and any(
+        session.scalar(select(latecomer.exists())) for latecomer in _latecomers(now)
     )
+
+
+_HAS_NEVER_FAILED = (Reconciliation.state == State.PENDING) & Reconciliation.last_error.is_(None)
+_WAS_LOST = (
+    (Reconciliation.last_error == WORKER_DIED) & (Reconciliation.spent_attempts == 0) & (Reconciliation.uncounted == 0)
+)
+#: What Proof has not failed yet, in this order.
+_UNANSWERED = (
+    (WorkClass.FIRST_LOOK, _HAS_NEVER_FAILED),
+    (WorkClass.RETRY, _WAS_LOST),
+    (WorkClass.STRANGER, _HAS_NEVER_FAILED),
+)
 
 
 def _are_newcomers(now: datetime) -> Sequence[ColumnElement[bool]]:
-    """In this order. None is compared with the pause's beginning: a host may have opened it whose clock is behind."""
+    """None is compared with the pause's beginning: a host may have opened it whose clock is behind."""
     is_new = is_waiting(now) & (Reconciliation.next_attempt_at > now - _NEW_FOR)
-    never_failed = is_new & (Reconciliation.state == State.PENDING) & Reconciliation.last_error.is_(None)
-    was_lost = (
-        is_new
-        & (Reconciliation.last_error == WORKER_DIED)
-        & (Reconciliation.spent_attempts == 0)
-        & (Reconciliation.uncounted == 0)
-    )
-    return (
-        in_class(WorkClass.FIRST_LOOK) & never_failed,
-        in_class(WorkClass.RETRY) & was_lost,
-        in_class(WorkClass.STRANGER) & never_failed,
-    )
+    return [in_class(work_class) & is_new & is_unanswered for work_class, is_unanswered in _UNANSWERED]
+
+
+def _latecomers(now: datetime) -> Iterator[Select[int]]:
+    """Of what has been due longest, the same, however long ago it came. A bounded look: in an outage very many may wait
+    that have all failed."""
+    due_at = Reconciliation.next_attempt_at
+    for work_class, is_unanswered in _UNANSWERED:
+        longest = select(Reconciliation.id).where(in_class(work_class), is_waiting(now), may_be_shared())
+        ids = longest.order_by(due_at).limit(_MOST_LOOKED_AT).scalar_subquery()
+        yield (
+            select(Reconciliation.id).where(Reconciliation.id.in_(ids), is_waiting(now), is_unanswered).order_by(due_at)
+        )
 
 
 def _find_newcomer(session: Session, now: datetime) -> Sequence[int]:
     """The newest one: among many that have just come and fail, it has not been seen yet."""
     for is_newcomer in _are_newcomers(now):
         found = _first(session, is_newcomer, newest=True)
+        if found:
+            return found
+    return []
+
+
+def _find_latecomer(session: Session, now: datetime) -> Sequence[int]:
+    for latecomer in _latecomers(now):
+        found = session.scalars(latecomer.limit(1).with_for_update(skip_locked=True)).all()
         if found:
             return found
     return []

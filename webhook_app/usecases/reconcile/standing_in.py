@@ -19,6 +19,7 @@ from webhook_app.domain.gate import MOST_SKEW, Gate, Limits, is_round_due
 from webhook_app.logs import first_line, get_logger
 from webhook_app.models import Heartbeat
 from webhook_app.usecases.heartbeats import beat, write_beat
+from webhook_app.usecases.reconcile.probes import has_probe
 from webhook_app.usecases.reconcile.stored_gate import read_gate
 from webhook_app.usecases.reconcile.work_classes import Lane, is_waiting, may_be_shared
 
@@ -93,12 +94,14 @@ def find_untaken(database: Database, now: datetime, limits: Limits) -> Sequence[
 
 
 def _is_left(session: Session, gate: Gate, lane: Lane, now: datetime, limits: Limits) -> bool:
-    """Whether something has been due for long. While all calls are paused that is a round of probes."""
-    patience = NOBODY_AFTER[lane]
-    if gate.is_paused and not is_round_due(gate, now - patience, limits):
+    """Whether something has been due for long. While all calls are paused that is a probe."""
+    since = now - NOBODY_AFTER[lane]
+    if gate.is_paused and lane is Lane.FAST:
+        return has_probe(session, gate, since, limits)
+    if gate.is_paused and not is_round_due(gate, since, limits):
         return False
     is_shared = may_be_shared() if lane is Lane.FAST else ~may_be_shared()
-    return bool(session.scalar(select(exists().where(is_waiting(now - patience), is_shared))))
+    return bool(session.scalar(select(exists().where(is_waiting(since), is_shared))))
 
 
 def _is_seen(at: datetime | None, patience: timedelta, now: datetime) -> bool:
