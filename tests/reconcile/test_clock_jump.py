@@ -149,6 +149,22 @@ def test_calls_go_on_where_some_began_before_the_clock_process_has_looked(databa
     assert claim_due(database, 32, clock(), LEASE, limits)
 
 
+def test_calls_that_begin_after_a_clock_was_set_back_are_not_admitted_twice(
+    database: Database, clock: FakeClock
+) -> None:
+    follow_clock(database, "boot", clock(), UPTIME)
+    limits = Limits(calls_per_second=100, concurrency=1000)
+    report(database, "before", clock())
+    claim_due(database, 1000, clock(), LEASE, limits)
+    clock.now -= HOUR
+    for number in range(200):
+        report(database, f"t{number}", clock())
+    assert claim_due(database, 1000, clock(), LEASE, limits)
+    clock.advance(0.1)
+    assert follow_clock(database, "boot", clock(), UPTIME + timedelta(seconds=0.1)) == -HOUR
+    assert len(claim_due(database, 1000, clock(), LEASE, limits)) <= 10, "a tenth of a second's"
+
+
 def test_pause_that_begins_meanwhile_is_probed_when_it_was_planned(database: Database, clock: FakeClock) -> None:
     follow_clock(database, "boot", clock(), UPTIME)
     clock.now += HOUR

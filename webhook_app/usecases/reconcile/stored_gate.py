@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import case, select, update
-from sqlalchemy.orm import Session
+from sqlalchemy import ColumnElement, case, select, update
+from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from webhook_app.db.kept_statements import keep
 from webhook_app.db.timestamps import shifted
@@ -74,15 +74,20 @@ def forget_outage(session: Session, since: datetime) -> None:
 def move_gate(session: Session, jump: timedelta, now: datetime) -> None:
     """The wall clock was set by `jump` and shows `now`: what the gate has planned keeps its distance from now.
 
-    Set forward, what was written since by the new time stays: moved, it would lie ahead, and nothing would be admitted
-    until then. A probe that the old time had planned for later than that stays too, and so comes early.
+    What was written since by the new time stays. Moved forward, it would lie ahead, and nothing would be admitted until
+    then; moved back, it would seem long ago, so that calls were admitted anew. A probe comes early where that cannot be
+    told.
     """
     planned = (
         *(StoredGate.next_probe_at, StoredGate.next_newcomer_at, StoredGate.paused_at, StoredGate.outage_since),
         *(StoredGate.refilled_at, StoredGate.paced_at, StoredGate.resumed_at),
     )
-    stays_after = begins_by_new_time(jump, now) if jump > timedelta() else datetime.max.replace(tzinfo=UTC)
-    moved = {column: case((column > stays_after, column), else_=shifted(session, column, jump)) for column in planned}
+    since = begins_by_new_time(jump, now)
+
+    def stays(column: InstrumentedAttribute[Any]) -> ColumnElement[bool]:
+        return column > since if jump > timedelta() else column.between(since, now)
+
+    moved = {column: case((stays(column), column), else_=shifted(session, column, jump)) for column in planned}
     session.execute(update(StoredGate).values(moved).execution_options(synchronize_session=False))
 
 

@@ -35,8 +35,9 @@ def move_plans(session: Session, jump: timedelta, now: datetime) -> None:
 
 
 def begins_by_new_time(jump: timedelta, now: datetime) -> datetime:
-    """Of a clock that was set forward by `jump` and shows `now`: what is later than this was written since."""
-    return now - min(jump / 2, _UNSEEN)  # the old time ended a whole jump before; hosts may differ by seconds
+    """Of a clock that was set by `jump` and shows `now`: what was written since is later than this. Of one that was set
+    forward nothing else is; of one that was set back the old times are too, and mostly later than `now`."""
+    return now - min(abs(jump) / 2, _UNSEEN)  # set forward, the old time ended a whole jump before; hosts may differ
 
 
 def _move_forward(session: Session, jump: timedelta, now: datetime) -> Mapping[Any, ColumnElement[Any]]:
