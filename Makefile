@@ -8,6 +8,9 @@ VENV := .venv
 BIN := $(VENV)/bin
 PYTEST_ARGS ?= -n 3 --dist worksteal
 
+# Images of Python often set it: each process that is started would compile the application, each worker all tests, anew.
+unexport PYTHONDONTWRITEBYTECODE
+
 # Rebuilt when the interpreter in it does not run, is too old, or when the clone has been moved.
 VENV_WORKS := $(shell $(BIN)/python -c 'import sys, pip; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1 && \
 	{ [ ! -f $(VENV)/.runtime ] || [ "`cat $(VENV)/.runtime`" = "`pwd -P`" ]; } && \
@@ -31,10 +34,9 @@ setup: $(VENV)/.runtime  ## the virtual environment in .venv/, with .venv/bin/we
 run: setup  ## sets up and starts everything on the embedded defaults; Ctrl-C stops all of it
 	@exec $(BIN)/webhook-app run
 
-# Images of Python often set PYTHONDONTWRITEBYTECODE: each worker would compile all tests, each process the application.
 .PHONY: test
 test: $(VENV)/.dev  ## sets up and runs the tests (PYTEST_ARGS="-k name" picks some)
-	@unset PYTHONDONTWRITEBYTECODE; exec $(BIN)/python -m pytest $(PYTEST_ARGS)
+	@exec $(BIN)/python -m pytest $(PYTEST_ARGS)
 
 .PHONY: screenshots
 screenshots: $(VENV)/.dev  ## a picture of every page, 1280 and 390 pixels wide, light and dark, in screenshots/ (needs chromium)

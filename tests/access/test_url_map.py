@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from flask import Flask
 from flask.testing import FlaskClient
-from sqlalchemy import MetaData, select
+from sqlalchemy import select
 from werkzeug.routing import Rule
 from werkzeug.test import TestResponse
 
@@ -20,6 +20,7 @@ from tests.support.failures import fail
 from tests.support.people import csrf_token
 from webhook_app.adapters.rq_jobs import job_id
 from webhook_app.db.database import Database
+from webhook_app.models.declarative import Base
 from webhook_app.models.role import Role
 from webhook_app.services import Services
 from webhook_app.usecases.access.tokens import create_token
@@ -179,11 +180,9 @@ def is_refused(answer: TestResponse) -> bool:
 
 def state(services: Services) -> dict[str, Any]:
     """All that SQL and RQ hold."""
-    metadata = MetaData()
-    metadata.reflect(services.database.engine)
     held: dict[str, Any] = {}
     with services.database.read() as session:
-        for table in (table for table in metadata.sorted_tables if table.name not in TRACES):
+        for table in (table for table in Base.metadata.sorted_tables if table.name not in TRACES):
             columns = [column for column in table.columns if column.name not in SEEN]
             held[table.name] = sorted(map(repr, session.execute(select(*columns))))
     redis = services.queues.redis

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import shutil
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -46,10 +48,20 @@ WANTED: dict[str, dict[str, Any]] = {
 COUNTS = ("SELECT count", "SELECT (SELECT count")
 
 
+@pytest.fixture(scope="module")
+def seeded_file(sqlite_template: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Made once, for that takes longer than what is looked at."""
+    path = tmp_path_factory.mktemp("seeded") / "seeded.sqlite3"
+    shutil.copyfile(sqlite_template, path)
+    seed_sqlite(str(path), SIZE)
+    return path
+
+
 @pytest.fixture
-def seeded(database: Database, database_url: str) -> Database:
+def seeded(database: Database, database_url: str, request: pytest.FixtureRequest) -> Database:
     if database.is_sqlite:
-        seed_sqlite(database_url.removeprefix("sqlite:///"), SIZE)
+        database.close()
+        shutil.copyfile(request.getfixturevalue("seeded_file"), database_url.removeprefix("sqlite:///"))
     else:
         seed_postgresql(database_url.replace("postgresql+psycopg://", "postgresql://", 1), SIZE)
     return database

@@ -6,9 +6,10 @@ import random
 from dataclasses import replace
 from datetime import datetime, timedelta
 from decimal import Decimal
+from typing import Any
 
 import pytest
-from sqlalchemy import insert, select, text
+from sqlalchemy import String, cast, insert, literal, select, text
 from structlog.testing import capture_logs
 
 from tests.support.answers import DB_ERROR, NOT_FOUND, POLICY, UNAVAILABLE, answer, claim, confirmed, report_and_answer
@@ -499,23 +500,26 @@ def test_answer_that_cannot_be_written_harms_no_other(
 
 def _forge(database: Database, clock: FakeClock, count: int, at: datetime) -> None:
     """Events of one transaction, as anybody may post them, and one of them the usual way."""
+    table: Any = Event.__table__
+    numbers = select(literal(1).label("number")).cte("numbers", recursive=True)
+    numbers = numbers.union_all(select(numbers.c.number + 1).where(numbers.c.number < count))
+    forged = {
+        "merchant_transaction_id": "t",
+        "channel": "webhook",
+        "status": "on_hold",
+        "updated_at": at,
+        "warnings": [],
+        "body": b"{}",
+        "received_at": clock(),
+        "delivery": "pending",
+        "is_opened": True,
+        "is_vouched": False,
+    }
+    values = [literal(value, table.c[name].type).label(name) for name, value in forged.items()]
+    key = (literal("forged ") + cast(numbers.c.number, String)).label("updated_at_key")
     with database.write() as session:
         session.execute(
-            insert(Event.__table__),  # type: ignore[arg-type]  # a mapped class's table is a Table
-            [
-                {
-                    "merchant_transaction_id": "t",
-                    "channel": "webhook",
-                    "status": "on_hold",
-                    "updated_at": at,
-                    "updated_at_key": f"forged {number}",
-                    "warnings": [],
-                    "body": b"{}",
-                    "received_at": clock(),
-                    "delivery": "pending",
-                }
-                for number in range(count)
-            ],
+            insert(table).from_select([*forged, "updated_at_key"], select(*values, key), include_defaults=False)
         )
     report(database, "t", clock(), status="forged", updated_at=at)
 
