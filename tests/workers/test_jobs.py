@@ -109,6 +109,7 @@ def test_slow_job_that_is_not_due_does_nothing(
     assert sandbox.control.calls(id) == []
 
 
+@pytest.mark.parametrize("engine", ["postgresql"], indirect=True)  # it is about processes
 def test_both_lanes_work_as_processes(now_services: Services, sandbox: Sandbox, start: Start) -> None:
     (id,) = make(sandbox, now_services)
     sandbox.control.inject(Order("provider_error", count=2), transaction=id)
@@ -118,6 +119,7 @@ def test_both_lanes_work_as_processes(now_services: Services, sandbox: Sandbox, 
     assert [attempt.http_status for attempt in attempts(now_services.database, id)] == [502, 502, 200]
 
 
+@pytest.mark.parametrize("engine", ["postgresql"], indirect=True)  # it is about processes
 def test_worker_stands_back_for_web_where_they_do_not_share_one_lock(
     now_services: Services, sandbox: Sandbox, start: Start
 ) -> None:
@@ -149,6 +151,7 @@ def test_killed_workers_claim_is_taken_back_and_reconciled_by_another(
     assert row(now_services.database, id).crashes == 0
 
 
+@pytest.mark.parametrize("engine", ["postgresql"], indirect=True)  # it is about processes
 def test_stopped_worker_hands_back_what_hangs(now_services: Services, sandbox: Sandbox, start: Start) -> None:
     hanging, *_ = make(sandbox, now_services, 3)
     sandbox.control.inject(Order("hang", seconds=60), transaction=hanging)
@@ -161,6 +164,7 @@ def test_stopped_worker_hands_back_what_hangs(now_services: Services, sandbox: S
     assert row(now_services.database, hanging).crashes == 0
 
 
+@pytest.mark.parametrize("engine", ["postgresql"], indirect=True)  # it is about processes
 def test_stopped_slow_worker_finishes_what_it_has_in_hand(
     now_services: Services, sandbox: Sandbox, start: Start
 ) -> None:
