@@ -162,12 +162,15 @@ def test_error_in_a_transaction_does_not_reach_the_next(database: Database) -> N
         assert session.scalar(select(func.count()).select_from(Event)) == 0
 
 
-@pytest.mark.parametrize(("asked_for", "threshold"), [("", None), ("&prepare_threshold=3", 3)])
+@pytest.mark.parametrize(
+    ("asked_for", "threshold"), [("", None), ("&prepare_threshold=3", 3), ("&prepare_threshold=0", 0)]
+)
 def test_statements_are_prepared_only_where_the_address_says_that_the_pooler_can(
     database_url: str, asked_for: str, threshold: int | None
 ) -> None:
     with closing(Database(database_url + asked_for)) as database, database.read() as session:
         assert session.connection().connection.driver_connection.prepare_threshold == threshold
+        assert session.scalar(select(func.count()).select_from(Heartbeat)) == 0
 
 
 def test_migrations_refuse_the_pooler_and_go_by_their_own_address(

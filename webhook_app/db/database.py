@@ -243,6 +243,7 @@ def _begin_postgresql(connection: Connection) -> None:
         f"SET LOCAL lock_timeout = '{options.get('lock_timeout', LOCK_TIMEOUT)}s'; "
         f"SET LOCAL idle_in_transaction_session_timeout = '{IDLE_TIMEOUT}s'"
         f"{_BY_INDEX if options.get('by_index') else ''}",
+        prepare=False,  # several commands cannot be prepared together, whatever the address asks for
     )
 
 

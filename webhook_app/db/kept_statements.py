@@ -113,12 +113,12 @@ def has_listeners(connection: Connection) -> bool:
     return bool(on.before_cursor_execute or on.after_cursor_execute or connection.dialect.dispatch.handle_error)
 
 
-def execute_on_driver(connection: Connection, text: str, parameters: Any = ()) -> Any:
-    """The driver's cursor, after it has executed this. Errors are SQLAlchemy's, and a connection that is lost is given
-    up, as it does it itself."""
+def execute_on_driver(connection: Connection, text: str, parameters: Any = (), **options: Any) -> Any:
+    """The driver's cursor, after it has executed this, with options of its own. Errors are SQLAlchemy's, and a
+    connection that is lost is given up, as it does it itself."""
     driver: Any = connection.connection.driver_connection
     try:
-        return driver.execute(text, parameters)
+        return driver.execute(text, parameters, **options)
     except Exception as error:
         family = connection.dialect.loaded_dbapi.Error
         if not isinstance(error, family):
