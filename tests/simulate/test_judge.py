@@ -242,7 +242,6 @@ MOVING = Payment("paid", ((1.0, "pending", 1.0), (2.0, "failed", 2.0)))
 
 def watched(recorded_at: float | None) -> History:
     made = history(MOVING, WATCHED, settled={"paid": 2.0})
-    made.seen.recorded_at["paid", "pending", 1.0] = 3.6
     if recorded_at is not None:
         made.seen.recorded_at["paid", "failed", 2.0] = recorded_at
     return made
@@ -252,6 +251,22 @@ def test_a_watched_payment_is_followed_within_its_polls() -> None:
     assert judge_channels(watched(8.0)) is None
     assert "was not held as failed" in (judge_channels(watched(9.0)) or "")
     assert "was not held as failed" in (judge_channels(watched(None)) or "")
+
+
+def test_what_is_held_already_when_it_is_watched_is_followed_by_its_next_poll() -> None:
+    """Seed 3561: it had been confirmed before, so that the watch was no reason for a look."""
+    for recorded_at, is_well in ((11.9, True), (12.1, False), (None, False)):
+        known = watched(recorded_at)
+        known.seen.recorded_at["paid", "pending", 1.0] = 1.9
+        assert (judge_channels(known) is None) is is_well
+
+
+def test_what_follows_a_failure_that_is_held_has_late_looks_alone() -> None:
+    again = Payment("paid", (*MOVING.changes, (3.0, "processing", 3.0)))
+    for held, is_well in ((("pending", 1.0), False), (("failed", 2.0), True)):
+        made = history(again, WATCHED, settled={"paid": 2.0})
+        made.seen.recorded_at["paid", *held] = 2.5
+        assert (judge_channels(made) is None) is is_well
 
 
 def test_a_worker_that_was_killed_beside_a_watched_payment_holds_it_up_for_its_lease_alone() -> None:
