@@ -20,6 +20,7 @@ from tests.support.clock import FakeClock
 from tests.support.databases import PostgresDatabase, SqliteDatabase, TestDatabase
 from tests.support.people import sign_in
 from tests.support.processes import heed_signals
+from tests.support.python_processes import ForkServer
 from tests.support.sandbox import Sandbox
 from tests.support.servers import PostgresServer, RedisServer
 from tests.support.shared_apps import SharedApps
@@ -39,8 +40,10 @@ _MEMORY = Path("/dev/shm")
 _ENOUGH = 4 * 1024**3
 
 
-def pytest_configure() -> None:
+def pytest_configure(config: pytest.Config) -> None:
     heed_signals()
+    if not hasattr(config, "workerinput"):
+        config.add_cleanup(ForkServer().stop)
     is_free = "PYTEST_DEBUG_TEMPROOT" not in os.environ and os.access(_MEMORY, os.W_OK)
     if is_free and shutil.disk_usage(_MEMORY).free > _ENOUGH:
         os.environ["PYTEST_DEBUG_TEMPROOT"] = str(_MEMORY)

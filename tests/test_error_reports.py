@@ -6,7 +6,6 @@ import gzip
 import json
 import os
 import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,7 @@ import pytest
 from flask import Flask, Response, request
 
 from tests.support.live_server import LiveServer
+from tests.support.python_processes import run_python
 from tests.support.waiting import wait_for
 from webhook_app.config import VARIABLES
 
@@ -41,12 +41,10 @@ raise KeyError("at last")
 """
 
 
-def run_python(script: str, **variables: str) -> subprocess.CompletedProcess[str]:
+def run(script: str, **variables: str) -> subprocess.CompletedProcess[str]:
     ours = {variable.name for variable in VARIABLES}
     environment = {name: value for name, value in os.environ.items() if name not in ours}
-    return subprocess.run(
-        [sys.executable, "-c", script], env={**environment, **variables}, capture_output=True, text=True, timeout=60
-    )
+    return run_python("-c", script, env={**environment, **variables})
 
 
 OFF = """
@@ -80,7 +78,7 @@ def test_error_is_sent_with_its_traceback_and_nothing_that_must_not_leave(
     sent: tuple[str, list[dict[str, Any]]], tmp_path: Path
 ) -> None:
     dsn, events = sent
-    done = run_python(SCRIPT, SENTRY_DSN=dsn, WEBHOOK_APP_DATA_DIR=str(tmp_path))
+    done = run(SCRIPT, SENTRY_DSN=dsn, WEBHOOK_APP_DATA_DIR=str(tmp_path))
     assert "KeyError" in done.stderr
     # What waits while a process forks is sent by both; Sentry knows it by its id.
     wait_for(lambda: len({one["event_id"] for one in events}) == 3)
@@ -95,4 +93,4 @@ def test_error_is_sent_with_its_traceback_and_nothing_that_must_not_leave(
 
 
 def test_off_it_is_not_even_imported(tmp_path: Path) -> None:
-    assert run_python(OFF, WEBHOOK_APP_DATA_DIR=str(tmp_path)).stdout.strip() == "False"
+    assert run(OFF, WEBHOOK_APP_DATA_DIR=str(tmp_path)).stdout.strip() == "False"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -16,6 +15,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 
 from tests.support.events import webhook
 from tests.support.live_server import LiveServer
+from tests.support.python_processes import run_python
 from tests.support.sandbox import Sandbox
 from tests.support.stack import stack_environment
 from webhook_app.domain.status import Status
@@ -127,8 +127,7 @@ def test_trace_of_a_webhook_goes_on_to_the_call_to_proof_and_carries_its_request
         **{"PROOF_API_URL": sandbox.url, "PROOF_CLIENT_TOKEN": "test-token"},
     )
     for script, said in ((WEB, "202 404 404"), (WORKER, "1")):
-        words = [sys.executable, "-c", script, SECRET, json.dumps(told)]
-        done = subprocess.run(words, env=env, capture_output=True, text=True, timeout=100)
+        done = run_python("-c", script, SECRET, json.dumps(told), env=env, timeout=100)
         assert done.stdout.split() == said.split(), done.stderr
         assert "Traceback" not in done.stderr
     (received,) = seen.named("webhook")
@@ -164,7 +163,7 @@ print([name for name in sys.modules if name.startswith((*of_others, "webhook_app
 
 def test_off_nothing_of_it_is_imported_and_each_call_does_nothing(tmp_path: Path) -> None:
     env = stack_environment(tmp_path)
-    done = subprocess.run([sys.executable, "-c", OFF], env=env, capture_output=True, text=True, timeout=60)
+    done = run_python("-c", OFF, env=env)
     assert done.stdout.strip() == "[]", done.stderr
     assert not is_tracing()
     assert current_traceparent() is None

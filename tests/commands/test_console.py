@@ -15,6 +15,7 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from tests.support.processes import run_command
+from tests.support.python_processes import run_python
 from webhook_app.adapters.proof import ProofClient
 from webhook_app.adapters.queueing import connect_redis
 from webhook_app.cli import cli
@@ -88,14 +89,7 @@ def test_fault_of_ours_is_one_sentence(tmp_path: Path) -> None:
         "def broken(*_): raise KeyError('a\\x1bb')\n"
         "d.diagnose = broken\nc.main()"
     )
-    done = subprocess.run(
-        [sys.executable, "-c", script, "doctor"],
-        env=dict(os.environ, WEBHOOK_APP_DATA_DIR=str(tmp_path)),
-        capture_output=True,
-        text=True,
-        cwd=REPOSITORY,
-        timeout=30,
-    )
+    done = run_python("-c", script, "doctor", env=dict(os.environ, WEBHOOK_APP_DATA_DIR=str(tmp_path)))
     assert done.returncode == 1
     (line,) = done.stderr.splitlines()
     assert line.startswith("webhook-app: unexpected error, KeyError: ")

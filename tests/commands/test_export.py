@@ -7,7 +7,6 @@ import pty
 import re
 import signal
 import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,6 +15,7 @@ from click.testing import CliRunner, Result
 from sqlalchemy import text
 
 from tests.support.ledger import FILTERS, fill_ledger, fill_long
+from tests.support.python_processes import Process, start_python
 from tests.support.waiting import wait_for
 from webhook_app.adapters.table_files import FileFormat
 from webhook_app.cli import cli
@@ -42,11 +42,10 @@ def run(shell: CliRunner, *arguments: str) -> Result:
     return shell.invoke(cli, ["export", *arguments])
 
 
-def process(database: Database, *arguments: str) -> subprocess.Popen[bytes]:
-    command = [sys.executable, "-m", "webhook_app.cli", "export", *arguments]
-    here = str(Path(__file__).parents[2])
-    environ = os.environ | {"DATABASE_URL": database.engine.url.render_as_string(False), "PYTHONPATH": here}
-    return subprocess.Popen(command, env=environ, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+def process(database: Database, *arguments: str) -> Process:
+    words = ("-m", "webhook_app.cli", "export", *arguments)
+    environ = os.environ | {"DATABASE_URL": database.engine.url.render_as_string(False)}
+    return start_python(*words, env=environ, folder=Path.cwd(), stdout=subprocess.PIPE, stderr=subprocess.PIPE)
 
 
 def names(folder: Path) -> list[str]:
@@ -150,11 +149,10 @@ def test_command_that_makes_no_sense_names_what(shell: CliRunner, folder: Path) 
 
 def test_terminal_shows_how_far_it_is_and_a_pipe_gets_the_file_alone(database: Database, folder: Path) -> None:
     fill_ledger(database, 40)
-    command = [sys.executable, "-m", "webhook_app.cli", "export", "--format", "ndjson", "--output", "-"]
+    words = ("-m", "webhook_app.cli", "export", "--format", "ndjson", "--output", "-")
     environ = os.environ | {"DATABASE_URL": database.engine.url.render_as_string(False), "TERM": "xterm"}
-    environ["PYTHONPATH"] = str(Path(__file__).parents[2])
     ours, theirs = pty.openpty()
-    with subprocess.Popen(command, env=environ, stdout=subprocess.PIPE, stderr=theirs) as started:
+    with start_python(*words, env=environ, stdout=subprocess.PIPE, stderr=theirs) as started:
         os.close(theirs)
         content, _ = started.communicate(timeout=60)
         shown = os.read(ours, 65_536).decode()

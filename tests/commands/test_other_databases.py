@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
 import sqlite3
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
 from tests.support.free_ports import free_ports
+from tests.support.python_processes import run_python
 from webhook_app.db.migrate import head_revision
 from webhook_app.db.schema_revision import newest_revision
 
@@ -46,10 +46,9 @@ def path(sqlite_template: Path, tmp_path: Path) -> Path:
 def run_all(database_url: str, folder: Path) -> dict[str, tuple[int, str]]:
     redis = f"redis://127.0.0.1:{free_ports(1)[0]}/0"
     environ = {"DATABASE_URL": database_url, "REDIS_URL": redis, "WEBHOOK_APP_DATA_DIR": str(folder), "PATH": "/bin"}
-    environ |= {"NOTIFY_SLACK_URL": "http://127.0.0.1:1/x", "NOTIFY_ALLOW_PRIVATE": "true", "PYTHONIOENCODING": "utf8"}
-    done = subprocess.run(
-        [sys.executable, "-c", PROGRAM, json.dumps(COMMANDS)], env=environ, capture_output=True, text=True, timeout=120
-    )
+    environ |= {"NOTIFY_SLACK_URL": "http://127.0.0.1:1/x", "NOTIFY_ALLOW_PRIVATE": "true"}
+    environ |= {name: value for name, value in os.environ.items() if name.startswith(("LANG", "LC_"))}
+    done = run_python("-c", PROGRAM, json.dumps(COMMANDS), env=environ, timeout=120)
     assert "@@@" in done.stdout, done.stderr
     told = json.loads(done.stdout.rpartition("@@@")[2])
     assert len(told) == len(COMMANDS)

@@ -7,7 +7,6 @@ import os
 import pty
 import signal
 import subprocess
-import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -18,6 +17,7 @@ from sqlalchemy import select
 
 from tests.support.clock import FakeClock
 from tests.support.failures import fail, ingest
+from tests.support.python_processes import start_python
 from tests.support.sandbox import Sandbox
 from tests.support.work import run_fast
 from webhook_app.cli import cli
@@ -139,11 +139,11 @@ def test_nobody_to_ask_is_an_error(shell: CliRunner, services: Services, reconci
 
 def test_person_at_a_terminal_is_asked(services: Services, reconciler: Reconciler) -> None:
     fail(services, reconciler, "ask")
-    command = [sys.executable, "-m", "webhook_app.cli", "replay", "--state", "failed", "--reason", "x", "--no-wait"]
+    words = ("-m", "webhook_app.cli", "replay", "--state", "failed", "--reason", "x", "--no-wait")
     environ = os.environ | {"DATABASE_URL": services.settings.database_url}
     for answer, exit_code, ordered in (("n", 1, 0), ("y", 0, 1)):
         ours, theirs = pty.openpty()
-        with subprocess.Popen(command, env=environ, stdin=theirs, stdout=subprocess.PIPE, stderr=theirs) as process:
+        with start_python(*words, env=environ, stdin=theirs, stdout=subprocess.PIPE, stderr=theirs) as process:
             os.close(theirs)
             os.write(ours, f"{answer}\n".encode())
             said, _ = process.communicate(timeout=60)
@@ -155,9 +155,9 @@ def test_person_at_a_terminal_is_asked(services: Services, reconciler: Reconcile
 
 def test_interrupt_leaves_the_replay_running(services: Services, reconciler: Reconciler) -> None:
     fail(services, reconciler, "int-1", "int-2")
-    command = [sys.executable, "-m", "webhook_app.cli", "replay", "--state", "failed", "--reason", "x", "--yes"]
+    words = ("-m", "webhook_app.cli", "replay", "--state", "failed", "--reason", "x", "--yes", "--per-second", "1")
     environ = os.environ | {"DATABASE_URL": services.settings.database_url}
-    with subprocess.Popen([*command, "--per-second", "1"], env=environ, stdout=subprocess.PIPE) as process:
+    with start_python(*words, env=environ, stdout=subprocess.PIPE) as process:
         assert process.stdout is not None
         while b"is ordered" not in process.stdout.readline():
             assert process.poll() is None

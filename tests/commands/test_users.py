@@ -5,8 +5,6 @@ from __future__ import annotations
 import contextlib
 import os
 import pty
-import subprocess
-import sys
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -14,6 +12,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
+from tests.support.python_processes import Process, start_python
 from tests.support.waiting import wait_for
 from webhook_app.cli import cli
 from webhook_app.db.database import Database
@@ -108,9 +107,9 @@ def test_token_is_alone_on_the_last_line_and_audited(run: Run, database: Databas
 
 def test_password_is_asked_for_twice_on_a_terminal(environment: dict[str, str], database: Database) -> None:
     ours, theirs = pty.openpty()
-    argv = [sys.executable, "-m", "webhook_app.cli", "users", "create", "ada", "--role", "finance"]
+    words = ("-m", "webhook_app.cli", "users", "create", "ada", "--role", "finance")
     env = {**os.environ, **environment}
-    process = subprocess.Popen(argv, env=env, stdin=theirs, stdout=theirs, stderr=theirs, start_new_session=True)
+    process = start_python(*words, env=env, stdin=theirs, stdout=theirs, stderr=theirs)
     os.close(theirs)
     said = _converse(ours, process, [b"Password", b"Once more"], b"typed by a person\n")
     assert process.wait(30) == 0, said
@@ -119,7 +118,7 @@ def test_password_is_asked_for_twice_on_a_terminal(environment: dict[str, str], 
     assert authenticate(database, "ada", "typed by a person") is not None
 
 
-def _converse(terminal: int, process: subprocess.Popen[bytes], prompts: list[bytes], answer: bytes) -> bytes:
+def _converse(terminal: int, process: Process, prompts: list[bytes], answer: bytes) -> bytes:
     """Answers each prompt as it comes; all that was shown."""
     said = b""
     os.set_blocking(terminal, False)

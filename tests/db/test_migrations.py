@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from contextlib import closing
 from datetime import timedelta
 from pathlib import Path
+from subprocess import PIPE
 
 import pytest
 from alembic import command
@@ -15,6 +14,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from tests.support.clock import START
 from tests.support.example_rows import EVENT, RECEIPT, RECONCILIATION, TRANSACTION
+from tests.support.python_processes import start_python
 from tests.support.uncounted import Uncounted
 from webhook_app.db.database import Database
 from webhook_app.db.migrate import alembic_config, current_revision, downgrade, head_revision, upgrade
@@ -172,21 +172,14 @@ def test_constraints_are_the_same_in_models_and_migrations(database_url: str, tm
 @pytest.mark.parametrize("processes", [3])
 def test_several_processes_upgrade_one_fresh_database(empty_url: str, processes: int) -> None:
     started = [
-        subprocess.Popen(
-            [sys.executable, "-c", UPGRADE_WHEN_TOLD, empty_url],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        for _ in range(processes)
+        start_python("-c", UPGRADE_WHEN_TOLD, empty_url, stdin=PIPE, stdout=PIPE, stderr=PIPE) for _ in range(processes)
     ]
     for process in started:
         assert process.stdout is not None
         process.stdout.readline()
     for process in started:
         assert process.stdin is not None
-        process.stdin.write("go\n")
+        process.stdin.write(b"go\n")
         process.stdin.flush()
     for process in started:
         _, errors = process.communicate(timeout=30)

@@ -90,7 +90,7 @@ def replaced(run: Running, before: Mapping[str, psutil.Process], names: Set[str]
 def test_whole_stack_shares_its_memory_and_each_process_dies_and_comes_back_alone(
     env: dict[str, str], tmp_path: Path
 ) -> None:
-    with running_stack(env, tmp_path) as run:
+    with running_stack(env, tmp_path, may_fork=False) as run:  # what it imports counts as its own
         main = psutil.Process(run.process.pid)
         used = sum(each.memory_full_info().pss for each in [main, *main.children(recursive=True)])
         assert used / 2**20 < MOST_MEMORY

@@ -9,7 +9,6 @@ import re
 import signal
 import socket
 import stat
-import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -20,6 +19,7 @@ import psutil
 import pytest
 
 from tests.support.processes import REPOSITORY, Running, is_gone, read, started
+from tests.support.python_processes import start_python
 from tests.support.waiting import wait_for
 from webhook_app.config import load_settings
 from webhook_app.run.ports import free_port
@@ -194,8 +194,7 @@ def test_on_a_terminal_payments_have_no_line_so_that_the_password_stays_on_the_s
     env: dict[str, str], data_dir: Path
 ) -> None:
     ours, terminal = os.openpty()
-    nothing = subprocess.DEVNULL
-    process = subprocess.Popen(ARGV, env=env, cwd=REPOSITORY, stdin=nothing, stdout=terminal, stderr=terminal)
+    process = start_python(*ARGV[1:], env=env, stdout=terminal, stderr=terminal)
     os.close(terminal)
     said = b""
     try:

@@ -12,8 +12,6 @@ import select
 import signal
 import sqlite3
 import struct
-import subprocess
-import sys
 import termios
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -22,7 +20,7 @@ from pathlib import Path
 
 import psutil
 
-from tests.support.processes import REPOSITORY
+from tests.support.python_processes import Process, start_python
 from tests.support.stack import stack_environment
 
 ROWS = 40
@@ -31,7 +29,7 @@ ROWS = 40
 class Terminal:
     """What a person sees: `shown` is all that was written, `screen` its last lines, without colours."""
 
-    def __init__(self, master: int, process: subprocess.Popen[bytes]) -> None:
+    def __init__(self, master: int, process: Process) -> None:
         self.shown = ""
         self.process = process
         self._master = master
@@ -53,10 +51,7 @@ class Terminal:
 def terminal(env: Mapping[str, str]) -> Iterator[Terminal]:
     master, slave = pty.openpty()
     fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", ROWS, 120, 0, 0))
-    process = subprocess.Popen(
-        [sys.executable, "-m", "webhook_app.cli", "run"],
-        cwd=REPOSITORY, env=env, stdin=slave, stdout=slave, stderr=slave, start_new_session=True,
-    )  # fmt: skip
+    process = start_python("-m", "webhook_app.cli", "run", env=env, stdin=slave, stdout=slave, stderr=slave)
     os.close(slave)
     try:
         yield Terminal(master, process)

@@ -12,9 +12,8 @@ from pathlib import Path
 
 import psutil
 
+from tests.support.python_processes import REPOSITORY, Process, run_python, start_python
 from webhook_app.config import VARIABLES
-
-REPOSITORY = Path(__file__).parents[2]
 
 
 def is_gone(pid: int) -> bool:
@@ -37,14 +36,23 @@ def pids_in(path: Path) -> list[int]:
 
 @contextlib.contextmanager
 def started(
-    argv: Sequence[str], env: Mapping[str, str], folder: Path, stdin: int = subprocess.DEVNULL
+    argv: Sequence[str],
+    env: Mapping[str, str],
+    folder: Path,
+    stdin: int = subprocess.DEVNULL,
+    *,
+    may_fork: bool = True,
 ) -> Iterator[Running]:
-    """A process whose standard output and error go to files in `folder`; killed at the end if it is still there."""
+    """A process whose standard output and error go to files in `folder`; killed at the end if it is still there.
+    `may_fork`: one of Python is a copy of the fork server (python_processes.py) and no true start."""
     running = Running(folder)
     with running.stdout_path.open("w") as stdout, running.stderr_path.open("w") as stderr:
-        running.process = subprocess.Popen(
-            argv, env=dict(env), cwd=REPOSITORY, stdin=stdin, stdout=stdout, stderr=stderr
-        )
+        if may_fork and argv[0] == sys.executable:
+            running.process = start_python(*argv[1:], env=env, stdin=stdin, stdout=stdout, stderr=stderr)
+        else:
+            running.process = subprocess.Popen(
+                argv, env=dict(env), cwd=REPOSITORY, stdin=stdin, stdout=stdout, stderr=stderr
+            )
     try:
         yield running
     finally:
@@ -65,7 +73,7 @@ def heed_signals() -> None:
 class Running:
     """A process and what it says."""
 
-    process: subprocess.Popen[bytes]
+    process: Process
 
     def __init__(self, folder: Path) -> None:
         self.stdout_path = folder / "stdout"
@@ -95,11 +103,4 @@ def run_command(*words: str, **variables: str) -> subprocess.CompletedProcess[st
     """What `webhook-app WORDS…` has said and its exit code, with only these variables of ours."""
     ours = {variable.name for variable in VARIABLES}
     environment = {name: value for name, value in os.environ.items() if name not in ours}
-    return subprocess.run(
-        [sys.executable, "-m", "webhook_app.cli", *words],
-        env={**environment, **variables},
-        capture_output=True,
-        text=True,
-        timeout=30,
-        check=False,
-    )
+    return run_python("-m", "webhook_app.cli", *words, env={**environment, **variables}, timeout=30)

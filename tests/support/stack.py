@@ -31,9 +31,11 @@ def stack_environment(folder: Path, **more: str) -> dict[str, str]:
 
 
 @contextmanager
-def running_stack(env: Mapping[str, str], folder: Path, seconds: float = 60.0) -> Iterator[Running]:
-    """From when all is up. What it says goes to files in this folder."""
-    with started(_RUN, env, folder) as run:
+def running_stack(
+    env: Mapping[str, str], folder: Path, seconds: float = 60.0, *, may_fork: bool = True
+) -> Iterator[Running]:
+    """From when all is up. What it says goes to files in this folder. `may_fork`: see `started`."""
+    with started(_RUN, env, folder, may_fork=may_fork) as run:
         wait_for(lambda: "Ctrl-C" in run.stdout or run.process.poll() is not None, "all is up", seconds)
         assert "Ctrl-C" in run.stdout, run.stderr
         yield run

@@ -6,8 +6,6 @@ import json
 import os
 import signal
 import socket
-import subprocess
-import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -16,6 +14,7 @@ from typing import Any
 
 import urllib3
 
+from tests.support.python_processes import start_python
 from tests.support.waiting import wait_for
 from webhook_app.config import VARIABLES
 
@@ -73,7 +72,7 @@ def web_process(
     }
     log = folder / "log"
     with log.open("wb") as output:
-        started = subprocess.Popen([sys.executable, "-m", *command], env=environment, stdout=output, stderr=output)
+        started = start_python("-m", *command, env=environment, stdout=output, stderr=output)
     http = urllib3.PoolManager(maxsize=32, retries=False, timeout=30)
     web = WebProcess(f"http://127.0.0.1:{port}", port, log, http, started.pid)
 

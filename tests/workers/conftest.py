@@ -4,19 +4,18 @@ from __future__ import annotations
 
 import os
 import signal
-import subprocess
-import sys
 from collections.abc import Callable, Iterator, Mapping
 
 import pytest
 
+from tests.support.python_processes import Process, start_python
 from webhook_app.config import Settings
 from webhook_app.services import Services
 from webhook_app.usecases.reconcile.work_classes import Lane
 from workers.context import _open_context
 from workers.start import QUEUES, make_worker
 
-Start = Callable[..., "subprocess.Popen[bytes]"]
+Start = Callable[..., Process]
 Work = Callable[[Services, str], None]
 
 
@@ -44,11 +43,10 @@ def environment(settings: Settings) -> Mapping[str, str]:
 @pytest.fixture
 def start(environment: Mapping[str, str]) -> Iterator[Start]:
     """Starts `webhook-app` with arguments and further variables; what still runs is killed with the test."""
-    processes: list[subprocess.Popen[bytes]] = []
+    processes: list[Process] = []
 
-    def start(*arguments: str, **variables: str) -> subprocess.Popen[bytes]:
-        argv = [sys.executable, "-m", "webhook_app.cli", *arguments]
-        processes.append(subprocess.Popen(argv, env={**environment, **variables}, start_new_session=True))
+    def start(*arguments: str, **variables: str) -> Process:
+        processes.append(start_python("-m", "webhook_app.cli", *arguments, env={**environment, **variables}))
         return processes[-1]
 
     yield start

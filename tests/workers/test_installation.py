@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import shutil
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -15,6 +13,7 @@ from flask.testing import FlaskClient
 
 from tests.support.clock import FakeClock
 from tests.support.failures import fail
+from tests.support.python_processes import run_python
 from tests.support.stack import stack_environment
 from webhook_app.adapters.rq_picture import see_queues
 from webhook_app.config import Settings
@@ -90,7 +89,7 @@ def test_two_installations_with_a_prefix_each_share_one_redis_and_hide_nothing_o
         **{"RQ_KEY_PREFIX": "shop", "REDIS_URL": settings.redis_url or "", "PROOF_CLIENT_TOKEN": "test-token"},
         **{"PROOF_API_URL": "http://127.0.0.1:1", "DATABASE_URL": other.engine.url.render_as_string(False)},
     )
-    done = subprocess.run([sys.executable, "-c", PREFIXED], env=env, capture_output=True, text=True, timeout=100)
+    done = run_python("-c", PREFIXED, env=env, timeout=100)
     assert done.stdout.splitlines() == ["1 1", "0"], done.stderr
     assert {key: redis.dump(key) for key in before} == before
     added = {key for key in redis.keys("*") if key not in before and key != b"webhook-app:wake"}
@@ -141,7 +140,7 @@ def test_dashboard_and_rq_commands_of_two_installations_on_one_redis_see_their_o
         **{"PROOF_API_URL": "http://127.0.0.1:1", "DATABASE_URL": other.engine.url.render_as_string(False)},
         **{"SECRET_KEY": "k" * 32},
     )
-    done = subprocess.run([sys.executable, "-c", PREFIXED_PAGES], env=env, capture_output=True, text=True, timeout=100)
+    done = run_python("-c", PREFIXED_PAGES, env=env, timeout=100)
     assert done.returncode == 0, done.stderr
     theirs, said = json.loads(done.stdout.splitlines()[-1])
     assert theirs == ["reconcile shop-1"]
