@@ -22,7 +22,7 @@ from tests.support.sandbox import Sandbox
 from tests.support.servers import RedisServer
 from tests.support.waiting import wait_for
 from tests.support.work import attempts, report, row
-from webhook_app.adapters.rq_workers import count_workers
+from webhook_app.adapters.rq_workers import count_workers, see_workers
 from webhook_app.domain.status import Status
 from webhook_app.domain.timestamps import utc_now
 from webhook_app.sandbox.faults import Order
@@ -55,7 +55,7 @@ def now_services(services: Services) -> Services:
 
 @pytest.fixture
 def workers(now_services: Services, environment: Mapping[str, str], tmp_path: Path) -> Iterator[Mapping[Lane, Running]]:
-    """One process of each lane, registered."""
+    """One process of each lane, that waits for a job; one that Redis refuses before that ends, and is started again."""
     with ExitStack() as stack:
         found = {}
         for lane in Lane:
@@ -63,7 +63,8 @@ def workers(now_services: Services, environment: Mapping[str, str], tmp_path: Pa
             folder.mkdir()
             argv = (sys.executable, "-m", "webhook_app.cli", "worker", "--lane", str(lane))
             found[lane] = stack.enter_context(started(argv, environment, folder))
-        wait_for(lambda: set(count_workers(now_services.queues).values()) == {1}, "both are there", PATIENCE)
+        redis = now_services.queues.redis
+        wait_for(lambda: [one.state for one in see_workers(redis)] == ["idle", "idle"], "both are there", PATIENCE)
         yield found
 
 
@@ -131,7 +132,7 @@ def test_worker_that_waits_for_redis_can_be_stopped(
     for run in workers.values():
         wait_for(lambda run=run: run.process.poll() is not None or WAITS in events(run), "it waits", PATIENCE)
         run.send(signal.SIGTERM)
-        assert run.ended(PATIENCE) == 0
+        assert run.ended(PATIENCE) == 0, run.stderr
 
 
 @pytest.mark.parametrize("engine", ["postgresql"], indirect=True)  # it is about Redis
