@@ -53,7 +53,10 @@ def pytest_configure(config: pytest.Config) -> None:
 def cheap_passwords(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     """The real algorithm at a fraction of its work, which is meant to be slow; `real_passwords` asks for all of it."""
     if request.node.get_closest_marker("real_passwords") is None:
-        monkeypatch.setattr(passwords, "_METHOD", "scrypt:1024:8:1")
+        cheap = "scrypt:1024:8:1"
+        nothing = passwords._HASH_OF_NOTHING.replace(passwords._METHOD, cheap)
+        monkeypatch.setattr(passwords, "_METHOD", cheap)
+        monkeypatch.setattr(passwords, "_HASH_OF_NOTHING", nothing)
 
 
 @pytest.fixture(autouse=True)
