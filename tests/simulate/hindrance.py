@@ -45,8 +45,11 @@ def misfortune(id: str, since: float, until: float, plan: Plan, seen: Watch) -> 
     total = sum(ends - since + 5.0 for begins, ends in lost if since <= ends and begins <= until)
     gaps = [gap for gap in seen.gaps if gap[1] <= until and since <= gap[2]]
     is_lost = total > 0 or _may_lose_wake_ups(plan)
+    is_spooled = any(absence.begins <= since < absence.ends for absence in plan.of(Absence))
     for process, begins, ends in gaps:
         longest = _longest_wait(process, plan, is_lost or any(gap[0] != process for gap in gaps))
+        if is_spooled and process.startswith("web-"):
+            longest = math.inf  # nobody but a web process of that host drains its spool
         total += min(ends - max(begins, since), longest)
     for absence in plan.of(Absence):
         if absence.begins <= until and since <= absence.ends + AFTER_ABSENCE:

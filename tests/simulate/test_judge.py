@@ -150,6 +150,18 @@ def test_sql_that_is_away_excuses_ten_seconds_beyond_its_return() -> None:
     assert verdict(history(paid(), away, settled={"paid": latest + 0.1})).startswith("late")
 
 
+def test_a_web_process_that_stands_still_holds_up_what_it_has_spooled_and_that_alone() -> None:
+    """What is in SQL, the clock finds."""
+    stands_still = Misfortune(Trouble("web-1", 7, 40.0))
+    spooled = 1.1 + 5.0 + (9.0 - 1.1) + AFTER_ABSENCE + 40.0
+    stored = 1.1 + 5.0 + (9.0 - 2.0) + AFTER_ABSENCE + 2.0
+    for away, latest in ((Absence(1.0, 9.0), spooled), (Absence(2.0, 9.0), stored)):
+        for beyond, is_well in ((-0.1, True), (0.1, False)):
+            late = history(paid(), away, stands_still, settled={"paid": latest + beyond})
+            late.seen.gaps.append(("web-1", 8.0, 48.0))
+            assert (verdict(late) == "well") is is_well, (away, beyond)
+
+
 def test_after_an_outage_the_first_is_confirmed_within_a_gap_between_probes_and_all_within_a_minute_more() -> None:
     outage = Spell("502", 0.5, 20.0)
     two = (paid("first"), paid("last"))
