@@ -16,7 +16,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import psutil
 
@@ -29,6 +28,7 @@ from tests.chaos.poison import run_poison
 from tests.chaos.rig import PREFIX, Rig, print_line, rig
 from tests.chaos.storm import run_storm
 from tests.chaos.table import Row, add_up, describe_rates, describe_recoveries, render
+from tests.support.python_processes import Process, start_python
 
 Part = Callable[[Rig], list[Row]]
 
@@ -143,18 +143,18 @@ def _run_both(arguments: Arguments) -> tuple[list[Row], int]:
     return rows, failures
 
 
-def _start_engine(arguments: Arguments, engine: str, output: Path) -> subprocess.Popen[str]:
-    words = [sys.executable, "-m", "tests.chaos", "--engine", engine, "--result", str(output)]
+def _start_engine(arguments: Arguments, engine: str, output: Path) -> Process:
+    words = ["-m", "tests.chaos", "--engine", engine, "--result", str(output)]
     words += [f"--part={part}" for part in arguments.parts] + [f"--backlog={arguments.backlog}"]
     words += ["--quick"] * arguments.is_quick
     words += [f"--faults={arguments.faults}", f"--minutes={arguments.minutes}"]
     env = {**os.environ, "CHAOS_SEED": str(arguments.seed), "CHAOS_RUN": str(os.getpid())}
-    return subprocess.Popen(words, env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    return start_python(*words, env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
 
 
-def _forward(process: subprocess.Popen[str]) -> None:
+def _forward(process: Process) -> None:
     assert process.stdout is not None
-    for line in process.stdout:
+    for line in map(bytes.decode, process.stdout):
         if "sandbox_webhook_receiver" not in line:  # it is away often enough here
             print_line(line.rstrip())
 
@@ -219,11 +219,11 @@ def _orphans() -> Sequence[str]:
     mine = psutil.Process()
     for process in psutil.process_iter():
         try:
-            words, state = " ".join(process.cmdline()), process.status()
-            env: dict[str, Any] = process.environ() if state != psutil.STATUS_ZOMBIE else {}
+            words = " ".join(process.cmdline())
+            is_ours = PREFIX in words or any(PREFIX in file.path for file in process.open_files())  # its log, at least
         except psutil.Error:
             continue
-        if process != mine and (PREFIX in words or PREFIX in env.get("CHAOS_STEPS", "")):
+        if process != mine and is_ours:
             found.append(f"{process.pid} {words}")
     return found
 

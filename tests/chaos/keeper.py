@@ -16,6 +16,7 @@ from typing import IO
 
 import psutil
 
+from tests.support.python_processes import Process, has_fork_server, start_python
 from tests.support.waiting import wait_for
 from webhook_app.run.guardian import Guardian
 from webhook_app.run.sessions import kill_sessions
@@ -33,7 +34,7 @@ class Kept:
     env: Mapping[str, str]
     log_path: Path
     log: IO[bytes]
-    process: subprocess.Popen[bytes]
+    process: Process
     exits: list[int] = field(default_factory=list)
     """How its lives ended: exit codes, negative ones signals."""
     restart_at: float | None = None
@@ -131,8 +132,13 @@ class Keeper:
         with self._lock:
             return all(kept.process.poll() is None for kept in self._kept.values() if kept.is_wanted)
 
-    def _spawn(self, argv: tuple[str, ...], env: Mapping[str, str], log: IO[bytes]) -> subprocess.Popen[bytes]:
-        return self._guardian.spawn((sys.executable, *argv), env, log, log)
+    def _spawn(self, argv: tuple[str, ...], env: Mapping[str, str], log: IO[bytes]) -> Process:
+        """A copy of the tests' fork server where there is one: most of a start is imports, which prove nothing here."""
+        if not has_fork_server():
+            return self._guardian.spawn((sys.executable, *argv), env, log, log)
+        process = start_python(*argv, env=env, stdout=log, stderr=log)
+        self._guardian._write(str(process.pid))  # as the shell does in which it starts programs
+        return process
 
     def _watch(self) -> None:
         while not self._closing.wait(0.02):

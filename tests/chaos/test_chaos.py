@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import os
-import subprocess
-import sys
 
 import pytest
 
 from tests.chaos.dying import resolve
 from tests.chaos.steps import BOUNDARIES
-from tests.support.processes import REPOSITORY
+from tests.support.python_processes import run_python
 
 
 @pytest.mark.parametrize("step", BOUNDARIES)
@@ -24,6 +22,5 @@ def test_small_run_ends_as_promised() -> None:
     """Web and worker die at five steps, on either engine. With this seed, Proof hangs, PostgreSQL is killed, and Redis
     is killed and comes back empty."""
     env = {"CHAOS_SEED": "2829", **os.environ}
-    argv = (sys.executable, "-m", "tests.chaos", "--quick")
-    ended = subprocess.run(argv, cwd=REPOSITORY, env=env, capture_output=True, text=True, timeout=280)
+    ended = run_python("-m", "tests.chaos", "--quick", env=env, timeout=280)
     assert ended.returncode == 0, ended.stdout + ended.stderr

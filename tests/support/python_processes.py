@@ -180,8 +180,13 @@ def run_python(
     return subprocess.CompletedProcess(process.args, process.returncode, out.decode(), err.decode())
 
 
+def has_fork_server() -> bool:
+    """Whether this process, or what has started it, is a test."""
+    return can_fork() and _SERVER in os.environ
+
+
 def _can_be_forked(env: Mapping[str, str]) -> bool:
-    return can_fork() and _SERVER in os.environ and _read_at_start(env) == _SERVERS
+    return has_fork_server() and _read_at_start(env) == _SERVERS
 
 
 def _read_at_start(env: Mapping[str, str]) -> dict[str, str]:
