@@ -98,7 +98,7 @@ def standby(postgres: PostgresServer, postgres_template: str) -> Iterator[str]:
 def set_read_only(postgres: PostgresServer, name: str, value: bool) -> None:
     with psycopg.connect(postgres.url("postgres").replace("+psycopg", ""), autocommit=True) as connection:
         connection.execute(f'ALTER DATABASE "{name}" SET default_transaction_read_only = {value}'.encode())
-        connection.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s", [name])
+        connection.execute("SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity WHERE datname = %s", [name])
 
 
 def test_read_only_standby_costs_no_spooled_event(postgres: PostgresServer, standby: str, tmp_path: Path) -> None:
