@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import sys
 from collections.abc import Mapping, Set
@@ -66,7 +67,10 @@ def test_copy_is_as_clean_as_a_new_program(tmp_path: Path) -> None:
 
 
 @pytest.fixture
-def env(tmp_path: Path) -> dict[str, str]:
+def env(sqlite_template: Path, tmp_path: Path) -> dict[str, str]:
+    """With a database that is migrated already."""
+    (tmp_path / "var").mkdir(mode=0o700)
+    shutil.copyfile(sqlite_template, tmp_path / "var" / "webhook-app.sqlite3")
     return stack_environment(tmp_path)
 
 
