@@ -277,7 +277,7 @@ def test_transaction_can_be_asked_for_without_any_event(database: Database, cloc
 _OWNER = "webhook_app/usecases/reconcile/lifecycle/"
 _TABLES = {"Reconciliation", "Attempt"}
 _COLUMNS = {column.key for column in Reconciliation.__table__.columns} - {"id", "merchant_transaction_id", "created_at"}
-_STATEMENTS = {"insert", "update", "delete", "insert_into"}
+_STATEMENTS = {"insert", "update", "delete", "insert_into", "insert_on"}
 _RAW = re.compile(r"\b(INSERT\s+INTO|UPDATE|DELETE\s+FROM)\s+(reconciliations|attempts)\b", re.IGNORECASE)
 
 
@@ -306,7 +306,9 @@ def writes(source: str) -> list[int]:
     for node in ast.walk(tree):
         if isinstance(node, ast.Call):
             name = node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
-            table = class_of(node.args[name == "insert_into"]) if name in _STATEMENTS and node.args else name
+            table = (
+                class_of(node.args[name in ("insert_into", "insert_on")]) if name in _STATEMENTS and node.args else name
+            )
             if table in _TABLES or (knows and name in _STATEMENTS and not table):
                 lines.append(node.lineno)
         elif isinstance(node, ast.Assign | ast.AugAssign | ast.AnnAssign):
@@ -339,6 +341,7 @@ def test_nobody_else_writes_reconciliations_or_attempts() -> None:
         "session.execute(update(Reconciliation).values(state='failed'))",
         "session.execute(sqlalchemy.delete(Attempt))",
         "session.execute(insert_into(session, Reconciliation.__table__).values(values))",
+        "session.execute(insert_on(dialect, Reconciliation.__table__).values(values))",
         "session.execute(insert(Attempt), [values])",
         "session.add(Reconciliation(state='pending'))",
         "row.next_attempt_at = now",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from typing import Literal
 
 from axe_playwright_python.base import AXE_SCRIPT, AxeResults
 from playwright.sync_api import Page
@@ -45,14 +46,20 @@ class AccessibilityCheck:
             page.wait_for_function("width => document.documentElement?.scrollWidth <= width", arg=width)
             shown = (width, _NEW_EACH_TIME.sub("", page.content()), tuple(without))
             if shown not in self._passed:
-                page.emulate_media(color_scheme="light")
+                _show_in(page, "light")
                 _assert_none(page, {"rules": {rule: {"enabled": False} for rule in without}})
                 if "color-contrast" not in without:  # colours are all that differs
-                    page.emulate_media(color_scheme="dark")
+                    _show_in(page, "dark")
                     _assert_none(page, {"runOnly": ["color-contrast"]})
-                    page.emulate_media(color_scheme="light")
+                    _show_in(page, "light")
                 self._passed.add(shown)
         page.set_viewport_size({"width": WIDE, "height": 800})
+
+
+def _show_in(page: Page, theme: Literal["light", "dark"]) -> None:
+    """In the system's theme; a script that follows it is told with the next frame."""
+    page.emulate_media(color_scheme=theme)
+    page.evaluate("new Promise((drawn) => requestAnimationFrame(() => requestAnimationFrame(drawn)))")
 
 
 def _assert_none(page: Page, options: dict[str, object]) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from datetime import datetime
 
+from webhook_app.domain.failures import name_error
 from webhook_app.domain.timestamps import format_timestamp
 from webhook_app.usecases.channels.scorecard import Row, Scorecard
 
@@ -40,9 +41,14 @@ def _lines(scorecard: Scorecard, made_at: datetime) -> Iterator[str]:
     yield ""
     yield "Errors of the API"
     yield from _table(
-        ["HTTP", "error/code", "count", "request ids of the latest"],
+        ["HTTP", "error", "count", "request ids of the latest"],
         [
-            [str(one.http_status or "none"), f"{one.error}/{one.code or ''}", str(one.count), " ".join(one.request_ids)]
+            [
+                str(one.http_status or "none"),
+                name_error(one.error, one.code),
+                str(one.count),
+                " ".join(one.request_ids),
+            ]
             for one in scorecard.errors
         ],
     )
