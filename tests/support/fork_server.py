@@ -166,7 +166,7 @@ def open_streams() -> None:
     """Python's own, which know by now whether they lead to a terminal."""
     for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
         before: IO[str] = getattr(sys, name)
-        stream = open(before.fileno(), mode, encoding=before.encoding, errors=before.errors, closefd=False)  # noqa: SIM115 - a number
+        stream = os.fdopen(before.fileno(), mode, encoding=before.encoding, errors=before.errors, closefd=False)
         if name == "stderr":
             stream.reconfigure(line_buffering=True)
         setattr(sys, name, stream)

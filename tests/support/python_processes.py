@@ -160,7 +160,7 @@ def start_python(
             elif stream == subprocess.PIPE:
                 reading, writing = os.pipe()
                 given, kept = (writing, reading) if number else (reading, writing)
-                pipes[number] = open(kept, "rb" if number else "wb")  # noqa: PTH123, SIM115 - a number, for the caller
+                pipes[number] = os.fdopen(kept, "rb" if number else "wb")
                 ours.callback(os.close, given)
             else:
                 given = stream if isinstance(stream, int) else stream.fileno()
