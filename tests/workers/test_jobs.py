@@ -8,6 +8,7 @@ import signal
 import subprocess
 from collections.abc import Callable
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
 from rq import requeue_job
@@ -130,6 +131,8 @@ def test_worker_stands_back_for_web_where_they_do_not_share_one_lock(
     now_services.waker.wake()
     wait_for(lambda: row(now_services.database, id).state == "succeeded", "the worker works", 60)
     assert os.getpriority(os.PRIO_PROCESS, worker.pid) == expected
+    if (group := Path(f"/proc/{worker.pid}/autogroup")).exists():  # Linux that divides the processor among sessions
+        assert group.read_text().split()[1:] == ["nice", "3"]
 
 
 def test_killed_workers_claim_is_taken_back_and_reconciled_by_another(

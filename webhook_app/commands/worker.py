@@ -11,6 +11,7 @@ import click
 from webhook_app.commands.start import start_service
 from webhook_app.run.forking import own_command
 from webhook_app.run.lanes import run_children
+from webhook_app.run.priority import stand_back
 from webhook_app.run.supervisor import Child
 from webhook_app.services import open_reconciler, open_services
 from webhook_app.usecases.reconcile.work_classes import Lane
@@ -27,7 +28,7 @@ def worker(lane: str | None) -> None:
     assert settings.redis_url is not None, "open_services has checked it"
     if lane:
         if not services.database.is_sqlite:  # there web would wait for the lock of a writer that stands back
-            os.nice(settings.worker_nice)
+            stand_back(settings.worker_nice)
         run_lane(settings.redis_url, Lane(lane))
         logging.shutdown()
         os._exit(0)  # a call to Proof that still hangs, its claim handed back, must not keep the process
