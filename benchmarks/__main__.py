@@ -60,9 +60,10 @@ def main() -> int:
     with tempfile.TemporaryDirectory(prefix="bench-", dir=arguments.folder, ignore_cleanup_errors=True) as name:
         folder = Path(name)
         folder.chmod(0o755)  # PostgreSQL may run as a user of its own
-        databases = Databases(folder, report.say)
+        databases = Databases(folder, report.say, arguments.keep)
         scale = SMALL if arguments.small else FULL
-        bench = Bench(folder, scale, tuple(arguments.engines or ENGINES), report, databases)
+        engines, only_pages = tuple(arguments.engines or ENGINES), frozenset(arguments.pages or pages.PAGES)
+        bench = Bench(folder, scale, engines, report, databases, only_pages)
         try:
             if arguments.profile:
                 profile(bench, arguments.profile)
@@ -90,8 +91,17 @@ def _read_arguments() -> argparse.Namespace:
     parser.add_argument("--profile", choices=PROFILES, help="no figures, but where our time goes under such a load")
     parser.add_argument("--small", action="store_true", help="so little that it promises nothing")
     parser.add_argument("--engine", choices=ENGINES, action="append", dest="engines", help="this one alone")
+    parser.add_argument(
+        "--page", choices=pages.PAGES, action="append", dest="pages", help="of the part pages this one alone"
+    )
     parser.add_argument("--folder", help="where the databases are for the while; about 6 GB")
-    return parser.parse_args()
+    parser.add_argument(
+        "--keep", type=Path, help="histories are left in this folder and found there again; one run at a time"
+    )
+    arguments = parser.parse_args()
+    if arguments.keep is not None:
+        arguments.keep.mkdir(parents=True, exist_ok=True)
+    return arguments
 
 
 if __name__ == "__main__":

@@ -6,7 +6,7 @@ import itertools
 import re
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Set
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -25,13 +25,14 @@ PROOF_DELAY = 0.05
 
 @dataclass
 class Bench:
-    """One run. `engines`: those that are measured where a part measures either."""
+    """One run. `engines`: those that are measured where a part measures either; `pages`: of the part of that name."""
 
     folder: Path
     scale: Scale
     engines: tuple[str, ...]
     report: Report
     databases: Databases
+    pages: Set[str] = frozenset()
     _numbers: Iterator[int] = field(default_factory=lambda: itertools.count(1))
 
     def new_run(self) -> int:

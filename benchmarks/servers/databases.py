@@ -14,13 +14,16 @@ from tests.support.servers import PostgresServer
 from webhook_app.db.migrate import upgrade
 
 ENGINES = ("postgresql", "sqlite")
+_HISTORY = "history-"
 
 
 class Databases:
-    """In `folder`. One PostgreSQL server, which starts when the first database is asked for; `stop` ends it."""
+    """In `folder`. One PostgreSQL server, which starts when the first database is asked for; `stop` ends it. Histories
+    that are in `kept` are taken from there, and those that are not are left there."""
 
-    def __init__(self, folder: Path, say: Callable[[str], None]) -> None:
+    def __init__(self, folder: Path, say: Callable[[str], None], kept: Path | None = None) -> None:
         self._folder = folder
+        self._kept = kept
         self._say = say
         self._postgres: PostgresServer | None = None
         self._templates: dict[str, str] = {}
@@ -29,7 +32,11 @@ class Databases:
     @property
     def postgres(self) -> PostgresServer:
         if self._postgres is None:
-            self._postgres = PostgresServer(self._folder / "postgresql", is_durable=True)
+            folder = self._kept or self._folder
+            self._postgres = PostgresServer(folder / "postgresql", is_durable=True, is_kept=self._kept is not None)
+            for name in self._postgres.list_databases():
+                if not name.startswith(_HISTORY):  # of a run that was broken off
+                    self._postgres.drop_database(name)
         return self._postgres
 
     def stop(self) -> None:
@@ -46,7 +53,10 @@ class Databases:
 
     def history(self, engine: str, size: int) -> str:
         """The URL of one in which two years of so many transactions are stored. Nobody may write to it: `copy` it."""
-        return self._template(engine, f"history-{size}", lambda url: self._seed(url, size))
+        name = f"{_HISTORY}{size}"
+        if self._kept is None:
+            return self._template(engine, name, lambda url: self._seed(url, size))
+        return self._kept_sqlite(name, size) if engine == "sqlite" else self._kept_postgresql(name, size)
 
     def copy(self, url: str) -> str:
         """A new database with the same in it. Nobody may be connected to that one."""
@@ -81,6 +91,27 @@ class Databases:
             fill(url)
             self._templates[key] = url
         return self._templates[key]
+
+    # What is kept may be of an earlier release: it is migrated each time.
+
+    def _kept_sqlite(self, name: str, size: int) -> str:
+        assert self._kept is not None
+        file = self._kept / f"{name}.sqlite3"
+        if not file.exists():
+            unnamed = self.empty("sqlite")
+            self._seed(unnamed, size)
+            shutil.move(_path(unnamed), file)
+        upgrade(f"sqlite:///{file}")
+        return f"sqlite:///{file}"
+
+    def _kept_postgresql(self, name: str, size: int) -> str:
+        url = self.postgres.url(name)
+        if name not in self.postgres.list_databases():
+            unnamed = self.empty("postgresql")
+            self._seed(unnamed, size)
+            self.postgres.rename_database(str(make_url(unnamed).database), name)
+        upgrade(url)
+        return url
 
     def _seed(self, url: str, size: int) -> None:
         began = time.monotonic()

@@ -22,7 +22,7 @@ from benchmarks.load.payload import PAYLOAD, UNIQUE, event_id
 from benchmarks.report import Report, Void
 from benchmarks.scale import SMALL
 from benchmarks.servers.contender import Contender, Target
-from benchmarks.servers.databases import ENGINES, Databases
+from benchmarks.servers.databases import ENGINES, Databases, ask
 from benchmarks.servers.service import open_service
 from benchmarks.taking_in import check_stored, rows_of, take_turns
 from tests.support.processes import REPOSITORY
@@ -35,6 +35,20 @@ def bench(server_folder: Path) -> Iterator[Bench]:
     scale = replace(SMALL, warm_up=0.0)
     yield Bench(folder, scale, ENGINES, Report(), databases)
     databases.stop()
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_history_that_is_kept_is_seeded_once_and_copies_of_it_are_not_kept(engine: str, server_folder: Path) -> None:
+    said: list[str] = []
+    kept = Path(tempfile.mkdtemp(dir=server_folder))
+    for _ in range(2):
+        folder = Path(tempfile.mkdtemp(dir=server_folder))
+        databases = Databases(folder, said.append, kept)
+        url = databases.copy(databases.history(engine, 300))
+        assert ask(url, "SELECT count(*) FROM transactions") == 300
+        ask(url, "DELETE FROM receipts")
+        databases.stop()
+    assert len(said) == 1
 
 
 @dataclass(frozen=True)

