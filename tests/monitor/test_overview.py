@@ -9,6 +9,7 @@ from sqlalchemy import insert
 
 from tests.support.clock import START
 from tests.support.example_rows import EVENT
+from tests.support.plans import explained
 from tests.support.rows import CURRENCY, WALLET, attempt, pause, seed
 from tests.support.unopened import add_unopened
 from webhook_app.db.database import Database
@@ -44,6 +45,17 @@ def test_bucket_holds_its_beginning_and_not_its_end(database: Database) -> None:
     assert (hour.buckets[-1].begin, hour.buckets[-1].end) == (START, START + HOUR.bucket)
     assert [bucket.counts.received for bucket in hour.buckets[-2:]] == [1, 2]
     assert hour.total.received == 3
+
+
+def test_all_buckets_are_one_statement_whose_counts_are_ranges_of_indexes(database: Database) -> None:
+    with explained(database) as found:
+        for span in (HOUR, WEEK):
+            read_overview(database, START, span)
+    counted = [one for one in found if "buckets" in one.statement]
+    assert len({one.statement for one in counted}) == 1
+    assert len(counted) == 2
+    for index in ("ix_events_received_at", "ix_events_settled_at", "ix_attempts_failed"):
+        assert index in counted[0].plan
 
 
 def test_buckets_begin_at_whole_multiples_and_cover_the_whole_span(database: Database) -> None:

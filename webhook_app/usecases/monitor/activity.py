@@ -6,15 +6,20 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
+from typing import Any
 
-from sqlalchemy import ColumnElement, func, or_, select
+from sqlalchemy import ColumnElement, Select, func, or_, select
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
+from webhook_app.db.kept_statements import KeptStatement
+from webhook_app.db.row_sets import RowSet
+from webhook_app.db.types import UtcDateTime
 from webhook_app.domain.severity import Severity
 from webhook_app.models import Attempt, Event, Incident
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _HAS_FAILED = Attempt.error.is_not(None)
+_BUCKETS = RowSet("buckets", {"begin": UtcDateTime(), "end": UtcDateTime()})
 
 
 @dataclass(frozen=True)
@@ -88,23 +93,37 @@ class Activity:
         return sum((bucket.counts for bucket in self.buckets), Counts())
 
 
+def _count_all(dialect: str) -> Select[Any]:
+    """Each count of each bucket is a range of an index, which needs no arithmetic on timestamps."""
+    buckets = _BUCKETS.table(dialect)
+
+    def counted(
+        column: InstrumentedAttribute[datetime] | InstrumentedAttribute[datetime | None],
+        *conditions: ColumnElement[bool],
+    ) -> ColumnElement[int]:
+        is_within = (column >= buckets.c.begin, column < buckets.c.end)
+        return select(func.count()).select_from(column.class_).where(*is_within, *conditions).scalar_subquery()
+
+    return select(
+        buckets.c.begin,
+        counted(Event.received_at),
+        counted(Event.settled_at),
+        counted(Attempt.finished_at, _HAS_FAILED, Attempt.next_attempt_at.is_not(None)),
+        counted(Attempt.finished_at, _HAS_FAILED, Attempt.next_attempt_at.is_(None)),
+    )
+
+
+_COUNTED = KeptStatement(_count_all)
+
+
 def count_activity(session: Session, now: datetime, span: Span) -> Activity:
     """What happened in the `span` up to the end of the bucket that `now` is in. Buckets begin at whole multiples of
     their length in UTC, so that a bucket that is over no longer moves."""
     edges = _edges(now, span)
-    received = _count_between(session, edges, Event.received_at)
-    reconciled = _count_between(session, edges, Event.settled_at)
-    retried = _count_between(session, edges, Attempt.finished_at, _HAS_FAILED, Attempt.next_attempt_at.is_not(None))
-    given_up = _count_between(session, edges, Attempt.finished_at, _HAS_FAILED, Attempt.next_attempt_at.is_(None))
-    columns = zip(received, reconciled, retried, given_up, strict=True)
-    return Activity(
-        span,
-        [
-            Bucket(begin, end, Counts(*counts))
-            for begin, end, counts in zip(edges[:-1], edges[1:], columns, strict=True)
-        ],
-        _find_incidents(session, edges[0], edges[-1]),
-    )
+    rows = _COUNTED.rows(session, _BUCKETS.given(session, list(pairwise(edges))))
+    counts = {begin: Counts(*counted) for begin, *counted in rows}
+    buckets = [Bucket(begin, end, counts[begin]) for begin, end in pairwise(edges)]
+    return Activity(span, buckets, _find_incidents(session, edges[0], edges[-1]))
 
 
 def _find_incidents(session: Session, begin: datetime, end: datetime) -> Sequence[IncidentTime]:
@@ -126,20 +145,3 @@ def _edges(now: datetime, span: Span) -> list[datetime]:
     end = _EPOCH + ((now - _EPOCH) // span.bucket + 1) * span.bucket
     count = span.length // span.bucket
     return [end - span.bucket * back for back in range(count, -1, -1)]
-
-
-def _count_between(
-    session: Session,
-    edges: Sequence[datetime],
-    column: InstrumentedAttribute[datetime] | InstrumentedAttribute[datetime | None],
-    *conditions: ColumnElement[bool],
-) -> list[int]:
-    """One count for each two neighbours: each is a range of an index, which needs no arithmetic on timestamps."""
-
-    def counted(begin: datetime, end: datetime) -> ColumnElement[int]:
-        return (
-            select(func.count()).select_from(column.class_).where(column >= begin, column < end, *conditions)
-        ).scalar_subquery()
-
-    row = session.execute(select(*(counted(*pair) for pair in pairwise(edges)))).one()
-    return [int(count) for count in row]
