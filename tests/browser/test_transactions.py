@@ -10,10 +10,10 @@ from playwright.sync_api import Browser, BrowserContext, Page, Route, expect
 
 from tests.support import finance_states
 from tests.support.accessibility import NARROW, WATCH_SHIFTS, WIDE
-from tests.support.clock import FakeClock
+from tests.support.clock import START, FakeClock
 from tests.support.live_server import LiveServer
 from tests.support.people import BROWSER
-from tests.support.rows import confirm
+from tests.support.rows import confirm, note
 from webhook_app.db.database import Database
 from webhook_app.models.discrepancy import DiscrepancyKind
 from webhook_app.models.role import Role
@@ -80,6 +80,26 @@ def test_filter_is_chosen_from_menus_and_is_in_the_address(
     page.get_by_role("link", name="USD", exact=True).click()
     page.wait_for_url("**/transaction-totals?volume_in=USD#plots")
     expect(page.get_by_role("img", name="Volume in USD, USD per day")).to_be_visible()
+
+
+def test_every_discrepancy_of_a_row_is_named_in_whole_at_any_width(
+    page: Page, log_in_as: LogIn, database: Database
+) -> None:
+    confirm(database, "order-1")
+    for kind in DiscrepancyKind:
+        note(database, "order-1", kind, detected_at=START)
+    log_in_as("fin", Role.FINANCE)
+    for width in (WIDE, 1000, 700, NARROW):
+        page.set_viewport_size({"width": width, "height": 800})
+        page.goto("/transactions")
+        looks = page.locator(".look")
+        expect(looks).to_have_count(len(DiscrepancyKind))
+        cut = looks.evaluate_all(
+            "all => all.filter((one) => one.scrollWidth > one.clientWidth).map((one) => one.textContent)"
+        )
+        assert cut == [], width
+        assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), width
+    page.set_viewport_size({"width": WIDE, "height": 800})
 
 
 def test_sums_that_cannot_be_counted_move_nothing_and_are_tried_again(

@@ -41,8 +41,9 @@ def test_list_shows_what_is_confirmed_and_how_fresh_it_is(
     words = in_words(page)
     assert "not confirmed" in words
     assert "reconciliation retrying" in words
-    assert "Reported status differs" in words
-    assert "Older answer from Proof, acknowledged" in words
+    assert "Status differs" in words
+    assert 'title="Reported status differs"' in page
+    assert "Older answer , acknowledged ✓" in words
     assert "1 is being reconciled, 1 has failed to be reconciled: what is shown of them may be out of date." in words
     assert "1 was never confirmed: of it only what was reported is known." in words
     words = in_words(finance_client.get(f"{LIST}?status=completed").text)

@@ -13,6 +13,8 @@ from webhook_app.models.discrepancy import DiscrepancyKind
 @dataclass(frozen=True)
 class KindWords:
     name: str
+    short: str
+    """The same where a row has little room."""
     meaning: str
     advice: str
 
@@ -20,38 +22,45 @@ class KindWords:
 KINDS: Mapping[str, KindWords] = {
     DiscrepancyKind.STATUS_MISMATCH: KindWords(
         "Reported status differs",
+        "Status differs",
         "A webhook reported another status than Proof's API confirms, and within ten minutes no later change explained "
         "it.",
         "Book what is confirmed. If it stays for more than an hour, ask Proof's support which one is right.",
     ),
     DiscrepancyKind.AMOUNT_MISMATCH: KindWords(
         "Reported amount differs",
+        "Amount differs",
         "A webhook, or a later copy of it, reported another amount than Proof's API confirms for the same time; a copy "
         "may also name another currency, network or type.",
         "Book what is confirmed. Ask Proof's support why they differ, then acknowledge with their answer.",
     ),
     DiscrepancyKind.IMPOSSIBLE_STEP: KindWords(
         "Impossible step",
+        "Impossible step",
         "Proof confirmed a status that cannot follow the one before, such as pending after completed.",
         "What Proof confirmed last is shown. Check what was booked before, and ask Proof's support.",
     ),
     DiscrepancyKind.STALE_ANSWER: KindWords(
         "Older answer from Proof",
+        "Older answer",
         "Proof's API answered with an older state than it had confirmed before; the newer one was kept.",
         "Nothing has to be booked. If it comes often, tell Proof's support.",
     ),
     DiscrepancyKind.UNKNOWN_TO_PROOF: KindWords(
         "Unknown to Proof: possibly forged",
+        "Possibly forged",
         "A webhook named an id that Proof's API does not know; ids that unknown senders named are one, "
         "with their number.",
         "Book nothing and pay nothing out. Ask the team that runs this service to look where it came from.",
     ),
     DiscrepancyKind.TERMINAL_CHANGED: KindWords(
         "Changed after it was final",
+        "Changed later",
         "Proof had confirmed it as completed or cancelled, or the amounts of one that failed, and changed it later.",
         "Check whether it is in books that are closed, and correct them. The time line shows what became what.",
     ),
     DiscrepancyKind.PENDING_TOO_LONG: KindWords(
+        "Pending too long",
         "Pending too long",
         "It has been on its way, or not been confirmed at all, for longer than is normal; or a report of it has waited "
         "that long for Proof to be asked.",
@@ -59,6 +68,7 @@ KINDS: Mapping[str, KindWords] = {
     ),
     DiscrepancyKind.RECONCILIATION_FAILED: KindWords(
         "Could not be reconciled",
+        "Not reconciled",
         "Proof's API did not give a usable answer, and it is no longer asked by itself.",
         "What is shown may be out of date. An admin has to replay it, with the request id for Proof's support.",
     ),

@@ -21,6 +21,8 @@ from webhook_app.web.layout.transaction_path import transaction_path
 #: States of a reconciliation in which nothing is to be looked at.
 _SETTLED = ("succeeded", "watching")
 
+_ACKNOWLEDGED = '<span class="visually-hidden">, acknowledged</span><span aria-hidden="true"> \N{CHECK MARK}</span>'
+
 
 def write_rows(items: Sequence[TransactionReport], times: Sequence[TimeColumn], now: datetime) -> Markup:
     """A row for each, as of `now`. Of a past time there are no reconciliations, and so no column of what to look at."""
@@ -62,11 +64,12 @@ def _write_looks(one: TransactionReport, state: str, path: str) -> Iterator[str]
     for kind, group in groupby(sorted(one.discrepancies, key=_kind_of), _kind_of):
         found = list(group)
         is_open = any(discrepancy.acknowledged_at is None for discrepancy in found)
-        name, known = escape(kind_words(kind).name), "" if is_open else ", acknowledged"
+        words = kind_words(kind)
         count = f" ×{len(found)}" if len(found) > 1 else ""
         yield (
-            f'<a class="look state {"state-warn" if is_open else "state-neutral"}" title="{name}{known}" '
-            f'href="{escape(path)}#discrepancies">{name}{count}{known}</a>'
+            f'<a class="look state {"state-warn" if is_open else "state-neutral"}" '
+            f'title="{escape(words.name)}{"" if is_open else ", acknowledged"}" href="{escape(path)}#discrepancies">'
+            f"{escape(words.short)}{count}{'' if is_open else _ACKNOWLEDGED}</a>"
         )
 
 
