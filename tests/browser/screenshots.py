@@ -6,6 +6,8 @@ fails where a page is wider than its screen, or something on it moves while it l
 
 from __future__ import annotations
 
+import csv
+import io
 from collections.abc import Callable
 from datetime import date, timedelta
 from pathlib import Path
@@ -19,6 +21,7 @@ from tests.support import finance_states
 from tests.support.accessibility import NARROW, WATCH_SHIFTS, WIDE
 from tests.support.admin_states import fill_admin_states
 from tests.support.clock import FakeClock
+from tests.support.incident_states import fill_incidents
 from tests.support.overview_states import OVERVIEW_STATES
 from tests.support.people import SHELL
 from tests.support.sandbox import Sandbox
@@ -43,7 +46,7 @@ PAGES = [
     ("tokens", Role.ADMIN, "/tokens"),
     ("tokens-all", Role.ADMIN, "/tokens?all=yes"),
     ("audit", Role.ADMIN, "/audit"),
-    ("audit-empty", Role.ADMIN, "/audit?actor=nobody"),
+    ("audit-none", Role.ADMIN, "/audit?actor=nobody"),
     ("docs", None, "/docs"),
     ("forbidden", Role.FINANCE, "/audit"),
     ("not-found", Role.ADMIN, "/nothing-here"),
@@ -110,7 +113,6 @@ ADMIN_PAGES = [
     ("spool", "/spool", None),
     ("spool-refused", "/spool", "Try selected again"),
     ("drift", "/drift", None),
-    ("incidents", "/incidents", None),
     ("drift-dismissed", "/drift?state=dismissed", None),
     ("rq-queues", "/rq/", None),
     ("rq-failed", "/rq/0/view/jobs/retry/failed/8/asc/1", None),
@@ -129,11 +131,22 @@ def test_pictures_of_the_admins_pages(
     log_in_as: Callable[[str, Role], None],
 ) -> None:
     log_in_as("grace.hopper", Role.ADMIN)
-    for name in ("deliveries", "replays", "rejections", "spool", "drift"):
+    for name in ("deliveries", "replays", "rejections", "spool", "drift", "tokens"):
         _take(page, f"{name}-empty", f"/{name}")
+    _take(page, "rq-empty", "/rq/")
+    _take(page, "rq-failed-empty", "/rq/0/view/jobs/retry/failed/8/asc/1")
     known = fill_admin_states(services, reconciler, sandbox, clock)
     for name, path, button in ADMIN_PAGES:
         _take(page, name, path.format(**known), button)
+
+
+def test_pictures_of_incidents(
+    page: Page, database: Database, clock: FakeClock, log_in_as: Callable[[str, Role], None]
+) -> None:
+    log_in_as("grace.hopper", Role.ADMIN)
+    _take(page, "incidents-empty", "/incidents")
+    fill_incidents(database, clock())
+    _take(page, "incidents", "/incidents")
 
 
 def test_pictures_of_the_scorecard(page: Page, database: Database, log_in_as: Callable[[str, Role], None]) -> None:
@@ -174,11 +187,31 @@ def test_pictures_of_finances_pages(
 ) -> None:
     log_in_as("ada.lovelace", Role.FINANCE)
     _take(page, "transactions-empty", "/transactions")
+    _take(page, "transaction-totals-empty", "/transaction-totals")
     _take(page, "discrepancies-empty", "/discrepancies")
     known = finance_states.fill_finance_states(services, clock)
     _take(page, "finance-lands", "/")
     for name, path in FINANCE_PAGES:
         _take(page, name, path.format(**known))
+    _take_preview_of_a_sheet(page)
+
+
+def _take_preview_of_a_sheet(page: Page) -> None:
+    page.goto("/discrepancies")
+    page.get_by_text("Spreadsheet", exact=True).click()
+    with page.expect_download() as download:
+        page.get_by_role("link", name="Download as CSV").click()
+    rows = list(csv.DictReader(io.StringIO(download.value.path().read_text("utf-8-sig"), newline="")))
+    sheet = io.StringIO(newline="")
+    writer = csv.DictWriter(sheet, list(rows[0]))
+    writer.writeheader()
+    writer.writerows(row | {"note": "Proof's support says so (PRF-2231)"} for row in rows[:3])
+    writer.writerows(rows[3:])
+    page.get_by_label("With the column “note” filled in").set_input_files(
+        {"name": "notes.csv", "mimeType": "text/csv", "buffer": sheet.getvalue().encode()}
+    )
+    page.get_by_role("button", name="Preview …").click()
+    _shoot(page, "discrepancy-sheet")
 
 
 #: The sandbox's own pages.
@@ -192,6 +225,7 @@ SANDBOX_PAGES = [
 
 
 def test_pictures_of_the_sandbox(page: Page, sandbox: Sandbox) -> None:
+    _take(page, "sandbox-empty", sandbox.url)
     ids = {status: sandbox.control.create(status=status) for status in Status}
     sandbox.control.change_fields(ids[Status.PENDING], partner_user_id="a-user-of-the-partner's-with-a-long-name")
     page.goto(f"{sandbox.url}/faults")
@@ -202,7 +236,6 @@ def test_pictures_of_the_sandbox(page: Page, sandbox: Sandbox) -> None:
 
 def _take(page: Page, name: str, path: str, button: str | None = None) -> None:
     FOLDER.mkdir(exist_ok=True)
-    themes: tuple[Literal["light", "dark"], ...] = ("light", "dark")
     for width in (WIDE, NARROW):
         page.set_viewport_size({"width": width, "height": 800})
         page.goto(path)
@@ -210,11 +243,23 @@ def _take(page: Page, name: str, path: str, button: str | None = None) -> None:
             page.get_by_role("button", name=button).click()
         if path.startswith(("/rq/", "/docs", "/transaction")):
             page.wait_for_load_state("networkidle")
-        assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), path
-        assert page.evaluate("window.shifts") == 0, path
-        for theme in themes:
-            page.emulate_media(color_scheme=theme)
-            page.screenshot(path=FOLDER / f"{name}-{width}-{theme}.png", full_page=True)
+        _shoot_at(page, width, name)
+
+
+def _shoot(page: Page, name: str) -> None:
+    """The page as it is, that no address leads to."""
+    for width in (WIDE, NARROW):
+        page.set_viewport_size({"width": width, "height": 800})
+        _shoot_at(page, width, name)
+
+
+def _shoot_at(page: Page, width: int, name: str) -> None:
+    themes: tuple[Literal["light", "dark"], ...] = ("light", "dark")
+    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), name
+    assert page.evaluate("window.shifts") == 0, name
+    for theme in themes:
+        page.emulate_media(color_scheme=theme)
+        page.screenshot(path=FOLDER / f"{name}-{width}-{theme}.png", full_page=True)
 
 
 def _fill(database: Database, clock: FakeClock) -> None:

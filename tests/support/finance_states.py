@@ -27,6 +27,9 @@ _PAIRS = [("USDT", "TRC20", 6), ("USDT", "TRC20", 6), ("USDC", "POLYGON", 6), ("
 _FIATS = [("EUR", 500), ("EUR", 500), ("EUR", 900), ("USD", 800), ("GBP", 300), ("NGN", 400_000)]
 _STATUSES = ["completed"] * 12 + ["failed", "failed", "cancelled"]
 
+_REPORTED = {"type": "buy", "currency": "USDT", "network": "TRC20", "crypto_amount": Decimal("99.5")}
+_REPORTED |= {"fiat_currency": "EUR", "fiat_amount": Decimal("100.00")}
+
 _ODD = {
     DiscrepancyKind.STATUS_MISMATCH: (
         STORY,
@@ -152,6 +155,7 @@ def _fill_days(services: Services, clock: FakeClock) -> None:
                     EVENT
                     | {"merchant_transaction_id": name, "status": "completed", "delivery": "failed"}
                     | {"received_at": now - timedelta(minutes=30), "updated_at": now - timedelta(minutes=31)}
+                    | (_REPORTED if name == FORGED else {})
                 )
             )
 

@@ -101,7 +101,7 @@ def _chips(form: TransactionForm) -> Iterator[Chip]:
             if name == "anomaly":
                 text = _DISCREPANCIES.get(text, text)
             elif name == "as_of" and wanted.as_of is not None:
-                text = describe_time(wanted.as_of, form.zone)
+                text = f"{describe_time(wanted.as_of, form.zone)} {form.zone.key}"
             yield Chip(f"{form.labels[name]}: {text}", path_without(name))
     updated = describe_range(form.wanted.updated_from, form.wanted.updated_to, form.zone)
     if updated:

@@ -1,4 +1,4 @@
-"""`/transactions`: what finance reads. The list alone, in pages: what has to be counted comes in a part of its own."""
+"""`/transactions`: what finance reads. The list, in pages: what has to be counted comes in a part of its own."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ from webhook_app.usecases.finance.stored_values import list_values
 from webhook_app.usecases.search import find_exactly
 from webhook_app.web.finance.list_cursors import make_list_cursor
 from webhook_app.web.finance.pages.filter_bar import make_filter_bar
+from webhook_app.web.finance.pages.strip import sum_list
 from webhook_app.web.finance.pages.time_columns import list_time_columns
 from webhook_app.web.finance.pages.transaction_filter import (
     TransactionForm,
@@ -64,6 +65,7 @@ def show_all() -> Response | tuple[str, int]:
     page = TransactionPage(items=[], freshness=Freshness(None, None, None))
     if not is_wrong:
         page = list_transactions(services.database, wanted, PER_PAGE, after, is_brief=True)
+    is_whole = not is_wrong and after is None and page.next_after is None and wanted.reach is None
     person, times = current_person(), list_time_columns(wanted)
     html = render_template(
         "finance/transactions.html",
@@ -82,7 +84,7 @@ def show_all() -> Response | tuple[str, int]:
         most_counted=page.freshness.most_counted,
         freshness=[] if is_wrong else describe_freshness(page.freshness, wanted, grouped),
         times=times,
-        strip_path=url_of("transaction_strip.show", form.typed),
+        sums=sum_list(form, page.items) if is_whole else None,
         downloads=list(_downloads(form)),
         next_cursor=make_list_cursor(_LISTING, wanted.described(), page.next_after),
     )

@@ -54,7 +54,9 @@ def show() -> tuple[str, int]:
         problem=problem or "",
         is_first=after is None,
         sums=_sums(database, now),
-        days=read_days(database, now - timedelta(days=_DAYS - 1), now)[::-1],
+        days=[
+            (f"{day.begin:%a %d %b %Y}", day) for day in read_days(database, now - timedelta(days=_DAYS - 1), now)[::-1]
+        ],
         next_cursor=make_cursor(_LISTING, page.next_after),
         reach=_reach(database),
     )
