@@ -1,4 +1,4 @@
-"""Statements of hot reads, compiled once for each dialect and given to the driver as they are.
+"""Statements of hot paths, compiled once for each dialect and given to the driver as they are.
 
 SQLAlchemy makes each statement, types each parameter and wraps each result anew, through four layers: of a short read
 that is three quarters of the time. Here it says once what the text is, what becomes of each parameter, and what of each
@@ -20,7 +20,7 @@ Convert = Callable[[Any], Any]
 
 
 class KeptStatement:
-    """A SELECT that reads columns. `make` gives it for the name of a dialect, once; its parameters are those of its
+    """What reads or returns columns. `make` gives it for the name of a dialect, once; its parameters are those of its
     `bindparam`s that have no value."""
 
     def __init__(self, make: Callable[[str], Any]) -> None:
@@ -61,8 +61,8 @@ class _Compiled:
             for name, value in state.parameters.items()
             if name not in asked
         }
-        self._types = [column.type for column in statement.selected_columns]
-        self._make: Callable[[Any], Any] = _row_of([column.key for column in statement.selected_columns])
+        self._types = [column.type for column in statement.exported_columns]
+        self._make: Callable[[Any], Any] = _row_of([column.key for column in statement.exported_columns])
         self._converters: Sequence[tuple[int, Convert]] | None = None
 
     def rows(self, connection: Connection, parameters: Mapping[str, Any]) -> Sequence[Any]:

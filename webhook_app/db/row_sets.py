@@ -36,6 +36,7 @@ from sqlalchemy.orm import Session
 from sqlalchemy.types import TypeEngine
 
 from webhook_app.db.array_literals import array_literal, has_literals
+from webhook_app.db.kept_statements import KeptStatement
 from webhook_app.db.upsert import insert_on
 
 Statement = TypeVar("Statement")
@@ -171,12 +172,10 @@ def insert_rows(
     """
     if not rows:
         return []
-    dialect = session.get_bind().dialect.name
-    names = tuple(rows[0])
-    statement = _insertion(dialect, table, names, tuple(returning), tuple(unless))
-    if dialect == "sqlite":
-        return session.execute(statement, rows).all()
-    return session.execute(statement, {"rows": json.dumps(rows, ensure_ascii=False, default=_to_json)}).all()
+    kind = (table, tuple(rows[0]), tuple(returning), tuple(unless))
+    if session.get_bind().dialect.name == "sqlite":
+        return session.execute(_insertion("sqlite", *kind), rows).all()
+    return _kept_insertion(*kind).rows(session, {"rows": json.dumps(rows, ensure_ascii=False, default=_to_json)})
 
 
 def _records(table: Any, names: tuple[str, ...]) -> FromClause:
@@ -217,6 +216,13 @@ def _insertion(
     if unless:
         statement = statement.on_conflict_do_nothing(index_elements=unless)
     return statement.returning(*returning)
+
+
+@functools.cache
+def _kept_insertion(
+    table: Any, names: tuple[str, ...], returning: tuple[Any, ...], unless: tuple[Any, ...]
+) -> KeptStatement:
+    return KeptStatement(lambda dialect: _insertion(dialect, table, names, returning, unless))
 
 
 def _unbounded(kind: TypeEngine[Any]) -> TypeEngine[Any]:

@@ -22,8 +22,9 @@ def register_host_rules(app: Flask) -> None:
 def check_host() -> None:
     """Raises ApiError for the present request without one valid Host, but for HTTP/1.0 (RFC 9112, 3.2). Of two a server
     makes one with a comma, which is not valid."""
-    value = request.environ.get("HTTP_HOST")
-    if value is None and request.environ.get("SERVER_PROTOCOL") == "HTTP/1.0":
+    environ = request.environ
+    value = environ.get("HTTP_HOST")
+    if value is None and environ.get("SERVER_PROTOCOL") == "HTTP/1.0":
         return
     if value is None or not _HOST.fullmatch(value):
         forwarded = [part.strip() for part in request.headers.get("X-Forwarded-Host", "").split(",")]

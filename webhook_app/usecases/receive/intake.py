@@ -34,6 +34,9 @@ log = get_logger()
 
 #: Most events committed together.
 _BATCH = 200
+#: Seconds that the next batch gathers where the last one had more than so many events: a batch costs what some 20
+#: events cost, however small it is. With less to do nothing waits.
+_GATHER_SECONDS, _MANY = 0.004, 8
 #: Seconds between two looks whether SQL is back or something was spooled: a tenth of the time that SQL has been away,
 #: within these bounds, so that a long outage fills no log.
 _SHORTEST_WAIT, _LONGEST_WAIT = 0.5, 5.0
@@ -177,6 +180,8 @@ class Intake:
             batch, is_last = self._gather(self._waiting.get())
             if batch:
                 self._write(batch)
+            if len(batch) > _MANY and not is_last:
+                time.sleep(_GATHER_SECONDS)
 
     def _gather(self, first: _Waiting | None) -> tuple[list[_Waiting], bool]:
         """What waits, without those that gave up; and whether the intake is to end."""
