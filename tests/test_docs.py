@@ -7,8 +7,10 @@ import re
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import click
 import pytest
 
+from webhook_app.cli import cli
 from webhook_app.domain.gate import (
     NEWCOMER_GAP,
     PACE_RECOVERY_SECONDS,
@@ -128,3 +130,17 @@ def test_walkthrough_is_under_two_pages() -> None:
     page = (DOCS / "walkthrough.md").read_text()
     assert len(_NAMED) > 20
     assert len(page.split()) < 1100
+
+
+def test_readme_names_commands_and_files_that_exist() -> None:
+    page = (DOCS.parent / "README.md").read_text()
+    assert [path for path in re.findall(r"\]\(([^):#]+)", page) if not (DOCS.parent / path).exists()] == []
+    targets = re.findall(r"^([a-z]+):", (DOCS.parent / "Makefile").read_text(), flags=re.M)
+    assert set(re.findall(r"(?:^|`)make ([a-z]+)", page, flags=re.M)) <= set(targets)
+    named = re.findall(r"(?:^|`|\()webhook-app ([a-z]+)(?: ([a-z]+))?", page, flags=re.M)
+    assert {name for name, _ in named} >= {"doctor", "tokens", "replay"}
+    for name, below in named:
+        command = cli.get_command(click.Context(cli), name)
+        assert command is not None, name
+        if isinstance(command, click.Group):
+            assert below in command.commands, f"{name} {below}"

@@ -155,3 +155,5 @@ def test_badge_says_that_proof_is_a_sandbox(app: Flask, admin_client: FlaskClien
     ):
         bind_services(app, replace(services, settings=replace(services.settings, proof_api_url=address)))
         assert ('class="sandbox"' in admin_client.get("/account").text) is is_sandbox, address
+        # Where the first password stands is said where `make run` has made one.
+        assert ("wrote its password into the terminal" in app.test_client().get("/login").text) is is_sandbox, address
