@@ -38,10 +38,10 @@ def fail(
         answer(database, clock, held[name], first if first and number == 0 else failure)
 
 
-def end_outage(database: Database, clock: FakeClock) -> None:
+def end_outage(database: Database, clock: FakeClock, name: str = "healthy") -> None:
     clock.advance(5)
-    report(database, "healthy", clock())
-    answer(database, clock, claims(database, clock)["healthy"], confirmed(Status.COMPLETED, clock(), id="healthy"))
+    report(database, name, clock())
+    answer(database, clock, claims(database, clock)[name], confirmed(Status.COMPLETED, clock(), id=name))
     with database.read() as session:
         assert not read_gate(session).is_paused
 
@@ -101,6 +101,36 @@ def test_what_gave_up_before_the_outage_was_known_has_one_more_attempt(database:
     assert row(database, "second").state == "failed", "one more attempt"
     assert bring_forward(database, clock()) == 0, "and no more for that outage"
     assert [event.delivery for event in events(database, "second")] == ["failed"]
+
+
+def test_what_copies_asked_for_in_vain_has_one_more_attempt_too_and_no_other(
+    database: Database, clock: FakeClock
+) -> None:
+    """The simulator's seed 19, long: two copies came of what gave up, and it stayed failed when the outage was over."""
+    give_up(database, clock, "copied")
+    for _ in range(2):
+        fail_for_copy(database, clock, "copied")
+    fail(database, clock, "t0", "t1", "t2", "t3", "t4", failure=DB_ERROR)
+    end_outage(database, clock)
+    bring_forward(database, clock())
+    assert row(database, "copied").state == "retrying"
+    clock.advance(5)
+    answer(database, clock, claims(database, clock)["copied"], DB_ERROR)
+    assert row(database, "copied").state == "failed"
+    fail_for_copy(database, clock, "copied")
+    fail(database, clock, "t5", "t6", "t7", "t8", "t9", failure=DB_ERROR)
+    end_outage(database, clock, "healthy too")
+    bring_forward(database, clock())
+    assert row(database, "copied").state == "failed", "it came back after an outage once, whatever copies ask"
+
+
+def fail_for_copy(database: Database, clock: FakeClock, name: str) -> None:
+    clock.advance(60)
+    report(database, name, clock())
+    assert row(database, name).state == "retrying"
+    clock.advance(30)
+    answer(database, clock, claims(database, clock)[name], DB_ERROR)
+    assert row(database, name).state == "failed"
 
 
 def test_what_fails_always_is_not_brought_back_by_each_outage(database: Database, clock: FakeClock) -> None:

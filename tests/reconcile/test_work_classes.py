@@ -134,6 +134,31 @@ def test_where_first_looks_are_behind_some_of_the_newest_are_called(database: Da
     assert len(claim_due(database, 1, clock(), LEASE, WIDE)) == 1
 
 
+@pytest.mark.parametrize("microseconds", [0, 1])
+def test_where_first_looks_hang_what_has_just_come_needs_one_place_that_is_given_back(
+    database: Database, clock: FakeClock, microseconds: int
+) -> None:
+    """The simulator's seed 13, long: of eight places six may be held by first looks, and three are given back soon."""
+    limits = Limits(calls_per_second=100_000, concurrency=8, call_seconds=13)
+    clock.advance(microseconds / 1_000_000)
+    for number in range(20):
+        put(database, f"hangs-{number}-", 1, due=3 - number / 100, **OF_CLASS[FIRST])
+    assert Counter(one.patience for one in claim_due(database, 8, clock(), LEASE, limits)) == {
+        None: 3,
+        SHORT_CALL_SECONDS: 3,
+    }
+    for number in range(3):  # several have come since
+        put(database, f"well-{number}-", 1, due=-0.5 * number, **OF_CLASS[FIRST])
+    clock.advance(SHORT_CALL_SECONDS)
+    called = claim_due(database, 8, clock(), LEASE, limits)
+    assert {one.merchant_transaction_id for one in called} == {"well-0-0", "well-1-0", "well-2-0"}
+    clock.advance(limits.call_seconds - SHORT_CALL_SECONDS)
+    patient = [
+        one.merchant_transaction_id for one in claim_due(database, 8, clock(), LEASE, limits) if not one.patience
+    ]
+    assert sum(id in {f"hangs-{number}-0" for number in range(2, 6)} for id in patient) >= 2, "longest due first"
+
+
 @pytest.mark.parametrize("greedy", [HANGING, RETRY, POLL, STRANGER])
 def test_calls_that_hang_leave_places_to_first_looks(database: Database, clock: FakeClock, greedy: WorkClass) -> None:
     """In the gate, for all workers together, and in the threads of each."""

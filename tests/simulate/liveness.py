@@ -11,7 +11,7 @@ from tests.simulate.hindrance import AFTER_OUTAGE, PROBE_GAP, find_given_up, hin
 from tests.simulate.history import History
 from tests.simulate.machinery import Accepted
 from tests.simulate.plan import Plan, Spell
-from tests.simulate.proof import moment
+from tests.simulate.proof import HANGS_FOR, moment
 from tests.simulate.safety import seconds
 from tests.simulate.store import SimulatedDatabase
 from tests.support.clock import START
@@ -97,16 +97,21 @@ def _judge_lost(history: History) -> str | None:
 
 
 def _judge_lag(history: History) -> str | None:
-    plan, seen, waits = history.plan, history.seen, []
+    plan, seen = history.plan, history.seen
+    # What one answer settles has waited for one call, and is one wait, the longest: with few payments, those of one
+    # that a slow worker has in its hands would be most of all events.
+    waits: dict[tuple[str, float], float] = {}
     for accepted in _first_of_healthy(history):
         allowed = plan.lag_bound + (hindered := hindrance(accepted, plan, seen))
-        wait = _settled_at(history, accepted) - accepted.at
+        settled_at = _settled_at(history, accepted)
+        wait = settled_at - accepted.at
         if wait > allowed:
             return f"late: {accepted.webhook.describe()}, confirmed after {wait:.1f} s; {allowed:.1f} s are allowed"
         if hindered == 0:
-            waits.append(wait)
-    if len(waits) >= 5 and median(waits) > plan.median_bound:
-        return f"late: confirmed after {median(waits):.2f} s in the median; {plan.median_bound} s are allowed"
+            answer = (accepted.webhook.id, settled_at)
+            waits[answer] = max(wait, waits.get(answer, 0.0))
+    if len(waits) >= 5 and (middle := median(waits.values())) > plan.median_bound:
+        return f"late: confirmed after {middle:.2f} s in the median; {plan.median_bound} s are allowed"
     return None
 
 
@@ -130,16 +135,24 @@ def _judge_outages(history: History) -> str | None:
 
 
 def _judge_probes(history: History) -> str | None:
-    """An admin who asks for probes after an outage need not wait for the next round, unless something else is hit."""
+    """An admin who asks for probes after an outage need not wait for the next round, unless something else is hit. What
+    is being called can be no probe, and a call that has begun in an outage may hang beyond it."""
     plan, seen = history.plan, history.seen
     ends = max((spell.ends for spell in outages(plan)), default=0.0)
     at = next((at for at in seen.probed_at if at >= ends), None)
     if at is None:
         return None
+    hangs = [spell for spell in outages(plan) if spell.kind == "hangs"]
+    hanging = {
+        id
+        for begins, id in history.proof.calls
+        if begins <= at < begins + HANGS_FOR and any(spell.begins <= begins < spell.ends for spell in hangs)
+    }
     waiting = [
         settled
         for accepted in _first_of_healthy(history)
-        if accepted.at < at <= (settled := _settled_at(history, accepted))
+        if accepted.webhook.id not in hanging
+        and accepted.at < at <= (settled := _settled_at(history, accepted))
         and misfortune(accepted.webhook.id, accepted.at, settled, plan, seen) == 0
     ]
     if not waiting or min(waiting) <= at + AFTER_PROBE:

@@ -17,8 +17,10 @@ from tests.support.clock import START
 from webhook_app.adapters.proof_answers import Answer, Confirmed, read_transaction
 from webhook_app.domain.failures import CONNECTION_FAILED, TIMEOUT, UPSTREAM_UNAVAILABLE, Failure
 
+#: Seconds until a call that hangs is given up.
+HANGS_FOR = 13.0
 #: Kinds of spells that end a call before any answer, in seconds, and what the client then says.
-_UNANSWERED = {"hangs": (13.0, TIMEOUT), "is gone": (0.01, CONNECTION_FAILED)}
+_UNANSWERED = {"hangs": (HANGS_FOR, TIMEOUT), "is gone": (0.01, CONNECTION_FAILED)}
 
 #: HTTP status, error and code.
 _REFUSALS = {

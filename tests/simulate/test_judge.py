@@ -73,6 +73,27 @@ def test_an_event_may_take_five_seconds_and_a_second_in_the_median() -> None:
     assert measure(history(*five, settled=times)).median == pytest.approx(0.9)
 
 
+def test_what_one_answer_settles_is_one_wait_in_the_median() -> None:
+    """Seed 8502: two payments, and three of the five events waited for one call of a slow worker."""
+    quick, slow = [paid("quick"), paid("soon")], [paid(f"slow-{n}", 1.0 + n / 10) for n in range(3)]
+    times: dict[str, float | None] = {**dict.fromkeys(("quick", "soon"), 1.5), **{one.id: 4.0 for one in slow}}
+    of_three = history(*quick, *slow, settled=times)
+    assert verdict(of_three).endswith("1.0 s are allowed")
+    of_one = history(*quick, *slow, settled=times)
+    rename(of_one, "slow")
+    assert verdict(of_one) == "well"
+    of_one.seen.settled_at |= {4: 4.1, 5: 4.2}
+    assert verdict(of_one).endswith("1.0 s are allowed"), "each waited for an answer of its own"
+
+
+def rename(history: History, id: str) -> None:
+    """The events of all payments that are called so are those of one."""
+    history.accepted = [
+        replace(one, webhook=replace(one.webhook, id=f"{id}-0")) if one.webhook.id.startswith(id) else one
+        for one in history.accepted
+    ]
+
+
 def test_a_lost_doubled_unseen_or_wrong_one_is_refused() -> None:
     lost = history(paid(), settled={"paid": 2.0})
     lost.seen.inserted_at.clear()
@@ -171,6 +192,22 @@ def test_after_an_outage_the_first_is_confirmed_within_a_gap_between_probes_and_
     assert "the last was confirmed" in verdict(history(*two, outage, settled={"first": first, "last": last + 1}))
     after = history(paid("after", 150.0), outage, settled={"after": 160.0})
     assert verdict(after).startswith("late"), "it is over"
+
+
+@pytest.mark.parametrize(
+    ("called_at", "kind", "is_well"),
+    [(12.0, "hangs", True), (7.9, "hangs", False), (21.5, "hangs", False), (12.0, "502", False)],
+)
+def test_probes_that_an_admin_asks_for_need_not_reach_what_hangs_in_a_call(
+    called_at: float, kind: str, is_well: bool
+) -> None:
+    """Seed 9617: all healthy payments were in calls that had begun in the outage."""
+    late = history(paid(), Spell(kind, 0.5, 20.0), settled={"paid": 40.0})
+    late.seen.probed_at.append(21.0)
+    late.proof.calls.append((called_at, "paid"))
+    assert (verdict(late) == "well") is is_well
+    late.proof.calls.append((12.0, "another"))
+    assert (verdict(late) == "well") is is_well, "another's call"
 
 
 def given_up(*others: Attempt, failed_at: float = 14.0, outage: Spell = OUTAGE) -> History:

@@ -142,7 +142,7 @@ class Reconciliation(Base):
     spent_attempts: Mapped[int] = mapped_column(default=0)
     """Failed ones that count against the present retry budget."""
     single_retries: Mapped[int] = mapped_column(default=0)
-    """Those of them that Proof wants retried only once."""
+    """Those of them that Proof wants retried only once, without what a copy alone has asked for beyond that."""
     uncounted: Mapped[int] = mapped_column(default=0, server_default="0")
     """Failed ones that were charged to nobody while calls went on."""
     first_failed_at: Mapped[datetime | None]

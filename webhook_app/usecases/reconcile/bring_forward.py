@@ -26,8 +26,9 @@ from webhook_app.usecases.reconcile.work_classes import in_class
 #: Brought forward together.
 BATCH = 500
 
-#: Failures that spend the one retry which Proof advises. One that has been tried again after an outage has more: a
-#: transaction that always fails must not come back after each pause, least of all after one that it has caused.
+#: Failures that spend the one retry which Proof advises. One that has been tried again after an outage has more, and
+#: no other: what copies ask for is not counted. A transaction that always fails must not come back after each pause,
+#: least of all after one that it has caused.
 _ONCE = 2
 
 #: A poll that fails is a retry from then on.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -140,16 +141,17 @@ def _claim_shared(
     most = _most_wanted(room, in_flight, limits)
     if room.is_hurried:
         most[WorkClass.HANGING] = 0
-    found = _find_due(session, most, now)
+    # Were this worker to die now, those that have ended would hold their places like the others.
+    held = Counter(in_flight) + Counter(calls.ended)
+    patient = {one: _most_patient(one, limits) - held[one] for one in WorkClass}
+    found = _find_due(session, most, patient[WorkClass.FIRST_LOOK], now)
     wanted = divide_slots({work_class: len(ids) for work_class, ids in found.items()}, room.in_use, room.threads)
     admitted, opened = admit(gate, wanted, in_flight, now, limits)
     patience: dict[int, float | None] = {}
     for work_class, ids in found.items():
-        # Were this worker to die now, those that have ended would hold their places like the others.
-        held = in_flight.get(work_class, 0) + calls.ended.get(work_class, 0)
-        patient = 0 if room.is_hurried else _most_patient(work_class, limits) - held
         for number, one in enumerate(ids[: admitted[work_class]]):
-            patience[one] = None if number < patient else SHORT_CALL_SECONDS
+            may_take_long = number < patient[work_class] and not room.is_hurried
+            patience[one] = None if may_take_long else SHORT_CALL_SECONDS
     if not patience:
         return []
     store_gate(session, opened)
@@ -226,9 +228,9 @@ _NEWEST = (
 _DUE = union_all(*(_due_of(work_class) for work_class in WorkClass))
 
 
-def _find_due(session: Session, most: Counts, now: datetime) -> Mapping[WorkClass, Sequence[int]]:
+def _find_due(session: Session, most: Counts, patient: int, now: datetime) -> Mapping[WorkClass, Sequence[int]]:
     """The ids of those that are due, locked; without those that somebody else has locked. Longest due first, but for a
-    part of the first looks, where more of them wait than may be called."""
+    part of the first looks, where more of them wait than may be called; of these, `patient` may take long."""
     rows = session.execute(_DUE, {**asked_at(now), **{f"most_{one}": count for one, count in most.items()}}).all()
     found: dict[WorkClass, list[int]] = {work_class: [] for work_class in WorkClass}
     behind = False
@@ -237,18 +239,21 @@ def _find_due(session: Session, most: Counts, now: datetime) -> Mapping[WorkClas
         behind = behind or (row.work_class == WorkClass.FIRST_LOOK and row.next_attempt_at < now - _BEHIND)
     first_looks = found[WorkClass.FIRST_LOOK]
     if behind and len(first_looks) == most[WorkClass.FIRST_LOOK]:
-        found[WorkClass.FIRST_LOOK] = _with_newest(session, first_looks, now)
+        found[WorkClass.FIRST_LOOK] = _with_newest(session, first_looks, patient, now)
     return found
 
 
-def _with_newest(session: Session, oldest: Sequence[int], now: datetime) -> list[int]:
-    """A quarter of them are the newest ones: where many hang that have come together, the next that is well need not
-    wait for all of them. They come first every other time, for as few as one may be admitted."""
+def _with_newest(session: Session, oldest: Sequence[int], patient: int, now: datetime) -> list[int]:
+    """A quarter of them are the newest ones, and so are all that may not take long: where many hang that have come
+    together, the next that is well need not wait for all of them. The quarter comes first every other time, for as few
+    as one may be admitted."""
     is_first = now.microsecond % 2 == 1
-    count = max(len(oldest) // 4, int(is_first))
+    quarter = max(len(oldest) // 4, int(is_first))
+    count = max(quarter, len(oldest) - max(patient, 0))
     newest = session.scalars(_NEWEST, {**asked_at(now), "most": count}).all() if count else []
     rest = [one for one in oldest if one not in newest][: len(oldest) - len(newest)]
-    return [*newest, *rest] if is_first else [*rest, *newest]
+    ahead = quarter if is_first else 0
+    return [*newest[:ahead], *rest, *newest[ahead:]]
 
 
 def _begin(

@@ -159,7 +159,9 @@ def decide_after_copy(life: Life, now: datetime, budget: Budget, rng: random.Ran
     attempts were made that a copy is no reason for another.
 
     The wait counts from the last failure and grows with what is spent, so that many copies are few calls. A death of
-    the worker spends nothing by itself; here it does, or such a one would kill workers for ever.
+    the worker spends nothing by itself; here it does, or such a one would kill workers for ever. The one retry that
+    Proof advises is made again rather than counted again: more of these tell that an outage gave it one (`_ONCE` in
+    `bring_forward.py`).
     """
     spent = life.charge.spent_attempts + (life.crashes > 0)
     if spent >= budget.attempts + ATTEMPTS_FOR_COPIES:
@@ -167,7 +169,9 @@ def decide_after_copy(life: Life, now: datetime, budget: Budget, rng: random.Ran
     wait = timedelta(seconds=backoff_seconds(max(spent, 1), budget, None, rng))
     # Never later than that from now: the wall clock may have been set back since.
     at = min(max(now, (life.last_failed_at or now) + wait), now + wait)
-    return ask_by_copy(life, replace(life.charge, spent_attempts=spent), at)
+    retries = life.charge.single_retries
+    charge = replace(life.charge, spent_attempts=spent, single_retries=retries - (retries > 1))
+    return ask_by_copy(life, charge, at)
 
 
 def _comes_forward(life: Life, call: FinishedCall, failure: Failure) -> bool:
