@@ -176,9 +176,9 @@ def test_size_is_limited_to_the_byte_for_each_route(probe: WebProcess, path: byt
                 assert error_of(answer) == (413, "invalid_request", "too_large")
 
 
-def test_body_in_thousands_of_pieces_is_refused(probe: WebProcess) -> None:
+def test_body_in_thousands_of_pieces_is_refused(patient_probe: WebProcess) -> None:
     """Each piece costs the server as much as a request."""
-    with connected(probe.port) as connection:
+    with connected(patient_probe.port) as connection:
         connection.send(ECHO + CHUNKED + b"1\r\n \r\n" * 4000 + b"0\r\n\r\n")
         assert len(connection.answer().json()["body"]) == 4000
         connection.send(ECHO + CHUNKED + b"1\r\n \r\n" * 5000)
