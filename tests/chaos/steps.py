@@ -42,7 +42,8 @@ BOUNDARIES: dict[str, Boundary] = {
     "job taken": Boundary("fast", f"{_QUEUES}.acknowledge_wake"),
     "opened": Boundary("fast", f"{_INBOX}:ask_for_reconciliations", only_if_true=True),
     "counted up": Boundary("fast", f"{_RECONCILE}:open_work", only_if_true=True),
-    "copy looked at": Boundary("fast", "webhook_app.usecases.reconcile.copies:_note_opened", before=True),
+    # A copy alone wakes nobody: the clock comes to it within a second.
+    "copy looked at": Boundary("clock", "webhook_app.usecases.reconcile.copies:_note_opened", before=True),
     "claimed": Boundary("fast", f"{_RECONCILE}:claim_due", only_if_true=True),
     "fetched": Boundary("fast", _FETCH),
     "applied": Boundary("fast", f"{_APPLY}:settle_events", before=True),
