@@ -190,6 +190,18 @@ def test_calls_that_hang_at_first_sight_give_their_places_back_soon(database: Da
     }
 
 
+@pytest.mark.parametrize("work_class", [FIRST, POLL])
+def test_what_has_hung_while_all_calls_were_paused_gives_its_place_back_soon(
+    database: Database, clock: FakeClock, work_class: WorkClass
+) -> None:
+    """The simulator's seed 120, long: nobody was charged, so that it stayed of the class and hung for 13 s again."""
+    put(database, "hung-", 1, **OF_CLASS[work_class] | {"last_code": "timeout"})
+    put(database, "failed-", 1, **OF_CLASS[work_class] | {"last_code": "provider_error"})
+    put(database, "retried-", 1, **OF_CLASS[HANGING])
+    claimed = {one.merchant_transaction_id: one.patience for one in claim_due(database, 8, clock(), LEASE, WIDE)}
+    assert claimed == {"hung-0": SHORT_CALL_SECONDS, "failed-0": None, "retried-0": None}
+
+
 def test_place_of_a_dead_workers_call_is_free_when_the_call_is_over(database: Database, clock: FakeClock) -> None:
     limits = Limits(calls_per_second=100_000, concurrency=4, call_seconds=13)
     put(database, "t", 12)

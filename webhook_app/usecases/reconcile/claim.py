@@ -14,6 +14,7 @@ from sqlalchemy.orm import Session
 
 from webhook_app.db.database import Database
 from webhook_app.db.kept_statements import keep
+from webhook_app.domain.failures import TIMEOUT
 from webhook_app.domain.gate import SHORT_CALL_SECONDS, Gate, Limits, admit, is_round_due, note_round
 from webhook_app.domain.shares import Counts, WorkClass, divide_slots, most_slots
 from webhook_app.models import Reconciliation
@@ -145,13 +146,14 @@ def _claim_shared(
     held = Counter(in_flight) + Counter(calls.ended)
     patient = {one: _most_patient(one, limits) - held[one] for one in WorkClass}
     found = _find_due(session, most, patient[WorkClass.FIRST_LOOK], now)
-    wanted = divide_slots({work_class: len(ids) for work_class, ids in found.items()}, room.in_use, room.threads)
+    wanted = divide_slots({work_class: len(due) for work_class, due in found.items()}, room.in_use, room.threads)
     admitted, opened = admit(gate, wanted, in_flight, now, limits)
     patience: dict[int, float | None] = {}
-    for work_class, ids in found.items():
-        for number, one in enumerate(ids[: admitted[work_class]]):
-            may_take_long = number < patient[work_class] and not room.is_hurried
-            patience[one] = None if may_take_long else SHORT_CALL_SECONDS
+    for work_class, due in found.items():
+        for number, one in enumerate(due[: admitted[work_class]]):
+            has_hung = work_class in _HUNG_UNCHARGED and one.last_code == TIMEOUT
+            may_take_long = number < patient[work_class] and not has_hung and not room.is_hurried
+            patience[one.id] = None if may_take_long else SHORT_CALL_SECONDS
     if not patience:
         return []
     store_gate(session, opened)
@@ -191,6 +193,11 @@ def _most_wanted(room: Room, in_flight: Counts, limits: Limits) -> dict[WorkClas
     return most
 
 
+#: Classes in which one that has hung may be: nobody was charged for it, as while all calls are paused, or it was asked
+#: for anew. It gets no long call again: if it hangs once more it is charged, and is of those that hang.
+_HUNG_UNCHARGED = (WorkClass.FIRST_LOOK, WorkClass.POLL)
+
+
 def _most_patient(work_class: WorkClass, limits: Limits) -> int:
     """Calls of one class that may take as long as any. The others give their places back soon, so that calls that hang
     never hold all of them."""
@@ -205,7 +212,7 @@ _TABLE: Any = Reconciliation.__table__
 def _due_of(work_class: WorkClass) -> Select[Any]:
     """In a query of its own, so that each class is found in its own index and in its own number."""
     due = (
-        select(literal(work_class.value).label("work_class"), _TABLE.c.id, _TABLE.c.next_attempt_at)
+        select(literal(work_class.value).label("work_class"), _TABLE.c.id, _TABLE.c.next_attempt_at, _TABLE.c.last_code)
         .where(in_class(work_class), is_due(AT, Lane.FAST))
         .order_by(_TABLE.c.next_attempt_at)
         .limit(bindparam(f"most_{work_class}", type_=Integer()))
@@ -218,7 +225,7 @@ def _due_of(work_class: WorkClass) -> Select[Any]:
 #: Where a first look is due for so long, the class is behind.
 _BEHIND = timedelta(seconds=1)
 _NEWEST = (
-    select(_TABLE.c.id)
+    select(_TABLE.c.id, _TABLE.c.last_code)
     .where(in_class(WorkClass.FIRST_LOOK), is_due(AT, Lane.FAST))
     .order_by(_TABLE.c.next_attempt_at.desc())
     .limit(bindparam("most", type_=Integer()))
@@ -228,14 +235,15 @@ _NEWEST = (
 _DUE = union_all(*(_due_of(work_class) for work_class in WorkClass))
 
 
-def _find_due(session: Session, most: Counts, patient: int, now: datetime) -> Mapping[WorkClass, Sequence[int]]:
-    """The ids of those that are due, locked; without those that somebody else has locked. Longest due first, but for a
-    part of the first looks, where more of them wait than may be called; of these, `patient` may take long."""
+def _find_due(session: Session, most: Counts, patient: int, now: datetime) -> Mapping[WorkClass, Sequence[Any]]:
+    """The `id` and `last_code` of those that are due, locked; without those that somebody else has locked. Longest due
+    first, but for a part of the first looks, where more of them wait than may be called; of these, `patient` may take
+    long."""
     rows = session.execute(_DUE, {**asked_at(now), **{f"most_{one}": count for one, count in most.items()}}).all()
-    found: dict[WorkClass, list[int]] = {work_class: [] for work_class in WorkClass}
+    found: dict[WorkClass, list[Any]] = {work_class: [] for work_class in WorkClass}
     behind = False
     for row in sorted(rows, key=lambda row: row.next_attempt_at):
-        found[WorkClass(row.work_class)].append(row.id)
+        found[WorkClass(row.work_class)].append(row)
         behind = behind or (row.work_class == WorkClass.FIRST_LOOK and row.next_attempt_at < now - _BEHIND)
     first_looks = found[WorkClass.FIRST_LOOK]
     if behind and len(first_looks) == most[WorkClass.FIRST_LOOK]:
@@ -243,15 +251,16 @@ def _find_due(session: Session, most: Counts, patient: int, now: datetime) -> Ma
     return found
 
 
-def _with_newest(session: Session, oldest: Sequence[int], patient: int, now: datetime) -> list[int]:
+def _with_newest(session: Session, oldest: Sequence[Any], patient: int, now: datetime) -> list[Any]:
     """A quarter of them are the newest ones, and so are all that may not take long: where many hang that have come
     together, the next that is well need not wait for all of them. The quarter comes first every other time, for as few
     as one may be admitted."""
     is_first = now.microsecond % 2 == 1
     quarter = max(len(oldest) // 4, int(is_first))
     count = max(quarter, len(oldest) - max(patient, 0))
-    newest = session.scalars(_NEWEST, {**asked_at(now), "most": count}).all() if count else []
-    rest = [one for one in oldest if one not in newest][: len(oldest) - len(newest)]
+    newest = session.execute(_NEWEST, {**asked_at(now), "most": count}).all() if count else []
+    ids = {one.id for one in newest}
+    rest = [one for one in oldest if one.id not in ids][: len(oldest) - len(newest)]
     ahead = quarter if is_first else 0
     return [*newest[:ahead], *rest, *newest[ahead:]]
 
