@@ -227,7 +227,7 @@ def open_reconciler(services: Services, *, threads: int) -> Reconciler:
         database=services.database,
         proof=open_proof(settings, threads),
         policy=Policy(settings.budget, settings.limits, settings.cadence),
-        lease=timedelta(seconds=settings.slowest_call + settings.lease_margin),
+        lease=settings.lease,
         clock=services.clock,
         rng=random.Random(),
         totals=services.totals,

@@ -27,6 +27,7 @@ from webhook_app.usecases.reconcile.bring_forward import bring_forward
 from webhook_app.usecases.reconcile.clock_jump import follow_clock
 from webhook_app.usecases.reconcile.inbox import open_work
 from webhook_app.usecases.reconcile.overdue import note_overdue
+from webhook_app.usecases.reconcile.plans_ahead import bring_back_plans
 from webhook_app.usecases.reconcile.quiet import is_quiet
 from webhook_app.usecases.reconcile.reconciler import Reconciler
 from webhook_app.usecases.reconcile.settle import follow_up
@@ -100,6 +101,9 @@ def run_once(services: Services, own_work: OwnWork | None = None, *, is_whole: b
     for merchant_transaction_id in recover_lost_claims(services.database, now):
         log.warning("worker died, taken back", id=merchant_transaction_id)
     if is_whole:
+        ahead = bring_back_plans(services.database, now, services.settings.lease)
+        if ahead:
+            log.warning("plans were made by a time that has not come: brought back", count=ahead)
         beat(services.database, CLOCK, now)
     open_work(services.database, _MOST_OPENED, now, services.settings.budget)
     follow_up(services.database, _MOST_PORTIONS)

@@ -175,6 +175,12 @@ def test_rate_recovers_gradually_and_never_falls_to_nothing() -> None:
     assert paces[30] == pytest.approx(paces[0] + 0.5)
 
 
+def test_rate_that_was_lowered_by_a_clock_that_was_set_back_since_is_whole() -> None:
+    gate = slow_down(FULL, at(3600))
+    assert gate.pace_at(NOON) == 1.0
+    assert slow_down(gate, NOON).pace_at(NOON) == 0.5
+
+
 def test_lowered_rate_is_shared_as_the_whole_is() -> None:
     gate = slow_down(EMPTY, NOON)
     everybody = dict.fromkeys(WorkClass, 1000)

@@ -18,6 +18,7 @@ from webhook_app.domain.status import Status
 from webhook_app.models import Reconciliation
 from webhook_app.usecases.reconcile.bring_forward import BATCH, bring_forward
 from webhook_app.usecases.reconcile.claim import Claim, claim_due
+from webhook_app.usecases.reconcile.clock_jump import follow_clock
 from webhook_app.usecases.reconcile.stored_gate import lock_gate, read_gate, store_gate
 
 REFUSED = Failure(401, "unauthorised", "invalid_token", "m", "r-401")
@@ -131,6 +132,23 @@ def fail_for_copy(database: Database, clock: FakeClock, name: str) -> None:
     clock.advance(30)
     answer(database, clock, claims(database, clock)[name], DB_ERROR)
     assert row(database, name).state == "failed"
+
+
+@pytest.mark.parametrize("hours", [1, -1])
+def test_outage_in_which_the_clock_is_set_brings_all_back_that_it_made_fail(
+    database: Database, clock: FakeClock, hours: int
+) -> None:
+    """Set forward by an hour, what had failed before seemed to have failed before the outage."""
+    uptime = timedelta(hours=9)
+    follow_clock(database, "boot", clock(), uptime)
+    give_up(database, clock, "gave-up")
+    fail(database, clock, "t0", "t1", "t2", "t3", failure=DB_ERROR)
+    clock.advance(3600 * hours)
+    follow_clock(database, "boot", clock(), uptime)
+    end_outage(database, clock)
+    assert row(database, "gave-up").state == "failed"
+    bring_forward(database, clock())
+    assert row(database, "gave-up").state == "retrying"
 
 
 def test_what_fails_always_is_not_brought_back_by_each_outage(database: Database, clock: FakeClock) -> None:

@@ -22,6 +22,7 @@ from webhook_app.models import Boot, Heartbeat, Reconciliation
 from webhook_app.models.reconciliation import State
 from webhook_app.usecases.reconcile.claim import claim_due
 from webhook_app.usecases.reconcile.clock_jump import follow_clock
+from webhook_app.usecases.reconcile.look_soon import look_soon
 from webhook_app.usecases.reconcile.stored_gate import lock_gate, read_gate, store_gate
 from webhook_app.usecases.reconcile.sweep import recover_lost_claims
 
@@ -178,6 +179,18 @@ def test_pause_that_begins_meanwhile_is_probed_when_it_was_planned(database: Dat
         assert read_gate(session).paused_at == paused.paused_at
 
 
+def test_claim_that_begins_after_a_clock_was_set_forward_keeps_its_lease(database: Database, clock: FakeClock) -> None:
+    """Of a worker that dies with it the transaction would wait for an hour."""
+    report(database, "t", clock())
+    follow_clock(database, "boot", clock(), UPTIME)
+    clock.now += HOUR
+    claim(database, clock)
+    before = row(database, "t").lease_until
+    clock.advance(0.8)
+    assert follow_clock(database, "boot", clock(), UPTIME + timedelta(seconds=0.8)) == HOUR
+    assert row(database, "t").lease_until == before
+
+
 def test_claim_that_begins_after_a_clock_was_set_back_keeps_its_lease(database: Database, clock: FakeClock) -> None:
     report(database, "t", clock() - 2 * HOUR)
     follow_clock(database, "boot", clock(), UPTIME)
@@ -190,6 +203,21 @@ def test_claim_that_begins_after_a_clock_was_set_back_keeps_its_lease(database: 
     assert recover_lost_claims(database, clock()) == []
     (applied,) = answer(database, clock, held, confirmed(Status.COMPLETED, START))
     assert applied.status == "completed"
+
+
+def test_what_is_worth_a_look_is_looked_at_though_its_last_answer_seems_to_come_later(
+    database: Database, clock: FakeClock
+) -> None:
+    """A hint or a WebSocket that connects anew, of a payment that was confirmed in the hour before."""
+    report(database, "t", clock())
+    answer(database, clock, claim(database, clock), confirmed(Status.PENDING, clock() - timedelta(hours=10)))
+    follow_clock(database, "boot", clock(), UPTIME)
+    clock.now -= HOUR
+    follow_clock(database, "boot", clock(), UPTIME)
+    gap = timedelta(seconds=5)
+    with database.write() as session:
+        assert look_soon(session, ["t"], clock(), gap) == 1
+    assert row(database, "t").next_attempt_at == clock() + gap
 
 
 # Beside a clock process of the release before, which keeps the boot time in a heartbeat

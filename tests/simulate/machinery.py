@@ -7,7 +7,7 @@ import itertools
 import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import datetime
 from decimal import Decimal
 from functools import cached_property
 from pathlib import Path
@@ -112,7 +112,7 @@ class Machinery:
             database=self.database,
             proof=self.proof,  # type: ignore[arg-type]
             policy=Policy(settings.budget, settings.limits, settings.cadence),
-            lease=timedelta(seconds=settings.slowest_call + settings.lease_margin),
+            lease=settings.lease,
             clock=self.wall_clock(process),
             rng=self.schedule.current.rng,
             totals=Uncounted(self.database),

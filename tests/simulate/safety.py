@@ -13,6 +13,7 @@ from tests.simulate.proof import VirtualProof
 from tests.simulate.schedule import Schedule
 from tests.simulate.store import Logged
 from tests.support.clock import START
+from webhook_app.config import load_settings
 from webhook_app.domain.failures import Failure
 from webhook_app.domain.outage import shows_that_proof_works
 from webhook_app.models.reconciliation import State
@@ -20,6 +21,10 @@ from webhook_app.usecases.reconcile.lifecycle.transitions import TRANSITIONS, Cl
 
 #: Calls by which claims may exceed the rate: probes while all calls are paused.
 _SPARE = 3.0
+
+#: Seconds for which a claim lasts at most: its lease, and ten before a sweep where it was written by the time before a
+#: clock was set back.
+LONGEST_LEASE = load_settings({}).lease.total_seconds() + 10.0
 
 #: (before, after, claim's rule): every step that the table of transitions allows.
 _ALLOWED = {
@@ -143,7 +148,8 @@ class Watch:
         if begins:
             process = self.schedule.current.process.role if self.schedule.is_inside else ""
             ahead = self._skews.get(process.removesuffix(" job"), 0.0) + self._clock_step()
-            until, calls_until = seconds(lease_until) - ahead, seconds(slot_until) - ahead
+            latest = self.schedule.now + LONGEST_LEASE
+            until, calls_until = (min(seconds(at) - ahead, latest) for at in (lease_until, slot_until))
             self.held[row.id] = Held(self.schedule.now, until, process, calls_until)
             self.claims[process.partition("-")[0]] += 1
         if ends:
@@ -192,11 +198,12 @@ class Watch:
         self.attempts.append(Attempt(self.schedule.now, row.id, shows_that_proof_works(failure)))
 
     def _look_at_gate(self, row: Logged) -> None:
-        """Times of its row are a host's, whose clock may be wrong: what they are apart is right."""
+        """Times of its row are a host's, whose clock may be wrong: what they are apart is right. A pause that is moved
+        with a clock that was set is the same one."""
         paused_at, outage_since = row.after
         was_paused = row.before is not None and row.before[0]
         now = self.schedule.now
-        if paused_at and paused_at != was_paused:
+        if paused_at and not was_paused:
             since = now - (seconds(paused_at) - seconds(outage_since)) if outage_since else now
             self.pauses.append(Pause(since, now))
         elif was_paused and not paused_at and self.pauses:

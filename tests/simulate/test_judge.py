@@ -26,7 +26,7 @@ from tests.simulate.plan import (
     Word,
 )
 from tests.simulate.proof import VirtualProof, moment
-from tests.simulate.safety import Attempt, Logged, Pause, Watch, seconds
+from tests.simulate.safety import LONGEST_LEASE, Attempt, Logged, Pause, Watch, seconds
 from tests.simulate.schedule import Schedule, Trouble
 
 ENDS = 200.0
@@ -251,6 +251,19 @@ def test_what_failed_outside_an_outage_is_not_excused() -> None:
     assert verdict(given_up(outage=Spell("500", 10.0, 20.0, frozenset({"paid"})))) != "well"
 
 
+def test_a_pause_that_moves_with_a_clock_that_was_set_ends_as_any_other() -> None:
+    """Seed 2294: it seemed to be another one, and the first never to end, so that every later outage was known."""
+    paused, moved = ("2026-04-01 12:00:05.000000",) * 2, ("2026-04-01 11:00:05.000000",) * 2
+    for ends, is_well in ((7.0, True), (16.0, False)):
+        made = given_up()
+        for at, before, after in ((5.0, ("", ""), paused), (6.0, paused, moved), (ends, moved, ("", ""))):
+            made.seen.schedule.now = at
+            made.seen.look([Logged("upstream", "1", before, after)])
+        made.seen.schedule.now = ENDS
+        assert made.seen.pauses == [Pause(5.0, 5.0, ends)]
+        assert (verdict(made) == "well") is is_well, "one that still holds when it gives up is known"
+
+
 def test_two_that_are_refused_are_enough_to_know_that_we_are() -> None:
     refused = Spell("401", 10.0, 20.0)
     assert verdict(given_up(*failing(1), outage=refused)) != "well"
@@ -283,6 +296,18 @@ def test_a_lease_ends_when_it_does_however_the_machines_clock_was_set(jump: floa
     seen.look([Logged("reconciliations", "paid", pending, claimed)])
     seen.note_loss("", None)
     assert seen.lost_claims["paid"] == [(2.0, 30.0)]
+
+
+def test_a_lease_by_the_time_before_a_clock_was_set_back_excuses_no_hour() -> None:
+    seen = history(paid(), Happening(1.0, "clock is set", seconds=-3600.0), settled={"paid": 2.0}).seen
+    seen.schedule.now = 2.0
+    lease_until = str(moment(28.9)).removesuffix("+00:00")
+    pending = ("pending", "", "1", "", "", "", "0")
+    seen.look(
+        [Logged("reconciliations", "paid", pending, ("pending", "token", "1", "", lease_until, lease_until, "0"))]
+    )
+    seen.note_loss("", None)
+    assert seen.lost_claims["paid"] == [(2.0, 2.0 + LONGEST_LEASE)]
 
 
 WATCHED = Word(3.5, "paid", "watch")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import timedelta
 from urllib.parse import urlsplit
 
 from webhook_app.config.readers import integer, number, read_origin, read_proof_url, read_tokens, read_websocket_url
@@ -76,3 +77,8 @@ class ProofSettings:
     def slowest_call(self) -> float:
         """Seconds that a call to Proof takes at most, also when one token after the other is refused."""
         return self.proof_connect_timeout + self.proof_read_timeout
+
+    @property
+    def lease(self) -> timedelta:
+        """For how long a claim lasts whose worker says nothing."""
+        return timedelta(seconds=self.slowest_call + self.lease_margin)

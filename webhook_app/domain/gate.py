@@ -86,8 +86,8 @@ class Gate:
 
     def pace_at(self, now: datetime) -> float:
         """The share of the rate that holds now, 1 unless Proof has answered 429 lately."""
-        if self.paced_at is None:
-            return 1.0
+        if self.paced_at is None or self.paced_at - now > MOST_SKEW:
+            return 1.0  # a time further ahead is of a clock that was set back since
         recovered = max((now - self.paced_at).total_seconds(), 0.0) / PACE_RECOVERY_SECONDS
         return min(1.0, self.pace + recovered)
 

@@ -22,8 +22,9 @@ from sqlalchemy.orm import Session
 from webhook_app.db.database import Database
 from webhook_app.db.upsert import insert_into
 from webhook_app.models import Boot, Heartbeat
-from webhook_app.usecases.reconcile.lifecycle.moving import move_plans
-from webhook_app.usecases.reconcile.stored_gate import move_gate
+from webhook_app.usecases.reconcile.lifecycle.moving import move_failures, move_plans
+from webhook_app.usecases.reconcile.plans_ahead import note_set_back
+from webhook_app.usecases.reconcile.stored_gate import move_gate, read_gate
 
 #: Less than this is the drift that time synchronisation smooths out.
 SMALLEST_JUMP = timedelta(seconds=5)
@@ -96,11 +97,16 @@ def _follow(session: Session, seen: _Seen) -> timedelta | None:
         _let_plans_move(boots.values(), jump)
         return None
     moved = _find_missing(jump, timedelta(seconds=known.ahead))
+    now = seen.booted_at + seen.uptime
     if moved:
         _let_plans_move(boots.values(), moved)
-        now = seen.booted_at + seen.uptime
+        outage_since = read_gate(session).outage_since
         move_gate(session, moved, now)
         move_plans(session, moved, now)
+        if outage_since is not None:
+            move_failures(session, moved, now, outage_since)
+    if jump < timedelta():
+        note_set_back(session, time_before=now - jump)
     return moved
 
 

@@ -28,7 +28,8 @@ def look_soon(
     named = Reconciliation.merchant_transaction_id.in_(sorted(merchant_transaction_ids))
     brought = []
     for life in lock(session, named, skip_locked=True):
-        at = max(now, life.reconciled_at + gap) if life.reconciled_at else now
+        # An answer that seems to come later is of a clock that was set back since.
+        at = max(now, min(life.reconciled_at, now) + gap) if life.reconciled_at else now
         if _waits(life) and life.next_attempt_at is not None and life.next_attempt_at > at:
             brought.append(changes.bring_forward(life, at))
     write_changes(session, brought)

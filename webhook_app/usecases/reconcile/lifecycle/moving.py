@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import datetime, timedelta
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from sqlalchemy import ColumnElement, case, or_, update
 from sqlalchemy.orm import Session
 
+from webhook_app.db.planner_hints import one_by_one
+from webhook_app.db.row_sets import row_set
 from webhook_app.db.timestamps import shifted
 from webhook_app.models import Reconciliation
 from webhook_app.usecases.reconcile.lifecycle.rows import lock_in_order
@@ -17,6 +20,44 @@ _TABLE: Any = Reconciliation.__table__
 
 #: For so long a clock may be set before a clock process, which looks every second, has seen it.
 _UNSEEN = timedelta(seconds=10)
+#: By default a lease is half as long. Where it is set to be longer than a jump, that may shorten it.
+_LONGEST_LEASE = timedelta(minutes=1)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """When the next attempt is to be made, and from now on."""
+
+    before: datetime
+    after: datetime
+
+
+def move_each(session: Session, plans: Mapping[int, Plan]) -> int:
+    """Moves the plan of each of these reconciliations, unless it has become another; returns how many."""
+    if not plans:
+        return 0
+    lock_in_order(session, _TABLE.c.id.in_(list(plans)))
+    planned = _TABLE.c.next_attempt_at
+    moved = row_set(
+        session,
+        "moved",
+        {"id": _TABLE.c.id.type, "before": planned.type, "after": planned.type},
+        [(one, plan.before, plan.after) for one, plan in plans.items()],
+    )
+    result: Any = session.execute(
+        update(_TABLE)
+        .where(_TABLE.c.id == one_by_one(moved.c.id), planned == moved.c.before)
+        .values(next_attempt_at=moved.c.after)
+    )
+    return int(result.rowcount)
+
+
+def end_leases(session: Session, condition: ColumnElement[bool], at: datetime) -> int:
+    """The claims that meet the condition last until then, and so does what Proof may take for their calls; returns how
+    many."""
+    lock_in_order(session, condition)
+    result: Any = session.execute(update(_TABLE).where(condition).values(lease_until=at, slot_until=at))
+    return int(result.rowcount)
 
 
 def move_plans(session: Session, jump: timedelta, now: datetime) -> None:
@@ -34,6 +75,16 @@ def move_plans(session: Session, jump: timedelta, now: datetime) -> None:
     session.execute(update(_TABLE).where(has_plan).values(moved))
 
 
+def move_failures(session: Session, jump: timedelta, now: datetime, since: datetime) -> None:
+    """The same of when what failed since then, by the old time, has failed last: an outage began then, which moves, and
+    whatever failed in it is brought forward when it ends."""
+    failed = _TABLE.c.last_failed_at
+    is_forward = jump > timedelta()
+    is_moved = failed.between(since, begins_by_new_time(jump, now)) if is_forward else failed >= since
+    lock_in_order(session, is_moved)
+    session.execute(update(_TABLE).where(is_moved).values(last_failed_at=shifted(session, failed, jump)))
+
+
 def begins_by_new_time(jump: timedelta, now: datetime) -> datetime:
     """Of a clock that was set by `jump` and shows `now`: what was written since is later than this. Of one that was set
     forward nothing else is; of one that was set back the old times are too, and mostly later than `now`."""
@@ -47,11 +98,13 @@ def _move_forward(session: Session, jump: timedelta, now: datetime) -> Mapping[A
         planned.between(by_new_time, now),
         *(_TABLE.c[name] > by_new_time for name in ("reconciled_at", "last_failed_at")),
     )
+    # After so long a jump those that were claimed by the old time have all run out by the new one.
+    leased_anew = now if jump > _LONGEST_LEASE else datetime.max.replace(tzinfo=UTC)
     leases = (_TABLE.c.lease_until, _TABLE.c.slot_until)
     return {
         planned: case((is_planned_anew, planned), else_=shifted(session, planned, jump)),
         failed: case((failed > by_new_time, failed), else_=shifted(session, failed, jump)),
-        **{column: shifted(session, column, jump) for column in leases},
+        **{column: case((column > leased_anew, column), else_=shifted(session, column, jump)) for column in leases},
     }
 
 
