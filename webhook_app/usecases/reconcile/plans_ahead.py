@@ -9,7 +9,6 @@ not set, and is right for that one.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -69,7 +68,7 @@ class _Times:
         return and_(column > self.begins, column <= self.ends)
 
 
-def _find_untried(session: Session, ahead: _Times, now: datetime) -> Mapping[int, Plan]:
+def _find_untried(session: Session, ahead: _Times, now: datetime) -> dict[int, Plan]:
     """Those that no failure has charged, nor made wait."""
     planned_at = Reconciliation.next_attempt_at
     columns = (Reconciliation.id, planned_at, Reconciliation.spent_attempts, Reconciliation.uncounted)
@@ -88,7 +87,7 @@ def _find_untried(session: Session, ahead: _Times, now: datetime) -> Mapping[int
     return found
 
 
-def _find_called(session: Session, ahead: _Times, now: datetime) -> Mapping[int, Plan]:
+def _find_called(session: Session, ahead: _Times, now: datetime) -> dict[int, Plan]:
     """Those whose last call seems to end in the future, and whose plan has not moved since."""
     columns = (Attempt.id, Attempt.reconciliation_id, Attempt.finished_at, Attempt.next_attempt_at)
     newest = select(*columns).order_by(Attempt.id.desc()).limit(_MOST).subquery()
