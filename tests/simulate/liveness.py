@@ -125,13 +125,21 @@ def _judge_outages(history: History) -> str | None:
         ]
         if not waiting or _is_followed(spell, plan):
             continue
-        settled = [_settled_at(history, accepted) for accepted in waiting]
+        settled = [_settled_but_for_misfortune(history, accepted, spell.ends) for accepted in waiting]
         if min(settled) > spell.ends + PROBE_GAP:
             return f"{spell.describe()}: the first was confirmed {min(settled) - spell.ends:.0f} s after it"
         allowed = len(waiting) / plan.rate + AFTER_OUTAGE + PROBE_GAP
         if max(settled) > spell.ends + allowed:
             return f"{spell.describe()}: the last was confirmed {max(settled) - spell.ends:.0f} s after it"
     return None
+
+
+def _settled_but_for_misfortune(history: History, accepted: Accepted, since: float) -> float:
+    """When it would have been settled, had no worker died or stood still with it in hand, and SQL not been away, since
+    then."""
+    settled_at = _settled_at(history, accepted)
+    after = max(since, accepted.at)
+    return settled_at - misfortune(accepted.webhook.id, after, settled_at, history.plan, history.seen)
 
 
 def _judge_probes(history: History) -> str | None:

@@ -195,6 +195,24 @@ def test_after_an_outage_the_first_is_confirmed_within_a_gap_between_probes_and_
 
 
 @pytest.mark.parametrize(
+    ("id", "claims", "is_well"),
+    [
+        ("paid", [(19.0, 48.0), (48.5, 77.0)], True),
+        ("paid", [], False),
+        ("paid", [(2.0, 19.0)], False),
+        ("another", [(19.0, 48.0), (48.5, 77.0)], False),
+    ],
+)
+def test_after_an_outage_too_a_payment_waits_for_the_leases_of_workers_that_were_lost(
+    id: str, claims: list[tuple[float, float]], is_well: bool
+) -> None:
+    """Seed 8355: the only healthy one's worker was killed in the outage, and the next one stood still with it."""
+    late = history(paid(), Spell("hangs", 0.5, 20.0), settled={"paid": 89.0})
+    late.seen.lost_claims[id] = claims
+    assert (verdict(late) == "well") is is_well
+
+
+@pytest.mark.parametrize(
     ("called_at", "kind", "is_well"),
     [(12.0, "hangs", True), (7.9, "hangs", False), (21.5, "hangs", False), (12.0, "502", False)],
 )
