@@ -293,3 +293,18 @@ def test_enough_usable_answers_in_the_window_never_pause(calls: list[tuple[int, 
     ]
     healthy = before(None, 100, 101, seconds=0.5)
     assert not see(answers(DOWN, 99), [*healthy, *past], alone=alone).gate.is_paused
+
+
+def test_answers_of_the_time_before_a_clock_was_set_back_speak_neither_for_nor_against() -> None:
+    """Seed 3951: for an hour they seemed to come in the future, and so to be of the last seconds."""
+    hour = timedelta(hours=1).total_seconds()
+    well = before(None, 7, 8, seconds=-hour)
+    refused = answers(BAD_TOKEN, 1)
+    now = [*before(BAD_TOKEN, 2), *well]
+    assert observe(OPEN, refused, Evidence(now), NOON, LIMITS).gate.is_paused
+    assert not observe(OPEN, refused, Evidence([*before(None, 9), *now]), NOON, LIMITS).gate.is_paused, "answered now"
+    skewed = [*before(BAD_TOKEN, 2), *before(None, 7, seconds=-3.0)]
+    assert not observe(OPEN, refused, Evidence(skewed), NOON, LIMITS).gate.is_paused, "by a host whose clock is ahead"
+    failed = before(DOWN, 2, 3, 4, 5, seconds=-hour)
+    down = Evidence([*before(None, 9, seconds=10.0), *failed])
+    assert not observe(OPEN, answers(DOWN, 1), down, NOON, LIMITS).gate.is_paused, "what failed is an hour old"

@@ -136,8 +136,15 @@ def _judge(
 def _answered(latest: Mapping[int, Witness], now: datetime) -> frozenset[int]:
     """The transactions whose latest call within the window got a usable answer."""
     return frozenset(
-        one.transaction for one in latest.values() if now - one.at <= WINDOW and shows_that_proof_works(one.failure)
+        one.transaction
+        for one in latest.values()
+        if _is_within(WINDOW, one.at, now) and shows_that_proof_works(one.failure)
     )
+
+
+def _is_within(window: timedelta, at: datetime, now: datetime) -> bool:
+    """Whether that was so lately. What seems to come later was written before a clock was set back."""
+    return -MOST_SKEW <= now - at <= window
 
 
 def _answered_by_slow_clock(
@@ -156,7 +163,7 @@ def _answered_by_slow_clock(
     failed_since: set[int] = set()
     for one in past:
         if shows_that_proof_works(one.failure):
-            counts = one.transaction not in refused | failed_since and now - one.at <= longest
+            counts = one.transaction not in refused | failed_since and _is_within(longest, one.at, now)
             return frozenset({one.transaction} if counts else ())
         if one.transaction in refused:
             break
@@ -171,7 +178,7 @@ def _failed(latest: Mapping[int, Witness], now: datetime, window: timedelta) -> 
     has_worked = False
     for one in latest.values():
         has_worked = has_worked or shows_that_proof_works(one.failure)
-        if has_worked and now - one.at > window:
+        if has_worked and not _is_within(window, one.at, now):
             break
         if _speaks_against_proof(one.failure):
             failed[one.transaction] = one
