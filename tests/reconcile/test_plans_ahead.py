@@ -128,15 +128,19 @@ def test_what_was_moved_with_the_clock_stays_where_it_is(
     assert row(database, "t").next_attempt_at == (planned and planned - HOUR)
 
 
+def plan_and_claim(database: Database, clock: FakeClock) -> None:
+    """By this clock one transaction is planned after a 429, and another is claimed."""
+    for name in ("planned", "claimed"):
+        report(database, name, clock())
+    answer(database, clock, claim(database, clock, "planned"), LIMITED)
+    claim(database, clock, "claimed")
+
+
 def test_host_whose_clock_is_ahead_by_as_much_as_clocks_may_differ_keeps_its_plans(
     database: Database, clock: FakeClock
 ) -> None:
     set_back(database, clock)
-    ahead = FakeClock(clock() + MOST_SKEW)
-    for name in ("planned", "claimed"):
-        report(database, name, ahead())
-    answer(database, ahead, claim(database, ahead, "planned"), LIMITED)
-    claim(database, ahead, "claimed")
+    plan_and_claim(database, FakeClock(clock() + MOST_SKEW))
     assert bring_back(database, clock) == 0
 
 
@@ -144,10 +148,7 @@ def test_host_whose_clock_was_not_set_keeps_its_plans(database: Database, clock:
     """By its time they are right, and it would call anew whenever they were brought back."""
     other = set_back(database, clock)
     other.advance(MOST_SKEW.total_seconds() + 1)
-    for name in ("planned", "claimed"):
-        report(database, name, other())
-    answer(database, other, claim(database, other, "planned"), LIMITED)
-    claim(database, other, "claimed")
+    plan_and_claim(database, other)
     assert bring_back(database, clock) == 0
 
 

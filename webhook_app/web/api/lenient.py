@@ -107,7 +107,8 @@ def load(
         try:
             value = one.deserialize(payload.get(key, missing), key, payload)
         except ValidationError as error:
-            messages[key] = error.messages  # type: ignore[assignment]  # of one field a list
+            of_field: Any = error.messages  # a list, for no field here holds others
+            messages[key] = of_field
         else:
             if value is not missing:
                 values[name] = value
