@@ -18,13 +18,14 @@ from tests.support.sandbox import Sandbox
 from tests.support.waiting import wait_for
 from tests.support.work import attempts, events, report, row, run_fast, take_in
 from webhook_app.db.database import Database
+from webhook_app.domain.shares import WorkClass, most_slots
 from webhook_app.domain.status import Status
 from webhook_app.models import Reconciliation
 from webhook_app.models.reconciliation import State
 from webhook_app.sandbox.faults import Order
 from webhook_app.usecases.reconcile.lifecycle.rows import lock
 from webhook_app.usecases.reconcile.reconciler import Reconciler
-from webhook_app.usecases.reconcile.stored_gate import lock_gate
+from webhook_app.usecases.reconcile.stored_gate import lock_gate, read_gate
 
 pytestmark = pytest.mark.parametrize("engine", ["postgresql"], indirect=True)  # SQLite has one writer at a time
 
@@ -121,6 +122,40 @@ def test_calls_go_on_while_answers_are_applied(
             assert worker.is_alive()
             session.rollback()
     assert states(database, [*names, later]) == ["succeeded"] * 4
+
+
+def test_answers_against_proof_keep_their_places_until_they_are_applied(
+    database: Database, reconciler: Reconciler, sandbox: Sandbox, clock: FakeClock
+) -> None:
+    """However long that takes: else many more calls than may be under way at once go out before an outage is known."""
+    threads = 8
+    most = most_slots(WorkClass.FIRST_LOOK, threads)
+    sandbox.control.inject_period("provider_error", 3600)
+    for number in range(40):
+        report(database, f"t{number}", clock())
+    limits = replace(reconciler.policy.limits, concurrency=threads)
+    reconciler = replace(reconciler, policy=replace(reconciler.policy, limits=limits))
+    looks: list[None] = []
+
+    def stopping() -> bool:
+        looks.append(None)
+        return False
+
+    def run() -> None:
+        reconciler.reconcile_due(threads=threads, max_seconds=600, stopping=stopping, grace=5.0)
+
+    with database.write() as session:
+        session.execute(text("LOCK TABLE attempts IN ACCESS EXCLUSIVE MODE"))
+        with run_in_thread(run):
+            wait_for(lambda: sandbox.control.counters().gets >= most, "as many as may are called")
+            clock.advance(60)  # their calls would be over for any other worker, and for one that has died
+            then = len(looks)
+            wait_for(lambda: len(looks) > then + 20, "the run has looked for work again and again")
+            assert sandbox.control.counters().gets == most
+            session.rollback()
+    with database.read() as session:
+        assert read_gate(session).is_paused
+    assert sandbox.control.counters().gets <= most + limits.pause_after
 
 
 def test_answers_are_applied_while_a_claim_waits(

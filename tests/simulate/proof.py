@@ -76,13 +76,13 @@ class VirtualProof:
         self.spells = spells
         self.payments = {payment.id: payment for payment in payments}
         self.calls: deque[tuple[float, str]] = deque(maxlen=200_000)
-        self.on_end: Callable[[str], None] = lambda _id: None
+        self.on_end: Callable[[str, Confirmed | Failure], None] = lambda _id, _result: None
         """Told of each call that has come to its end, and not of one whose caller died."""
 
     def get_transaction(self, merchant_transaction_id: str, *, patience: float | None = None) -> Confirmed | Failure:
         """`patience`: seconds that the call may take, where the caller says so."""
         result = self._call(merchant_transaction_id, patience)
-        self.on_end(merchant_transaction_id)
+        self.on_end(merchant_transaction_id, result)
         return result
 
     def _call(self, merchant_transaction_id: str, patience: float | None) -> Confirmed | Failure:

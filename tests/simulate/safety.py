@@ -13,9 +13,10 @@ from tests.simulate.proof import VirtualProof
 from tests.simulate.schedule import Schedule
 from tests.simulate.store import Logged
 from tests.support.clock import START
+from webhook_app.adapters.proof_answers import Confirmed
 from webhook_app.config import load_settings
 from webhook_app.domain.failures import Failure
-from webhook_app.domain.outage import shows_that_proof_works
+from webhook_app.domain.outage import shows_that_proof_works, speaks_against_proof
 from webhook_app.models.reconciliation import State
 from webhook_app.usecases.reconcile.lifecycle.transitions import TRANSITIONS, ClaimRule
 
@@ -49,13 +50,14 @@ class Held:
     slot_until: float
     """When its call is over at the latest."""
     has_ended: bool = False
-    """Whether its call is over: what waits to be applied is none of Proof's any more."""
-    is_lost: bool = False
-    """Whether its process has died or stood still meanwhile, so that nobody tells of the end of its call."""
+    """Whether its call is over, with an answer that does not speak against Proof: it only waits to be applied."""
+    is_bounded: bool = False
+    """Whether its place is free when its call would have to be over: its process has died or stood still meanwhile, so
+    that nobody tells of the end of its call; or its answer speaks against Proof, and SQL is away."""
 
     def is_calling(self, now: float) -> bool:
-        """Whether Proof may be at work on it."""
-        return not self.has_ended and now < (min(self.until, self.slot_until) if self.is_lost else self.until)
+        """Whether it holds a place at Proof."""
+        return not self.has_ended and now < (min(self.until, self.slot_until) if self.is_bounded else self.until)
 
 
 @dataclass(frozen=True)
@@ -227,8 +229,12 @@ class Watch:
             calling = sum(1 for held in self.held.values() if held.is_calling(now))
             self._check(calling <= plan.concurrency + 1, f"{calling} calls at once")
 
-    def _note_end(self, id: str) -> None:
-        if id in self.held:
+    def _note_end(self, id: str, result: Confirmed | Failure) -> None:
+        if id not in self.held:
+            return
+        if isinstance(result, Failure) and speaks_against_proof(result):
+            self.held[id].is_bounded = True
+        else:
             self.held[id].has_ended = True
 
     def _check(self, holds: bool, what: str) -> None:
@@ -241,7 +247,7 @@ class Watch:
         self.gaps.append((process, now, now + (RESTART + 1.0 if seconds_lost is None else seconds_lost)))
         for id, held in self.held.items():
             if held.process == process:
-                held.is_lost = True
+                held.is_bounded = True
                 self.lost_claims[id].append((now, held.until))
 
 

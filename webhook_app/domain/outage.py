@@ -73,9 +73,14 @@ def shows_that_proof_works(failure: Failure | None) -> bool:
     return failure.http_status is not None and rule_for(failure).blame is Blame.TRANSACTION
 
 
+def speaks_against_proof(failure: Failure | None) -> bool:
+    """Whether it may be Proof's or our configuration's fault, or that of too many calls."""
+    return failure is not None and _blame(failure) is not Blame.TRANSACTION
+
+
 def needs_evidence(gate: Gate, answers: Sequence[Observation]) -> bool:
     """Whether these answers may change the gate; while all is well, nothing needs to be looked up for them."""
-    return gate.is_paused or any(_speaks_against_proof(answer.failure) for answer in answers)
+    return gate.is_paused or any(speaks_against_proof(answer.failure) for answer in answers)
 
 
 def observe(gate: Gate, answers: Sequence[Observation], past: Evidence, now: datetime, limits: Limits) -> Outlook:
@@ -85,7 +90,7 @@ def observe(gate: Gate, answers: Sequence[Observation], past: Evidence, now: dat
         return Outlook(resume(gate, now), _answered(_latest(current, (), now), now))
     latest = _latest(current, past.witnesses, now)
     answered = _answered(latest, now)
-    against = [answer for answer in current if _speaks_against_proof(answer.failure)]
+    against = [answer for answer in current if speaks_against_proof(answer.failure)]
     if not against:
         return Outlook(gate, answered)
     if gate.is_paused:
@@ -180,7 +185,7 @@ def _failed(latest: Mapping[int, Witness], now: datetime, window: timedelta) -> 
         has_worked = has_worked or shows_that_proof_works(one.failure)
         if has_worked and not _is_within(window, one.at, now):
             break
-        if _speaks_against_proof(one.failure):
+        if speaks_against_proof(one.failure):
             failed[one.transaction] = one
     return failed
 
@@ -198,10 +203,6 @@ def _latest(current: Sequence[Observation], past: Sequence[Witness], now: dateti
 def _show(gate: Gate, failure: Failure | None) -> Gate:
     """The latest word is the one to show; the next probe's time has been set already."""
     return replace(gate, blame=_pausing(_blame(failure)), failure=failure)
-
-
-def _speaks_against_proof(failure: Failure | None) -> bool:
-    return failure is not None and _blame(failure) is not Blame.TRANSACTION
 
 
 def _blame(failure: Failure | None) -> Blame | None:

@@ -22,7 +22,8 @@ _ENDED = RowSet("ended", {name: _TABLE.c[name].type for name in ("id", "claim_to
 
 @dataclass(frozen=True)
 class Calls:
-    """By class: those that may be under way, of all workers, dead ones too; and those of one worker that have ended."""
+    """By class: those that may be under way, of all workers, dead ones too; and those of one worker that have given
+    their places back."""
 
     under_way: Counts
     ended: Counts
@@ -30,7 +31,7 @@ class Calls:
 
 def count_calls(session: Session, now: datetime, ended: Sequence[tuple[int, str]] = ()) -> Calls:
     """What is claimed, without those whose time is over. `ended` are the ids and tokens of claims whose calls have
-    brought an answer, which is still to be applied: Proof has nothing to do with them any more."""
+    brought an answer that does not speak against Proof, and is still to be applied: their places are free."""
     calls: dict[bool, Counter[WorkClass]] = {False: Counter(), True: Counter()}
     given = _ENDED.given(session, ended)
     for state, asked_by, last_code, has_ended, count in session.execute(_claimed(session), {"at": now, **given}):

@@ -58,12 +58,13 @@ class Claim:
 
 @dataclass(frozen=True)
 class Room:
-    """The threads of one worker, and its own calls under way by class."""
+    """The threads of one worker, and what holds them by class: its own calls under way, and answers that speak against
+    Proof and wait to be applied."""
 
     threads: int
     in_use: Counts
     ended: Sequence[Claim] = ()
-    """Whose calls are over and only wait to be applied: Proof has nothing to do with them any more."""
+    """All others whose calls are over and only wait to be applied: Proof has nothing to do with them any more."""
     is_hurried: bool = False
     """Whether only calls may begin that are over soon, for the worker is about to end its run."""
 

@@ -75,6 +75,11 @@ class FinishedCalls:
         """Of what is not written yet."""
         return [one.call.claim for one in self._waiting]
 
+    @property
+    def unobserved(self) -> list[FinishedCall]:
+        """Of these, those of which the gate was not told either."""
+        return [one.call for one in self._waiting if not one.is_observed]
+
     def add(self, calls: Iterable[FinishedCall]) -> None:
         calls = list(calls)
         for call in calls:

@@ -2,8 +2,10 @@
 
 The run's own thread decides and hands out, and waits for nothing but the crew. Of its threads one opens what came in,
 one claims, one applies what was answered, all others call Proof. So no answer waits for a claim, and no claim for a
-batch that is applied. What waits to be applied is no call any more; where more of it waits than there are threads for
-calls, it takes their places, which bounds it.
+batch that is applied. An answer that waits to be applied is no call any more; where more of them wait than there are
+threads for calls, they take their places, which bounds it. One that speaks against Proof keeps its place until its
+batch is applied, or the gate at least was told: else, where SQL is slow, several times as many calls as may be under
+way at once would go out in an outage before it is known for one.
 """
 
 from __future__ import annotations
@@ -16,6 +18,8 @@ from enum import Enum
 from math import inf
 from typing import Any, Protocol
 
+from webhook_app.domain.failures import Failure
+from webhook_app.domain.outage import speaks_against_proof
 from webhook_app.usecases.reconcile.claim import Claim, Room
 from webhook_app.usecases.reconcile.crew import Crew
 from webhook_app.usecases.reconcile.decisions import FinishedCall
@@ -85,8 +89,8 @@ class Run:
         self._under_way: set[_Task] = set()
         self._calling: dict[Hashable, Claim] = {}
         self._arrived: list[FinishedCall] = []
-        self._ended: list[Claim] = []
-        """Of what is being applied."""
+        self._applying: list[FinishedCall] = []
+        """And of what is put off the answers that keep their places, for the gate was not told of them."""
         self._applied = 0
         self._broken_by: BaseException | None = None
         """Why nothing more is begun: as a rule because SQL is away. What is in hand comes to its end first."""
@@ -154,8 +158,13 @@ class Run:
         return free * 2 >= self._bounds.threads or (free > 0 and time.monotonic() >= self._looks_at)
 
     def _held(self) -> int:
-        """Places that are taken: by calls, and by what waits to be applied beyond a batch."""
-        return len(self._calling) + max(len(self._arrived) - self._bounds.threads, 0)
+        """Places that are taken: by calls, by answers that keep theirs, and by what else waits beyond a batch."""
+        others = sum(1 for call in self._arrived if not _keeps_its_place(call))
+        return len(self._calling) + len(self._kept()) + max(others - self._bounds.threads, 0)
+
+    def _kept(self) -> list[Claim]:
+        """Of answers that speak against Proof and wait to be applied."""
+        return [call.claim for call in (*self._applying, *self._arrived) if _keeps_its_place(call)]
 
     def _open(self, now: float) -> None:
         if _Task.OPEN not in self._under_way and now >= self._opens_at:
@@ -165,8 +174,8 @@ class Run:
         if _Task.CLAIM in self._under_way or now < self._claims_at or not self._has_room():
             return
         self._claims_at = now + _CLAIM_SECONDS
-        in_use = Counter(claim.work_class for claim in self._calling.values())
-        ended = [*self._ended, *(call.claim for call in self._arrived)]
+        in_use = Counter(claim.work_class for claim in (*self._calling.values(), *self._kept()))
+        ended = [call.claim for call in (*self._applying, *self._arrived) if not _keeps_its_place(call)]
         room = Room(self._bounds.threads, in_use, ended, self._is_hurried(now))
         self._begin(_Task.CLAIM, self._show_and_claim, room)
 
@@ -182,7 +191,7 @@ class Run:
         pause = min(_APPLY_SECONDS + len(self._calling) * _APPLY_SECONDS_FOR_CALL, _LONGEST_APPLY_SECONDS)
         self._applies_at = now + (pause if self._arrived else _LOOK_SECONDS)
         self._finished.add(self._arrived)
-        self._ended = [call.claim for call in self._arrived]
+        self._applying += self._arrived
         self._arrived = []
         self._begin(_Task.APPLY, self._finished.apply)
 
@@ -205,7 +214,7 @@ class Run:
             elif done.key is _Task.CLAIM:
                 self._hand_out(done.result, now)
             elif done.key is _Task.APPLY:
-                self._ended = []
+                self._applying = [call for call in self._finished.unobserved if _keeps_its_place(call)]
                 self._applied += len(done.result)
             else:
                 del self._calling[done.key]
@@ -247,6 +256,10 @@ class Run:
             if _Task.CLAIM not in self._under_way and self._has_room():
                 ends.append(self._claims_at)
         return max(min(ends) - now, 0.0)
+
+
+def _keeps_its_place(call: FinishedCall) -> bool:
+    return isinstance(call.result, Failure) and speaks_against_proof(call.result)
 
 
 def _key(claim: Claim) -> Hashable:
