@@ -17,8 +17,9 @@ from webhook_app.domain.timestamps import utc_now
 from webhook_app.models import Listening
 from webhook_app.run.diagnosis import diagnose
 from webhook_app.services import Services
-from webhook_app.usecases.channels.listenings import LEASE, Listener, Progress, give_back, take_turn
+from webhook_app.usecases.channels.listenings import Listener, Progress, give_back, take_turn
 from webhook_app.usecases.heartbeats import LISTENER, write_beat
+from webhook_app.usecases.reconcile.listened import LEASE, find_listened
 
 
 def listener(name: str, most: int = 10, *, is_by_user: bool = False) -> Listener:
@@ -67,6 +68,26 @@ def test_a_lease_that_ran_out_is_taken_over_and_its_former_holder_told(database:
     assert take_turn(database, listener("b"), Progress(), clock()).claimed == ("tx:t",)
     assert take_turn(database, listener("a"), Progress(["tx:t"]), clock()).over == ("tx:t",)
     assert holders(database) == {"tx:t": "b"}
+
+
+def test_a_lease_from_before_a_clock_was_set_back_is_kept_by_whoever_lives(
+    database: Database, clock: FakeClock
+) -> None:
+    """Else what a dead process had would be listened to by nobody for as long as the clock was set back, and polled
+    less all the same."""
+    open_one(database, "t")
+    open_one(database, "u")
+    (of_dead,) = take_turn(database, listener("dead", 1), Progress(), clock()).claimed
+    (of_living,) = take_turn(database, listener("living", 1), Progress(), clock()).claimed
+    for name, topic in (("dead", of_dead), ("living", of_living)):
+        take_turn(database, listener(name, 1), Progress([topic], [topic]), clock())
+    clock.advance(-1800)
+    take_turn(database, listener("living", 1), Progress([of_living]), clock())
+    with database.read() as session:
+        listened = find_listened(session, {"t": None, "u": None}, clock())
+    assert listened == {of_living.removeprefix("tx:")}
+    assert take_turn(database, listener("other"), Progress(), clock()).claimed == (of_dead,)
+    assert holders(database) == {of_living: "living", of_dead: "other"}
 
 
 def test_what_is_over_is_let_go(database: Database, clock: FakeClock) -> None:

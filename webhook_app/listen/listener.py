@@ -15,7 +15,8 @@ from webhook_app.listen.connection import Connection, Watcher
 from webhook_app.listen.intake import UpdateIntake
 from webhook_app.logs import first_line, get_logger
 from webhook_app.services import Services
-from webhook_app.usecases.channels.listenings import LEASE, Listener, Progress, Turn, give_back, take_turn
+from webhook_app.usecases.channels.listenings import Listener, Progress, Turn, give_back, take_turn
+from webhook_app.usecases.reconcile.listened import LEASE
 
 log = get_logger()
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, delete, exists, func, literal, select, update
+from sqlalchemy import ColumnElement, Select, delete, exists, func, literal, not_, select, update
 from sqlalchemy.orm import Session
 
 from webhook_app.db.database import Database
@@ -21,10 +21,9 @@ from webhook_app.domain.websocket_address import TRANSACTION, USER
 from webhook_app.models import Heartbeat, Listening, Reconciliation, Transaction
 from webhook_app.models.reconciliation import AskedBy
 from webhook_app.usecases.heartbeats import CHANNEL_UPDATE, LISTENER, stop_beating, write_beat
+from webhook_app.usecases.reconcile.listened import LEASE, is_leased
 from webhook_app.usecases.reconcile.look_soon import look_soon
 
-#: How long a lease lasts that nobody renews.
-LEASE = timedelta(seconds=15)
 #: How often a listener that has nothing to do says that it is alive.
 BEAT_EVERY = timedelta(seconds=5)
 #: Topics that are claimed in one turn.
@@ -147,7 +146,7 @@ def _claim(session: Session, listener: Listener, free: Sequence[str], now: datet
     taken = insert.on_conflict_do_update(
         index_elements=[table.c.topic],
         set_={name: insert.excluded[name] for name in ("holder", "lease_until", "connected_at", "problem")},
-        where=table.c.lease_until < now,
+        where=not_(is_leased(now)),
     )
     return tuple(session.scalars(taken.returning(table.c.topic)))
 
@@ -155,7 +154,7 @@ def _claim(session: Session, listener: Listener, free: Sequence[str], now: datet
 def _find_free(session: Session, listener: Listener, now: datetime, limit: int) -> Sequence[str]:
     """Wanted topics that nobody holds, those first that were known last."""
     topic = _topic(listener)
-    is_held = exists().where(Listening.topic == topic, Listening.lease_until >= now)
+    is_held = exists().where(Listening.topic == topic, is_leased(now))
     query = _wanted(listener, now).where(~is_held)
     if listener.is_by_user:
         query = query.group_by(Transaction.partner_user_id).order_by(func.max(Reconciliation.created_at).desc())

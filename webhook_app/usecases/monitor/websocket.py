@@ -11,6 +11,7 @@ from sqlalchemy.orm import Session
 
 from webhook_app.models import Listening
 from webhook_app.usecases.heartbeats import CHANNEL_UPDATE, IS_LATE, LISTENER, read_beats
+from webhook_app.usecases.reconcile.listened import is_leased
 
 
 @dataclass(frozen=True)
@@ -37,8 +38,6 @@ def read_websocket(session: Session, now: datetime) -> WebSocketChannel | None:
     if abs(now - beat_at) > IS_LATE:
         return WebSocketChannel(is_listening=False, last_update_at=update_at)
     wanted, standing, problem = session.execute(
-        select(func.count(), func.count(Listening.connected_at), func.max(Listening.problem)).where(
-            Listening.lease_until >= now
-        )
+        select(func.count(), func.count(Listening.connected_at), func.max(Listening.problem)).where(is_leased(now))
     ).one()
     return WebSocketChannel(True, wanted, standing, problem, update_at)
