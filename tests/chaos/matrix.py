@@ -45,7 +45,7 @@ _WITHOUT_SQL = ("spool written", "spool fsynced")
 #: What is sent is a copy of what is settled, with another amount: Proof has to be asked again.
 _OF_COPY = "copy looked at"
 _DRAIN = ("spool rotated", "spool ingested", "spool unlinked")
-#: The web process is held before it wakes a worker, so that the clock has to.
+#: The web process is held before it wakes a worker, and the worker stands still, so that the clock has to.
 _CLOCK_WAKES = ("clock opened", "clock found work", "clock woke")
 _RETRIES = ("clock took off schedule", "clock dispatched", "clock showed waiting")
 
@@ -118,8 +118,11 @@ def _run_cell(rig: Rig, steps: Steps, cell: Cell, transaction_id: str, accepted:
     payload = event_of(rig.control.transaction(transaction_id).answer())
     if cell.step.startswith("retry") or cell.step in _RETRIES:
         rig.control.inject("publish_failed", transaction=transaction_id)
-    sender = _prepare(rig, steps, cell, payload)
-    pid = steps.wait(cell.step)
+    try:
+        sender = _prepare(rig, steps, cell, payload)
+        pid = steps.wait(cell.step)
+    finally:
+        _signal_fast(rig, signal.SIGCONT)
     if cell.step == "answered":
         sender.join()
     started = time.monotonic()
@@ -146,6 +149,8 @@ def _prepare(rig: Rig, steps: Steps, cell: Cell, payload: dict[str, Any]) -> _Se
     if cell.step in _WITHOUT_SQL:
         rig.engine.take_away()
     if cell.step in _CLOCK_WAKES:
+        # Else a job that was made before may come to it first, such as that of the web process that the last cell held.
+        _signal_fast(rig, signal.SIGSTOP)
         steps.arm("answered")
         sender = _Sender(rig, payload)
         sender.join()
@@ -157,6 +162,11 @@ def _prepare(rig: Rig, steps: Steps, cell: Cell, payload: dict[str, Any]) -> _Se
         payload = {**payload, "fiat_amount": "0.01"}
     steps.arm(cell.step)
     return _Sender(rig, payload)
+
+
+def _signal_fast(rig: Rig, number: signal.Signals) -> None:
+    for name in rig.keeper.names("fast"):
+        rig.keeper.signal(name, number)
 
 
 def _strike(rig: Rig, steps: Steps, cell: Cell, pid: int, sender: _Sender) -> None:
