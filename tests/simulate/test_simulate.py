@@ -231,7 +231,7 @@ def test_more_calls_at_once_than_allowed_are_unsafe_and_a_dead_workers_end_with_
 def test_every_fault_has_its_world() -> None:
     names = " ".join(WORLDS)
     faults = ("unknown status", "403", "abandoned", "hang", "slow worker", "forged", "outage", "429", "replay")
-    later = ("no worker", "another program", "SQL is away", "asks for probes", "copies", "older dialect")
+    later = ("no worker", "another program", "SQL is away", "asks for probes", "copies", "older dialect", "at once")
     channels = ("all webhooks lost", "by WebSocket", "webhooks stop")
     for fault in faults + later + channels:
         assert fault in names

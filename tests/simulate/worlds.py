@@ -96,6 +96,17 @@ def _outage(seed: int) -> Plan:
     return _plan("an outage of 60 s", seed, [Spell("502", 20.0, 80.0)], lasts=200.0)
 
 
+@_world("an outage that meets 150 payments at once")
+def _crowded_outage(seed: int) -> Plan:
+    """No more calls go out before it is known than may be under way at once."""
+    rng = random.Random(seed)
+    items: list[Item] = [Spell("502", 0.0, 20.0)]
+    for number in range(150):
+        one = payment(rng, f"at-once-{number}", 1.0)
+        items += [one, *webhooks(rng, one)]
+    return _plan("an outage that meets 150 payments at once", seed, items, lasts=120.0, concurrency=8)
+
+
 @_world("an outage beside 20 unknown status words")
 def _outage_with_poison(seed: int) -> Plan:
     items, ids = poisoned(random.Random(seed), 20, _BEGINS)
