@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from sqlalchemy import func, insert, select, text, update
-from sqlalchemy.exc import OperationalError, SQLAlchemyError
+from sqlalchemy.exc import IntegrityError, OperationalError, SQLAlchemyError
 
 from tests.support.clock import START
 from webhook_app.db import idle_connections
@@ -20,6 +20,9 @@ from webhook_app.domain.time_zones import Offset
 from webhook_app.models import Heartbeat, StoredGate
 
 UTC_ALONE = [Offset(None, timedelta(0))]
+
+#: What the database gives a session that asks for no other.
+_DEFAULT_ISOLATION = "SELECT reset_val FROM pg_settings WHERE name = 'default_transaction_isolation'"
 
 on_postgresql = pytest.mark.parametrize("engine", ["postgresql"], indirect=True)
 
@@ -83,6 +86,41 @@ def test_time_outs_and_isolation_cost_no_message_of_their_own(database_url: str,
 
 
 @on_postgresql
+def test_single_statement_is_one_message_and_committed(database_url: str, tmp_path: Path) -> None:
+    """With its time-outs and isolation in force, which the session keeps."""
+    trace = tmp_path / "messages"
+    set_default(database_url, "default_transaction_isolation", "serializable")
+    with closing(Database(database_url, pool_size=1)) as database, trace.open("w") as file:
+        with database.read() as session:
+            driver = session.connection().connection.driver_connection
+        assert driver is not None
+        driver.pgconn.trace(file.fileno())
+        with database.statement() as connection:
+            connection.execute(insert(Heartbeat).values(name="a", beat_at=START))
+        driver.pgconn.untrace()
+        with database.statement() as connection:
+            in_force = connection.execute(
+                select(*(func.current_setting(name) for name in ("lock_timeout", "transaction_isolation")))
+            ).one()
+        assert in_force == (f"{LOCK_TIMEOUT}s", "read committed")
+        with database.read() as session:
+            assert session.scalar(select(func.count()).select_from(Heartbeat)) == 1
+    sent = [line.split("\t") for line in trace.read_text().splitlines() if "\tF\t" in line]
+    assert [words[3].strip() for words in sent if words[3] in ("Query", "Execute")] == ["Execute"]
+
+
+def test_single_statement_that_fails_leaves_nothing_and_the_connection_serves_on(database: Database) -> None:
+    rows = [{"name": name, "beat_at": START} for name in ("a", "b", "a")]
+    for _ in range(2):
+        with pytest.raises(IntegrityError), database.statement() as connection:
+            connection.execute(insert(Heartbeat).values(rows))
+    with database.statement() as connection:
+        connection.execute(insert(Heartbeat).values(rows[:2]))
+    with database.read() as session:
+        assert session.scalar(select(func.count()).select_from(Heartbeat)) == 2
+
+
+@on_postgresql
 def test_connection_is_not_asked_whether_it_is_there_before_each_transaction(database_url: str, tmp_path: Path) -> None:
     trace = tmp_path / "messages"
     with closing(Database(database_url, pool_size=1)) as database, trace.open("w") as file:
@@ -143,7 +181,7 @@ def test_default_isolation_of_the_database_does_no_harm(database_url: str, level
             (database.snapshot, "repeatable read"),
         ):
             with kind() as session:
-                assert session.scalar(text("SHOW default_transaction_isolation")) == level
+                assert session.scalar(text(_DEFAULT_ISOLATION)) == level
                 assert session.scalar(text("SHOW transaction_isolation")) == in_force
         # What was committed while a transaction waited is seen by it, and nobody is refused.
         test_concurrent_read_then_write_is_never_refused(database)

@@ -106,6 +106,8 @@ def test_each_transaction_has_its_time_outs_and_isolation(database: Database) ->
             assert session.scalar(text("SHOW transaction_isolation")) == "read committed"
         with database.snapshot() as session:
             assert session.scalar(text("SHOW transaction_isolation")) == "repeatable read"
+        with database.statement() as connection:
+            assert connection.scalar(text("SHOW lock_timeout")) == f"{LOCK_TIMEOUT}s"
 
 
 def test_statement_may_be_repeated_in_whatever_session_is_lent(database: Database, database_url: str) -> None:

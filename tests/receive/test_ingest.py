@@ -10,7 +10,8 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
-from sqlalchemy import func, insert, select
+from sqlalchemy import func, insert, select, text
+from sqlalchemy.exc import DBAPIError
 
 from tests.support.clock import START
 from tests.support.events import DOCUMENTED_ID, webhook
@@ -24,6 +25,7 @@ from webhook_app.usecases.receive.ingest import (
     RequestOrigin,
     ingest_event,
     ingest_events,
+    ingest_in_turn,
 )
 from webhook_app.usecases.receive.rejections import MAX_REJECTED_BODY, MAX_REJECTIONS, RefusedRequest, Rejections
 from webhook_app.web.receive.event_schema import parse_event
@@ -143,6 +145,21 @@ def test_batch_answers_each_arrival_in_its_place(database: Database) -> None:
     with database.read() as session:
         stored = {one: session.get_one(Event, one).merchant_transaction_id for one in (a.event_id for a in accepted)}
     assert [stored[one.event_id] for one in accepted] == names
+
+
+def test_new_events_stay_where_the_copies_of_others_cannot_be_written(database: Database) -> None:
+    """What was told is durable, and told before anything fails."""
+    ingest(database, merchant_transaction_id="known")
+    names = ["new", "known", "newer"]
+    arrivals = [(read(merchant_transaction_id=name), RequestOrigin(START, None, {})) for name in names]
+    with database.write() as session:
+        session.execute(text("ALTER TABLE receipts RENAME TO receipts_away"))
+    told: list[tuple[int, Accepted]] = []
+    with pytest.raises(DBAPIError):
+        told.extend(ingest_in_turn(database, arrivals))
+    assert sorted(index for index, _ in told) == [0, 2]
+    assert not any(accepted.duplicate for _, accepted in told)
+    assert count(database, Event) == 3
 
 
 def test_concurrent_batches_of_the_same_events_do_not_lock_each_other_out(database: Database) -> None:

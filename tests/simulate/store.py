@@ -13,7 +13,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from sqlalchemy import text
+from sqlalchemy import Connection, text
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
 
@@ -88,6 +88,11 @@ class SimulatedDatabase(Database):
         if self.schedule is not None and self.schedule.is_inside:
             self.on_commit()
             self._pause("has written", told=True)
+
+    @contextmanager
+    def statement(self) -> Iterator[Connection]:
+        with self.write() as session:
+            yield session.connection()
 
     def on_commit(self) -> None:
         """Replaced by whoever looks at each commit."""

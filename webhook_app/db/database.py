@@ -1,7 +1,7 @@
 """Engine and sessions. The code that opens a transaction commits it by leaving the `with` block.
 
-On PostgreSQL nothing is kept in the session of the server, so that a pooler may give each transaction another one: what
-holds for a transaction is sent with its BEGIN, in the same message.
+Where a pooler may give each transaction another session of PostgreSQL, nothing is kept in it: what holds for a
+transaction is sent with its BEGIN, in the same message. A session of our own is told once, when it is opened.
 """
 
 from __future__ import annotations
@@ -45,9 +45,12 @@ _DISK_FULL = "53100"
 #: Its `read_only_sql_transaction`: a standby, or a server that its keeper lets nobody write to, as on a full disk.
 _READ_ONLY = "25006"
 
+#: In the info of a connection: its session is ours alone, and keeps our isolation and time-outs.
+_KEEPS_OURS = "keeps_ours"
+
 #: Leaves the planner nothing but indexes; `jit`, because an estimate that is far too high would have code made.
-_BY_INDEX = "".join(
-    f"; SET LOCAL {setting} = off"
+_BY_INDEX = tuple(
+    f"SET LOCAL {setting} = off"
     for setting in ("enable_seqscan", "enable_bitmapscan", "enable_hashjoin", "enable_mergejoin", "jit")
 )
 
@@ -56,7 +59,7 @@ Result = TypeVar("Result")
 
 class Database:
     """One database. `read()`, `snapshot()` and `write()` give a session in a transaction of its own; `run()` hands one
-    to a function.
+    to a function. `statement()` and `run_statement()` are for a write of one statement.
 
     On SQLite a write takes the lock when it begins: a transaction that reads first and writes later could otherwise be
     refused half-way, whatever the busy time-out.
@@ -79,6 +82,7 @@ class Database:
             hint: sessionmaker(engine.execution_options(begins_writing=True), expire_on_commit=False)
             for hint, engine in ((False, self.engine), (True, by_index))
         }
+        self._single = self.engine.execution_options(begins_writing=True, is_single=True)
 
     @property
     def is_sqlite(self) -> bool:
@@ -102,6 +106,13 @@ class Database:
         with self._write[by_index].begin() as session:
             yield session
 
+    @contextmanager
+    def statement(self) -> Iterator[Connection]:
+        """A connection for one statement, no more, which is a transaction by itself: PostgreSQL need not be told where
+        that begins and ends. So a short write is one message and its answer in place of three."""
+        with self._single.begin() as connection:
+            yield connection
+
     def run(self, work: Callable[[Session], Result], *, by_index: bool = False) -> Result:
         """What `work` returns, after its transaction has committed.
 
@@ -112,21 +123,34 @@ class Database:
         that has grown since its last ANALYZE, as on the first day or with a sudden backlog, it believes that hardly a
         row is claimed, or that almost each is still to be opened; then it reads all of the table for each batch.
         """
-        for wait in (FIRST_WAIT * 2**run for run in range(MOST_RUNS - 1)):
-            try:
-                return self._run_once(work, by_index)
-            except DBAPIError as error:
-                if not was_broken_off(error):
-                    raise
-            time.sleep(random.uniform(0, wait))
-        return self._run_once(work, by_index)
+        return _run_until_done(lambda: self._run_once(work, by_index))
+
+    def run_statement(self, work: Callable[[Connection], Result]) -> Result:
+        """What `work` returns, which executes one statement on its connection; again, as in `run`, where the database
+        breaks it off."""
+        return _run_until_done(lambda: self._run_statement_once(work))
 
     def _run_once(self, work: Callable[[Session], Result], by_index: bool) -> Result:
         with self.write(by_index=by_index) as session:
             return work(session)
 
+    def _run_statement_once(self, work: Callable[[Connection], Result]) -> Result:
+        with self.statement() as connection:
+            return work(connection)
+
     def close(self) -> None:
         self.engine.dispose()
+
+
+def _run_until_done(once: Callable[[], Result]) -> Result:
+    for wait in (FIRST_WAIT * 2**run for run in range(MOST_RUNS - 1)):
+        try:
+            return once()
+        except DBAPIError as error:
+            if not was_broken_off(error):
+                raise
+        time.sleep(random.uniform(0, wait))
+    return once()
 
 
 def missing_file(url: str) -> Path | None:
@@ -201,8 +225,8 @@ def _create_engine(url: str, pool_size: int) -> Engine:
         },
     )
 
-    def prepare(connection: DBAPIConnection, _record: ConnectionPoolEntry) -> None:
-        _prepare_postgresql(connection, None if threshold is None else int(str(threshold)))
+    def prepare(connection: DBAPIConnection, record: ConnectionPoolEntry) -> None:
+        record.info[_KEEPS_OURS] = _prepare_postgresql(connection, None if threshold is None else int(str(threshold)))
 
     event.listen(engine, "connect", prepare)
     event.listen(engine, "begin", _begin_postgresql)
@@ -210,25 +234,35 @@ def _create_engine(url: str, pool_size: int) -> Engine:
     return engine
 
 
-def _prepare_postgresql(connection: DBAPIConnection, prepare_threshold: int | None) -> None:
-    """`prepare_threshold` is that of the address. Without one, statements are prepared (psycopg does it at their sixth
-    execution) where PostgreSQL itself answers: a pooler may give the next transaction a session that lacks them."""
+def _prepare_postgresql(connection: DBAPIConnection, prepare_threshold: int | None) -> bool:
+    """Whether its session keeps our isolation and time-outs, as it does where PostgreSQL itself answers: a pooler may
+    give the next transaction another one. There statements are prepared, too (psycopg does it at their sixth
+    execution). `prepare_threshold` is that of the address: who gives one knows what answers, and is not asked."""
     postgresql: Any = connection
     if prepare_threshold is not None:
         postgresql.prepare_threshold = prepare_threshold
-        return
+        return False
     try:
         if is_pooled(postgresql):
             postgresql.prepare_threshold = None
+            return False
+        postgresql.execute(
+            "SET default_transaction_isolation = 'read committed'; "
+            f"SET lock_timeout = '{LOCK_TIMEOUT}s'; "
+            f"SET idle_in_transaction_session_timeout = '{IDLE_TIMEOUT}s'",
+            prepare=False,
+        )
     except psycopg.Error:
         connection.close()
         raise
+    return True
 
 
 def _begin_postgresql(connection: Connection) -> None:
     """Begins a transaction whose isolation and time-outs are ours, whatever the defaults of database and role are.
 
-    Execution options: `isolation_level`, READ COMMITTED unless it is given, `lock_timeout`, seconds, and `by_index`.
+    Execution options: `isolation_level`, READ COMMITTED unless it is given, `lock_timeout`, seconds, `by_index`, and
+    `is_single`: one statement follows, and is to be its own transaction where the session keeps what is ours.
     """
     options = connection.get_execution_options()
     isolation = options.get("isolation_level", "READ COMMITTED")
@@ -237,14 +271,18 @@ def _begin_postgresql(connection: Connection) -> None:
     driver: Any = connection.connection.driver_connection
     if not driver.autocommit:  # SQLAlchemy turns it off where it sets an isolation level
         driver.autocommit = True
-    execute_on_driver(
-        connection,
-        f"BEGIN ISOLATION LEVEL {isolation}; "
-        f"SET LOCAL lock_timeout = '{options.get('lock_timeout', LOCK_TIMEOUT)}s'; "
-        f"SET LOCAL idle_in_transaction_session_timeout = '{IDLE_TIMEOUT}s'"
-        f"{_BY_INDEX if options.get('by_index') else ''}",
-        prepare=False,  # several commands cannot be prepared together, whatever the address asks for
-    )
+    keeps_ours = connection.info.get(_KEEPS_OURS, False)
+    if keeps_ours and options.get("is_single"):
+        return
+    commands = [f"BEGIN ISOLATION LEVEL {isolation}"]
+    if not keeps_ours:
+        commands.append(f"SET LOCAL idle_in_transaction_session_timeout = '{IDLE_TIMEOUT}s'")
+    if not keeps_ours or "lock_timeout" in options:
+        commands.append(f"SET LOCAL lock_timeout = '{options.get('lock_timeout', LOCK_TIMEOUT)}s'")
+    if options.get("by_index"):
+        commands.extend(_BY_INDEX)
+    # Several commands cannot be prepared together, whatever the address asks for.
+    execute_on_driver(connection, "; ".join(commands), prepare=False)
 
 
 def _create_sqlite_engine(url: str, pool_size: int) -> Engine:

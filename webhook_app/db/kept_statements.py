@@ -27,9 +27,9 @@ class KeptStatement:
         self._make = make
         self._kept: dict[str, _Compiled] = {}
 
-    def rows(self, session: Session, parameters: Mapping[str, Any] | None = None) -> Sequence[Any]:
+    def rows(self, on: Session | Connection, parameters: Mapping[str, Any] | None = None) -> Sequence[Any]:
         """All rows, as named tuples. Raises what SQLAlchemy raises."""
-        connection = session.connection()
+        connection = on if isinstance(on, Connection) else on.connection()
         name = connection.dialect.name
         kept = self._kept.get(name)
         if kept is None:

@@ -19,6 +19,7 @@ from sqlalchemy import (
     BigInteger,
     BindParameter,
     ColumnElement,
+    Connection,
     Dialect,
     FromClause,
     String,
@@ -158,7 +159,7 @@ def id_set(session: Session, name: str, ids: Iterable[int]) -> FromClause:
 
 
 def insert_rows(
-    session: Session,
+    on: Session | Connection,
     table: Any,
     rows: Sequence[Mapping[str, Any]],
     returning: Sequence[Any],
@@ -173,9 +174,10 @@ def insert_rows(
     if not rows:
         return []
     kind = (table, tuple(rows[0]), tuple(returning), tuple(unless))
-    if session.get_bind().dialect.name == "sqlite":
-        return session.execute(_insertion("sqlite", *kind), rows).all()
-    return _kept_insertion(*kind).rows(session, {"rows": json.dumps(rows, ensure_ascii=False, default=_to_json)})
+    dialect = on.dialect if isinstance(on, Connection) else on.get_bind().dialect
+    if dialect.name == "sqlite":
+        return on.execute(_insertion("sqlite", *kind), rows).all()
+    return _kept_insertion(*kind).rows(on, {"rows": json.dumps(rows, ensure_ascii=False, default=_to_json)})
 
 
 def _records(table: Any, names: tuple[str, ...]) -> FromClause:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
-from sqlalchemy import select, tuple_
+from sqlalchemy import Connection, select, tuple_
 from sqlalchemy.orm import Session
 
 from webhook_app.db.database import Database
@@ -76,42 +76,49 @@ def ingest_event(database: Database, event: ReportedEvent, request: RequestOrigi
 
 
 def ingest_events(database: Database, arrivals: Sequence[_Arrival]) -> list[Accepted]:
-    """Commits all events in one transaction: a new one is a row, a duplicate is a receipt, whether of an event that was
-    there or of one in the same batch.
+    """Commits all events: a new one is a row, a duplicate is a receipt, whether of an event that was there or of one in
+    the same batch.
 
     The only thing that is waited for is an identical event that is being committed. Rows are written in the order of
     their keys, so that batches of several processes do not lock each other out.
     """
-    return database.run(lambda session: _ingest(session, arrivals))
+    answers = dict(ingest_in_turn(database, arrivals))
+    return [answers[index] for index in range(len(arrivals))]
+
+
+def ingest_in_turn(database: Database, arrivals: Sequence[_Arrival]) -> Iterator[tuple[int, Accepted]]:
+    """The same, one by one as they become durable, with their places in `arrivals`: what has been told stays committed
+    where the rest raises.
+
+    Nearly all events are new. So one statement, which is its own transaction, inserts those that are; only for the
+    others is there one with several.
+    """
+    first: dict[_Key, int] = {}
+    for index, (event, _) in enumerate(arrivals):
+        first.setdefault(_key(event), index)
+    in_order = [arrivals[first[key]] for key in sorted(first)]
+    inserted = database.run_statement(lambda connection: _insert_events(connection, in_order))
+    for key, event_id in inserted.items():
+        yield first[key], Accepted(event_id, duplicate=False)
+    new = {first[key] for key in inserted}
+    rest = [index for index in range(len(arrivals)) if index not in new]
+    if rest:
+        event_ids = database.run(lambda session: _add_copies(session, [arrivals[index] for index in rest]))
+        yield from (
+            (index, Accepted(event_id, duplicate=True)) for index, event_id in zip(rest, event_ids, strict=True)
+        )
 
 
 def check_ingest(database: Database, event: ReportedEvent, request: RequestOrigin) -> None:
     """Raises what keeps this event from being ingested; nothing of it stays."""
 
     def try_it(session: Session) -> None:
-        _ingest(session, [(event, request)])
+        arrivals = [(event, request)]
+        if not _insert_events(session, arrivals):
+            _add_copies(session, arrivals)
         session.rollback()
 
     database.run(try_it)
-
-
-def _ingest(session: Session, arrivals: Sequence[_Arrival]) -> list[Accepted]:
-    keys = [_key(event) for event, _ in arrivals]
-    first: dict[_Key, _Arrival] = {}
-    for key, arrival in zip(keys, arrivals, strict=True):
-        first.setdefault(key, arrival)
-    inserted = _insert_events(session, [first[key] for key in sorted(first)])
-    found = _find_events(session, [key for key in first if key not in inserted])
-    accepted, copies = [], []
-    for key, (event, request) in zip(keys, arrivals, strict=True):
-        known = found.get(key)
-        event_id = inserted[key] if known is None else known.id
-        is_copy = known is not None or first[key][0] is not event
-        accepted.append(Accepted(event_id, is_copy))
-        if is_copy:
-            copies.append(_copy(known or _known(event_id, first[key][0]), event, request))
-    insert_copies(session, copies)
-    return accepted
 
 
 def _key(event: ReportedEvent) -> _Key:
@@ -119,13 +126,11 @@ def _key(event: ReportedEvent) -> _Key:
     return event.merchant_transaction_id, event.status, event.updated_at_key
 
 
-def _insert_events(session: Session, arrivals: Sequence[_Arrival]) -> dict[_Key, int]:
+def _insert_events(on: Session | Connection, arrivals: Sequence[_Arrival]) -> dict[_Key, int]:
     """The ids of the new events by key; an event that was there already is left out. The constraint decides, that one
     alone: an id that is taken already is no known event, but a sequence behind its rows."""
     key = (_EVENTS.c.merchant_transaction_id, _EVENTS.c.status, _EVENTS.c.updated_at_key)
-    rows = insert_rows(
-        session, _EVENTS, [_event_row(*arrival) for arrival in arrivals], (_EVENTS.c.id, *key), unless=key
-    )
+    rows = insert_rows(on, _EVENTS, [_event_row(*arrival) for arrival in arrivals], (_EVENTS.c.id, *key), unless=key)
     return {(mtid, status, updated_at_key): event_id for event_id, mtid, status, updated_at_key in rows}
 
 
@@ -154,6 +159,15 @@ def _event_row(event: ReportedEvent, request: RequestOrigin) -> dict[str, Any]:
     }
 
 
+def _add_copies(session: Session, arrivals: Sequence[_Arrival]) -> list[int]:
+    """Their receipts; returns the ids of the events, all of which are there. Raises KeyError where one is not."""
+    keys = [_key(event) for event, _ in arrivals]
+    found = _find_events(session, sorted(set(keys)))
+    events = [found[key] for key in keys]
+    insert_copies(session, [_copy(event, *arrival) for event, arrival in zip(events, arrivals, strict=True)])
+    return [event.id for event in events]
+
+
 def _copy(known: KnownEvent, event: ReportedEvent, request: RequestOrigin) -> Copy:
     return Copy(
         event=known,
@@ -166,15 +180,8 @@ def _copy(known: KnownEvent, event: ReportedEvent, request: RequestOrigin) -> Co
     )
 
 
-def _known(event_id: int, event: ReportedEvent) -> KnownEvent:
-    """A new one: its work is still to be opened, which answers for copies that came before."""
-    return KnownEvent(event_id, event.body, event.values, event.channel, may_be_asked_again=False)
-
-
 def _find_events(session: Session, keys: Sequence[_Key]) -> dict[_Key, KnownEvent]:
     """The events that are there, by key."""
-    if not keys:
-        return {}
     key = (Event.merchant_transaction_id, Event.status, Event.updated_at_key)
     values = [getattr(Event, name) for name in _VALUES]
     rows = session.execute(

@@ -24,7 +24,7 @@ from webhook_app.db.database import Database
 from webhook_app.domain.metrics import INGEST, RECEIPTS
 from webhook_app.logs import get_logger
 from webhook_app.tracing import TRACEPARENT, span
-from webhook_app.usecases.receive.ingest import Accepted, ReportedEvent, RequestOrigin, ingest_events
+from webhook_app.usecases.receive.ingest import Accepted, ReportedEvent, RequestOrigin, ingest_in_turn
 from webhook_app.usecases.receive.ingest_faults import describe_error, is_sequence_behind, is_the_datas_fault
 from webhook_app.usecases.receive.spool_drain import SpoolDrain, SqlRefuses
 from webhook_app.usecases.receive.spooled_event import encode_event
@@ -200,28 +200,32 @@ class Intake:
 
     def _write(self, batch: Sequence[_Waiting]) -> None:
         traced = [told for waiting in batch if (told := waiting.request.headers.get(TRACEPARENT))]
+        accepted: dict[int, Accepted] = {}
         try:
             with span("commit events", traced, events=len(batch)):
-                accepted = ingest_events(self._database, [(waiting.event, waiting.request) for waiting in batch])
+                for index, one in ingest_in_turn(self._database, [(one.event, one.request) for one in batch]):
+                    accepted[index] = one
+                    batch[index].answer.set_result(one)
         except Exception as error:  # noqa: BLE001 - a thread's entry point: every request gets its answer
-            if len(batch) > 1 and is_the_datas_fault(error):
-                for waiting in batch:  # one of them is at fault, and must not take the others with it
-                    self._write([waiting])
-                return
-            self._fail(batch, error)
-        else:
-            for waiting, one in zip(batch, accepted, strict=True):
-                waiting.answer.set_result(one)
+            self._refuse([waiting for index, waiting in enumerate(batch) if index not in accepted], error)
+        if accepted:
             try:
-                self._tell(batch, accepted)
+                self._tell([(batch[index], one) for index, one in sorted(accepted.items())])
             except Exception:
                 log.exception("accepted, but not told")
 
-    def _tell(self, batch: Sequence[_Waiting], accepted: Sequence[Accepted]) -> None:
+    def _refuse(self, batch: Sequence[_Waiting], error: Exception) -> None:
+        if len(batch) > 1 and is_the_datas_fault(error):
+            for waiting in batch:  # one of them is at fault, and must not take the others with it
+                self._write([waiting])
+        else:
+            self._fail(batch, error)
+
+    def _tell(self, accepted: Sequence[tuple[_Waiting, Accepted]]) -> None:
         """One line and one wake-up for all of them."""
         now = time.monotonic()
-        self._totals.observe_all(INGEST, [now - waiting.since for waiting in batch])
-        if any(not one.duplicate for one in accepted):
+        self._totals.observe_all(INGEST, [now - waiting.since for waiting, _ in accepted])
+        if any(not one.duplicate for _, one in accepted):
             self._wake()
         for event, is_duplicate in (("events accepted", False), ("events duplicate", True)):
             told = [
@@ -231,7 +235,7 @@ class Intake:
                     "status": waiting.event.status,
                     "request_id": waiting.request_id,
                 }
-                for waiting, one in zip(batch, accepted, strict=True)
+                for waiting, one in accepted
                 if one.duplicate is is_duplicate
             ]
             if told:
