@@ -284,6 +284,29 @@ def test_connection_that_is_not_accepted_is_a_timeout(connect: Connect) -> None:
                 filler.close()
 
 
+def test_name_servers_that_never_answer_hold_up_no_call_and_one_thread(
+    connect: Connect, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Three silent ones take the system's resolver 28 s, a lease: workers would seem to have died with their calls."""
+    asked: list[str] = []
+    answers = threading.Event()
+
+    def never_answers(host: str, *_: object) -> None:
+        asked.append(host)
+        answers.wait(60)
+        raise socket.gaierror
+
+    monkeypatch.setattr(socket, "getaddrinfo", never_answers)
+    client = connect("http://proof.test", connect_timeout=SHORT, read_timeout=SHORT)
+    try:
+        with ThreadPoolExecutor(8) as threads:
+            failures = list(threads.map(client.get_transaction, "abcdefgh"))
+        assert {code_of(failure) for failure in failures} == {(None, "upstream_unavailable", "timeout")}
+        assert asked == ["proof.test"]
+    finally:
+        answers.set()
+
+
 @pytest.mark.parametrize(
     "head",
     [b"Content-Length: 100000000000\r\n\r\n", b"\r\n", b"Transfer-Encoding: chunked\r\n\r\nfffffffff\r\n"],
