@@ -14,7 +14,7 @@ from webhook_app.db.database import Database
 from webhook_app.db.schema_changes import LOCK_TIMEOUT
 from webhook_app.models import Base
 
-#: Indexes of expressions, which are told back otherwise than they were made, and which SQLite does not have.
+#: Indexes of expressions, which are told back otherwise than they were made, or not at all.
 _NOT_IN_MODELS = ("ix_reconciliations_lower_id",)
 
 

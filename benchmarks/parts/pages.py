@@ -72,6 +72,7 @@ PAGES: Mapping[str, str] = {
     "totals": "/transaction-totals",
     "totals, filtered": "/transaction-totals?{filter}",
     "a part of an id": "/transactions?q={part}",
+    "a part inside an id": "/transactions?q={inside}",
     "as of a year ago": "/transactions?as_of={day}T00:00:00Z",
     "search": "/search?q={id}",
     "scorecard": "/scorecard",
@@ -126,7 +127,8 @@ def _paths(site: Site) -> Mapping[str, str]:
         "created_to": f"{month:%Y-%m}-28",
     }
     known = transaction_id(middle)
-    values = {"id": known, "part": known[:14], "day": f"{month:%Y-%m-%d}", "filter": urlencode(filtered)}
+    values = {"id": known, "part": known[:14], "inside": transaction_id(site.size - 9)[6:14]}
+    values |= {"day": f"{month:%Y-%m-%d}", "filter": urlencode(filtered)}
     return {name: path.format(**values) for name, path in PAGES.items()}
 
 

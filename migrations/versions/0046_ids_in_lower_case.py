@@ -1,7 +1,7 @@
 """ids in lower case
 
 The index from which ids that begin with what somebody typed are found, whatever its case and however long the history.
-SQLite has none: its schema is copied for some changes, and an index of an expression would be lost in that.
+SQLite gets its own in 0047.
 """
 
 from __future__ import annotations

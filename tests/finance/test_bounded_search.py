@@ -70,9 +70,8 @@ def test_a_user_is_meant_before_a_part(finance_client: FlaskClient, database: Da
     assert ids(finance_client.get(f"{LIST}?q=user-x-4").text) == ["x-4"]
 
 
-@pytest.mark.parametrize("engine", ["postgresql"], indirect=True)
 def test_the_beginning_is_found_in_an_index(database: Database) -> None:
-    """SQLite has none, and looks at all ids once."""
+    """Also after all migrations: on SQLite one that copies the table would lose it."""
     for number in range(300):
         confirm(database, f"pay-{number}")
     with database.write() as session:
@@ -80,5 +79,6 @@ def test_the_beginning_is_found_in_an_index(database: Database) -> None:
     with explained(database) as found:
         wanted = bound_search(database, TransactionFilter(q="PAY-29"))
     assert len(list_transactions(database, wanted, 50).items) == 11
-    (plan,) = [one.plan for one in found if "COLLATE" in one.statement]
+    (plan,) = [one.plan for one in found if "ORDER BY" in one.statement and "lower(" in one.statement]
     assert "ix_reconciliations_lower_id" in plan
+    assert "TEMP B-TREE" not in plan  # already in its order, so that it ends with the last that is wanted

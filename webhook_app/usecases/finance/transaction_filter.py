@@ -268,7 +268,7 @@ def _has_part(q: str, table: Source | Named) -> ColumnElement[bool]:
 
 
 def begins_with(q: str, table: Named = Reconciliation) -> ColumnElement[bool]:
-    """Whether the transaction's id does, whatever its case. On PostgreSQL reconciliations have an index of it."""
+    """Whether the transaction's id does, whatever its case; reconciliations have an index of it."""
     id = lower_bytes(table.merchant_transaction_id)
     return and_(id >= q.lower(), id < q.lower() + "\x7f")
 
