@@ -82,6 +82,37 @@ def test_filter_is_chosen_from_menus_and_is_in_the_address(
     expect(page.get_by_role("img", name="Volume in USD, USD per day")).to_be_visible()
 
 
+def test_another_currency_is_drawn_of_the_same_count(
+    page: Page, log_in_as: LogIn, services: Services, clock: FakeClock
+) -> None:
+    finance_states.fill_finance_states(services, clock)
+    log_in_as("fin", Role.FINANCE)
+    page.goto("/transaction-totals")
+    euros, dollars = (page.get_by_role("img", name=f"Volume in {name}, {name} per day") for name in ("EUR", "USD"))
+    expect(euros).to_be_visible()
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.url))
+    page.get_by_role("link", name="USD", exact=True).click()
+    expect(dollars).to_be_visible()
+    expect(euros).to_have_count(0)
+    expect(page.locator("#announcer")).to_have_text("Volume in USD.")
+    expect(page.locator("#plots :focus")).to_have_text("USD")
+    page.get_by_text("The numbers of the plots as a table").click()
+    expect(page.get_by_role("columnheader", name="USD completed", exact=True)).to_be_visible()
+    page.get_by_role("link", name="EUR", exact=True).click()
+    expect(euros).to_be_visible()
+    page.get_by_role("link", name="USD", exact=True).click()
+    assert [url for url in asked if "/static/" not in url] == []
+    assert page.url.endswith("/transaction-totals?volume_in=USD#plots")
+    page.reload()
+    expect(dollars).to_be_visible()
+    page.get_by_role("link", name="EUR", exact=True).click()
+    page.get_by_role("group", name="Filter").get_by_text("Status", exact=True).click()
+    page.get_by_role("link", name="completed", exact=True).click()
+    page.wait_for_url("**/transaction-totals?volume_in=EUR&status=completed")  # the filter keeps what was chosen
+    expect(euros).to_be_visible()
+
+
 def test_every_discrepancy_of_a_row_is_named_in_whole_at_any_width(
     page: Page, log_in_as: LogIn, database: Database
 ) -> None:

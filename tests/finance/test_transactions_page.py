@@ -320,11 +320,11 @@ def test_totals_are_exact_by_currency_and_status(finance_client: FlaskClient, da
     assert "Volume in EUR" in words
     assert 'href="?volume_in=USD#plots"' in page.text
     grouped = "12 345 678 901 234 567 890 123 456 789.5".replace(" ", "\N{NARROW NO-BREAK SPACE}")
-    assert f"<title>2026-04-01: {grouped} EUR completed, 0 not completed</title>" in page.text
-    assert "<title>2026-03-30: 1 failed</title>" in page.text
-    assert '<th scope="row">2026-03-31</th><td class="number">0.000000000000000001</td>' in page.text
+    assert f"<title>1 Apr 2026: {grouped} EUR completed, 0 not completed</title>" in page.text
+    assert "<title>30 Mar 2026: 1 failed</title>" in page.text
+    assert '<th scope="row">31 Mar 2026</th><td class="number">0.000000000000000001</td>' in page.text
     in_usd = finance_client.get(f"{TOTALS}?volume_in=USD&tz=Pacific/Auckland").text
-    assert "<title>2026-04-02: 1.10 USD completed, 0 not completed</title>" in in_usd
+    assert "<title>2 Apr 2026: 1.10 USD completed, 0 not completed</title>" in in_usd
     assert "days begin at midnight in Pacific/Auckland" in in_usd
     assert "none in this time" in finance_client.get(f"{TOTALS}?volume_in=XXX").text
     of_one_day = finance_client.get(f"{TOTALS}?created_from=2026-04-01").text

@@ -85,7 +85,9 @@ def _written(timestamp: datetime | None, zone: tzinfo) -> str:
 
 
 def write_day(name: str) -> str:
-    """`30 Mar 2026` of a day that is named `2026-03-30`; the name of any other period as it is."""
+    """`30 Mar 2026` of a day that is named `2026-03-30`, `Mar 2026` of `2026-03`; any other name as it is."""
+    if re.fullmatch(r"\d{4}-\d\d", name):
+        return _day(date.fromisoformat(f"{name}-01")).removeprefix("1 ")
     return _day(date.fromisoformat(name)) if re.fullmatch(r"\d{4}-\d\d-\d\d", name) else name
 
 

@@ -55,6 +55,40 @@ async function loadPart(place) {
 
 document.querySelectorAll("[data-part]").forEach(loadPart);
 
+// As if the page had been asked for with it: the filter leads to addresses that say it.
+function keepInFilter(name, value) {
+  document.querySelectorAll(".filter-bar a[href], .tabs a[href]").forEach((link) => {
+    const address = new URL(link.href);
+    address.searchParams.set(name, value);
+    link.href = address;
+  });
+  document.querySelectorAll(".filter-bar form").forEach((form) => {
+    const field = form.elements.namedItem(name) || form.appendChild(document.createElement("input"));
+    Object.assign(field, { type: "hidden", name, value });
+  });
+}
+
+// Plots in another currency came with the first ones: they are of the same count, and nothing is counted again.
+document.addEventListener("click", (event) => {
+  const link = event.target.closest?.("a[data-drawing]");
+  const isPlain = event.button === 0 && !(event.ctrlKey || event.metaKey || event.shiftKey || event.altKey);
+  const room = document.getElementById("plots");
+  const wanted = link && [...document.querySelectorAll("template[data-drawing]")].find((one) => one.dataset.drawing === link.dataset.drawing);
+  if (!wanted || !room || !isPlain) {
+    return;
+  }
+  event.preventDefault();
+  const shown = document.createElement("template");
+  shown.dataset.drawing = room.querySelector("[aria-current]").textContent;
+  shown.content.append(...room.childNodes);
+  room.append(wanted.content);
+  wanted.replaceWith(shown);
+  keepInFilter("volume_in", link.dataset.drawing);
+  history.replaceState(history.state, "", link.href);
+  room.querySelector("[aria-current]").focus();
+  announce(`Volume in ${link.dataset.drawing}.`);
+});
+
 // Six hundred options are made when somebody wants to see them, and not with each page.
 function offerZones(event) {
   const select = event.target.closest?.("select[data-zones]");

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, timedelta
 from decimal import Decimal
+from typing import Literal
 
 from webhook_app.domain.money import add_amounts
 from webhook_app.domain.status import Status
@@ -14,6 +15,9 @@ from webhook_app.usecases.finance.summary import SummaryRow
 
 #: Periods that a plot may have.
 MOST = 120
+
+#: Which of a transaction's two amounts a volume is of.
+Kind = Literal["fiat", "crypto"]
 
 
 @dataclass(frozen=True)
@@ -54,30 +58,42 @@ _UNITS = (
 )
 
 
-def divide(rows: Sequence[SummaryRow], volume_in: str, kind: str) -> Periods | None:
-    """Of rows by day, status, currency and fiat currency; `kind` says which of the two `volume_in` is, `fiat` or
-    `crypto`. None where no row has a day that a calendar knows."""
-    dated = [(day, row) for row in rows if (day := _read(row.day)) is not None]
-    if not dated:
-        return None
-    days = [day for day, _ in dated]
-    unit, begins = _fit(min(days), max(days))
+def divide(rows: Sequence[SummaryRow], volume_in: Mapping[str, Kind]) -> Mapping[str, Periods]:
+    """Of rows by day, status, currency and fiat currency: for each currency of `volume_in` the same periods, with the
+    volume in that one. Nothing where no row has a day that a calendar knows."""
+    days = {row.day: day for row in rows if (day := _read(row.day)) is not None}
+    if not days:
+        return {}
+    unit, begins = _fit(min(days.values()), max(days.values()))
+    begin_of = {name: unit.begin(day) for name, day in days.items()}
     counts: dict[date, dict[str, int]] = defaultdict(lambda: defaultdict(int))
-    volumes: dict[tuple[date, bool], Decimal | None] = defaultdict(lambda: None)
-    for day, row in dated:
-        begin = unit.begin(day)
+    volumes: dict[tuple[str, date, bool], Decimal | None] = defaultdict(lambda: None)
+    for row in rows:
+        begin = begin_of.get(row.day)
+        if begin is None:
+            continue
         counts[begin][row.status or ""] += row.count
-        currency, amount = (row.fiat_currency, row.fiat_amount) if kind == "fiat" else (row.currency, row.crypto_amount)
-        if currency == volume_in:
-            key = begin, row.status == Status.COMPLETED
-            volumes[key] = add_amounts(volumes[key], amount)
-    return Periods(
-        unit.name,
-        [
-            Period(begin.strftime(unit.form), counts[begin], volumes[begin, True], volumes[begin, False])
-            for begin in begins
-        ],
-    )
+        kinds: tuple[tuple[Kind, str | None, Decimal | None], ...]
+        kinds = (("fiat", row.fiat_currency, row.fiat_amount), ("crypto", row.currency, row.crypto_amount))
+        for kind, currency, amount in kinds:
+            if currency is not None and volume_in.get(currency) == kind:
+                key = currency, begin, row.status == Status.COMPLETED
+                volumes[key] = add_amounts(volumes[key], amount)
+    return {
+        currency: Periods(
+            unit.name,
+            [
+                Period(
+                    begin.strftime(unit.form),
+                    counts[begin],
+                    volumes[currency, begin, True],
+                    volumes[currency, begin, False],
+                )
+                for begin in begins
+            ],
+        )
+        for currency in volume_in
+    }
 
 
 def _fit(first: date, last: date) -> tuple[_Unit, list[date]]:

@@ -93,7 +93,7 @@ def list_numbers(periods: Periods, currency: str) -> Numbers:
         [f"{currency} completed", f"{currency} not completed", *shown],
         [
             (
-                one.name,
+                write_day(one.name),
                 [
                     _written(one.completed),
                     _written(one.not_completed),
@@ -121,7 +121,7 @@ def _axis(value: Decimal) -> str:
 
 
 def _name(periods: Periods, one: Period) -> str:
-    return f"Week from {one.name}" if periods.unit == "week" else one.name
+    return f"Week from {write_day(one.name)}" if periods.unit == "week" else write_day(one.name)
 
 
 def _times(items: Sequence[Period]) -> Sequence[str]:

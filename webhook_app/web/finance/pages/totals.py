@@ -5,7 +5,7 @@ take a pass over all of them, so the page leaves room for them, and a script fet
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
@@ -19,10 +19,11 @@ from webhook_app.usecases.finance.freshness import describe_freshness
 from webhook_app.usecases.finance.stored_values import list_values
 from webhook_app.usecases.finance.summary import Dimension, Grouping, Summary, SummaryRow, TooManyGroups, summarise
 from webhook_app.web.finance.pages.filter_bar import make_filter_bar
-from webhook_app.web.finance.pages.periods import divide
+from webhook_app.web.finance.pages.periods import Kind, divide
 from webhook_app.web.finance.pages.plots import STATUSES, list_numbers, plot_status_mix, plot_volume
 from webhook_app.web.finance.pages.transaction_filter import TransactionForm, read_filter, reader_zone
 from webhook_app.web.layout.address import url_of
+from webhook_app.web.layout.plots import Numbers, Plot
 from webhook_app.web.layout.template_filters import grouped
 from webhook_app.web.people import roles_required
 from webhook_app.web.requests import get_services
@@ -55,6 +56,15 @@ class Line:
     all: Total
 
 
+@dataclass(frozen=True)
+class Drawing:
+    """The plots with the volume in one currency, and their numbers."""
+
+    currency: str
+    plots: Sequence[Plot]
+    numbers: Numbers
+
+
 @transaction_totals_blueprint.get("/transaction-totals")
 @roles_required(Role.FINANCE)
 def show() -> tuple[str, int]:
@@ -73,15 +83,7 @@ def show_counted() -> tuple[str, int]:
     summary, has_days = _summarise(form)
     fiat = sum_up(summary.rows, "fiat_currency", "fiat_amount")
     crypto = sum_up(summary.rows, "currency", "crypto_amount")
-    choices = _choose(fiat, crypto)
-    plots, numbers = [], None
-    volume_in = form.volume_in or (choices[0] if choices else None)
-    if has_days and volume_in is not None:
-        is_fiat = volume_in in [line.currency for line in fiat] or volume_in not in [line.currency for line in crypto]
-        periods = divide(summary.rows, volume_in, "fiat" if is_fiat else "crypto")
-        if periods and len(periods.items) > 1:
-            plots = [plot_volume(periods, volume_in), plot_status_mix(periods)]
-            numbers = list_numbers(periods, volume_in)
+    choices = _choose(fiat, crypto)[:_MOST_CHOICES]
     return _render(
         form,
         summary=summary,
@@ -89,10 +91,8 @@ def show_counted() -> tuple[str, int]:
         statuses=[status for status in STATUSES if any(status in line.by_status for line in crypto)],
         tables=[("Fiat amounts", fiat), ("Crypto amounts", crypto)],
         has_days=has_days,
-        choices=[(choice, _address(form, choice)) for choice in choices[:_MOST_CHOICES]],
-        volume_in=volume_in,
-        plots_drawn=plots,
-        numbers=numbers,
+        choices=[(choice, _address(form, choice)) for choice in choices],
+        drawings=list(_draw(summary.rows, form.volume_in, choices, fiat, crypto)) if has_days else [],
     )
 
 
@@ -128,6 +128,20 @@ def _choose(fiat: Sequence[Line], crypto: Sequence[Line]) -> list[str]:
     """What the volume can be drawn in: fiat currencies, where there are any."""
     named = [line.currency for line in fiat if line.currency is not None]
     return named or [line.currency for line in crypto if line.currency is not None]
+
+
+def _draw(
+    rows: Sequence[SummaryRow], volume_in: str | None, choices: Sequence[str], fiat: list[Line], crypto: list[Line]
+) -> Iterator[Drawing]:
+    """The plots in the currency that is asked for, or the most frequent one, then those in each other that can be
+    chosen: all of them have been counted, and nobody has to wait for them again."""
+    in_order = dict.fromkeys([*([volume_in] if volume_in is not None else []), *choices])
+    only_crypto = {line.currency for line in crypto}.difference(line.currency for line in fiat)
+    kinds: dict[str, Kind] = {currency: "crypto" if currency in only_crypto else "fiat" for currency in in_order}
+    for currency, periods in divide(rows, kinds).items():
+        if len(periods.items) > 1:
+            plots = [plot_volume(periods, currency), plot_status_mix(periods)]
+            yield Drawing(currency, plots, list_numbers(periods, currency))
 
 
 def _address(form: TransactionForm, volume_in: str) -> str:
