@@ -48,13 +48,13 @@ def test_entries_are_sentences(admin_client: FlaskClient, database: Database) ->
         "ada logged in from 127.0.0.1 · just now",
     ]
     assert told[2:] == [
-        "admin replayed 14 deliveries with state failed · 4 minutes ago · ticket 4711",
-        "admin replayed 13 of 14 deliveries · 4 minutes ago · again",
-        "admin ordered a replay, but nothing was to be replayed with error not_found · 4 minutes ago · late",
-        "ada replayed order-1 in replay 5 through RQ · 4 minutes ago · requeued",
-        "admin cancelled replay 3 ; 1 transaction stayed failed · 4 minutes ago · cancelled",
-        "admin acknowledged a discrepancy of order-2 : it was odd · 4 minutes ago · seen",
-        "admin tried again 1 line of the spool · 4 minutes ago · wider now",
+        "admin replayed 14 deliveries with state failed · 4 min ago · ticket 4711",
+        "admin replayed 13 of 14 deliveries · 4 min ago · again",
+        "admin ordered a replay, but nothing was to be replayed with error not_found · 4 min ago · late",
+        "ada replayed order-1 in replay 5 through RQ · 4 min ago · requeued",
+        "admin cancelled replay 3 ; 1 transaction stayed failed · 4 min ago · cancelled",
+        "admin acknowledged a discrepancy of order-2 : it was odd · 4 min ago · seen",
+        "admin tried again 1 line of the spool · 4 min ago · wider now",
     ]
     page = admin_client.get("/audit").text
     for path in ("/replays/3", "/replays/5", "/transactions/order-1", "/discrepancies/7", "/spool", "/audit?actor=ada"):

@@ -205,7 +205,7 @@ class TestThrottle:
             guess("127.0.0.1")
         page = log_in(client, ada)
         assert page.status_code == 429
-        assert "Too many attempts. Wait 5 minutes, then try again." in page.text
+        assert "Too many attempts. Wait 5 min, then try again." in page.text
         assert page.headers["Retry-After"] == "300"
         assert client.get("/login", headers=BROWSER).status_code == 200
 
@@ -241,7 +241,7 @@ class TestThrottle:
                 guess(f"198.51.100.{n}", name=name)
             page = log_in(client, name)
             assert page.status_code == 429
-            assert "Wait 60 minutes, then try again, or log in from a network from which you have" in page.text
+            assert "Wait 1 h, then try again, or log in from a network from which you have" in page.text
 
     def test_network_is_kept_from_trying_names(self, guess: Callable[..., int]) -> None:
         assert [guess("192.0.2.1", name=f"n{n}") for n in range(21)] == [401] * 20 + [429]

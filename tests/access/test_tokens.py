@@ -166,7 +166,7 @@ class TestPage:
         clock.advance(120)
         page = admin_client.get("/tokens").text
         assert "&lt;b&gt;ledger&lt;/b&gt;" in page
-        assert "2 minutes ago" in page
+        assert "2 min ago" in page
         assert ">30 Jun 2026 " in page
         path = [part.partition('"')[0] for part in page.split('action="/tokens/')[1:]][-1]
         assert post(admin_client, f"/tokens/{path}").location == "/tokens"

@@ -36,7 +36,7 @@ def open_overview(page: Page) -> None:
     """Opens it with the browser's clock in our hands, so that no test waits ten seconds."""
     page.clock.install()
     page.goto("/")
-    expect(page.locator("#refresh-state")).to_contain_text("refreshed every 10 seconds")
+    expect(page.locator("#refresh-state")).to_contain_text("refreshed every 10 s")
 
 
 def test_new_failure_shows_without_a_reload(page: Page, services: Services, log_in_as: LogIn) -> None:

@@ -153,7 +153,7 @@ def test_sums_that_cannot_be_counted_move_nothing_and_are_tried_again(
         expect(strip).to_contain_text("They could not be counted: the service does not answer.")
         expect(page.get_by_role("link", name="a", exact=True)).to_be_visible()
         assert page.evaluate("window.shifts") == 0
-        page.goto("/transactions?fiat_currency=EUR")  # of one currency it has less room
+        page.goto("/transactions?fiat_currency=EUR")
         expect(strip).to_contain_text("They could not be counted: the service does not answer.")
         assert page.evaluate("window.shifts") == 0
     page.goto("/transactions")

@@ -107,15 +107,15 @@ def test_field_that_cannot_be_read_is_left_out_with_a_warning_and_the_hint_is_ta
             answer = post(merchant_transaction_id="order-1", status="paid", **{name: value})
             assert answer.status_code == 202, answer.text
             (warning,) = answer.json["warnings"]
-            assert warning.startswith(f"{name}: not a")
-            assert warning.endswith("; ignored")
+            assert warning.startswith(f"{name}: Not a")
+            assert warning.endswith("; ignored.")
     body = (
         b'{"merchant_transaction_id": "order-2", "callback": "onX", "status": null, "amount": 0.12345678901234567890,'
     )
     body += b' "currency": "", "network": "A", "network": "B"}'
     authorization = {"Authorization": f"Bearer {create_token(database, 'app', Role.SERVICE, clock())}"}
     answer = client.post("/api/v1/hints", data=body, headers=authorization)
-    assert answer.json["warnings"] == ["network: comes twice, with different values; ignored"]
+    assert answer.json["warnings"] == ["network: Comes twice, with different values; ignored."]
     with database.read() as session:
         kept = session.scalars(select(Hint).where(Hint.merchant_transaction_id == "order-2")).one()
         assert (str(kept.crypto_amount), kept.currency, kept.network) == ("0.12345678901234567890", None, None)
@@ -127,7 +127,7 @@ def test_bad_hint_is_refused_in_words(post: Post) -> None:
     for body, code, said in (
         ({"status": "paid"}, "missing_param", "merchant_transaction_id: Missing data"),
         ({"merchant_transaction_id": "a"}, "validation_error", "status: Say what the widget said"),
-        ({"merchant_transaction_id": "a", "status": 1}, "validation_error", "status: not a text of 1 to 64 characters"),
+        ({"merchant_transaction_id": "a", "status": 1}, "validation_error", "status: Not a text of 1 to 64 characters"),
         ({"merchant_transaction_id": "a b", "status": "paid"}, "validation_error", "merchant_transaction_id: Must be"),
     ):
         answer = post(**body)

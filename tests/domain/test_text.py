@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from webhook_app.domain.text import is_usable_id, storable
+from webhook_app.domain.text import as_sentence, is_usable_id, storable
 
 
 @pytest.mark.parametrize("text", ["a", "550e8400-e29b-41d4-a716-446655440000", "A.b_C:d-1", ".", "..", "x" * 128])
@@ -46,3 +46,16 @@ def test_any_text_becomes_storable(text: str, limit: int) -> None:
     assert "\0" not in kept
     assert kept.encode().decode() == kept
     assert storable(kept, limit) == kept
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        ("not an amount; ignored", "Not an amount; ignored."),
+        ("Must not be empty.", "Must not be empty."),
+        ("élan", "Élan."),
+        ("7 of 9", "7 of 9."),
+    ],
+)
+def test_what_is_wrong_with_a_field_is_a_sentence(words: str, sentence: str) -> None:
+    assert as_sentence(words) == sentence

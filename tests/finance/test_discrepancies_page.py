@@ -59,7 +59,7 @@ def test_list_says_what_where_since_when_and_what_to_do(
         "Fiat_amount 100.00 became 98.50",
         "98.50 EUR",
         "Book nothing and pay nothing out.",
-        "20 minutes ago",
+        "20 min ago",
         "not confirmed",
     ):
         assert shown in words

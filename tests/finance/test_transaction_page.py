@@ -39,7 +39,7 @@ def test_everything_of_a_reconciled_transaction(
     for shown in (
         "99.50 USDT",
         "100.00 EUR",
-        "Last confirmed 5 minutes ago",
+        "Last confirmed 5 min ago",
         "Reported: completed by webhook",
         "Proof confirmed: completed",
         "First confirmed: completed, 100.00 EUR → 99.50 USDT",
@@ -171,7 +171,7 @@ def test_time_line_tells_who_looked_and_what_was_resolved(
     for shown in (
         "ada acknowledged “Changed after it was final” “booked '",
         "ada reopened “Changed after it was final” “not booked after all”",
-        "Acknowledged by ada 6 minutes ago : “booked now”",
+        "Acknowledged by ada 6 min ago : “booked now”",
         "Resolved by a later confirmation: Unknown to Proof: possibly forged",
     ):
         assert shown in words

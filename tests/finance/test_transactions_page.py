@@ -38,7 +38,7 @@ def test_list_shows_what_is_confirmed_and_how_fresh_it_is(
     assert "0.03141592… ETH" in in_words(page)
     assert 'title="0.031415926535897932"' in page
     assert "100.00 EUR" in in_words(page)
-    assert '<time datetime="2026-04-01T12:00:00Z" title="2026-04-01 12:00:00 UTC">3 minutes ago</time>' in page
+    assert '<time datetime="2026-04-01T12:00:00Z" title="2026-04-01 12:00:00 UTC">3 min ago</time>' in page
     words = in_words(page)
     assert "not confirmed" in words
     assert "reconciliation retrying" in words

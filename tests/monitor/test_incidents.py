@@ -32,7 +32,6 @@ from webhook_app.run.supervisor import Relapse
 from webhook_app.services import Services, open_lookout
 from webhook_app.usecases.heartbeats import CLOCK, WEB, beat
 from webhook_app.usecases.incidents.figures import read_days, read_hours
-from webhook_app.usecases.incidents.held_up import tell_duration
 from webhook_app.usecases.incidents.lookout import Lookout, enter
 from webhook_app.usecases.incidents.reports import IncidentFilter, IncidentReport, list_incidents
 from webhook_app.usecases.reconcile.stored_gate import lock_gate, store_gate
@@ -377,11 +376,3 @@ def test_every_kind_has_words_and_stands_in_the_docs(kind: IncidentKind) -> None
     holds_up = "yes" if nature.holds_up else ""
     row = f"| {nature.name} | `{kind}` | {nature.severity} | {holds_up} | {nature.advice} |"
     assert row in (Path(__file__).parents[2] / "docs" / "incidents.md").read_text().splitlines()
-
-
-@pytest.mark.parametrize(
-    ("seconds", "told"),
-    [(0.2, "1 s"), (89, "89 s"), (91, "2 min"), (240, "4 min"), (7500, "2 h 05 min"), (273_600, "3 d 4 h")],
-)
-def test_durations_are_told_rounded_up(seconds: float, told: str) -> None:
-    assert tell_duration(seconds) == told

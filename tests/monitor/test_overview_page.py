@@ -47,7 +47,7 @@ def test_how_long_confirmations_took_is_told_of_the_last_hour(
         settled = START - timedelta(minutes=5)
         received = settled - timedelta(seconds=number)
         seed(database, f"order-{number}", "succeeded", received_at=received, settled_at=settled)
-    told = "Confirmed after their webhook: half within 10 seconds, 95 of 100 within 19 seconds (the newest 20)."
+    told = "Confirmed after their webhook: half within 10 s, 95 of 100 within 19 s (the newest 20)."
     assert told in admin_client.get("/").text
     clock.advance(3600)
     assert "Confirmed after their webhook" not in admin_client.get("/").text
@@ -95,12 +95,12 @@ def test_pause_by_our_configuration(admin_client: FlaskClient, services: Service
     since = clock() - timedelta(minutes=4)
     pause(services.database, "configuration", since, next_probe_at=clock() + timedelta(seconds=40), probes=3, **REFUSED)
     page = admin_client.get("/").text
-    assert "Proof refuses our configuration: calls paused for 4 minutes." in page
+    assert "Proof refuses our configuration: calls paused for 4 min." in page
     assert "401 unauthorised/invalid_token" in page
     assert "Check or rotate PROOF_CLIENT_TOKEN" in page
     assert "req-123" in page
-    assert "in 40 seconds" in page
-    assert "4 minutes ago" in page
+    assert "in 40 s" in page
+    assert "4 min ago" in page
 
 
 def test_pause_by_an_outage(admin_client: FlaskClient, services: Services, clock: FakeClock) -> None:
@@ -168,8 +168,8 @@ def test_plots_tell_exact_values_and_have_a_table(admin_client: FlaskClient, ser
     page = admin_client.get("/").text
     assert "<title>11:56–11:58 UTC: 1 received, 1 reconciled</title>" in page
     assert "<title>11:56–11:58 UTC: 1 retried, 0 given up</title>" in page
-    assert "deliveries per 2 minutes" in page
-    assert "attempts per 30 minutes" in admin_client.get("/?span=day").text
+    assert "deliveries per 2 min" in page
+    assert "attempts per 30 min" in admin_client.get("/?span=day").text
     assert '<th scope="row">11:56–11:58</th>' in page
 
 

@@ -191,6 +191,6 @@ def test_on_monday_the_page_is_complete_and_holds_nothing_else(
     assert [rule.name for rule, breach in verify(services.database, clock, lambda: None) if breach] == []
     log_in(admin_client, "ada")  # on Friday's session nobody is logged in any more
     page = admin_client.get("/incidents").text
-    assert page.count('<article class="panel rejection"') == 5
+    assert page.count('<article class="panel entry"') == 5
     assert "Nothing is wrong." in page
     assert "incidents, which are over." in admin_client.get("/").text

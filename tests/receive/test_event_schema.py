@@ -281,7 +281,7 @@ def test_field_that_comes_twice_with_one_value_is_read() -> None:
 def test_field_that_comes_twice_with_different_values_is_no_value() -> None:
     event = parse_event(body().replace(b'"fiat_amount": "100.00"', b'"fiat_amount": "1", "fiat_amount": "2"'))
     assert (event.fiat_amount, event.status) == (None, "completed")
-    assert event.warnings == ("fiat_amount: comes twice, with different values; ignored",)
+    assert event.warnings == ("fiat_amount: Comes twice, with different values; ignored.",)
     assert event.drift == (Drift(DriftKind.FORM, "fiat_amount: two values"),)
 
 

@@ -20,7 +20,7 @@ from webhook_app.usecases.access.tokens import create_token
 from webhook_app.usecases.reconcile.reconciler import Reconciler
 from workers.clock import run_once
 
-SENTENCE = "Calls to Proof are paused: {} out when the next probe succeeds, in 43 seconds."
+SENTENCE = "Calls to Proof are paused: {} out when the next probe succeeds, in 43 s."
 
 
 def test_it_is_said_where_a_replay_is_ordered_and_where_it_is_followed(

@@ -104,23 +104,24 @@ def test_wrong_requests_are_refused_in_proofs_shape(caller, method, path, body, 
 @pytest.mark.parametrize(
     ("path", "body", "message"),
     [
-        ("transactions", {"fiat_amount": "1,5"}, "fiat_amount: not a decimal string"),
-        ("transactions", {"fiat_amount": ""}, "fiat_amount: must not be empty"),
-        ("transactions", {"colour": "red"}, "colour: there is no such field"),
-        ("transactions", {"merchant_transaction_id": "a b"}, "merchant_transaction_id: must be 1 to 128 letters"),
+        ("transactions", {"fiat_amount": "1,5"}, "fiat_amount: Not a decimal string"),
+        ("transactions", {"fiat_amount": ""}, "fiat_amount: Must not be empty"),
+        ("transactions", {"colour": "red"}, "colour: There is no such field"),
+        ("transactions", {"merchant_transaction_id": "a b"}, "merchant_transaction_id: Must be 1 to 128 letters"),
         ("lifecycles", {"outcome": "won"}, "outcome: Must be one of: any, completed"),
-        ("lifecycles", [], "the body: must be a JSON object"),
+        ("lifecycles", [], "The body: Must be a JSON object"),
         (f"transactions/{EXAMPLE_ID}/status", {}, "status: Missing data"),
-        (f"transactions/{EXAMPLE_ID}/webhook", {"change": 3}, "change: must be from 0 to 2"),
-        ("faults", {"faults": []}, "faults: must not be empty"),
-        ("faults", {"faults": ["hang", {"name": "hang", "count": 0}]}, "faults.1.count: must be 1 or more, or -1"),
-        ("faults", {"faults": [3]}, "faults.0: must be a JSON object"),
+        (f"transactions/{EXAMPLE_ID}/webhook", {"change": 3}, "change: Must be from 0 to 2"),
+        ("faults", {"faults": []}, "faults: Must not be empty"),
+        ("faults", {"faults": ["hang", {"name": "hang", "count": 0}]}, "faults.1.count: Must be 1 or more, or -1"),
+        ("faults", {"faults": [3]}, "faults.0: Must be a JSON object"),
     ],
 )
 def test_a_refusal_names_the_field_and_what_is_wrong(caller, path, body, message):
     answer = caller.send("POST", f"/sandbox/{path}", json=body)
     assert answer.status == 400
     assert answer.json()["message"].startswith(message)
+    assert answer.json()["message"].endswith(".")
 
 
 def test_a_body_that_is_no_json_is_refused(caller):

@@ -97,5 +97,5 @@ def test_a_wrong_order_is_refused(sandbox, caller, body):
 
 
 def test_the_client_says_what_was_wrong(sandbox):
-    with pytest.raises(SandboxError, match="there is no fault 'tsunami'"):
+    with pytest.raises(SandboxError, match="There is no fault 'tsunami'"):
         sandbox.control.inject("tsunami")

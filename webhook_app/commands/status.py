@@ -12,13 +12,13 @@ from webhook_app.commands.options import check_database, check_schema
 from webhook_app.commands.start import start_command
 from webhook_app.config import Settings
 from webhook_app.console import say
+from webhook_app.domain.durations import write_duration
 from webhook_app.domain.text import visible_line
 from webhook_app.models.event import Delivery
 from webhook_app.run.http_probe import get, status_of
 from webhook_app.services import open_services
 from webhook_app.usecases.monitor.activity import Activity
 from webhook_app.usecases.monitor.overview import Overview, read_overview
-from webhook_app.web.layout.template_filters import duration
 from webhook_app.web.monitor.overview.parts import Level, Part, check_parts
 from webhook_app.web.monitor.overview.verdict import judge
 
@@ -71,12 +71,12 @@ def _say_hour(overview: Overview, hour: Activity) -> None:
     total = hour.total
     told = f"Last hour: {total.received} received, {total.reconciled} confirmed, {total.given_up} given up"
     if (delay := overview.confirmation) is not None:
-        told += f"; half confirmed within {duration(delay.median)}, 95 of 100 within {duration(delay.p95)}"
+        told += f"; half confirmed within {write_duration(delay.median)}, 95 of 100 within {write_duration(delay.p95)}"
     say(f"{told}.")
 
 
 def _age(since: datetime, now: datetime) -> str:
-    return duration(max((now - since).total_seconds(), 0.0))
+    return write_duration(max((now - since).total_seconds(), 0.0))
 
 
 def _plain(sentence: str) -> str:

@@ -34,6 +34,11 @@ def storable(text: str, limit: int) -> str:
     return cut if cut.isprintable() else _UNSTORABLE.sub("\N{REPLACEMENT CHARACTER}", cut)
 
 
+def as_sentence(words: str) -> str:
+    """With a capital letter and a full stop: what is wrong with a field, whoever has put it in words."""
+    return f"{words[:1].upper()}{words[1:]}{'' if words.endswith(('.', '!', '?', '…')) else '.'}"
+
+
 def visible(text: str) -> str:
     """`text` for a page or a terminal: control and bidirectional characters are spelled out, as `\\u202e`. Tabs and
     newlines stay."""

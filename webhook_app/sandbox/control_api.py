@@ -110,7 +110,7 @@ def send_webhook(transaction_id: str) -> tuple[Response, int]:
     number, world = _body(schemas.WebhookSchema())["change"], current_world()
     transaction = world.store.find(transaction_id)
     if number >= len(transaction.history):
-        raise ValueError(f"change: must be from 0 to {len(transaction.history) - 1}")
+        raise ValueError(f"change: Must be from 0 to {len(transaction.history) - 1}.")
     world.webhooks.send_again(transaction, transaction.history[number])
     return jsonify({"queued": True}), 202
 
@@ -182,7 +182,7 @@ def _body(schema: Schema) -> dict[str, Any]:
     try:
         body = json.loads(request.get_data() or b"{}")
     except (ValueError, RecursionError):
-        raise ValueError("the body is not JSON") from None
+        raise ValueError("The body is not JSON.") from None
     read: dict[str, Any] = schema.load(body)
     return read
 

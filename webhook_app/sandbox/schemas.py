@@ -13,7 +13,7 @@ from marshmallow.validate import Length, NoneOf, OneOf, Range
 
 from webhook_app.domain.money import parse_amount
 from webhook_app.domain.status import Status
-from webhook_app.domain.text import is_usable_id
+from webhook_app.domain.text import as_sentence, is_usable_id
 from webhook_app.domain.timestamps import parse_timestamp
 from webhook_app.sandbox.catalogue import FIAT, MARKETS
 from webhook_app.sandbox.dialects import Dialect
@@ -33,7 +33,7 @@ def first_problem(error: ValidationError) -> str:
         name, found = next(iter(found.items()))
         path.append(str(name))
     where = ".".join(name for name in path if name != "_schema")
-    return f"{where or 'the body'}: {found[0]}"
+    return f"{where or 'The body'}: {as_sentence(found[0])}"
 
 
 def _read(read: Callable[[Any], Any], **options: Any) -> fields.Function:

@@ -49,9 +49,9 @@ def _application() -> Flask:
     app.register_error_handler(HTTPException, _http_error)
     app.register_error_handler(ValidationError, lambda error: _problem(400, first_problem(error)))
     app.register_error_handler(ValueError, lambda error: _problem(400, str(error)))
-    app.register_error_handler(UnknownTransaction, lambda error: _problem(404, f"there is no transaction {error}"))
+    app.register_error_handler(UnknownTransaction, lambda error: _problem(404, f"There is no transaction {error}."))
     app.register_error_handler(NotPossible, lambda error: _problem(409, str(error)))
-    app.register_error_handler(TransactionExists, lambda error: _problem(409, f"{error} exists already"))
+    app.register_error_handler(TransactionExists, lambda error: _problem(409, f"{error} exists already."))
     return app
 
 
@@ -100,12 +100,12 @@ def _refuse_other_origins() -> Response | None:
     """
     host = request.host.rpartition(":")[0] if request.host.rpartition(":")[2].isdigit() else request.host
     if not _is_address(host.strip("[]")) and "." in host and not host.endswith(".localhost"):
-        return _problem(403, "the sandbox is reached by its address or as localhost")
+        return _problem(403, "The sandbox is reached by its address or as localhost.")
     if request.method in ("GET", "HEAD", "OPTIONS"):
         return None
     site, origin = request.headers.get("Sec-Fetch-Site"), request.headers.get("Origin")
     if site not in (None, "same-origin", "none") or (origin is not None and urlsplit(origin).netloc != request.host):
-        return _problem(403, "requests from other sites are refused")
+        return _problem(403, "Requests from other sites are refused.")
     return None
 
 

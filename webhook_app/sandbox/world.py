@@ -178,7 +178,7 @@ class World:
 
         def move(held: Transaction) -> Transaction:
             if held.status not in possible_from:
-                raise NotPossible(f"a transaction that is {held.status} cannot {action}")
+                raise NotPossible(f"A transaction that is {held.status} cannot {action}.")
             return held.moved(following)
 
         self.lifecycles.stop(transaction_id)

@@ -15,6 +15,7 @@ from sqlalchemy.exc import InterfaceError, InternalError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from werkzeug.exceptions import HTTPException
 
+from webhook_app.domain.text import as_sentence
 from webhook_app.logs import first_line, get_logger
 from webhook_app.usecases.refusals import Conflict, Missing, Refused
 from webhook_app.web.content_negotiation import wants_page
@@ -182,4 +183,4 @@ def _by_path(messages: dict[Any, Any], above: str = "") -> Iterator[tuple[str, l
         if isinstance(inner, dict):
             yield from _by_path(inner, path)
         else:
-            yield path, [str(text) for text in inner] if isinstance(inner, list) else [str(inner)]
+            yield path, [as_sentence(str(text)) for text in (inner if isinstance(inner, list) else [inner])]

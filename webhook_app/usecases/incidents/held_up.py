@@ -12,6 +12,7 @@ from sqlalchemy.orm import Session
 from webhook_app.db.database import Database
 from webhook_app.db.planner_hints import unindexed
 from webhook_app.db.timestamps import seconds_between
+from webhook_app.domain.durations import write_longest
 from webhook_app.domain.incidents import NATURES, IncidentKind
 from webhook_app.models import Event, Incident, Reconciliation
 from webhook_app.models.event import Delivery, is_settled_late
@@ -50,7 +51,7 @@ def tell_outcome(incident: Incident) -> str:
     if not incident.held:
         return "Nothing waited." if incident.ended_at else "Nothing waits yet."
     waiting = incident.held - incident.held_reconciled - incident.held_failed
-    longest = tell_duration(incident.held_longest)
+    longest = write_longest(incident.held_longest)
     told = f"{_payments(incident.held)} waited, up to {longest}"
     if not waiting and not incident.held_failed:
         whole = "it is" if incident.held == 1 else "all are"
@@ -61,18 +62,6 @@ def tell_outcome(incident: Incident) -> str:
     if waiting:
         parts.append(f"{waiting} still waiting")
     return f"{told}; {', '.join(parts)}; none is lost."
-
-
-def tell_duration(seconds: float) -> str:
-    """`45 s`, `4 min`, `2 h 05 min`, `3 d 4 h`; rounded up, for `up to` must hold."""
-    whole = -int(-seconds // 1)
-    if whole < 90:
-        return f"{whole} s"
-    minutes = -(-whole // 60)
-    if minutes < 90:
-        return f"{minutes} min"
-    hours, rest = divmod(minutes, 60)
-    return f"{hours} h {rest:02} min" if hours < 48 else f"{hours // 24} d {hours % 24} h"
 
 
 def _payments(count: int) -> str:

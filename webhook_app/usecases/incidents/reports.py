@@ -12,10 +12,11 @@ from sqlalchemy.orm import Session
 
 from webhook_app.db.database import Database
 from webhook_app.db.keyset_page import Page, read_page
+from webhook_app.domain.durations import write_longest
 from webhook_app.domain.incidents import NATURES, IncidentKind
 from webhook_app.domain.severity import Severity
 from webhook_app.models import Incident
-from webhook_app.usecases.incidents.held_up import tell_duration, tell_outcome
+from webhook_app.usecases.incidents.held_up import tell_outcome
 
 
 class IncidentState(StrEnum):
@@ -112,7 +113,7 @@ def report(row: Incident, now: datetime) -> IncidentReport:
         began_at=row.began_at,
         ended_at=row.ended_at,
         duration=duration,
-        lasted=tell_duration(duration),
+        lasted=write_longest(duration),
         held=row.held,
         held_reconciled=row.held_reconciled,
         held_failed=row.held_failed,

@@ -20,6 +20,7 @@ from redis.exceptions import RedisError
 
 from webhook_app.adapters.queueing import connect_redis
 from webhook_app.adapters.redis_keys import OURS
+from webhook_app.domain.durations import write_duration
 from webhook_app.logs import get_logger
 from webhook_app.usecases.access.accounts import LONGEST_NAME, normal_name
 from webhook_app.usecases.access.sessions import is_known_network
@@ -97,7 +98,7 @@ def throttled(account_name: str) -> Iterator[PasswordAttempt]:
 
 def _too_many(limit: RateLimitItem) -> ApiError:
     minutes = max(1, round(limit.get_expiry() / 60))
-    wait = f"Wait {minutes} minute{'s' if minutes > 1 else ''}, then try again"
+    wait = f"Wait {write_duration(minutes * 60)}, then try again"
     if limit is PER_NAME:
         wait += ", or log in from a network from which you have logged in before"
     return ApiError(

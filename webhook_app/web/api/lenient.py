@@ -9,7 +9,7 @@ from typing import Any
 from marshmallow import Schema, ValidationError, fields, missing
 
 from webhook_app.domain.proof_json import NotAnObject, NotJson, Repeated, read_object
-from webhook_app.domain.text import USABLE_ID, is_usable_id, storable
+from webhook_app.domain.text import USABLE_ID, as_sentence, is_usable_id, storable
 from webhook_app.web.errors import ApiError
 
 REPEATED = "Comes twice, with different values."
@@ -30,7 +30,7 @@ class UsableId(Plain, fields.String):
     """A required `merchant_transaction_id`."""
 
     default_error_messages = {  # noqa: RUF012 - marshmallow declares it so
-        "invalid": "Must be a string of 1 to 128 letters, digits and . _ : -",
+        "invalid": "Must be 1 to 128 letters, digits, dots, colons, underscores and hyphens.",
         "repeated": REPEATED,
     }
 
@@ -120,5 +120,5 @@ def load(
 
 
 def lines(messages: Mapping[str, list[str]]) -> list[str]:
-    """A line for each field, with its name."""
-    return [f"{name}: {' '.join(texts)}" for name, texts in messages.items()]
+    """A line for each field, with its name and a sentence."""
+    return [f"{name}: {' '.join(map(as_sentence, texts))}" for name, texts in messages.items()]

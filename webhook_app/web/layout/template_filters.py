@@ -9,11 +9,10 @@ from decimal import Decimal
 from flask import Flask
 from markupsafe import Markup
 
+from webhook_app.domain.durations import write_duration
 from webhook_app.domain.timestamps import format_timestamp, parse_timestamp
 from webhook_app.web.layout.amounts import most_decimals, write_amount, write_exactly
 from webhook_app.web.requests import get_services
-
-_UNITS = ((86_400, "day"), (3_600, "hour"), (60, "minute"), (1, "second"))
 
 _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 #: As `format_timestamp` writes it, within a sentence.
@@ -46,7 +45,7 @@ _WAYS = {"page": "on a page", "api": "over the API", "rq": "through RQ", "shell"
 def register_template_filters(app: Flask) -> None:
     app.add_template_filter(when)
     app.add_template_filter(exactly)
-    app.add_template_filter(duration)
+    app.add_template_filter(write_duration, "duration")
     app.add_template_filter(dated)
     app.add_template_filter(readable)
     app.add_template_filter(write_amount, "amount")
@@ -59,7 +58,7 @@ def register_template_filters(app: Flask) -> None:
 
 
 def when(timestamp: datetime | None, empty: str = "—") -> str | Markup:
-    """`3 minutes ago` with the exact time on hover and for programs; `empty` for None."""
+    """`3 min ago` with the exact time on hover and for programs; `empty` for None."""
     if timestamp is None:
         return empty
     return write_when(timestamp, get_services().clock())
@@ -121,22 +120,13 @@ def _read_and_date(text: str) -> str | Markup:
 
 
 def ago(timestamp: datetime, now: datetime) -> str:
-    """`just now`, `3 minutes ago`, `in 2 hours`; `30 Oct 2026 13:28` for what is more than a day off."""
+    """`just now`, `3 min ago`, `in 2 h`; `30 Oct 2026 13:28` for what is more than a day off."""
     seconds = (now - timestamp).total_seconds()
     if abs(seconds) > 86_400:
         return f"{date(timestamp)}{_utc(timestamp).isoformat()[11:16]}"
     if abs(seconds) < 1:
         return "just now"
-    return f"{duration(seconds)} ago" if seconds > 0 else f"in {duration(-seconds)}"
-
-
-def duration(seconds: float) -> str:
-    """`3 minutes`, in the largest unit that fills; `250 ms` below a second."""
-    for size, unit in _UNITS:
-        if seconds >= size:
-            count = int(seconds // size)
-            return f"{count} {unit}{'' if count == 1 else 's'}"
-    return f"{seconds * 1000:.0f} ms"
+    return f"{write_duration(seconds)} ago" if seconds > 0 else f"in {write_duration(-seconds)}"
 
 
 def badge_kind(state: str | None) -> str:

@@ -100,11 +100,12 @@ def parse_event(body: bytes) -> ReportedEvent:
 def read_event(payload: Mapping[str, Any], body: bytes, channel: Channel = Channel.WEBHOOK) -> ReportedEvent:
     """The same of the object that a body holds, with the fields named as in a webhook."""
     values, unreadable = load(_schema(), payload, _REQUIRED)
-    warnings = lines(unreadable)
+    doubts = {}
     if values["status"] not in _STATUSES:
-        warnings.append("status: unknown; kept as it is, Proof's API decides")
+        doubts["status"] = ["unknown; kept as it is, Proof's API decides"]
     if values.get("type") not in (None, *TYPES):
-        warnings.append("type: neither buy nor sell; kept as it is")
+        doubts["type"] = ["neither buy nor sell; kept as it is"]
+    warnings = [*lines(unreadable), *lines(doubts)]
     forms = (drift_of_form(name, payload[name]) for name in unreadable)
     return ReportedEvent(
         merchant_transaction_id=values["merchant_transaction_id"],

@@ -9,10 +9,10 @@ function isTyping(element) {
   return element instanceof HTMLElement && (element.isContentEditable || element.matches("input, select, textarea"));
 }
 
-// A row is opened by the first link in it.
+// A row is opened by the first link in it, or shows there what it holds.
 function rowLinks() {
   return [...document.querySelectorAll("[data-rows] tbody tr, [data-rows] > li")]
-    .map((row) => row.querySelector("a[data-open], a[href]"))
+    .map((row) => row.querySelector("[data-open], a[href]"))
     .filter(Boolean);
 }
 
@@ -83,7 +83,7 @@ document.addEventListener("click", (event) => {
     return;
   }
   if (window.getSelection().isCollapsed) {
-    row.querySelector("a[data-open], a[href]")?.click();
+    row.querySelector("[data-open], a[href]")?.click();
   }
 });
 

@@ -76,7 +76,7 @@
       if (!isSelecting()) {
         swap(html);
         lastTime = new Date(response.headers.get("Date") ?? Date.now()).toISOString().slice(11, 19);
-        say(`Refreshed at ${lastTime} UTC, every ${interval / 1000} seconds.`, false);
+        say(`Refreshed at ${lastTime} UTC, every ${interval / 1000} s.`, false);
       }
     } catch (error) {
       const why = error instanceof TypeError || error.name === "TimeoutError" ? "the service does not answer" : error.message;

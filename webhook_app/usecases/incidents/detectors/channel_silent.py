@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 
 from sqlalchemy import exists, false, func, or_, select
 
+from webhook_app.domain.durations import write_duration
 from webhook_app.domain.incidents import IncidentKind
 from webhook_app.domain.silence import ALL, SeenChange, Silence, find_silences
 from webhook_app.domain.timestamps import format_timestamp
@@ -132,8 +133,8 @@ def _find_where_little_happens(look: Look, absences: Sequence[Absence]) -> Itera
         )
     ).one()
     if count >= ENOUGH and session.scalar(select(exists().where(Event.channel == Channel.WEBHOOK))):
-        minutes = SILENCE.seconds // 60
-        cause = f"No webhook came for {minutes} minutes, while payments changed without one."
+        silence = write_duration(SILENCE.total_seconds())
+        cause = f"No webhook came for {silence}, while payments changed without one."
         yield Finding(IncidentKind.CHANNEL_SILENT, cause, _ALL_KEY, first_at)
 
 

@@ -8,6 +8,7 @@ from datetime import timedelta
 
 from sqlalchemy import func, or_, select
 
+from webhook_app.domain.durations import write_duration
 from webhook_app.domain.failures import WORKER_DIED, name_failure
 from webhook_app.domain.incidents import IncidentKind
 from webhook_app.models import Attempt, Reconciliation
@@ -39,7 +40,7 @@ def find(look: Look) -> Iterator[Finding]:
         name = name_failure(http_status, str(error), code)
         yield Finding(
             IncidentKind.FAILURE_BURST,
-            f"{ENOUGH} or more payments failed within {WITHIN.seconds // 60} minutes with {name}.",
+            f"{ENOUGH} or more payments failed within {write_duration(WITHIN.total_seconds())} with {name}.",
             f"{error}/{code}"[:128],
             first_at,
         )

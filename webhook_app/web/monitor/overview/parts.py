@@ -14,13 +14,14 @@ from webhook_app import __version__
 from webhook_app.adapters.rq_jobs import FAST_QUEUE, SLOW_QUEUE
 from webhook_app.adapters.rq_workers import count_workers
 from webhook_app.db.migrate import head_revision
+from webhook_app.domain.durations import write_duration
 from webhook_app.domain.gate import Gate
 from webhook_app.domain.retry_policy import Blame
 from webhook_app.readiness import OK, run_check
 from webhook_app.services import Services, open_senders
 from webhook_app.usecases.monitor.overview import Overview
 from webhook_app.usecases.notifications.outbox import find_reach
-from webhook_app.web.layout.template_filters import duration, grouped
+from webhook_app.web.layout.template_filters import grouped
 
 #: Queues and the names of their lanes.
 LANES = {FAST_QUEUE: "fast", SLOW_QUEUE: "slow"}
@@ -136,7 +137,7 @@ def _clock(result: str, overview: Overview) -> Part:
         state, beat = ("late", "no beat for a while") if overview.clock_beat_at else ("missing", "has never run")
         return Part("Clock", Level.BAD, state, beat, f"{result[:1].upper()}{result[1:]}.")
     age = (overview.now - overview.clock_beat_at).total_seconds()
-    return Part("Clock", Level.GOOD, "up", f"last beat {duration(age)} ago" if age >= 1 else "last beat just now")
+    return Part("Clock", Level.GOOD, "up", f"last beat {write_duration(age)} ago" if age >= 1 else "last beat just now")
 
 
 def _migrations(result: str) -> Part:
@@ -166,7 +167,7 @@ def _websocket(overview: Overview) -> Sequence[Part]:
         return []
     last = "no update lately"
     if (at := channel.last_update_at) is not None:
-        last = f"last update {duration((overview.now - at).total_seconds())} ago"
+        last = f"last update {write_duration((overview.now - at).total_seconds())} ago"
     if not channel.is_listening:
         finding = "No listener runs any more: start `webhook-app listen`. Polling goes on meanwhile."
         return [Part("WebSocket", Level.WARN, "missing", last, finding)]

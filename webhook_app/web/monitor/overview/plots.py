@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from datetime import timedelta
 
+from webhook_app.domain.durations import write_duration
 from webhook_app.usecases.monitor.activity import Activity, Bucket
 from webhook_app.web.layout.plots import BUCKET_WIDTH, Hit, Numbers, Plot, Series, Shade, level_line, nice_top, stack
-from webhook_app.web.layout.template_filters import duration, grouped
+from webhook_app.web.layout.template_filters import grouped
 
 _LABELS = 5
 
@@ -126,4 +127,4 @@ def _times(buckets: Sequence[Bucket]) -> Sequence[str]:
 
 
 def _per(activity: Activity) -> str:
-    return duration(activity.span.bucket.total_seconds())
+    return write_duration(activity.span.bucket.total_seconds())

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
+from webhook_app.domain.durations import write_duration
 from webhook_app.domain.failures import Failure
 from webhook_app.domain.gate import Gate
 from webhook_app.domain.incidents import IncidentKind
@@ -14,7 +15,7 @@ from webhook_app.domain.severity import Severity
 from webhook_app.models.event import Delivery
 from webhook_app.usecases.monitor.drift import OpenDrift
 from webhook_app.usecases.monitor.overview import Overview
-from webhook_app.web.layout.template_filters import duration, grouped, times
+from webhook_app.web.layout.template_filters import grouped, times
 from webhook_app.web.monitor.overview.parts import Level, Part
 
 #: What the gate, the parts and drift say themselves.
@@ -83,7 +84,7 @@ def _findings(overview: Overview, parts: Sequence[Part], *, is_admin: bool) -> I
     """Worst first: level, sentence, alarm."""
     gate = overview.gate
     if gate.is_paused and gate.paused_at:
-        paused_for = duration(max((overview.now - gate.paused_at).total_seconds(), 1))
+        paused_for = write_duration(max((overview.now - gate.paused_at).total_seconds(), 1))
         waiting = sum(overview.unsettled[state].count for state in (Delivery.PENDING, Delivery.RETRYING))
         wait = f", {_deliveries(waiting)} wait{'s' if waiting == 1 else ''}" if waiting else ""
         yield Level.BAD, f"{_whose(gate)}: calls paused for {paused_for}{wait}.", "Paused"

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from webhook_app.domain.durations import write_duration
 from webhook_app.usecases.redeliver.while_paused import describe_pause, find_pause
-from webhook_app.web.layout.template_filters import duration
 from webhook_app.web.requests import get_services
 
 
@@ -12,4 +12,4 @@ def pause_sentence(count: int) -> str:
     there are none."""
     services = get_services()
     paused = find_pause(services.database) if count else None
-    return "" if paused is None else describe_pause(paused, count, services.clock(), duration)
+    return "" if paused is None else describe_pause(paused, count, services.clock(), write_duration)
