@@ -107,6 +107,12 @@ def test_what_users_type_is_escaped(sandbox, caller):
     assert all("default-src 'self'" in page.headers["Content-Security-Policy"] for page in pages)
 
 
+def test_an_unknown_page_says_so_in_our_words(caller):
+    answer = caller.send("GET", "/nothing-here")
+    assert answer.status == 404
+    assert "The sandbox has no such page or route." in _text(answer)
+
+
 def test_a_fault_is_injected_and_taken_away(caller):
     path = f"/transactions/{EXAMPLE_ID}"
     page = _text(caller.send("GET", path))

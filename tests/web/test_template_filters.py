@@ -10,7 +10,7 @@ from flask import Flask
 
 from tests.support.clock import START
 from webhook_app.web.layout.amounts import most_decimals, write_amount
-from webhook_app.web.layout.template_filters import ago, badge_kind, exactly, grouped, readable, when
+from webhook_app.web.layout.template_filters import ago, badge_kind, exactly, grouped, readable, when, when_or_day
 from webhook_app.web.local_path import local_path
 
 
@@ -38,6 +38,14 @@ def test_moment_carries_its_exact_time(app: Flask) -> None:
     assert shown == ('<time datetime="2026-04-01T11:57:00Z" title="2026-04-01 11:57:00 UTC">3 min ago</time>')
     assert when(None) == "—"
     assert exactly(START + timedelta(milliseconds=7)) == "2026-04-01 12:00:00.007 UTC"
+
+
+def test_a_step_of_a_past_day_has_no_time_of_day_twice(app: Flask) -> None:
+    """It stands beside it."""
+    with app.app_context():
+        recent, past = (when_or_day(START - timedelta(days=days)) for days in (1, 2))
+    assert ">1 day ago<" in recent
+    assert past == '<time datetime="2026-03-30T12:00:00Z" title="2026-03-30 12:00:00 UTC">30 Mar 2026</time>'
 
 
 def test_sentence_has_no_raw_timestamp() -> None:

@@ -128,7 +128,12 @@ def _add_headers(response: Response) -> Response:
 
 
 def _http_error(error: HTTPException) -> Response:
-    return _problem(error.code or 500, error.description or error.name)
+    """In our words where nobody has put it in better ones."""
+    words = _WORDS.get(error.code or 500) if error.description == type(error).description else None
+    return _problem(error.code or 500, words or error.description or error.name)
+
+
+_WORDS = {404: "The sandbox has no such page or route.", 405: "This route does not know this method."}
 
 
 #: `error` and `code` by status; `invalid_request` for all others.

@@ -14,6 +14,9 @@ from webhook_app.domain.timestamps import format_timestamp, parse_timestamp
 from webhook_app.web.layout.amounts import most_decimals, write_amount, write_exactly
 from webhook_app.web.requests import get_services
 
+#: Seconds from which on a time is told by its date.
+_FAR = 86_400
+
 _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 #: As `format_timestamp` writes it, within a sentence.
 _ISO = re.compile(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d{1,6})?Z)")
@@ -44,6 +47,7 @@ _WAYS = {"page": "on a page", "api": "over the API", "rq": "through RQ", "shell"
 
 def register_template_filters(app: Flask) -> None:
     app.add_template_filter(when)
+    app.add_template_filter(when_or_day)
     app.add_template_filter(exactly)
     app.add_template_filter(write_duration, "duration")
     app.add_template_filter(dated)
@@ -68,6 +72,13 @@ def write_when(timestamp: datetime, now: datetime) -> Markup:
     """The same, as of that time."""
     timestamp = _utc(timestamp)
     return _time(timestamp, ago(timestamp, now))
+
+
+def when_or_day(timestamp: datetime) -> Markup:
+    """`3 min ago`, or `30 Oct 2026` of what is more than a day off: where its time of day stands beside it."""
+    timestamp, now = _utc(timestamp), get_services().clock()
+    is_far = abs((now - timestamp).total_seconds()) > _FAR
+    return _time(timestamp, date(timestamp).strip() if is_far else ago(timestamp, now))
 
 
 def exactly(timestamp: datetime | None) -> str:
@@ -122,7 +133,7 @@ def _read_and_date(text: str) -> str | Markup:
 def ago(timestamp: datetime, now: datetime) -> str:
     """`just now`, `3 min ago`, `in 2 h`; `30 Oct 2026 13:28` for what is more than a day off."""
     seconds = (now - timestamp).total_seconds()
-    if abs(seconds) > 86_400:
+    if abs(seconds) > _FAR:
         return f"{date(timestamp)}{_utc(timestamp).isoformat()[11:16]}"
     if abs(seconds) < 1:
         return "just now"
