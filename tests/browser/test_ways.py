@@ -13,6 +13,9 @@ from tests.support.rows import confirm, note, seed
 from webhook_app.db.database import Database
 from webhook_app.models.discrepancy import DiscrepancyKind
 from webhook_app.models.role import Role
+from webhook_app.services import Services
+from webhook_app.usecases.receive.ingest import RequestOrigin
+from webhook_app.usecases.receive.rejections import RefusedRequest
 
 LogIn = Callable[[str, Role], None]
 
@@ -75,6 +78,27 @@ def test_list_is_walked_by_keyboard_and_a_row_opens_where_it_is_clicked(
     page.keyboard.press("Escape")  # would lose it
     page.keyboard.press("j")
     expect(page.get_by_label("Reason")).to_have_value("what is typed")
+
+
+def test_refused_request_is_a_row_that_opens_where_it_stands(page: Page, log_in_as: LogIn, services: Services) -> None:
+    long = "The address is none of those that webhooks are taken from: " + "10.1.2.3, " * 30
+    for number, words in enumerate(("The body is no JSON object.", long)):
+        origin = RequestOrigin(services.clock(), "203.0.113.9", {"User-Agent": f"caller/{number}"})
+        path, slug, code = "/webhooks/proof", "invalid_request", "decode_error"
+        services.rejections.note(RefusedRequest(origin, "POST", path, 400, slug, code, code, words))
+    services.rejections.flush()
+    log_in_as("ada", Role.ADMIN)
+    for width in (NARROW, WIDE):
+        page.set_viewport_size({"width": width, "height": 800})
+        page.goto("/rejections")
+        frame = page.get_by_role("region", name="Rejected requests")
+        assert frame.evaluate("(one) => one.scrollWidth <= one.clientWidth"), width  # nothing is cut off
+        expect(page.get_by_text("caller/1")).to_be_hidden()
+        page.keyboard.press("j")
+        page.keyboard.press("Enter")
+        expect(page.get_by_text("caller/1")).to_be_visible()
+        page.get_by_role("cell", name="400").last.click()
+        expect(page.get_by_text("caller/0")).to_be_visible()
 
 
 def test_theme_follows_the_system_until_one_is_chosen(page: Page, log_in_as: LogIn) -> None:

@@ -132,7 +132,7 @@ def test_succeeded_delivery_is_not_replayed_and_that_is_said(
         send(admin_client, f"/deliveries/{succeeded}/replay", reason="why not"),
     ):
         assert answer.status_code == 409
-        assert "it has succeeded: Proof has confirmed the transaction since" in answer.text
+        assert "it has succeeded, and Proof has confirmed the transaction since" in answer.text
     assert count_replays(services) == 0
 
 

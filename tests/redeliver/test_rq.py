@@ -244,7 +244,7 @@ def test_job_that_failed_in_rq_itself_is_queued_again(admin_client: FlaskClient,
     assert post(admin_client, "/rq/job/broken-0/requeue", reason="a deploy").status_code == 303
     assert post(admin_client, "/rq/job/broken-0/requeue", reason="a deploy").status_code == 409
     assert requeue_all(admin_client, FAST_QUEUE).status_code == 303
-    assert "1 jobs are queued again." in admin_client.get("/rq/").text
+    assert "1 job is queued again." in admin_client.get("/rq/").text
     assert services.queues.fast.count == 2
     log = in_words(admin_client.get("/audit").text)
     assert log.count("queued 1 failed job of the queue reconcile again") == 2

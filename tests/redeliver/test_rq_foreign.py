@@ -128,7 +128,7 @@ def test_requeueing_one_that_is_not_ours_is_refused(admin_client: FlaskClient, s
         assert answer.status_code == 409
         assert "Not one of our jobs" in answer.text
     assert post(admin_client, f"/rq/requeue/{FAST_QUEUE}", reason="x").status_code == 303
-    told = f"1 jobs are queued again. {len(HELD) + 1} others are not ours and were not."
+    told = f"1 job is queued again. {len(HELD) + 1} others are not ours and stayed."
     assert told in admin_client.get("/rq/").text
     assert services.queues.fast.get_job_ids() == ["ours"]
 

@@ -14,13 +14,13 @@ from webhook_app.models import Figures, Incident
 #: Kind, what it is about, its cause, minutes since its begin and its end, payments held up, reconciled, given up.
 _INCIDENTS = (
     (IncidentKind.PROCESS_RESTARTED, "web", "web ended with code -9 and was started again.", 2000, 2000, 0, 0, 0),
-    (IncidentKind.CHANNEL_SILENT, "webhook", "No webhook came for 42 minutes, while Proof confirmed 61 changes that "
+    (IncidentKind.CHANNEL_SILENT, "webhook", "No webhook came for 42 min, while Proof confirmed 61 changes that "
      "none had told of.", 1900, 1815, 61, 61, 0),
     (IncidentKind.SQL_AWAY, "", "SQL is away: connection refused.", 700, 688, 214, 212, 2),
     (IncidentKind.WORKER_DIED, "4711", "A worker died while it had 12 transactions.", 180, 175, 12, 12, 0),
     (IncidentKind.PROOF_PAUSED, "outage", "Proof cannot serve us: 503 upstream_unavailable/maintenance.", 36, None, 86,
      0, 0),
-    (IncidentKind.FAILURE_BURST, "400 invalid_request/currency_not_allowed", "23 payments failed in 10 minutes with "
+    (IncidentKind.FAILURE_BURST, "400 invalid_request/currency_not_allowed", "23 payments failed within 10 min with "
      "400 invalid_request/currency_not_allowed.", 31, None, 0, 0, 0),
 )  # fmt: skip
 

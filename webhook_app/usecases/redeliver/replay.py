@@ -255,7 +255,7 @@ def _count(session: Session, selection: Selection) -> Ordered:
 
 def _why_not(delivery: str, state: str, waits_in: int | None = None) -> str:
     if delivery == Delivery.SUCCEEDED:
-        return "it has succeeded: Proof has confirmed the transaction since"
+        return "it has succeeded, and Proof has confirmed the transaction since"
     if waits_in is not None and state in REPLAYABLE:
         return f"it waits in replay {waits_in} already; cancel that one first if this cannot wait"
     if state == State.PENDING:

@@ -93,9 +93,10 @@ def _requeue_all_in_rq(queue_name: str, reason: str) -> ResponseReturnValue:
         except (InvalidJobOperation, NoSuchJobError):
             continue  # somebody was first
     _note_requeued(queue_name, requeued, reason)
-    message = f"{requeued} jobs are queued again."
+    message = "1 job is queued again." if requeued == 1 else f"{requeued} jobs are queued again."
     if foreign:
-        message += f" {foreign} others are not ours and were not."
+        message += " 1 other is" if foreign == 1 else f" {foreign} others are"
+        message += " not ours and stayed."
     flash(message, "success")
     return redirect(path_of_jobs(queue_name, "failed"), 303)
 
