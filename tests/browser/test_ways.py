@@ -83,7 +83,7 @@ def test_list_is_walked_by_keyboard_and_a_row_opens_where_it_is_clicked(
 def test_refused_request_is_a_row_that_opens_where_it_stands(page: Page, log_in_as: LogIn, services: Services) -> None:
     long = "The address is none of those that webhooks are taken from: " + "10.1.2.3, " * 30
     for number, words in enumerate(("The body is no JSON object.", long)):
-        origin = RequestOrigin(services.clock(), "203.0.113.9", {"User-Agent": f"caller/{number}"})
+        origin = RequestOrigin(services.clock(), f"203.0.{number}.9", {"User-Agent": f"caller/{number}"})
         path, slug, code = "/webhooks/proof", "invalid_request", "decode_error"
         services.rejections.note(RefusedRequest(origin, "POST", path, 400, slug, code, code, words))
     services.rejections.flush()
