@@ -56,7 +56,7 @@ check: lint  ## all checks: lint, then the tests
 	@$(MAKE) test
 
 .PHONY: chaos
-chaos: $(VENV)/.dev  ## kills, freezes and floods everything on both databases, under 10 minutes (CHAOS_SEED=n repeats)
+chaos: $(VENV)/.dev  ## kills, freezes and floods everything on both databases, some 12 minutes (CHAOS_SEED=n repeats)
 	@exec $(BIN)/python -m tests.chaos $(CHAOS_ARGS)
 
 .PHONY: simulate

@@ -26,6 +26,7 @@ from tests.chaos.matrix import ALL_CELLS, Cell, Mishap, run_matrix
 from tests.chaos.outage import run_outage
 from tests.chaos.poison import run_poison
 from tests.chaos.rig import PREFIX, Rig, print_line, rig
+from tests.chaos.sick import run_sick
 from tests.chaos.storm import run_storm
 from tests.chaos.table import Row, add_up, describe_rates, describe_recoveries, render
 from tests.support.python_processes import Process, start_python
@@ -109,6 +110,7 @@ def _parts(is_quick: bool, backlog: int) -> dict[str, Part]:
             "proof-refuses": partial(run_outage, backlog=500, fault="forbidden_origin", seconds=3, drain_seconds=20),
             "deploy": partial(run_deploy, events=100),
             "job-queue": partial(run_job_queue, seconds=2),
+            "sick": partial(run_sick, seconds=2),
         }
     return {
         "matrix": lambda rig: run_matrix(rig, ALL_CELLS)[0],
@@ -118,6 +120,7 @@ def _parts(is_quick: bool, backlog: int) -> dict[str, Part]:
         "proof-refuses": partial(run_outage, backlog=2000, fault="forbidden_origin", seconds=5, drain_seconds=10),
         "deploy": partial(run_deploy, events=600),
         "job-queue": partial(run_job_queue, seconds=10),
+        "sick": partial(run_sick, seconds=10),
     }
 
 
