@@ -32,7 +32,7 @@ from webhook_app.usecases.reconcile.quiet import is_quiet
 from webhook_app.usecases.reconcile.reconciler import Reconciler
 from webhook_app.usecases.reconcile.settle import follow_up
 from webhook_app.usecases.reconcile.standing_in import find_stood_in, find_untaken
-from webhook_app.usecases.reconcile.sweep import find_failed, find_retrying, find_work, recover_lost_claims
+from webhook_app.usecases.reconcile.sweep import Work, find_failed, find_retrying, find_work, recover_lost_claims
 from webhook_app.usecases.reconcile.unknown_ids import gather_unknown
 from webhook_app.usecases.reconcile.work_classes import Lane
 from webhook_app.usecases.redeliver.replay_release import release_replays
@@ -52,6 +52,8 @@ _MOVED = timedelta(seconds=1)
 _MOST_OPENED = 5000
 #: Portions of events that follow their reconciliations in one sweep.
 _MOST_PORTIONS = 4
+
+_NO_WORK = Work(fast_is_due=False, slow_due=())
 
 
 def run_clock(services: Services, reconciler: Reconciler, stop: threading.Event) -> None:
@@ -94,20 +96,24 @@ def run_clock(services: Services, reconciler: Reconciler, stop: threading.Event)
 
 def run_once(services: Services, own_work: OwnWork | None = None, *, is_whole: bool = True) -> None:
     """One sweep. SQL first: what only SQL needs is done even while Redis is away. A sweep that is not whole leaves out
-    what no work waits for: the heartbeat, looking for what is overdue, and what RQ shows."""
+    what no work waits for: the heartbeat, looking for what is overdue, and what RQ shows. Where nothing is due, a sweep
+    looks no further for what is."""
     now = services.clock()
-    if not is_whole and is_quiet(services.database, now):
+    has_work = not is_quiet(services.database, now)
+    if not (has_work or is_whole):
         return
-    for merchant_transaction_id in recover_lost_claims(services.database, now):
-        log.warning("worker died, taken back", id=merchant_transaction_id)
+    if has_work:
+        for merchant_transaction_id in recover_lost_claims(services.database, now):
+            log.warning("worker died, taken back", id=merchant_transaction_id)
     if is_whole:
         ahead = bring_back_plans(services.database, now, services.settings.lease)
         if ahead:
             log.warning("plans were made by a time that has not come: brought back", count=ahead)
         beat(services.database, CLOCK, now)
-    open_work(services.database, _MOST_OPENED, now, services.settings.budget)
-    follow_up(services.database, _MOST_PORTIONS)
-    release_replays(services.database, now)
+    if has_work:
+        open_work(services.database, _MOST_OPENED, now, services.settings.budget)
+        follow_up(services.database, _MOST_PORTIONS)
+        release_replays(services.database, now)
     if is_whole:
         overdue = note_overdue(services.database, now, services.settings.overdue_after)
         if overdue:
@@ -118,10 +124,7 @@ def run_once(services: Services, own_work: OwnWork | None = None, *, is_whole: b
         remove_expired(services.database, now)
         count_changes(services.database, now)
         count_errors(services.database, now)
-    brought = bring_forward(services.database, now)
-    if brought:
-        log.info("the outage is over: brought forward", count=brought)
-    work = find_work(services.database, now, MOST_DISPATCHED, services.settings.limits)
+    work = _begin_work(services, now) if has_work else _NO_WORK
     if work.fast_is_due or (is_whole and Lane.FAST in find_stood_in(services.database, now)):
         services.queues.wake()  # also where nothing is due: a worker that runs it shows that it is there again
     if work.slow_due:
@@ -131,6 +134,14 @@ def run_once(services: Services, own_work: OwnWork | None = None, *, is_whole: b
         services.queues.show_failed(find_failed(services.database, MOST_SHOWN))
     if own_work and work.is_due and (lanes := find_untaken(services.database, now, services.settings.limits)):
         own_work.begin(lanes, stands_in=True)
+
+
+def _begin_work(services: Services, now: datetime) -> Work:
+    """What is due, with what an outage that is over has put off."""
+    brought = bring_forward(services.database, now)
+    if brought:
+        log.info("the outage is over: brought forward", count=brought)
+    return find_work(services.database, now, MOST_DISPATCHED, services.settings.limits)
 
 
 def _follow_clock(services: Services, boot_id: str) -> None:

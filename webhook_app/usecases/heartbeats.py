@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import datetime, timedelta
+from typing import Any
 
-from sqlalchemy import delete, select
+from sqlalchemy import Connection, bindparam, delete, select
 from sqlalchemy.orm import Session
 
 from webhook_app.db.database import Database
-from webhook_app.db.upsert import insert_into
+from webhook_app.db.kept_statements import KeptStatement, keep
+from webhook_app.db.upsert import insert_on
 from webhook_app.models import Heartbeat
 
 #: The name under which the clock notes that it is alive.
@@ -24,10 +26,13 @@ CHANNEL_UPDATE = "listen: update"
 #: Each does every few seconds; after this they are held to be dead.
 IS_LATE = timedelta(seconds=15)
 
+_TABLE: Any = Heartbeat.__table__
+_BEATS = keep(select(_TABLE.c.name, _TABLE.c.beat_at))
+
 
 def beat(database: Database, name: str, now: datetime) -> None:
     """Notes that the process `name` is alive."""
-    database.run(lambda session: write_beat(session, name, now))
+    database.run_statement(lambda connection: write_beat(connection, name, now))
 
 
 def stop_beating(session: Session, name: str) -> None:
@@ -37,12 +42,23 @@ def stop_beating(session: Session, name: str) -> None:
 
 def read_beats(session: Session) -> Mapping[str, datetime]:
     """When each was last seen alive, by its name."""
-    return {one.name: one.beat_at for one in session.scalars(select(Heartbeat))}
+    return {one.name: one.beat_at for one in _BEATS.rows(session)}
 
 
-def write_beat(session: Session, name: str, now: datetime) -> None:
-    """The same, in the caller's transaction."""
-    statement = insert_into(session, Heartbeat).values(name=name, beat_at=now)
-    session.execute(
-        statement.on_conflict_do_update(index_elements=[Heartbeat.name], set_={"beat_at": statement.excluded.beat_at})
-    )
+def write_beat(on: Session | Connection, name: str, now: datetime) -> None:
+    """The same, in the caller's transaction; one statement."""
+    _WRITE.rows(on, {"beating": name, "at": now})
+
+
+def _write(dialect: str) -> Any:
+    given = {
+        "name": bindparam("beating", type_=_TABLE.c.name.type),
+        "beat_at": bindparam("at", type_=_TABLE.c.beat_at.type),
+    }
+    statement = insert_on(dialect, _TABLE).values(given)
+    return statement.on_conflict_do_update(
+        index_elements=[_TABLE.c.name], set_={"beat_at": statement.excluded.beat_at}
+    ).returning(_TABLE.c.name)
+
+
+_WRITE = KeptStatement(_write)

@@ -6,9 +6,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
+from typing import Any
 
-from sqlalchemy import exists, false, func, or_, select
+from sqlalchemy import bindparam, exists, false, func, or_, select
 
+from webhook_app.db.kept_statements import keep
 from webhook_app.domain.durations import write_duration
 from webhook_app.domain.incidents import IncidentKind
 from webhook_app.domain.silence import ALL, SeenChange, Silence, find_silences
@@ -31,6 +33,42 @@ _PATIENCE = timedelta(minutes=2)
 _OLD = timedelta(hours=1)
 #: While one of these was open, webhooks may have found nobody who took them.
 _WERE_AWAY = (IncidentKind.SQL_AWAY, IncidentKind.WEB_SILENT, IncidentKind.CLOCK_SILENT)
+
+_GOING_ON = keep(select(Incident.key).where(Incident.kind == IncidentKind.CHANNEL_SILENT, Incident.ended_at.is_(None)))
+_HAS_COME = keep(
+    select(
+        exists().where(
+            Event.received_at > bindparam("at", type_=Event.__table__.c.received_at.type),
+            Event.channel == Channel.WEBHOOK,
+        )
+    )
+)
+
+
+def _changes() -> Any:
+    """The latest, newest first, and whether a webhook told of each."""
+    event = (
+        (Event.merchant_transaction_id == HistoryEntry.merchant_transaction_id)
+        & (Event.status == HistoryEntry.status)
+        & (Event.updated_at == HistoryEntry.updated_at)
+    )
+    first = exists().where(event, Event.channel == Channel.WEBHOOK)
+    later = exists().where(event, Receipt.event_id == Event.id, Receipt.channel == Channel.WEBHOOK)
+    return (
+        select(
+            Transaction.currency,
+            Transaction.network,
+            HistoryEntry.recorded_at,
+            HistoryEntry.updated_at,
+            (first | later).label("is_told"),
+        )
+        .join(Transaction, Transaction.merchant_transaction_id == HistoryEntry.merchant_transaction_id)
+        .order_by(HistoryEntry.id.desc())
+        .limit(_MOST)
+    )
+
+
+_CHANGES = keep(_changes())
 
 
 def find(look: Look) -> Iterator[Finding]:
@@ -60,10 +98,7 @@ def _describe(silence: Silence, which: str, key: str) -> Finding:
 
 def _read_going_on(look: Look) -> set[str]:
     """What is silent by an incident that is open."""
-    keys = look.session.scalars(
-        select(Incident.key).where(Incident.kind == IncidentKind.CHANNEL_SILENT, Incident.ended_at.is_(None))
-    )
-    return {ALL if key == _ALL_KEY else key for key in keys}
+    return {ALL if one.key == _ALL_KEY else one.key for one in _GOING_ON.rows(look.session)}
 
 
 def _are_on_their_way(look: Look) -> bool:
@@ -74,25 +109,7 @@ def _are_on_their_way(look: Look) -> bool:
 
 def _load_changes(look: Look, absences: Sequence[Absence]) -> list[SeenChange]:
     """Oldest first, without those whose webhook may have come while we were away."""
-    event = (
-        (Event.merchant_transaction_id == HistoryEntry.merchant_transaction_id)
-        & (Event.status == HistoryEntry.status)
-        & (Event.updated_at == HistoryEntry.updated_at)
-    )
-    first = exists().where(event, Event.channel == Channel.WEBHOOK)
-    later = exists().where(event, Receipt.event_id == Event.id, Receipt.channel == Channel.WEBHOOK)
-    rows = look.session.execute(
-        select(
-            Transaction.currency,
-            Transaction.network,
-            HistoryEntry.recorded_at,
-            HistoryEntry.updated_at,
-            (first | later).label("is_told"),
-        )
-        .join(Transaction, Transaction.merchant_transaction_id == HistoryEntry.merchant_transaction_id)
-        .order_by(HistoryEntry.id.desc())
-        .limit(_MOST)
-    ).all()
+    rows = _CHANGES.rows(look.session)
     return [
         SeenChange(f"{row.currency}/{row.network or '?'}", row.recorded_at, bool(row.is_told))
         for row in reversed(rows)
@@ -140,5 +157,4 @@ def _find_where_little_happens(look: Look, absences: Sequence[Absence]) -> Itera
 
 def _has_come_since(look: Look, at: datetime) -> bool:
     """Whether a new event has come by webhook."""
-    of_webhook = Event.channel == Channel.WEBHOOK
-    return bool(look.session.scalar(select(exists().where(Event.received_at > at, of_webhook))))
+    return bool(_HAS_COME.rows(look.session, {"at": at})[0][0])
