@@ -116,7 +116,7 @@ def test_disk_that_takes_nothing_is_named_and_nobody_else_is_blamed(
         assert (answer.status_code, answer.json["spooled"]) == (202, True)
         wait_for(lambda: (fault := services.spool.find_fault()) and fault.stops_all)
         assert "SQL is back" not in log.getvalue()
-    wait_for(lambda: services.spool.depth().lines == 0)
+    wait_for(lambda: services.spool.depth().lines == 0 and services.spool.find_fault() is None)
     assert "SQL is back" in log.getvalue()
     beat(database, "clock", clock())
     assert checks(client) == {}
