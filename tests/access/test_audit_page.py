@@ -120,7 +120,7 @@ def test_filter_that_makes_no_sense_is_told_of(admin_client: FlaskClient) -> Non
     for query, sentence in (
         ("action=gone", "Did what: Must be one of"),
         ("actor=%00", "Who: Must be 1 to 128 characters"),
-        ("actr=ada", "there is no filter actr"),
+        ("actr=ada", "There is no filter actr"),
         ("actor=a&actor=b", "Who: Given more than once"),
         ("cursor=x", "cut or changed"),
     ):

@@ -93,7 +93,7 @@ class TestErrors:
             assert (page.status_code, page.mimetype) == (400, "text/html")
             assert 'role="alert"' in page.text
             assert "Log out" in page.text
-        assert "there is no filter" in admin_client.get("/audit?before=x").text
+        assert "There is no filter" in admin_client.get("/audit?before=x").text
 
     def test_programs_get_json_whatever_they_accept(self, client: FlaskClient) -> None:
         for path in ("/api/v1/transactions", "/api/nothing", "/webhooks/nothing"):

@@ -64,6 +64,13 @@ def test_what_is_only_reported_is_labelled_and_a_sell_goes_the_other_way(
     assert "As Proof confirmed it" not in page
 
 
+def test_what_was_not_reported_has_no_line(finance_client: FlaskClient, services: Services) -> None:
+    ingest(services, "bare", type=None, currency=None, crypto_amount=None, network=None, created_at=None)
+    page = in_words(finance_client.get("/transactions/bare").text)
+    told = page.partition("As it was reported, not confirmed")[2].partition("Its reconciliation")[0]
+    assert told.startswith(" Reported status completed Fiat amount 100.00 EUR Reported just now by webhook")
+
+
 def test_each_confirmed_change_says_what_became_what(
     finance_client: FlaskClient, database: Database, clock: FakeClock
 ) -> None:

@@ -238,7 +238,7 @@ def test_kinds_of_failure_are_chosen_from_those_that_exist(admin_client: FlaskCl
 def test_name_that_is_no_filter_is_told_of(admin_client: FlaskClient) -> None:
     page = admin_client.get("/deliveries?stat=failed")
     assert page.status_code == 400
-    assert "there is no filter stat" in in_words(page.text)
+    assert "There is no filter stat" in in_words(page.text)
 
 
 def test_delivery_leads_to_its_neighbours_in_the_filter_and_back_to_it(
