@@ -19,6 +19,7 @@ from werkzeug.test import TestResponse
 from tests.support.events import DOCUMENTED_ID, webhook
 from tests.support.listening import listening
 from tests.support.rejections import kept_rejections
+from tests.support.waiting import wait_for
 from webhook_app.db.database import Database
 from webhook_app.models import Event
 from webhook_app.services import Services
@@ -72,6 +73,13 @@ def test_event_is_committed_before_it_is_answered(client: FlaskClient, database:
     with other.read() as session:
         assert session.get(Event, accepted.json["event_id"]) is not None
     other.close()
+
+
+def test_intake_knows_when_it_has_last_taken_an_event(client: FlaskClient, services: Services) -> None:
+    assert not services.intake.has_taken_within(1e9)
+    client.post(URL, json=webhook())
+    wait_for(lambda: services.intake.has_taken_within(60))
+    assert not services.intake.has_taken_within(-1)
 
 
 def test_commit_that_fails_is_not_answered_with_an_event_id(client: FlaskClient, database: Database) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import http.client
+import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
@@ -19,8 +20,9 @@ from tests.support.waiting import wait_for
 from tests.support.web_process import WebProcess
 from webhook_app.app import create_app
 from webhook_app.config import load_settings
-from webhook_app.services import open_services
-from webhook_app.web.streaming import AHEAD, MOST_FILES, BrokenOffError, stream_file
+from webhook_app.services import Services, open_services
+from webhook_app.web.requests import get_services
+from webhook_app.web.streaming import AHEAD, LONGEST_REST, MOST_FILES, BrokenOffError, standing_back, stream_file
 
 FILE = "/api/v1/file"
 #: The same of the real server.
@@ -75,6 +77,35 @@ def serve(app: Flask) -> Serve:
         return app.test_client()
 
     return serve
+
+
+def test_file_rests_while_webhooks_come_and_no_longer_than_it_worked() -> None:
+    answers, rests = iter([False, True, True, False]), list[float]()
+    chunks = Chunks(4)
+    before = time.thread_time()
+    made = list(standing_back(chunks, lambda: next(answers), rests.append))
+    assert made == [CHUNK] * 4
+    assert len(rests) == 2
+    assert 0 <= sum(rests) <= time.thread_time() - before
+
+
+def test_file_that_takes_long_for_a_piece_rests_for_a_moment_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    used, rests = iter(range(0, 100, 10)), list[float]()
+    monkeypatch.setattr(time, "thread_time", lambda: next(used))
+    assert list(standing_back(Chunks(2), lambda: True, rests.append)) == [CHUNK] * 2
+    assert rests == [LONGEST_REST] * 2
+
+
+def test_file_asks_whether_webhooks_come(app: Flask, serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = list[float]()
+    monkeypatch.setattr(get_services_of(app).intake, "has_taken_within", asked.append)
+    serve(Chunks(3)).get(FILE)
+    assert len(asked) == 3
+
+
+def get_services_of(app: Flask) -> Services:
+    with app.app_context():
+        return get_services()
 
 
 def free(app: Flask) -> int:

@@ -1,17 +1,20 @@
-"""Streamed files: the limit on how many are made at once, and how the connection of one that fails is aborted."""
+"""Streamed files: the limit on how many are made at once, how they stand back while webhooks come, and how the
+connection of one that fails is aborted."""
 
 from __future__ import annotations
 
 import re
 import threading
+import time
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 
 from flask import Flask, Response, current_app, request
 
 from webhook_app.logs import get_logger
 from webhook_app.web.errors import ApiError
+from webhook_app.web.requests import get_services
 
 log = get_logger()
 
@@ -24,6 +27,11 @@ RETRY_AFTER = 30
 
 #: Bytes made before the answer begins: what fails in them is answered in shape, and most files are whole by then.
 AHEAD = 2 * 1024 * 1024
+
+#: While webhooks come, a file rests after each piece for as long as that took of the processor, up to so many seconds.
+LONGEST_REST = 0.1
+#: Seconds after the last event for which more are expected.
+_MORE_COME_WITHIN = 1.0
 
 _EXTENSION = "webhook-app-files"
 _SAFE_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]*")
@@ -41,26 +49,41 @@ def stream_file(chunks: Iterator[bytes], media_type: str, filename: str) -> Resp
     """An attachment whose bytes are pulled from `chunks` as the client takes them, and which is never half a file that
     looks whole: what `chunks` raises in its first 2 MiB goes through, and later breaks the answer off.
 
-    `chunks` is closed when the answer is finished, failed or given up; until then it holds its request's thread.
-    `filename` is ASCII letters, digits, `.`, `_` and `-`, else ValueError. Raises ApiError 503 where as many files as a
-    process makes are being made.
+    While webhooks come it is made at half its speed. `chunks` is closed when the answer is finished, failed or given
+    up; until then it holds its request's thread. `filename` is ASCII letters, digits, `.`, `_` and `-`, else
+    ValueError. Raises ApiError 503 where as many files as a process makes are being made.
     """
     if not _SAFE_NAME.fullmatch(filename):
         raise ValueError("not a safe file name")
     body: Iterator[bytes]
+    intake = get_services().intake
     with ExitStack() as held:
         held.callback(_close, chunks)
         if request.method == "HEAD":
             body = iter(())
         else:
             _take_slot(held)
-            body = _Body(chunks, _first(chunks), held.pop_all())
+            made = standing_back(chunks, lambda: intake.has_taken_within(_MORE_COME_WITHIN))
+            body = _Body(made, _first(made), held.pop_all())
     response = Response(body, content_type=media_type)
     response.headers["Content-Disposition"] = f'attachment; filename="{filename}"'
     response.headers["Cache-Control"] = "no-store"
     response.headers["X-Content-Type-Options"] = "nosniff"
     response.headers["X-Accel-Buffering"] = "no"  # nginx would collect it in a file of its own
     return response
+
+
+def standing_back(
+    chunks: Iterator[bytes], do_webhooks_come: Callable[[], bool], rest: Callable[[float], None] = time.sleep
+) -> Iterator[bytes]:
+    """The same chunks, all on one thread. Threads of a process share one processor: a webhook needs it for a tenth of a
+    millisecond, but many times in turn, and a file would have it all the while."""
+    used = time.thread_time()
+    for chunk in chunks:
+        if do_webhooks_come():
+            rest(min(time.thread_time() - used, LONGEST_REST))
+        used = time.thread_time()
+        yield chunk
 
 
 def _take_slot(held: ExitStack) -> None:

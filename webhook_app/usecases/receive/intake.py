@@ -8,6 +8,7 @@ until another thread finds that SQL takes events again. That one drains the spoo
 
 from __future__ import annotations
 
+import math
 import queue
 import threading
 import time
@@ -89,6 +90,7 @@ class Intake:
         self._waiting: queue.SimpleQueue[_Waiting | None] = queue.SimpleQueue()
         self._sql_is_away = threading.Event()
         self._away_since = 0.0
+        self._took_at = -math.inf
         self._sequence_is_behind = threading.Event()
         self._closing = threading.Event()
         self._guard = threading.Lock()
@@ -163,6 +165,10 @@ class Intake:
         self._totals.add(RECEIPTS, result="spooled")
         return Spooled()
 
+    def has_taken_within(self, seconds: float) -> bool:
+        """Whether an event was committed so recently, so that others may come right now."""
+        return time.monotonic() - self._took_at <= seconds
+
     def _start_unless_started(self) -> None:
         if not self._threads:
             self.start()
@@ -223,7 +229,7 @@ class Intake:
 
     def _tell(self, accepted: Sequence[tuple[_Waiting, Accepted]]) -> None:
         """One line and one wake-up for all of them."""
-        now = time.monotonic()
+        self._took_at = now = time.monotonic()
         self._totals.observe_all(INGEST, [now - waiting.since for waiting, _ in accepted])
         if any(not one.duplicate for _, one in accepted):
             self._wake()
