@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from tests.simulate.schedule import Schedule
+from webhook_app.usecases.receive import spool_drain
 from webhook_app.usecases.reconcile import finished_calls, reconciler, run
 from webhook_app.usecases.reconcile.crew import Done
 
@@ -50,7 +51,7 @@ class VirtualCrew:
 
 
 class VirtualTime:
-    """The functions of `time` that the run uses."""
+    """The functions of `time` that the run and the drain use."""
 
     def __init__(self, schedule: Schedule) -> None:
         self._schedule = schedule
@@ -64,12 +65,13 @@ class VirtualTime:
 
 @contextmanager
 def virtual_threads(schedule: Schedule) -> Iterator[None]:
-    """Meanwhile the worker's run has virtual threads and virtual time."""
+    """Meanwhile the worker's run has virtual threads and virtual time, which the spool's drain has too."""
     virtual: list[tuple[Any, str, Any]] = [
         (run, "Crew", lambda _threads: VirtualCrew(schedule)),
         (run, "time", VirtualTime(schedule)),
         (reconciler, "time", VirtualTime(schedule)),
         (finished_calls, "time", VirtualTime(schedule)),
+        (spool_drain, "time", VirtualTime(schedule)),
     ]
     real = [(module, name, getattr(module, name)) for module, name, _ in virtual]
     for module, name, value in virtual:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 from sqlalchemy.exc import DBAPIError
 
 from tests.simulate.machinery import Accepted, Machinery, to_event
 from tests.simulate.plan import Process
-from webhook_app.usecases.receive.ingest import RequestOrigin, ingest_events
+from webhook_app.usecases.receive.ingest import Accepted as Answer
+from webhook_app.usecases.receive.ingest import RequestOrigin, ingest_in_turn
 from webhook_app.usecases.receive.spool_drain import SpoolDrain, SqlRefuses
 from webhook_app.usecases.receive.spooled_event import encode_event
 
@@ -31,16 +34,19 @@ def run_web(machinery: Machinery, process: Process) -> None:
             (to_event(webhook), RequestOrigin(now, "192.0.2.1", {}, is_vouched=not webhook.is_forged))
             for webhook in batch
         ]
-        try:
-            answers = ingest_events(machinery.database, arrivals)
-        except DBAPIError:
-            for webhook, arrival in zip(batch, arrivals, strict=True):
+        answers: dict[int, Answer] = {}
+        with suppress(DBAPIError):  # what is told by then stays
+            answers.update(ingest_in_turn(machinery.database, arrivals))
+        for index, (webhook, arrival) in enumerate(zip(batch, arrivals, strict=True)):
+            answer = answers.get(index)
+            if answer is None:
                 machinery.spool.append(encode_event(*arrival))
                 machinery.accepted.append(Accepted(webhook, None, machinery.schedule.now, duplicate=False))
-            continue
-        for webhook, answer in zip(batch, answers, strict=True):
-            machinery.accepted.append(Accepted(webhook, answer.event_id, machinery.schedule.now, answer.duplicate))
-        _tell(machinery)
+            else:
+                accepted = Accepted(webhook, answer.event_id, machinery.schedule.now, answer.duplicate)
+                machinery.accepted.append(accepted)
+        if answers:
+            _tell(machinery)
 
 
 def _drain(machinery: Machinery, drain: SpoolDrain) -> None:
