@@ -142,11 +142,16 @@ class _LaneWorker(BaseWorker):
             super().heartbeat(timeout, pipeline)
             return
         with suppress(RedisError):
-            if not self._is_registered():
+            with self.connection.pipeline(transaction=False) as asked:  # one message: a job waits for the answer
+                self._ask_for_registration(asked)
+                count = len(asked)
+                super().heartbeat(timeout, asked)
+                is_registered = all(asked.execute()[:count])
+            if not is_registered:
                 self.connection.delete(self.key)
                 self.register_birth()  # type: ignore[no-untyped-call]  # RQ has not typed this one
                 log.warning("redis had forgotten this worker: it is registered anew")
-            super().heartbeat(timeout)
+                super().heartbeat(timeout)
 
     def set_shutdown_requested_date(self) -> None:
         """For the dashboard alone, and from within the handler of a signal."""
@@ -200,12 +205,11 @@ class _LaneWorker(BaseWorker):
         self.wait_for_horse()
         self._horse_pid = 0
 
-    def _is_registered(self) -> bool:
-        with self.connection.pipeline(transaction=False) as pipeline:
-            pipeline.hexists(self.key, "birth")
-            for registry in (self.redis_workers_keys, *(WORKERS_BY_QUEUE_KEY % name for name in self.queue_names())):
-                pipeline.sismember(registry, self.key)
-            return all(pipeline.execute())
+    def _ask_for_registration(self, pipeline: Pipeline) -> None:
+        """Each answer is true where Redis knows the worker."""
+        pipeline.hexists(self.key, "birth")
+        for registry in (self.redis_workers_keys, *(WORKERS_BY_QUEUE_KEY % name for name in self.queue_names())):
+            pipeline.sismember(registry, self.key)
 
 
 class FastWorker(_LaneWorker, SimpleWorker):

@@ -85,10 +85,14 @@ class Queues:
         """Makes a worker look for due work soon. However many call, and for however long no worker runs,
         one job waits, before whatever others have put there: it begins by looking, so it sees whatever was committed
         before this call."""
-        is_first = self.redis.set(_WAKE_KEY, "1", nx=True, ex=_WAKE_SECONDS)
-        if not is_first and self.redis.ttl(_WAKE_KEY) == -1:  # not ours: it would stay for ever
+        with self.redis.pipeline(transaction=False) as pipeline:
+            pipeline.set(_WAKE_KEY, "1", nx=True, ex=_WAKE_SECONDS)
+            pipeline.ttl(_WAKE_KEY)
+            pipeline.lindex(self.fast.key, 0)
+            is_first, ttl, first = pipeline.execute()
+        if ttl == -1:  # not ours: it would stay for ever
             self.redis.expire(_WAKE_KEY, _WAKE_SECONDS)
-        if is_first and not self._a_wake_up_waits():
+        if is_first and not (first and first.startswith(_WAKE_UP.encode())):
             self.fast.enqueue(
                 RECONCILE_DUE,
                 job_id=f"{_WAKE_UP}{uuid.uuid4().hex}",
@@ -98,10 +102,6 @@ class Queues:
                 result_ttl=0,
                 failure_ttl=FAILURE_TTL,
             )
-
-    def _a_wake_up_waits(self) -> bool:
-        first: Any = self.redis.lindex(self.fast.key, 0)
-        return bool(first and first.startswith(_WAKE_UP.encode()))
 
     def acknowledge_wake(self) -> None:
         """To be called before looking for work: an event that is committed after this call wakes a worker again."""
