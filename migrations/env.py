@@ -28,7 +28,7 @@ def run() -> None:
         _write_sql(url)
         return
     with closing(Database(url)) as database, database.engine.connect() as connection:
-        _migrate(connection.execution_options(begins_writing=True))
+        _migrate(connection.execution_options(begins_writing=True, lock_timeout=LOCK_TIMEOUT))
 
 
 def _migrate(connection: Connection) -> None:

@@ -99,18 +99,17 @@ def run_once(services: Services, own_work: OwnWork | None = None, *, is_whole: b
     what no work waits for: the heartbeat, looking for what is overdue, and what RQ shows. Where nothing is due, a sweep
     looks no further for what is."""
     now = services.clock()
+    if is_whole:
+        ahead = bring_back_plans(services.database, now, services.settings.lease)
+        if ahead:
+            log.warning("plans were made by a time that has not come: brought back", count=ahead)
+        beat(services.database, CLOCK, now)
     has_work = not is_quiet(services.database, now)
     if not (has_work or is_whole):
         return
     if has_work:
         for merchant_transaction_id in recover_lost_claims(services.database, now):
             log.warning("worker died, taken back", id=merchant_transaction_id)
-    if is_whole:
-        ahead = bring_back_plans(services.database, now, services.settings.lease)
-        if ahead:
-            log.warning("plans were made by a time that has not come: brought back", count=ahead)
-        beat(services.database, CLOCK, now)
-    if has_work:
         open_work(services.database, _MOST_OPENED, now, services.settings.budget)
         follow_up(services.database, _MOST_PORTIONS)
         release_replays(services.database, now)
@@ -124,7 +123,7 @@ def run_once(services: Services, own_work: OwnWork | None = None, *, is_whole: b
         remove_expired(services.database, now)
         count_changes(services.database, now)
         count_errors(services.database, now)
-    work = _begin_work(services, now) if has_work else _NO_WORK
+    work = _find_work(services, now) if has_work else _NO_WORK
     if work.fast_is_due or (is_whole and Lane.FAST in find_stood_in(services.database, now)):
         services.queues.wake()  # also where nothing is due: a worker that runs it shows that it is there again
     if work.slow_due:
@@ -136,8 +135,8 @@ def run_once(services: Services, own_work: OwnWork | None = None, *, is_whole: b
         own_work.begin(lanes, stands_in=True)
 
 
-def _begin_work(services: Services, now: datetime) -> Work:
-    """What is due, with what an outage that is over has put off."""
+def _find_work(services: Services, now: datetime) -> Work:
+    """What is due; what an outage has put off is brought forward, where it is over."""
     brought = bring_forward(services.database, now)
     if brought:
         log.info("the outage is over: brought forward", count=brought)

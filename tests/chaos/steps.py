@@ -35,7 +35,8 @@ _SPOOL = "webhook_app.adapters.spool:Spool"
 BOUNDARIES: dict[str, Boundary] = {
     "body read": Boundary("web", "webhook_app.web.receive.webhooks:parse_event"),
     "row written": Boundary("web", "webhook_app.usecases.receive.ingest:_insert_events"),
-    "committed": Boundary("web", "webhook_app.db.database:Database.run_statement"),
+    # A sign of life is a statement too, and returns nothing.
+    "committed": Boundary("web", "webhook_app.db.database:Database.run_statement", only_if_true=True),
     "answered": Boundary("web", f"{_QUEUES}.wake", before=True),
     "wake-up noted": Boundary("web", "rq:Queue.enqueue", before=True),
     "woken": Boundary("web", f"{_QUEUES}.wake"),

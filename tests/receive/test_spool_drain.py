@@ -20,7 +20,7 @@ from webhook_app.db.database import Database
 from webhook_app.models import Event, Receipt, Reconciliation
 from webhook_app.models.event import Channel
 from webhook_app.usecases.receive import spool_drain
-from webhook_app.usecases.receive.ingest import ReportedEvent, RequestOrigin
+from webhook_app.usecases.receive.ingest import ReportedEvent, RequestOrigin, ingest_event
 from webhook_app.usecases.receive.spool_drain import SpoolDrain, SqlRefuses
 from webhook_app.usecases.receive.spooled_event import VERSION, decode_event, encode_event
 from webhook_app.web.receive.event_schema import parse_event
@@ -124,6 +124,24 @@ def test_line_that_cannot_be_stored_takes_nobody_with_it(
     assert {aside.at for aside in found.values()} == {START + timedelta(hours=1)}
     assert drain.drain() == 0
     assert spool.depth().set_aside == 3
+
+
+def test_what_is_stored_beside_copies_that_cannot_be_is_stored_once(
+    drain: SpoolDrain, spool: Spool, database: Database
+) -> None:
+    """The new ones are durable before the copies fail, and are no copies when those are tried again."""
+    ingest_event(database, event("known"), ORIGIN)
+    fill(spool, [record("new"), record("known"), record("newer")])
+    with database.write() as session:
+        session.execute(text("ALTER TABLE receipts RENAME TO receipts_away"))
+    assert drain.drain() == 2
+    assert sorted(ids(database)) == ["known", "new", "newer"]
+    with database.write() as session:
+        session.execute(text("ALTER TABLE receipts_away RENAME TO receipts"))
+    assert drain.drain() == 1
+    with database.read() as session:
+        copies = select(Event.merchant_transaction_id).join(Receipt, Receipt.event_id == Event.id)
+        assert session.scalars(copies).all() == ["known"]
 
 
 @pytest.mark.parametrize("name", ["ck_events_type", "ck_events_nobody_knows"])

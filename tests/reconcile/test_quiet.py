@@ -6,13 +6,13 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
-from sqlalchemy import insert, text
+from sqlalchemy import insert, select, text, update
 
 from tests.support.clock import START
 from tests.support.example_rows import EVENT, RECONCILIATION
 from tests.support.plans import explained
 from webhook_app.db.database import Database
-from webhook_app.models import Event, Reconciliation, Replay
+from webhook_app.models import Event, Receipt, Reconciliation, Replay, StoredGate
 from webhook_app.usecases.reconcile.quiet import is_quiet
 
 SECOND = timedelta(seconds=1)
@@ -71,6 +71,21 @@ def test_event_whose_work_is_not_opened_is_not(database: Database, is_opened: bo
 def test_running_replay_is_not(database: Database, released_at: datetime | None) -> None:
     add(database, Replay, **REPLAY, released_at=released_at)
     assert is_quiet(database, START) is (released_at is not None)
+
+
+@pytest.mark.parametrize("is_opened", [True, False])
+def test_copy_that_may_ask_is_not(database: Database, is_opened: bool) -> None:
+    add(database, Event, **EVENT, is_opened=True)
+    with database.read() as session:
+        event_id = session.scalars(select(Event.id)).one()
+    add(database, Receipt, event_id=event_id, received_at=START, headers={}, is_opened=is_opened)
+    assert is_quiet(database, START) is is_opened
+
+
+def test_outage_that_is_to_be_dealt_with_is_not(database: Database) -> None:
+    with database.write() as session:
+        session.execute(update(StoredGate).values(outage_since=OLD))
+    assert not is_quiet(database, START)
 
 
 def test_it_is_one_statement_and_each_part_finds_its_rows_in_an_index(database: Database) -> None:

@@ -109,6 +109,6 @@ def _log_is_json_without_payload_token_or_secret(process: WebProcess, token: str
     (event,) = accepted["events"]
     assert (event["id"], event["status"]) == (DOCUMENTED_ID, "completed")
     assert len(event["request_id"]) == 32
-    assert sum("redis is not reachable" in line["event"] for line in lines) == 1
+    assert sum("redis took no wake-up" in line["event"] for line in lines) == 1
     for secret in (SECRET, token, "very private", "99.50", "a secret key", "Traceback"):
         assert secret not in text

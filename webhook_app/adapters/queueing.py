@@ -259,7 +259,7 @@ class Waker:
                 is_down = False
             except RedisError as error:
                 if not is_down:
-                    log.warning("redis is not reachable; the clock will find new work in SQL", error=str(error))
+                    log.warning("redis took no wake-up: the clock will find new work in SQL", error=str(error))
                 is_down = True
             except Exception:
                 log.exception("wake-up failed")

@@ -49,7 +49,7 @@ def stream_file(chunks: Iterator[bytes], media_type: str, filename: str) -> Resp
     """An attachment whose bytes are pulled from `chunks` as the client takes them, and which is never half a file that
     looks whole: what `chunks` raises in its first 2 MiB goes through, and later breaks the answer off.
 
-    While webhooks come it is made at half its speed. `chunks` is closed when the answer is finished, failed or given
+    While webhooks come it rests between its pieces. `chunks` is closed when the answer is finished, failed or given
     up; until then it holds its request's thread. `filename` is ASCII letters, digits, `.`, `_` and `-`, else
     ValueError. Raises ApiError 503 where as many files as a process makes are being made.
     """

@@ -207,24 +207,27 @@ class Intake:
     def _write(self, batch: Sequence[_Waiting]) -> None:
         traced = [told for waiting in batch if (told := waiting.request.headers.get(TRACEPARENT))]
         accepted: dict[int, Accepted] = {}
+        error: Exception | None = None
         try:
             with span("commit events", traced, events=len(batch)):
                 for index, one in ingest_in_turn(self._database, [(one.event, one.request) for one in batch]):
                     accepted[index] = one
                     batch[index].answer.set_result(one)
-        except Exception as error:  # noqa: BLE001 - a thread's entry point: every request gets its answer
-            self._refuse([waiting for index, waiting in enumerate(batch) if index not in accepted], error)
+        except Exception as raised:  # noqa: BLE001 - a thread's entry point: every request gets its answer
+            error = raised
         if accepted:
             try:
                 self._tell([(batch[index], one) for index, one in sorted(accepted.items())])
             except Exception:
                 log.exception("accepted, but not told")
+        if error is not None:
+            self._refuse([waiting for index, waiting in enumerate(batch) if index not in accepted], error)
 
     def _refuse(self, batch: Sequence[_Waiting], error: Exception) -> None:
         if len(batch) > 1 and is_the_datas_fault(error):
             for waiting in batch:  # one of them is at fault, and must not take the others with it
                 self._write([waiting])
-        else:
+        elif batch:
             self._fail(batch, error)
 
     def _tell(self, accepted: Sequence[tuple[_Waiting, Accepted]]) -> None:

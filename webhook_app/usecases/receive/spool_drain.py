@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import time
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime
 from functools import partial
 
@@ -19,7 +19,7 @@ from webhook_app.db.database import Database
 from webhook_app.db.sequences import advance_sequences
 from webhook_app.logs import get_logger
 from webhook_app.models import Base
-from webhook_app.usecases.receive.ingest import ReportedEvent, RequestOrigin, check_ingest, ingest_events
+from webhook_app.usecases.receive.ingest import ReportedEvent, RequestOrigin, check_ingest, ingest_in_turn
 from webhook_app.usecases.receive.ingest_faults import (
     describe_error,
     explain_error,
@@ -131,30 +131,40 @@ class SpoolDrain:
         return [handlings[number] for number in range(len(texts))]
 
     def _ingest(self, arrivals: dict[int, _Arrival | _Watch]) -> dict[int, Handling]:
+        handlings: dict[int, Handling] = {}
         try:
-            self._store(list(arrivals.values()))
+            for number in self._store(arrivals):
+                handlings[number] = Handling(Fate.TAKEN)
         except Exception as error:  # noqa: BLE001 - whatever it is, it must cost no event
             if is_sequence_behind(error):
                 self.mend_sequences()
             self.check_sql()
-            if len(arrivals) == 1:
-                return dict.fromkeys(arrivals, self._judge(error))
-            numbers = list(arrivals)
-            middle = len(numbers) // 2
-            halves = ({n: arrivals[n] for n in half} for half in (numbers[:middle], numbers[middle:]))
-            return {number: one for half in halves for number, one in self._ingest(half).items()}
-        return dict.fromkeys(arrivals, Handling(Fate.TAKEN))
+            left = {number: one for number, one in arrivals.items() if number not in handlings}
+            return handlings | self._ingest_by_halves(left, error)
+        return handlings
 
-    def _store(self, arrivals: Sequence[_Arrival | _Watch]) -> None:
-        """Events together; watches, of which there are few, one by one. All of it may be done twice."""
-        events: list[_Arrival] = []
-        for told, origin in arrivals:
+    def _ingest_by_halves(self, arrivals: dict[int, _Arrival | _Watch], error: Exception) -> dict[int, Handling]:
+        """What was refused together, with that error."""
+        if len(arrivals) <= 1:
+            return dict.fromkeys(arrivals, self._judge(error)) if arrivals else {}
+        numbers = list(arrivals)
+        middle = len(numbers) // 2
+        halves = ({n: arrivals[n] for n in half} for half in (numbers[:middle], numbers[middle:]))
+        return {number: one for half in halves for number, one in self._ingest(half).items()}
+
+    def _store(self, arrivals: Mapping[int, _Arrival | _Watch]) -> Iterator[int]:
+        """The number of each as it is durable. Events together; watches, of which there are few, one by one."""
+        events: dict[int, _Arrival] = {}
+        for number, (told, origin) in arrivals.items():
             if isinstance(told, ReportedEvent) and isinstance(origin, RequestOrigin):
-                events.append((told, origin))
+                events[number] = (told, origin)
             elif isinstance(told, Watch) and isinstance(origin, Watcher):
                 self._database.run(partial(watch, wanted=[told], watcher=origin))
+                yield number
         if events:
-            ingest_events(self._database, events)
+            numbers = list(events)
+            for index, _ in ingest_in_turn(self._database, list(events.values())):
+                yield numbers[index]
 
     def _judge(self, error: Exception) -> Handling:
         why = explain_error(error)

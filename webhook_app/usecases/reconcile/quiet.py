@@ -50,7 +50,8 @@ _SOMETHING = keep(
 
 def is_quiet(database: Database, now: datetime) -> bool:
     """True where nothing is due, no lease has run out, no event or copy waits to be opened or to follow its
-    reconciliation, no replay runs, and no outage has to be dealt with."""
+    reconciliation, no replay runs, and no outage has to be dealt with. Then a sweep looks no further: what it is to do
+    beside that has to be asked here too."""
     with database.read(by_index=True) as session:
         return not _SOMETHING.rows(session, {"now": now})[0][0]
 
