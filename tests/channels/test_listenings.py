@@ -19,7 +19,7 @@ from webhook_app.run.diagnosis import diagnose
 from webhook_app.services import Services
 from webhook_app.usecases.channels.listenings import Listener, Progress, give_back, take_turn
 from webhook_app.usecases.heartbeats import LISTENER, write_beat
-from webhook_app.usecases.reconcile.listened import LEASE, find_listened
+from webhook_app.usecases.reconcile.listened import LISTENING_LEASE, find_listened
 
 
 def listener(name: str, most: int = 10, *, is_by_user: bool = False) -> Listener:
@@ -61,10 +61,10 @@ def test_several_processes_share_and_none_takes_what_another_holds(database: Dat
 def test_a_lease_that_ran_out_is_taken_over_and_its_former_holder_told(database: Database, clock: FakeClock) -> None:
     open_one(database, "t")
     assert take_turn(database, listener("a"), Progress(), clock()).claimed == ("tx:t",)
-    clock.advance(LEASE.total_seconds() - 1)
+    clock.advance(LISTENING_LEASE.total_seconds() - 1)
     assert take_turn(database, listener("a"), Progress(["tx:t"]), clock()).over == (), "renewed"
     assert take_turn(database, listener("b"), Progress(), clock()).claimed == ()
-    clock.advance(LEASE.total_seconds() + 1)
+    clock.advance(LISTENING_LEASE.total_seconds() + 1)
     assert take_turn(database, listener("b"), Progress(), clock()).claimed == ("tx:t",)
     assert take_turn(database, listener("a"), Progress(["tx:t"]), clock()).over == ("tx:t",)
     assert holders(database) == {"tx:t": "b"}

@@ -231,11 +231,11 @@ def test_a_listener_that_vanished_is_replaced_by_another(
 ) -> None:
     name = follow(services, sandbox, reconciler)
     with services.database.write() as session:
-        later = START + listener.LEASE
+        later = START + listener.LISTENING_LEASE
         session.add(Listening(topic=f"tx:{name}", holder="killed", lease_until=later, connected_at=START))
     with listen():
         assert sandbox.control.counters().websockets_opened == 0
-        clock.advance(listener.LEASE.total_seconds() + 1)
+        clock.advance(listener.LISTENING_LEASE.total_seconds() + 1)
         wait_for(lambda: sandbox.control.counters().websockets_open == 1)
         wait_for(lambda: standing(services.database) == [f"tx:{name}"])
 

@@ -16,7 +16,7 @@ from webhook_app.listen.intake import UpdateIntake
 from webhook_app.logs import first_line, get_logger
 from webhook_app.services import Services
 from webhook_app.usecases.channels.listenings import Listener, Progress, Turn, give_back, take_turn
-from webhook_app.usecases.reconcile.listened import LEASE
+from webhook_app.usecases.reconcile.listened import LISTENING_LEASE
 
 log = get_logger()
 
@@ -59,7 +59,7 @@ class _Listening:
         self._broken: dict[str, str] = {}
         self._said: str | None = None
         self._told_update_at: datetime | None = None
-        self._turned_at = services.clock() - LEASE
+        self._turned_at = services.clock() - LISTENING_LEASE
 
     async def run(self, stop: asyncio.Event) -> None:
         trouble = False

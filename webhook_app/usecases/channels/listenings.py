@@ -21,7 +21,7 @@ from webhook_app.domain.websocket_address import TRANSACTION, USER
 from webhook_app.models import Heartbeat, Listening, Reconciliation, Transaction
 from webhook_app.models.reconciliation import AskedBy
 from webhook_app.usecases.heartbeats import CHANNEL_UPDATE, LISTENER, stop_beating, write_beat
-from webhook_app.usecases.reconcile.listened import LEASE, is_leased
+from webhook_app.usecases.reconcile.listened import LISTENING_LEASE, is_leased
 from webhook_app.usecases.reconcile.look_soon import look_soon
 
 #: How often a listener that has nothing to do says that it is alive.
@@ -114,7 +114,7 @@ def _take(
         session.scalars(
             update(Listening)
             .where(Listening.topic.in_(wanted), own)
-            .values(lease_until=now + LEASE)
+            .values(lease_until=now + LISTENING_LEASE)
             .returning(Listening.topic)
         )
     )
@@ -139,7 +139,13 @@ def _claim(session: Session, listener: Listener, free: Sequence[str], now: datet
     table: Any = Listening.__table__
     insert = insert_into(session, table).values(
         [
-            {"topic": topic, "holder": listener.name, "lease_until": now + LEASE, "connected_at": None, "problem": None}
+            {
+                "topic": topic,
+                "holder": listener.name,
+                "lease_until": now + LISTENING_LEASE,
+                "connected_at": None,
+                "problem": None,
+            }
             for topic in sorted(free)
         ]
     )

@@ -13,13 +13,13 @@ from webhook_app.domain.websocket_address import TRANSACTION, USER
 from webhook_app.models import Listening
 
 #: How long a lease on a connection lasts that nobody renews.
-LEASE = timedelta(seconds=15)
+LISTENING_LEASE = timedelta(seconds=15)
 
 
 def is_leased(now: datetime) -> ColumnElement[bool]:
     """The condition on a listening that somebody holds. A lease that ends later than one that begins now was taken
     before a clock was set back: who lives renews it within seconds, and who does not must not hold it for an hour."""
-    return Listening.lease_until.between(now, now + LEASE + MOST_SKEW)
+    return Listening.lease_until.between(now, now + LISTENING_LEASE + MOST_SKEW)
 
 
 def find_listened(session: Session, users: Mapping[str, str | None], now: datetime) -> set[str]:
