@@ -113,6 +113,25 @@ def test_another_currency_is_drawn_of_the_same_count(
     expect(euros).to_be_visible()
 
 
+def test_a_currency_is_drawn_in_place_of_one_that_is_no_choice(
+    page: Page, log_in_as: LogIn, services: Services, clock: FakeClock
+) -> None:
+    finance_states.fill_finance_states(services, clock)
+    log_in_as("fin", Role.FINANCE)
+    page.goto("/transaction-totals?volume_in=XXX")
+    unknown, dollars = (page.get_by_role("img", name=f"Volume in {name}, {name} per day") for name in ("XXX", "USD"))
+    expect(unknown).to_be_visible()
+    page.get_by_role("link", name="USD", exact=True).click()
+    expect(dollars).to_be_visible()
+    expect(unknown).to_have_count(0)
+    expect(page.locator("#plots :focus")).to_have_text("USD")
+    page.get_by_role("link", name="EUR", exact=True).click()
+    expect(page.get_by_role("img", name="Volume in EUR, EUR per day")).to_be_visible()
+    page.get_by_role("link", name="USD", exact=True).click()
+    expect(dollars).to_be_visible()
+    assert page.url.endswith("/transaction-totals?volume_in=USD#plots")
+
+
 def test_every_discrepancy_of_a_row_is_named_in_whole_at_any_width(
     page: Page, log_in_as: LogIn, database: Database
 ) -> None:

@@ -79,10 +79,11 @@ document.addEventListener("click", (event) => {
   }
   event.preventDefault();
   const shown = document.createElement("template");
-  shown.dataset.drawing = room.querySelector("[aria-current]").textContent;
+  shown.dataset.drawing = room.dataset.drawing;
   shown.content.append(...room.childNodes);
   room.append(wanted.content);
   wanted.replaceWith(shown);
+  room.dataset.drawing = link.dataset.drawing;
   keepInFilter("volume_in", link.dataset.drawing);
   history.replaceState(history.state, "", link.href);
   room.querySelector("[aria-current]").focus();
