@@ -71,6 +71,7 @@ def test_repeats_are_told_with_their_number_and_span(
     assert page.count("data-open") == 1
     assert "GET /webhooks/proof/…" in page
     assert "127.0.0.0/24 3 times within 14 s" in in_words(page)
+    assert "First from 127.0.0.1" in in_words(page)
     assert "a-secret" not in page
     assert "Proof/1" in page
     assert "Nothing of a body is kept" in page
