@@ -1,7 +1,7 @@
 """ids in lower case on SQLite
 
 What 0046 gave PostgreSQL: without it every id was looked at for the few that begin with what somebody typed. A
-migration that copies the table (`batch_alter_table`, `replace_check`) drops it, as it drops triggers, and makes it
+migration that copies the table (`batch_alter_table`, `replace_check`) drops it, as it drops triggers, and must make it
 anew; `tests/finance/test_bounded_search.py` fails where one does not.
 """
 
