@@ -133,3 +133,10 @@ def test_bad_hint_is_refused_in_words(post: Post) -> None:
         answer = post(**body)
         assert (answer.status_code, answer.json["code"]) == (400, code)
         assert said in answer.json["message"]
+    answer = post(merchant_transaction_id="a", callback=1)
+    why, unreadable = (
+        "Say what the widget said: `status`, `callback` or both.",
+        "Not a text of 1 to 64 characters; ignored.",
+    )
+    assert answer.json["message"] == f"status: {why} callback: {unreadable}"
+    assert answer.json["fields"] == {"status": [why], "callback": [unreadable]}

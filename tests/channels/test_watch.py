@@ -82,6 +82,10 @@ def test_of_many_a_bad_one_is_named_and_the_others_are_taken(post: Post, databas
         (5, "Invalid input type."),
         (6, "odd: Unknown field."),
     ]
+    unreadable = {"merchant_transaction_id": "order-4", "fiat_amount": "x", "odd": 1}
+    said = 'fiat_amount: Must be a decimal number in a string, such as "99.50". odd: Unknown field.'
+    assert post({"transactions": [unreadable]}).json["errors"] == [{"index": 0, "message": said}]
+    assert post(unreadable).json["message"] == said
     assert row(database, "order-2").asked_by == "watch"
 
 

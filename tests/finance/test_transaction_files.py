@@ -53,6 +53,7 @@ WRONG = [
     ("nonsense=1", "nonsense: Unknown field"),
     ("format=xlsx", "format: Unknown field"),
     ("status=completed&status=failed", "status: Given more than once"),
+    ("q=%00&nonsense=1", "control character. nonsense: Unknown field."),
     ("%3Cscript%3E=1", "&lt;script&gt;: Unknown field"),
 ]
 

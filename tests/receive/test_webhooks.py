@@ -155,6 +155,7 @@ def test_refused_event_is_told_why_and_kept(client: FlaskClient, services: Servi
     assert is_refusal(answer)
     assert (answer.status_code, answer.json["error"], answer.json["code"]) == (400, "invalid_request", "missing_param")
     assert set(answer.json["fields"]) == {"merchant_transaction_id", "status"}
+    assert answer.json["message"] == " ".join(f"{name}: {text}" for name, (text,) in answer.json["fields"].items())
     (kept,) = kept_rejections(services)
     assert (kept.http_status, kept.error, kept.code) == (400, "invalid_request", "missing_param")
     assert kept.message == answer.json["message"]

@@ -128,6 +128,15 @@ def test_story_of_a_failure_says_what_to_do(
     assert 'name="reason"' in text
 
 
+def test_each_warning_has_a_line_of_its_own(admin_client: FlaskClient, database: Database) -> None:
+    """Old ones have no full stop."""
+    seed(database, "odd", warnings=["type: neither buy nor sell", "network: Not a text; ignored."])
+    lines = "type: neither buy nor sell<br>network: Not a text; ignored.</d"
+    (delivery,) = list_all(database)
+    assert lines in admin_client.get(f"/deliveries/{delivery.id}").text
+    assert lines in admin_client.get("/transactions/odd").text
+
+
 def test_delivery_that_failed_is_never_said_to_be_retried_by_itself(
     admin_client: FlaskClient, services: Services, database: Database
 ) -> None:

@@ -144,6 +144,7 @@ SENSELESS: list[tuple[dict[str, str | list[str]], int, str]] = [
     ({"scope": "selected", "ids": [str(one) for one in range(1, 1002)]}, 400, "At most 1000"),
     ({"scope": "all"}, 400, "every delivery there is"),
     ({"scope": "all", "state": "lost"}, 400, "State: Must be one of"),
+    ({"scope": "all", "state": "lost", "merchant_transaction_id": "\0"}, 400, ". Transaction id: Must be"),
     ({"scope": "all", "state": "failed"}, 409, "No delivery matches"),
 ]
 

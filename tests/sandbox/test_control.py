@@ -115,6 +115,8 @@ def test_wrong_requests_are_refused_in_proofs_shape(caller, method, path, body, 
         ("faults", {"faults": []}, "faults: Must not be empty"),
         ("faults", {"faults": ["hang", {"name": "hang", "count": 0}]}, "faults.1.count: Must be 1 or more, or -1"),
         ("faults", {"faults": [3]}, "faults.0: Must be a JSON object"),
+        ("transactions", {"count": 2, "merchant_transaction_id": "a"}, "count: Many transactions cannot have one"),
+        (f"transactions/{EXAMPLE_ID}/webhook", {}, "webhook_url: None is set"),
     ],
 )
 def test_a_refusal_names_the_field_and_what_is_wrong(caller, path, body, message):
@@ -122,6 +124,19 @@ def test_a_refusal_names_the_field_and_what_is_wrong(caller, path, body, message
     assert answer.status == 400
     assert answer.json()["message"].startswith(message)
     assert answer.json()["message"].endswith(".")
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"tokens": []}, "tokens: At least one is needed."),
+        ({"dropped": 1.5}, "dropped: Must be from 0 to 1."),
+        ({"webhook_url": "ftp://example.com"}, "webhook_url: Must start with http:// or https://."),
+    ],
+)
+def test_behaviour_that_makes_no_sense_is_refused_in_a_sentence(caller, changes, message):
+    answer = caller.send("PATCH", "/sandbox/behaviour", json=changes)
+    assert (answer.status, answer.json()["message"]) == (400, message)
 
 
 def test_a_body_that_is_no_json_is_refused(caller):

@@ -9,6 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as some
 from marshmallow import Schema, ValidationError
 
+from webhook_app.domain.proof_json import Repeated
+from webhook_app.domain.text import as_sentence
 from webhook_app.web.api.lenient import load
 from webhook_app.web.channels.hints import HintSchema
 from webhook_app.web.errors import ApiError
@@ -37,6 +39,15 @@ def test_values_and_messages_are_marshmallows(schema: Schema, drawn: Any) -> Non
     except ValidationError as error:
         expected = error.valid_data, error.messages
     assert load(schema, payload, ()) == expected
+
+
+@pytest.mark.parametrize("schema", [WebhookEventSchema(), HintSchema()], ids=lambda schema: type(schema).__name__)
+@pytest.mark.parametrize("value", [7, "", "é" * 200, True, {"amount": 1}, Repeated((1, 2))], ids=repr)
+def test_every_message_is_a_sentence(schema: Schema, value: Any) -> None:
+    _, messages = load(schema, dict.fromkeys(keys_of(schema), value), ())
+    texts = [text for of_field in messages.values() for text in of_field]
+    assert texts
+    assert texts == [as_sentence(text) for text in texts]
 
 
 @pytest.mark.parametrize(("payload", "code"), [({}, "missing_param"), ({"status": 5}, "validation_error")])

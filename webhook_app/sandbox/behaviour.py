@@ -73,12 +73,12 @@ class Behaviour:
 
     def __post_init__(self) -> None:
         if not self.tokens:
-            raise ValueError("tokens: at least one is needed")
+            raise ValueError("tokens: At least one is needed.")
         for name, (low, high) in _RANGES.items():
             if not low <= getattr(self, name) <= high:
-                raise ValueError(f"{name}: must be from {low} to {high}")
+                raise ValueError(f"{name}: Must be from {low} to {high}.")
         if self.webhook_url is not None and not _is_http_url(self.webhook_url):
-            raise ValueError("webhook_url: must start with http:// or https://")
+            raise ValueError("webhook_url: Must start with http:// or https://.")
 
 
 def _is_http_url(text: str) -> bool:

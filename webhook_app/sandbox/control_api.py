@@ -70,7 +70,7 @@ def create_transactions() -> tuple[Response, int]:
     count, webhook = given.pop("count"), given.pop("webhook")
     wanted = NewTransaction(**given)
     if count > 1 and wanted.merchant_transaction_id:
-        raise ValueError("count: many transactions cannot have one merchant_transaction_id")
+        raise ValueError("count: Many transactions cannot have one merchant_transaction_id.")
     made = [world.create(wanted, webhook=webhook) for _ in range(count)]
     return jsonify({"ids": [transaction.merchant_transaction_id for transaction in made]}), 201
 

@@ -125,7 +125,7 @@ class Webhooks:
     def send_again(self, transaction: Transaction, change: Change) -> None:
         """Once, at once, whatever the rates say. Raises ValueError where no webhook URL is set."""
         if self._behaviour().webhook_url is None:
-            raise ValueError("webhook_url: none is set")
+            raise ValueError("webhook_url: None is set.")
         with self._lock:
             self._waiting += 1
         self._enqueue(_parcel(transaction, change, note="by hand"))

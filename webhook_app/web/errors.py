@@ -103,7 +103,7 @@ def from_http_exception(error: HTTPException) -> Response:
     status = 400 if status == 422 else status
     slug, code = _SLUGS.get(status, ("invalid_request", "http_error") if status < 500 else ("internal_error", "fault"))
     if fields:
-        message = "; ".join(f"{name}: {' '.join(texts)}" for name, texts in fields.items())
+        message = " ".join(f"{name}: {' '.join(texts)}" for name, texts in fields.items())
     else:
         message = (error.description or HTTPStatus(status).phrase).strip()
     headers = {name: value for name, value in error.get_headers() if name.lower() in ("allow", "retry-after")}

@@ -67,11 +67,11 @@ class Lenient(Plain):
 
     def _deserialize(self, value: Any, attr: str | None, data: Mapping[str, Any] | None, **kwargs: Any) -> Any:
         if isinstance(value, Repeated):
-            raise ValidationError("comes twice, with different values; ignored")
+            raise ValidationError("Comes twice, with different values; ignored.")
         try:
             return self._read(value)
         except ValueError as error:
-            raise ValidationError(f"{error}; ignored") from error
+            raise ValidationError(as_sentence(f"{error}; ignored")) from error
 
 
 def text_of(limit: int) -> Callable[[Any], str]:
@@ -115,10 +115,10 @@ def load(
     fatal = {name: messages[name] for name in required if name in messages}
     if fatal:
         code = "validation_error" if all(name in payload for name in fatal) else "missing_param"
-        raise ApiError(400, "invalid_request", code, "; ".join(lines(fatal)), fatal)
+        raise ApiError(400, "invalid_request", code, " ".join(lines(fatal)), fatal)
     return values, messages
 
 
 def lines(messages: Mapping[str, list[str]]) -> list[str]:
-    """A line for each field, with its name and a sentence."""
-    return [f"{name}: {' '.join(map(as_sentence, texts))}" for name, texts in messages.items()]
+    """A line for each field, with its name and what is wrong with it, in sentences."""
+    return [f"{name}: {' '.join(texts)}" for name, texts in messages.items()]

@@ -102,6 +102,6 @@ def _read_hint(payload: Mapping[str, Any]) -> tuple[WidgetHint, list[str]]:
     warnings = lines(unreadable)
     if values.get("status") is None and values.get("callback") is None:
         why = "Say what the widget said: `status`, `callback` or both."
-        said = "; ".join([f"status: {why}", *warnings])
+        said = " ".join([f"status: {why}", *warnings])
         raise ApiError(400, "invalid_request", "validation_error", said, {"status": [why], **unreadable})
     return WidgetHint(**values), warnings

@@ -101,6 +101,6 @@ def watch(order: dict[str, Any]) -> tuple[dict[str, Any], int]:
 
 def _describe(problem: ValidationError) -> str:
     messages = problem.messages_dict
-    return "; ".join(
+    return " ".join(
         " ".join(texts) if name == SCHEMA else f"{name}: {' '.join(texts)}" for name, texts in messages.items()
     )

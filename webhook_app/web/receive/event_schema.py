@@ -102,9 +102,9 @@ def read_event(payload: Mapping[str, Any], body: bytes, channel: Channel = Chann
     values, unreadable = load(_schema(), payload, _REQUIRED)
     doubts = {}
     if values["status"] not in _STATUSES:
-        doubts["status"] = ["unknown; kept as it is, Proof's API decides"]
+        doubts["status"] = ["Unknown; kept as it is, Proof's API decides."]
     if values.get("type") not in (None, *TYPES):
-        doubts["type"] = ["neither buy nor sell; kept as it is"]
+        doubts["type"] = ["Neither buy nor sell; kept as it is."]
     warnings = [*lines(unreadable), *lines(doubts)]
     forms = (drift_of_form(name, payload[name]) for name in unreadable)
     return ReportedEvent(

@@ -39,6 +39,6 @@ def _read_filter(values: MultiDict[str, str]) -> TransactionFilter:
     except ValidationError as error:
         problems = (error.messages if isinstance(error.messages, dict) else {}) | problems
     if problems:
-        message = "; ".join(f"{name}: {' '.join(map(str, texts))}" for name, texts in problems.items())
+        message = " ".join(f"{name}: {' '.join(map(str, texts))}" for name, texts in problems.items())
         raise ApiError(400, "invalid_request", "validation_error", message, problems)
     return wanted

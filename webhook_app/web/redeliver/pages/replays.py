@@ -164,7 +164,7 @@ def _read_order() -> _Order:
     """Raises Refused or ApiError 400 for what no form of ours sends."""
     form = read_filter({} if request.form.get("scope") == "selected" else request.form)
     if form.problems:
-        problems = "; ".join(f"{LABELS.get(name, name)}: {text}" for name, text in form.problems.items())
+        problems = " ".join(f"{LABELS.get(name, name)}: {text}" for name, text in form.problems.items())
         raise Refused(f"Go back and correct the filter. {problems}")
     ids: tuple[int, ...] = ()
     if request.form.get("scope") == "selected":
