@@ -159,12 +159,12 @@ class Run:
 
     def _held(self) -> int:
         """Places that are taken: by calls, by answers that keep theirs, and by what else waits beyond a batch."""
-        others = sum(1 for call in self._arrived if not _keeps_its_place(call))
+        others = sum(1 for call in self._arrived if not _counts_as_call(call))
         return len(self._calling) + len(self._kept()) + max(others - self._bounds.threads, 0)
 
     def _kept(self) -> list[Claim]:
         """Of answers that speak against Proof and wait to be applied."""
-        return [call.claim for call in (*self._applying, *self._arrived) if _keeps_its_place(call)]
+        return [call.claim for call in (*self._applying, *self._arrived) if _counts_as_call(call)]
 
     def _open(self, now: float) -> None:
         if _Task.OPEN not in self._under_way and now >= self._opens_at:
@@ -175,7 +175,7 @@ class Run:
             return
         self._claims_at = now + _CLAIM_SECONDS
         in_use = Counter(claim.work_class for claim in (*self._calling.values(), *self._kept()))
-        ended = [call.claim for call in (*self._applying, *self._arrived) if not _keeps_its_place(call)]
+        ended = [call.claim for call in (*self._applying, *self._arrived) if not _counts_as_call(call)]
         room = Room(self._bounds.threads, in_use, ended, self._is_hurried(now))
         self._begin(_Task.CLAIM, self._show_and_claim, room)
 
@@ -214,7 +214,7 @@ class Run:
             elif done.key is _Task.CLAIM:
                 self._hand_out(done.result, now)
             elif done.key is _Task.APPLY:
-                self._applying = [call for call in self._finished.unobserved if _keeps_its_place(call)]
+                self._applying = [call for call in self._finished.unobserved if _counts_as_call(call)]
                 self._applied += len(done.result)
             else:
                 del self._calling[done.key]
@@ -258,7 +258,7 @@ class Run:
         return max(min(ends) - now, 0.0)
 
 
-def _keeps_its_place(call: FinishedCall) -> bool:
+def _counts_as_call(call: FinishedCall) -> bool:
     return isinstance(call.result, Failure) and speaks_against_proof(call.result)
 
 
