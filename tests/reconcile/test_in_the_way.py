@@ -280,7 +280,8 @@ def test_default_of_repeatable_read_does_no_harm(
         session.execute(text(f"ALTER DATABASE \"{name}\" SET default_transaction_isolation = 'repeatable read'"))
     database.close()
     with database.read() as session:
-        assert session.scalar(text("SELECT current_setting('default_transaction_isolation')")) == "repeatable read"
+        default = text("SELECT reset_val FROM pg_settings WHERE name = 'default_transaction_isolation'")
+        assert session.scalar(default) == "repeatable read"
 
     def report_many(name: str) -> None:
         for number in range(20):
