@@ -272,6 +272,7 @@ def test_discrepancy_is_acknowledged_with_a_note_on_either_page(
     bar = page.get_by_role("group", name="Filter")
     bar.get_by_text("Kind", exact=True).click()
     bar.get_by_role("link", name="Pending too long").click()
+    expect(bar.get_by_role("link", name="Take away Kind: Pending too long")).to_be_visible()
     row = page.get_by_role("row").filter(has_text="order-0400")
     row.get_by_text("Acknowledge …").click()
     row.get_by_label("Note").fill("Proof is at it")

@@ -154,8 +154,6 @@ def test_upgrade_of_an_upgraded_database_changes_nothing(database_url: str) -> N
     database.close()
 
 
-# SQLAlchemy says on SQLite that it does not read indexes of expressions; `test_bounded_search.py` looks for ours.
-@pytest.mark.filterwarnings("ignore:Skipped unsupported reflection of expression-based index")
 def test_models_and_migrations_agree(database_url: str) -> None:
     command.check(alembic_config(database_url))
 

@@ -38,16 +38,16 @@ def hindrance(accepted: Accepted, plan: Plan, seen: Watch) -> float:
     )
 
 
-def misfortune(id: str, since: float, until: float, plan: Plan, seen: Watch) -> float:
+def misfortune(id: str, since: float, until: float, plan: Plan, seen: Watch, *, is_retried: bool = False) -> float:
     """Seconds for which its worker's death or standstill, or SQL that was away, kept work on that transaction from
-    being done between these times."""
+    being done between these times. `is_retried`: it had failed, and what is tried again waits for a clock."""
     lost = seen.lost_claims.get(id, ())
     total = sum(ends - since + 5.0 for begins, ends in lost if since <= ends and begins <= until)
     gaps = [gap for gap in seen.gaps if gap[1] <= until and since <= gap[2]]
     is_lost = total > 0 or _may_lose_wake_ups(plan)
     is_spooled = any(absence.begins <= since < absence.ends for absence in plan.of(Absence))
     for process, begins, ends in gaps:
-        longest = _longest_wait(process, plan, is_lost or any(gap[0] != process for gap in gaps))
+        longest = _longest_wait(process, plan, is_lost or is_retried or any(gap[0] != process for gap in gaps))
         if is_spooled and process.startswith("web-"):
             longest = math.inf  # nobody but a web process of that host drains its spool
         total += min(ends - max(begins, since), longest)

@@ -125,7 +125,7 @@ def _judge_outages(history: History) -> str | None:
         ]
         if not waiting or _is_followed(spell, plan):
             continue
-        settled = [_settled_but_for_misfortune(history, accepted, spell.ends) for accepted in waiting]
+        settled = [_settled_but_for_misfortune(history, accepted, spell) for accepted in waiting]
         if min(settled) > spell.ends + PROBE_GAP:
             return f"{spell.describe()}: the first was confirmed {min(settled) - spell.ends:.0f} s after it"
         allowed = len(waiting) / plan.rate + AFTER_OUTAGE + PROBE_GAP
@@ -134,12 +134,13 @@ def _judge_outages(history: History) -> str | None:
     return None
 
 
-def _settled_but_for_misfortune(history: History, accepted: Accepted, since: float) -> float:
-    """When it would have been settled, had no worker died or stood still with it in hand, and SQL not been away, since
-    then."""
-    settled_at = _settled_at(history, accepted)
-    after = max(since, accepted.at)
-    return settled_at - misfortune(accepted.webhook.id, after, settled_at, history.plan, history.seen)
+def _settled_but_for_misfortune(history: History, accepted: Accepted, outage: Spell) -> float:
+    """When it would have been settled, had no worker died or stood still with it in hand, no only clock while it was to
+    be tried again, and SQL not been away, since the outage."""
+    id, settled_at = accepted.webhook.id, _settled_at(history, accepted)
+    after = max(outage.ends, accepted.at)
+    failed_in_it = any(called == id and outage.begins <= at < outage.ends for at, called in history.proof.calls)
+    return settled_at - misfortune(id, after, settled_at, history.plan, history.seen, is_retried=failed_in_it)
 
 
 def _judge_probes(history: History) -> str | None:

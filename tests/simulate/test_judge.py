@@ -213,6 +213,21 @@ def test_after_an_outage_too_a_payment_waits_for_the_leases_of_workers_that_were
 
 
 @pytest.mark.parametrize(
+    ("called", "clocks", "is_well"),
+    [([(12.0, "paid")], 1, True), ([], 1, False), ([(12.0, "another")], 1, False), ([(12.0, "paid")], 2, False)],
+)
+def test_after_an_outage_what_failed_in_it_waits_for_the_only_clock_that_stands_still(
+    called: list[tuple[float, str]], clocks: int, is_well: bool
+) -> None:
+    """Seed 28066: it had failed once, which was no outage yet, and nobody but a clock has it tried again."""
+    processes = NORMAL if clocks == 1 else (*NORMAL, Process("clock", 2))
+    late = history(paid(), Spell("500", 0.5, 20.0), settled={"paid": 100.0}, processes=processes)
+    late.proof.calls.extend(called)
+    late.seen.gaps.append(("clock-1", 15.0, 95.0))
+    assert (verdict(late) == "well") is is_well
+
+
+@pytest.mark.parametrize(
     ("called_at", "kind", "is_well"),
     [(12.0, "hangs", True), (7.9, "hangs", False), (21.5, "hangs", False), (12.0, "502", False)],
 )
