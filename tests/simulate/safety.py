@@ -16,6 +16,7 @@ from tests.support.clock import START
 from webhook_app.adapters.proof_answers import Confirmed
 from webhook_app.config import load_settings
 from webhook_app.domain.failures import Failure
+from webhook_app.domain.gate import PROBES_AT_ONCE
 from webhook_app.domain.outage import shows_that_proof_works, speaks_against_proof
 from webhook_app.models.reconciliation import State
 from webhook_app.usecases.reconcile.lifecycle.transitions import TRANSITIONS, ClaimRule
@@ -227,7 +228,10 @@ class Watch:
         self._check(self.tokens >= -1.0, f"{-self.tokens:.0f} claims more than the rate allows")
         if self._agree:
             calling = sum(1 for held in self.held.values() if held.is_calling(now))
-            self._check(calling <= plan.concurrency + 1, f"{calling} calls at once")
+            # A round of probes, and one for what has just come, go out beside calls that hang.
+            is_paused = any(pause.begins <= now <= pause.ends for pause in self.pauses)
+            most = plan.concurrency + 1 + (PROBES_AT_ONCE if is_paused else 0)
+            self._check(calling <= most, f"{calling} calls at once")
 
     def _note_end(self, id: str, result: Confirmed | Failure) -> None:
         if id not in self.held:

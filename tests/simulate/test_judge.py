@@ -26,7 +26,7 @@ from tests.simulate.plan import (
     Word,
 )
 from tests.simulate.proof import VirtualProof, moment
-from tests.simulate.safety import LONGEST_LEASE, Attempt, Logged, Pause, Watch, seconds
+from tests.simulate.safety import LONGEST_LEASE, Attempt, Logged, Pause, Unsafe, Watch, seconds
 from tests.simulate.schedule import Schedule, Trouble
 
 ENDS = 200.0
@@ -316,6 +316,30 @@ def test_pauses_and_attempts_are_read_off_the_log_whatever_a_hosts_clock_says() 
     seen.look([Logged("attempts", "2", None, ("404", "not_found", "not_found"))])
     seen.look([Logged("attempts", "3", None, ("200", "", ""))])
     assert [one.is_usable for one in seen.attempts] == [False, True, True]
+
+
+@pytest.mark.parametrize(
+    ("is_paused", "beyond", "is_well"), [(False, 1, True), (False, 2, False), (True, 4, True), (True, 5, False)]
+)
+def test_a_round_of_probes_goes_out_beside_calls_that_hang_and_nothing_else_does(
+    is_paused: bool, beyond: int, is_well: bool
+) -> None:
+    """Long seed 1037: eight calls hung, which were all places, and three probes went out."""
+    seen = history(paid(), settled={"paid": 2.0}).seen
+    seen.schedule.now = 2.0
+    if is_paused:
+        seen.look([Logged("upstream", "1", ("", ""), ("2026-04-01 12:00:02.000000", "2026-04-01 12:00:01.000000"))])
+    lease_until = str(moment(30.0)).removesuffix("+00:00")
+    pending = ("pending", "", "1", "", "", "", "0")
+    claimed = ("pending", "token", "1", "", lease_until, lease_until, "0")
+    calls = [
+        Logged("reconciliations", f"{number}", pending, claimed) for number in range(seen.plan.concurrency + beyond)
+    ]
+    if is_well:
+        seen.look(calls)
+    else:
+        with pytest.raises(Unsafe, match="calls at once"):
+            seen.look(calls)
 
 
 @pytest.mark.parametrize("jump", [-3600.0, 0.0, 3600.0])
