@@ -60,7 +60,7 @@ BOUNDARIES: dict[str, Boundary] = {
     "spool rotated": Boundary("web", f"{_SPOOL}._take_turn", only_if_true=True),
     "spool ingested": Boundary("web", "webhook_app.usecases.receive.spool_drain:SpoolDrain._ingest"),
     "spool unlinked": Boundary("web", f"{_SPOOL}.drain", only_if_true=True),
-    "clock swept": Boundary("clock", "workers.clock:recover_lost_claims"),
+    "clock swept": Boundary("clock", "workers.clock:is_quiet"),
     "clock opened": Boundary("clock", "workers.clock:open_work", only_if_true=True),
     "clock found work": Boundary("clock", "workers.clock:find_work"),
     "clock woke": Boundary("clock", f"{_QUEUES}.wake"),
