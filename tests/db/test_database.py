@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
+from contextlib import closing, contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -69,35 +70,20 @@ def test_postgresql_does_not_wait_for_ever(database: Database) -> None:
 
 @on_postgresql
 def test_time_outs_and_isolation_cost_no_message_of_their_own(database_url: str, tmp_path: Path) -> None:
-    trace = tmp_path / "messages"
-    with (
-        closing(Database(database_url)) as database,
-        database.engine.connect() as connection,
-        trace.open("w") as file,
-    ):
-        driver = connection.connection.driver_connection
-        assert driver is not None
-        driver.pgconn.trace(file.fileno())
-        with connection.begin():
+    with closing(Database(database_url, pool_size=1)) as database:
+        with sent_to_postgresql(database, tmp_path) as sent, database.engine.begin() as connection:
             connection.execute(insert(Heartbeat).values(name="a", beat_at=START))
-        driver.pgconn.untrace()
-    sent = [line.split("\t") for line in trace.read_text().splitlines() if "\tF\t" in line]
-    assert [words[3].strip() for words in sent if words[3] in ("Query", "Execute")] == ["Query", "Execute", "Query"]
+        assert sent == ["Query", "Execute", "Query"]
 
 
 @on_postgresql
 def test_single_statement_is_one_message_and_committed(database_url: str, tmp_path: Path) -> None:
     """With its time-outs and isolation in force, which the session keeps."""
-    trace = tmp_path / "messages"
     set_default(database_url, "default_transaction_isolation", "serializable")
-    with closing(Database(database_url, pool_size=1)) as database, trace.open("w") as file:
-        with database.read() as session:
-            driver = session.connection().connection.driver_connection
-        assert driver is not None
-        driver.pgconn.trace(file.fileno())
-        with database.statement() as connection:
+    with closing(Database(database_url, pool_size=1)) as database:
+        with sent_to_postgresql(database, tmp_path) as sent, database.statement() as connection:
             connection.execute(insert(Heartbeat).values(name="a", beat_at=START))
-        driver.pgconn.untrace()
+        assert sent == ["Execute"]
         with database.statement() as connection:
             in_force = connection.execute(
                 select(*(func.current_setting(name) for name in ("lock_timeout", "transaction_isolation")))
@@ -105,8 +91,6 @@ def test_single_statement_is_one_message_and_committed(database_url: str, tmp_pa
         assert in_force == (f"{LOCK_TIMEOUT}s", "read committed")
         with database.read() as session:
             assert session.scalar(select(func.count()).select_from(Heartbeat)) == 1
-    sent = [line.split("\t") for line in trace.read_text().splitlines() if "\tF\t" in line]
-    assert [words[3].strip() for words in sent if words[3] in ("Query", "Execute")] == ["Execute"]
 
 
 def test_single_statement_that_fails_leaves_nothing_and_the_connection_serves_on(database: Database) -> None:
@@ -122,17 +106,10 @@ def test_single_statement_that_fails_leaves_nothing_and_the_connection_serves_on
 
 @on_postgresql
 def test_connection_is_not_asked_whether_it_is_there_before_each_transaction(database_url: str, tmp_path: Path) -> None:
-    trace = tmp_path / "messages"
-    with closing(Database(database_url, pool_size=1)) as database, trace.open("w") as file:
-        with database.read() as session:
-            driver = session.connection().connection.driver_connection
-        assert driver is not None
-        driver.pgconn.trace(file.fileno())
-        with database.read() as session:
+    with closing(Database(database_url, pool_size=1)) as database:
+        with sent_to_postgresql(database, tmp_path) as sent, database.read() as session:
             session.execute(text("SELECT 1"))
-        driver.pgconn.untrace()
-    sent = [line for line in trace.read_text().splitlines() if "\tF\t" in line]
-    assert len([line for line in sent if "\tQuery\t" in line or "\tExecute\t" in line]) == 3, sent
+        assert len(sent) == 3, sent
 
 
 @on_postgresql
@@ -185,6 +162,23 @@ def test_default_isolation_of_the_database_does_no_harm(database_url: str, level
                 assert session.scalar(text("SHOW transaction_isolation")) == in_force
         # What was committed while a transaction waited is seen by it, and nobody is refused.
         test_concurrent_read_then_write_is_never_refused(database)
+
+
+@contextmanager
+def sent_to_postgresql(database: Database, folder: Path) -> Iterator[list[str]]:
+    """The kinds of message that ask for something to be done, as the only connection of the pool sends them within the
+    block; filled at its end."""
+    sent: list[str] = []
+    with database.read() as session:
+        driver = session.connection().connection.driver_connection
+    assert driver is not None
+    trace = folder / "messages"
+    with trace.open("w") as file:
+        driver.pgconn.trace(file.fileno())
+        yield sent
+        driver.pgconn.untrace()
+    kinds = [line.split("\t")[3].strip() for line in trace.read_text().splitlines() if "\tF\t" in line]
+    sent.extend(kind for kind in kinds if kind in ("Query", "Execute"))
 
 
 def set_default(url: str, setting: str, value: str) -> None:
