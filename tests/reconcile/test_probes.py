@@ -13,6 +13,7 @@ import pytest
 from tests.support.answers import LEASE, NOT_FOUND, POLICY, UNAVAILABLE, answer, confirmed
 from tests.support.class_rows import OF_CLASS, put
 from tests.support.clock import START, FakeClock
+from tests.support.plans import explained
 from tests.support.work import report, row
 from webhook_app.adapters.proof import Confirmed
 from webhook_app.db.database import Database
@@ -167,6 +168,52 @@ def test_what_waits_through_an_outage_is_called_every_other_second_at_most(
         calls += (probes := claim(database, clock))
         end(database, clock, probes, UNAVAILABLE)
     assert [one.merchant_transaction_id for one in calls] == ["t0", "t1"]
+
+
+KILLER: dict[str, object] = {"due": 0, "state": "retrying", "last_error": WORKER_DIED, "crashes": 2}
+
+
+def test_what_lost_two_workers_is_called_by_itself_between_rounds_that_poison_uses_up(
+    database: Database, clock: FakeClock
+) -> None:
+    """The simulator's seed 23476: two payments that Proof refuses for ever had every round, and a healthy one that had
+    lost its workers beside a killer waited for 173 s."""
+    put(database, "refused", 2, state="retrying", last_error="unauthorised", uncounted=1)
+    put(database, "t", 1, **KILLER)
+    shut(database, clock(), REFUSED)
+    clock.advance(1.9)
+    assert (find_work(database, clock(), 10).slow_due, claim_one(database, "t0", clock(), LEASE, LIMITS)) == ((), None)
+    clock.advance(0.2)
+    assert find_work(database, clock(), 10).slow_due == ("t0",)
+    assert claim(database, clock) == [], "whatever may kill its worker is tried alone"
+    assert claim_one(database, "refused0", clock(), LEASE, LIMITS) is None
+    probe = claim_one(database, "t0", clock(), LEASE, LIMITS)
+    assert probe
+    clock.advance(3)
+    assert len(claim(database, clock)) == 2, "its call is in place of no round"
+    end(database, clock, [probe], confirmed(Status.COMPLETED, clock(), id="t0"))
+    assert not gate_of(database).is_paused
+
+
+def test_what_lost_its_workers_comes_after_what_did_not(database: Database, clock: FakeClock) -> None:
+    put(database, "late", 1)
+    put(database, "t", 1, **KILLER)
+    shut(database, clock())
+    clock.advance(2.1)
+    assert (find_work(database, clock(), 10).fast_is_due, find_work(database, clock(), 10).slow_due) == (True, ())
+    assert claim_one(database, "t0", clock(), LEASE, LIMITS) is None
+    assert [one.merchant_transaction_id for one in claim(database, clock)] == ["late0"]
+
+
+def test_what_lost_its_workers_is_found_by_an_index(database: Database, clock: FakeClock) -> None:
+    put(database, "refused", 50, state="retrying", last_error="unauthorised", uncounted=1)
+    shut(database, clock())
+    clock.advance(2.1)
+    with explained(database) as plans:
+        assert find_work(database, clock(), 10).slow_due == ()
+    of_suspects = "".join(one.plan for one in plans)
+    if database.is_sqlite:  # PostgreSQL decides by statistics, and there are none of so few rows
+        assert "ix_reconciliations_suspect" in of_suspects
 
 
 def test_slow_lane_uses_no_probe_up_that_others_need(database: Database, clock: FakeClock) -> None:

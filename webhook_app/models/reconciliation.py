@@ -13,6 +13,7 @@ from sqlalchemy.orm import Mapped, mapped_column
 
 from webhook_app.db.types import BigId
 from webhook_app.domain.failures import TIMEOUT
+from webhook_app.domain.retry_policy import MOST_SHARED_CRASHES
 from webhook_app.domain.shares import WorkClass
 from webhook_app.models.declarative import Base, one_of
 from webhook_app.models.failure import failure_from_columns
@@ -65,6 +66,7 @@ CLASS_CONDITIONS: Mapping[WorkClass, str] = {
 #: Old ids that Proof does not know stand together in the report of a backfill: none of them is a failure of its own.
 _OF_ITS_OWN = "(asked_by <> 'backfill' OR coalesce(last_http_status, 0) <> 404)"
 _TO_SEE = f"last_error IS NOT NULL AND {_OF_ITS_OWN}"
+_SUSPECT = f"next_attempt_at IS NOT NULL AND crashes >= {MOST_SHARED_CRASHES}"
 
 
 def class_condition(work_class: WorkClass, dialect: str) -> str:
@@ -95,6 +97,9 @@ class Reconciliation(Base):
         *(_class_index(work_class) for work_class in WorkClass),
         Index("ix_reconciliations_leased", "lease_until", postgresql_where=text("lease_until IS NOT NULL"),
               sqlite_where=text("lease_until IS NOT NULL")),
+        # What may have killed its workers (`domain/retry_policy.py::MOST_SHARED_CRASHES`).
+        Index("ix_reconciliations_suspect", "next_attempt_at",
+              postgresql_where=text(_SUSPECT), sqlite_where=text(_SUSPECT)),
         Index("ix_reconciliations_state", "state", "id"),
         Index("ix_reconciliations_created_at", "created_at", "id"),
         Index("ix_reconciliations_unconfirmed", "id", postgresql_where=text("reconciled_at IS NULL"),

@@ -15,12 +15,12 @@ from sqlalchemy.orm import Session
 from webhook_app.db.database import Database
 from webhook_app.db.kept_statements import keep
 from webhook_app.domain.failures import TIMEOUT
-from webhook_app.domain.gate import SHORT_CALL_SECONDS, Gate, Limits, admit, is_round_due, note_round
+from webhook_app.domain.gate import SHORT_CALL_SECONDS, Gate, Limits, admit
 from webhook_app.domain.shares import Counts, WorkClass, divide_slots, most_slots
 from webhook_app.models import Reconciliation
 from webhook_app.usecases.reconcile.calls_under_way import count_calls
 from webhook_app.usecases.reconcile.lifecycle.claims import begin_claims, end_claims
-from webhook_app.usecases.reconcile.probes import choose_probes
+from webhook_app.usecases.reconcile.probes import admit_suspect, choose_probes
 from webhook_app.usecases.reconcile.quiet import has_any
 from webhook_app.usecases.reconcile.stored_gate import lock_gate, store_gate
 from webhook_app.usecases.reconcile.work_classes import (
@@ -97,8 +97,8 @@ def claim_one(
     limits: Limits,
     token: str | None = None,
 ) -> Claim | None:
-    """This one, if it is due in the slow lane and the gate admits a call now. While all calls are paused that is the
-    round of probes, for one that may not be called beside others. `token`: under which it is claimed."""
+    """This one, if it is due in the slow lane and the gate admits a call now. While all calls are paused that is a
+    probe, for one that may not be called beside others. `token`: under which it is claimed."""
     token = token or new_token()
     wanted = and_(is_due(now, Lane.SLOW), Reconciliation.merchant_transaction_id == merchant_transaction_id)
     with database.read() as session:
@@ -167,15 +167,15 @@ def _claim_alone(
     gate = lock_gate(session)
     row = session.execute(
         select(Reconciliation.id, Reconciliation.state, Reconciliation.asked_by, Reconciliation.last_code)
-        .where(wanted, ~may_be_shared() if gate.is_paused else wanted)
+        .where(wanted)
         .with_for_update(skip_locked=True)
     ).one_or_none()
     if row is None:
         return []  # somebody got there first, or has to be
     if gate.is_paused:
-        if not is_round_due(gate, now, limits):
+        opened = admit_suspect(session, row.id, gate, now, limits)
+        if opened is None:
             return []
-        opened = note_round(gate, now, limits)
     else:
         work_class = class_of(row.state, row.asked_by, row.last_code)
         admitted, opened = admit(gate, {work_class: 1}, count_calls(session, now).under_way, now, limits)

@@ -3,7 +3,8 @@
 A round goes to several at once, of different classes as far as there are, which take turns, and first to what has never
 failed. Beside the rounds, what has just come and never failed is called at once, and so is what has lost its worker
 before Proof could answer: where poison has paused all calls, that ends the pause. What came longer ago is called soon,
-for its work may have been opened late, or nobody was there to call it.
+for its work may have been opened late, or nobody was there to call it. What may have killed its workers has its turn as
+well, by itself, in the slow lane: a healthy one may be among them.
 """
 
 from __future__ import annotations
@@ -11,9 +12,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
 
-from sqlalchemy import ColumnElement, Select, exists, or_, select
+from sqlalchemy import ColumnElement, Select, exists, literal_column, or_, select
 from sqlalchemy.orm import Session
 
+from webhook_app.db.planner_hints import unindexed
 from webhook_app.domain.failures import WORKER_DIED
 from webhook_app.domain.gate import (
     PROBES_AT_ONCE,
@@ -25,6 +27,7 @@ from webhook_app.domain.gate import (
     note_newcomer,
     note_round,
 )
+from webhook_app.domain.retry_policy import MOST_SHARED_CRASHES
 from webhook_app.domain.shares import WorkClass
 from webhook_app.models import Reconciliation
 from webhook_app.models.reconciliation import State
@@ -36,6 +39,8 @@ _NEW_FOR = timedelta(seconds=10)
 _UNTRIED = (WorkClass.FIRST_LOOK, WorkClass.POLL, WorkClass.STRANGER)
 #: Of what has been due longest so many are looked at for the one that has failed least.
 _MOST_LOOKED_AT = 200
+
+_DUE_AT = Reconciliation.next_attempt_at
 
 
 def choose_probes(session: Session, gate: Gate, now: datetime, limits: Limits) -> tuple[list[int], Gate]:
@@ -68,6 +73,33 @@ def has_probe(session: Session, gate: Gate, now: datetime, limits: Limits) -> bo
     )
 
 
+def find_suspect(session: Session, gate: Gate, now: datetime, limits: Limits) -> str | None:
+    """The transaction that may have killed its workers and is to be called now, by itself, where `has_probe` finds
+    nothing; nothing is locked. It has its turn like a latecomer, and a round where nothing else is there for it. Few
+    calls come of it: an answer ends the suspicion, and so do a few more deaths."""
+    if not (is_latecomer_due(gate, now, limits) or is_round_due(gate, now, limits)):
+        return None
+    suspects = select(Reconciliation.merchant_transaction_id).where(_is_suspect(now))
+    return session.scalar(suspects.order_by(_DUE_AT).limit(1))
+
+
+def admit_suspect(session: Session, id: int, gate: Gate, now: datetime, limits: Limits) -> Gate | None:
+    """The gate after a call of this one, of which `find_suspect` told; None where it may not be called after all. The
+    gate is paused and locked, and so is the reconciliation of this id."""
+    is_this = select(Reconciliation.id).where(Reconciliation.id == id, _is_suspect(now))
+    if session.scalar(is_this) is None or has_probe(session, gate, now, limits):
+        return None
+    if is_latecomer_due(gate, now, limits):
+        return note_newcomer(gate, now)
+    return note_round(gate, now, limits) if is_round_due(gate, now, limits) else None
+
+
+def _is_suspect(now: datetime) -> ColumnElement[bool]:
+    """With the number as it stands, so that the index of the few that it is true of is used."""
+    many_died = Reconciliation.crashes >= literal_column(str(MOST_SHARED_CRASHES))
+    return many_died & (unindexed(Reconciliation.state) == State.RETRYING) & is_waiting(now)
+
+
 _HAS_NEVER_FAILED = (Reconciliation.state == State.PENDING) & Reconciliation.last_error.is_(None)
 _WAS_LOST = (
     (Reconciliation.last_error == WORKER_DIED) & (Reconciliation.spent_attempts == 0) & (Reconciliation.uncounted == 0)
@@ -89,13 +121,11 @@ def _are_newcomers(now: datetime) -> Sequence[ColumnElement[bool]]:
 def _latecomers(now: datetime) -> Iterator[Select[int]]:
     """Of what has been due longest, the same, however long ago it came. A bounded look: in an outage very many may wait
     that have all failed."""
-    due_at = Reconciliation.next_attempt_at
     for work_class, is_unanswered in _UNANSWERED:
         longest = select(Reconciliation.id).where(in_class(work_class), is_waiting(now), may_be_shared())
-        ids = longest.order_by(due_at).limit(_MOST_LOOKED_AT).scalar_subquery()
-        yield (
-            select(Reconciliation.id).where(Reconciliation.id.in_(ids), is_waiting(now), is_unanswered).order_by(due_at)
-        )
+        ids = longest.order_by(_DUE_AT).limit(_MOST_LOOKED_AT).scalar_subquery()
+        unanswered = select(Reconciliation.id).where(Reconciliation.id.in_(ids), is_waiting(now), is_unanswered)
+        yield unanswered.order_by(_DUE_AT)
 
 
 def _find_newcomer(session: Session, now: datetime) -> Sequence[int]:
@@ -140,11 +170,10 @@ def _choose_round(session: Session, number: int, taken: Sequence[int], now: date
 
 
 def _first(session: Session, condition: ColumnElement[bool], *, newest: bool = False) -> Sequence[int]:
-    due_at = Reconciliation.next_attempt_at
     return session.scalars(
         select(Reconciliation.id)
         .where(condition, may_be_shared())
-        .order_by(due_at.desc() if newest else due_at)
+        .order_by(_DUE_AT.desc() if newest else _DUE_AT)
         .limit(1)
         .with_for_update(skip_locked=True)
     ).all()

@@ -15,11 +15,11 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
 from webhook_app.db.database import Database, was_in_the_way
-from webhook_app.domain.gate import MOST_SKEW, Gate, Limits, is_round_due
+from webhook_app.domain.gate import MOST_SKEW, Gate, Limits
 from webhook_app.logs import first_line, get_logger
 from webhook_app.models import Heartbeat
 from webhook_app.usecases.heartbeats import beat, write_beat
-from webhook_app.usecases.reconcile.probes import has_probe
+from webhook_app.usecases.reconcile.probes import find_suspect, has_probe
 from webhook_app.usecases.reconcile.stored_gate import read_gate
 from webhook_app.usecases.reconcile.work_classes import Lane, is_waiting, may_be_shared
 
@@ -98,8 +98,8 @@ def _is_left(session: Session, gate: Gate, lane: Lane, now: datetime, limits: Li
     since = now - NOBODY_AFTER[lane]
     if gate.is_paused and lane is Lane.FAST:
         return has_probe(session, gate, since, limits)
-    if gate.is_paused and not is_round_due(gate, since, limits):
-        return False
+    if gate.is_paused:
+        return find_suspect(session, gate, since, limits) is not None
     is_shared = may_be_shared() if lane is Lane.FAST else ~may_be_shared()
     return bool(session.scalar(select(exists().where(is_waiting(since), is_shared))))
 

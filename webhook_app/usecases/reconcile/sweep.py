@@ -10,14 +10,14 @@ from sqlalchemy.orm import Session
 
 from webhook_app.db.database import Database
 from webhook_app.domain.failures import Failure
-from webhook_app.domain.gate import Gate, Limits, is_round_due
+from webhook_app.domain.gate import Gate, Limits
 from webhook_app.domain.waiting import Waiting
 from webhook_app.models import Reconciliation
 from webhook_app.models.reconciliation import IS_OF_ITS_OWN, State
 from webhook_app.usecases.reconcile.decisions import decide_after_death
 from webhook_app.usecases.reconcile.inbox import has_unopened
 from webhook_app.usecases.reconcile.lifecycle.rows import lock, write_changes
-from webhook_app.usecases.reconcile.probes import has_probe
+from webhook_app.usecases.reconcile.probes import find_suspect, has_probe
 from webhook_app.usecases.reconcile.settle import show_failures
 from webhook_app.usecases.reconcile.stored_gate import read_gate
 from webhook_app.usecases.reconcile.work_classes import Lane, is_due
@@ -27,7 +27,7 @@ _USUAL_LIMITS = Limits()
 
 @dataclass(frozen=True)
 class Work:
-    """What is to be done now. While all calls are paused that is one probe at most."""
+    """What is to be done now. While all calls are paused that is probes."""
 
     fast_is_due: bool
     slow_due: tuple[str, ...]
@@ -88,12 +88,11 @@ def find_failed(database: Database, limit: int) -> list[Waiting]:
 
 def _find_probe(session: Session, gate: Gate, now: datetime, limits: Limits) -> Work:
     """Whoever is there may probe whatever is due; but what may have killed its workers is left to the slow lane, and
-    only where nothing else is due."""
+    comes after the others."""
     if has_unopened(session) or has_probe(session, gate, now, limits):
         return Work(True, ())
-    if not is_round_due(gate, now, limits):
-        return Work(False, ())
-    return Work(False, _find_slow(session, is_due(now, Lane.SLOW), 1))
+    suspect = find_suspect(session, gate, now, limits)
+    return Work(False, (suspect,) if suspect else ())
 
 
 def _find_slow(session: Session, condition: ColumnElement[bool], limit: int) -> tuple[str, ...]:
