@@ -15,7 +15,7 @@ from benchmarks.load.load import post_events
 from benchmarks.report import Report
 from benchmarks.scale import Scale
 from benchmarks.servers.databases import Databases
-from benchmarks.servers.processes import stop
+from benchmarks.servers.processes import stop_all
 from tests.support.processes import REPOSITORY
 from tests.support.servers import RedisServer
 
@@ -65,7 +65,7 @@ class Bench:
                 port = int(said.readline())
             yield f"http://127.0.0.1:{port}"
         finally:
-            stop(process)
+            stop_all([process])
 
     def say_own_limits(self) -> None:
         """How fast load generator and stand-in are by themselves: no figure of a server may come near it."""

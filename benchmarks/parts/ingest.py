@@ -15,8 +15,6 @@ from benchmarks.peers.table import create_table
 from benchmarks.servers.contender import OURS, OURS_AT_WORK, Target, ours, ours_at_work
 from benchmarks.taking_in import COLUMNS, Turns, compare, rows_of, take_turns
 
-CONNECTIONS = (16, 64)
-
 #: How many times as fast as a peer we are at least, on 64 connections.
 _LEAST = {
     OURS: {FASTAPI: 1.0, FASTIFY: 0.55, TEXTBOOK: 6.0},
@@ -39,7 +37,7 @@ def measure(bench: Bench) -> None:
 def _on_postgresql(bench: Bench) -> None:
     contenders = [ours(), ours_at_work(), *available(bench, [fastapi(), fastify(), textbook()])]
     limits: _Limits = defaultdict(list)
-    turns = take_turns(bench, contenders, CONNECTIONS, _send, lambda: _measure_limits(bench, limits))
+    turns = take_turns(bench, contenders, bench.scale.connections, _send, lambda: _measure_limits(bench, limits))
     _print(bench, "PostgreSQL, 2 web processes", turns, limits)
     for name, bounds in _LEAST.items():
         for peer, least in bounds.items():
@@ -48,7 +46,7 @@ def _on_postgresql(bench: Bench) -> None:
 
 def _on_sqlite(bench: Bench) -> None:
     contenders = [ours("sqlite", 1), *available(bench, [textbook("sqlite", 1)])]
-    turns = take_turns(bench, contenders, CONNECTIONS, _send)
+    turns = take_turns(bench, contenders, bench.scale.connections, _send)
     _print(bench, "SQLite, 1 web process", turns, {})
     measured = compare(turns, OURS, TEXTBOOK, 64)
     bench.report.require(f"ingest at 64 on SQLite: ours, times {TEXTBOOK}", measured, least=_LEAST_ON_SQLITE)
@@ -62,14 +60,14 @@ def _measure_limits(bench: Bench, limits: _Limits) -> None:
     url = bench.databases.empty("postgresql")
     create_table(url)
     for name in ROWS:
-        for connections in CONNECTIONS:
+        for connections in bench.scale.connections:
             rows = rows_per_second(bench.databases.postgres, url, name, connections, bench.scale.seconds)
             limits[name, connections].append(rows)
     bench.databases.drop(url)
 
 
 def _print(bench: Bench, title: str, turns: Turns, limits: _Limits) -> None:
-    for connections in CONNECTIONS:
+    for connections in bench.scale.connections:
         rows = rows_of(turns, connections)
         for (name, at), values in limits.items():
             if at == connections:

@@ -8,6 +8,7 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from math import nan
 from urllib.parse import urlencode
 
 import psutil
@@ -90,7 +91,7 @@ def measure(bench: Bench) -> None:
             _browser(site) as (page, browser),
         ):
             paths = {name: path for name, path in _paths(site).items() if name in bench.pages}
-            for path in paths.values():  # the first look fetches what is kept
+            for path in paths.values() if bench.scale.warm_up else ():  # the first look fetches what is kept
                 _look(page, browser, site, path)
             looks: dict[str, dict[int, list[Look]]] = defaultdict(lambda: defaultdict(list))
             for repeat in range(bench.scale.repeats):
@@ -101,12 +102,12 @@ def measure(bench: Bench) -> None:
         rows: list[list[str | float]] = []
         for name, by_width in looks.items():
             found = [look for looks_of_width in by_width.values() for look in looks_of_width]
-            usable = {width: median([look.interactive for look in by_width[width]]) for width in _WIDTHS}
+            usable = {width: median([look.interactive for look in those]) for width, those in by_width.items()}
             shift = max(one.shift for one in found)
             cpu = [median([one.server for one in found]), median([one.browser for one in found])]
             answered = median([one.answered for one in found])
             most = percentile([one.interactive for one in found], 0.95)
-            rows.append([name, answered, *usable.values(), most, *cpu, f"{shift:.3f}"])
+            rows.append([name, answered, *(usable.get(width, nan) for width in _WIDTHS), most, *cpu, f"{shift:.3f}"])
             for width, milliseconds in usable.items():
                 what = f"{engine}: {name}, {width} pixels, ms until it can be used"
                 bench.report.require(what, milliseconds, most=MOST)

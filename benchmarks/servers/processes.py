@@ -21,7 +21,7 @@ _GRACE = 20
 
 
 class Processes:
-    """Started one by one in `folder`, all stopped at the end of the block, the last first."""
+    """Started one by one in `folder`, all stopped at the end of the block, together."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -31,8 +31,7 @@ class Processes:
         return self
 
     def __exit__(self, *_: object) -> None:
-        for process in reversed(self._started):
-            stop(process)
+        stop_all(self._started)
 
     @property
     def pids(self) -> list[int]:
@@ -74,16 +73,20 @@ def _environment(variables: Mapping[str, str]) -> dict[str, str]:
     return {key: value for key, value in os.environ.items() if key not in _OURS} | dict(variables)
 
 
-def stop(process: subprocess.Popen[bytes]) -> None:
-    """Ends it, and whatever of its own is left when it has ended."""
-    below = _tree([process.pid])
-    process.send_signal(signal.SIGTERM)
-    try:
-        process.wait(_GRACE)
-    except subprocess.TimeoutExpired:
-        process.kill()
-        process.wait()
-    _, left = psutil.wait_procs([one for one in below if one.pid != process.pid], timeout=5)
+def stop_all(processes: Sequence[subprocess.Popen[bytes]]) -> None:
+    """Ends them, and whatever of their own is left when they have ended."""
+    pids = [process.pid for process in processes]
+    below = [one for one in _tree(pids) if one.pid not in pids]
+    for process in processes:
+        process.send_signal(signal.SIGTERM)
+    deadline = time.monotonic() + _GRACE
+    for process in processes:
+        try:
+            process.wait(max(deadline - time.monotonic(), 0.1))
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+    _, left = psutil.wait_procs(below, timeout=5)
     for one in left:
         with contextlib.suppress(psutil.NoSuchProcess):
             one.kill()
