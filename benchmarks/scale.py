@@ -23,7 +23,9 @@ class Scale:
     read_history: int = 100_000
     """Transactions beside which reading is measured."""
     repeats: int = 41
-    """How often each question of finance is asked, and each page looked at, at one width after the other."""
+    """How often each question of finance is asked."""
+    looks: int = 8
+    """At each page, at one width after the other."""
     backlog: int = 20_000
     """Transactions that wait when workers start."""
     window: float = 10.0
@@ -49,6 +51,7 @@ SMALL = Scale(
     short_history=2_000,
     read_history=2_000,
     repeats=1,
+    looks=1,
     backlog=1_000,
     window=1.0,
     drained=1_000,

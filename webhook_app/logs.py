@@ -25,8 +25,8 @@ CHANGES = "changes"
 ROUTINE = frozenset({"events accepted", "events duplicate", "reconciled", "logged in", "migration applied"})
 
 
-#: Of every logger, which are made once, with the first line, and not for each: a third of what a line costs. The list is
-#: theirs, and so is what a later `configure_logging` puts into it.
+#: Of every logger, which are made once, with the first line, and not for each: a seventh of what a line costs. The list
+#: is theirs, and so is what a later `configure_logging` puts into it.
 _PROCESSORS: list[structlog.typing.Processor] = []
 
 

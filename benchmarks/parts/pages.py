@@ -94,7 +94,7 @@ def measure(bench: Bench) -> None:
             for path in paths.values() if bench.scale.warm_up else ():  # the first look fetches what is kept
                 _look(page, browser, site, path)
             looks: dict[str, dict[int, list[Look]]] = defaultdict(lambda: defaultdict(list))
-            for repeat in range(bench.scale.repeats):
+            for repeat in range(bench.scale.looks):
                 width = _WIDTHS[repeat % 2]
                 page.set_viewport_size(ViewportSize(width=width, height=800))
                 for name, path in paths.items():
