@@ -68,6 +68,15 @@ def test_what_cannot_be_revoked_is_told(database: Database) -> None:
     assert len(list_entries(database, AuditFilter(action=AuditAction.REVOKE_TOKEN), 9).items) == 2
 
 
+def test_use_is_noted_again_after_a_clock_was_set_back(database: Database) -> None:
+    token, years = create_token(database, "shop", Role.SERVICE, START), timedelta(days=3650)
+    for now in (START + years, START):
+        with closing(LastUse(database)) as last_use:
+            assert find_caller(database, last_use, token, now)
+            last_use.flush()
+        assert [one.last_used_at for one in list_tokens(database, START, 9).items] == [now]
+
+
 def test_list_shows_states_and_narrows(database: Database) -> None:
     create_token(database, "gone", Role.ADMIN, START)
     create_token(database, "ends", Role.SERVICE, START, expires_at=START + timedelta(days=1))

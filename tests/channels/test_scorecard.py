@@ -140,6 +140,22 @@ def test_one_call_counts_batches_until_its_time_is_up(
     assert [count_changes(database, clock()) for _ in counts] == counts
 
 
+def test_what_was_recorded_before_a_clock_was_set_back_holds_up_no_counting(
+    database: Database, clock: FakeClock
+) -> None:
+    work, years = confirm(database, "a", status="completed"), 10 * 365 * 86_400
+    failed = {"http_status": 502, "error": "upstream_error", "code": "provider_error", "status": None}
+    for number, at in enumerate((0, years, 1, SETTLED_AFTER.total_seconds() + 60)):
+        change(database, "a", "processing", second(number), second(at))
+        attempt(database, work, second(at), **failed)
+    clock.advance(SETTLED_AFTER.total_seconds() + 60)
+    assert count_all(database, clock()) == 3, "all but the one that is too young"
+    assert [one.count for one in read_scorecard(database, APRIL).errors] == [2]
+    clock.advance(SETTLED_AFTER.total_seconds())
+    assert count_all(database, clock()) == 1
+    assert [one.count for one in read_scorecard(database, APRIL).errors] == [3]
+
+
 def test_a_webhook_that_comes_hours_later_is_lost(database: Database, clock: FakeClock) -> None:
     confirm(database, "a", status="completed")
     change(database, "a", "completed", second(0), second(1))

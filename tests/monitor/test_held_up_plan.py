@@ -33,3 +33,12 @@ def test_month_of_payments_that_went_well_is_not_gone_through(services: Services
     for others in ("ix_events_received_at", "ix_events_settled_at", "Seq Scan on events"):
         assert others not in count.plan, count.plan
     assert "SCAN events" not in count.plan.splitlines(), "all of the table, on SQLite"
+
+
+def test_incident_that_was_counted_before_a_clock_was_set_back_is_counted_again(
+    services: Services, clock: FakeClock
+) -> None:
+    with services.database.write() as session:
+        begin(session, Finding(IncidentKind.SQL_AWAY, "x", since=clock()), clock())
+    assert count_held_up(services.database, clock() + timedelta(days=3650)) == 1
+    assert [count_held_up(services.database, clock()) for _ in range(2)] == [1, 0]

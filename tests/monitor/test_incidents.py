@@ -32,7 +32,9 @@ from webhook_app.run.supervisor import Relapse
 from webhook_app.services import Services, open_lookout
 from webhook_app.usecases.heartbeats import CLOCK, WEB, beat
 from webhook_app.usecases.incidents.figures import read_days, read_hours
+from webhook_app.usecases.incidents.finding import Finding
 from webhook_app.usecases.incidents.lookout import Lookout, enter
+from webhook_app.usecases.incidents.register import Sightings
 from webhook_app.usecases.incidents.reports import IncidentFilter, IncidentReport, list_incidents
 from webhook_app.usecases.reconcile.stored_gate import lock_gate, store_gate
 
@@ -70,6 +72,17 @@ def change_gate(services: Services, change: Callable[[Gate], Gate]) -> None:
 def of_kind(services: Services, kind: IncidentKind) -> IncidentReport:
     (found,) = (one for one in incidents(services) if one.kind == kind)
     return found
+
+
+def test_finding_begins_and_ends_after_a_clock_was_set_back(clock: FakeClock) -> None:
+    sightings, finding = Sightings(), Finding(IncidentKind.SQL_AWAY, "x")
+    sightings.note([finding], clock() + timedelta(days=3650))
+    for seconds in (0, 600):
+        sightings.note([finding], clock() + timedelta(seconds=seconds))
+    assert sightings.lasts(finding, clock() + timedelta(seconds=600))
+    sightings.note([finding], clock() + timedelta(days=3650))
+    assert sightings.is_over(finding.name, 60, clock()) is None
+    assert sightings.is_over(finding.name, 60, clock() + timedelta(seconds=60)) == clock()
 
 
 def test_pause_is_an_incident_with_what_it_held_up_and_what_came_of_it(

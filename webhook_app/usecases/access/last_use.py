@@ -14,6 +14,7 @@ from sqlalchemy.orm import Session
 
 from webhook_app.adapters.background_writer import BackgroundWriter
 from webhook_app.db.database import Database
+from webhook_app.domain.gate import MOST_SKEW
 from webhook_app.models import ApiToken, LogInSession
 
 #: Between two notes of one session or token.
@@ -51,9 +52,10 @@ class LastUse:
         return note.at if note and (stored is None or note.at > stored) else stored
 
     def note(self, kind: Used, row_id: int, stored: datetime | None, now: datetime, every: timedelta = EVERY) -> None:
-        """Returns at once. `stored`: what the row says; nothing is noted that is less than `every` newer."""
+        """Returns at once. `stored`: what the row says; nothing is noted that is less than `every` newer.
+        What is further ahead than clocks differ was noted before a clock was set back, and gives way."""
         latest = self.latest(kind, row_id, stored)
-        if latest is not None and now - latest < every:
+        if latest is not None and now - every < latest <= now + MOST_SKEW:
             return
         with self._guard:
             if len(self._waiting) < _MOST_WAITING:
@@ -77,7 +79,7 @@ class LastUse:
             # In one order, so that no two processes wait for each other.
             for (kind, row_id), note in sorted(notes.items(), key=lambda item: (item[0][0].value, item[0][1])):
                 column = _COLUMNS[kind]
-                is_due = or_(column.is_(None), column <= note.at - note.every)
+                is_due = or_(column.is_(None), column <= note.at - note.every, column > note.at + MOST_SKEW)
                 session.execute(
                     update(column.class_).where(column.class_.id == row_id, is_due).values({column: note.at})
                 )

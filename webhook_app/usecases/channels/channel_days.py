@@ -15,6 +15,7 @@ from sqlalchemy.orm import Session
 
 from webhook_app.db.database import Database
 from webhook_app.db.upsert import insert_into
+from webhook_app.domain.gate import MOST_SKEW
 from webhook_app.domain.lateness import add_up, span_of
 from webhook_app.domain.status import TERMINAL
 from webhook_app.models import ChannelDay, HistoryEntry, Reconciliation, ScorecardProgress, Transaction
@@ -122,10 +123,11 @@ def _count(session: Session, now: datetime) -> int:
 
 
 def _find_settled(session: Session, after: int, now: datetime, limit: int) -> list[_Change]:
-    """In the order of their ids, up to the first that is too young."""
+    """In the order of their ids, up to the first that is too young. What is further ahead than clocks differ was
+    recorded before a clock was set back: nobody knows when, and it holds up nothing."""
     found = []
     for change in _load(session, _uncounted(after).limit(limit)):
-        if change.recorded_at > now - SETTLED_AFTER:
+        if now - SETTLED_AFTER < change.recorded_at <= now + MOST_SKEW:
             break
         found.append(change)
     return found

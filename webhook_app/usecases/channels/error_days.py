@@ -12,6 +12,7 @@ from sqlalchemy.orm import Session
 
 from webhook_app.db.database import Database
 from webhook_app.db.upsert import insert_into
+from webhook_app.domain.gate import MOST_SKEW
 from webhook_app.models import Attempt, ErrorDay, Reconciliation, ScorecardProgress
 from webhook_app.models.reconciliation import AskedBy
 
@@ -69,13 +70,14 @@ def _count(session: Session, now: datetime) -> int:
 
 
 def _find_ids(session: Session, after: int, now: datetime, limit: int) -> Sequence[int]:
-    """In their order, up to the first that is too young."""
+    """In their order, up to the first that is too young. What is further ahead than clocks differ was made before a
+    clock was set back: nobody knows when, and it holds up nothing."""
     rows = session.execute(
         select(Attempt.id, Attempt.finished_at).where(Attempt.id > after).order_by(Attempt.id).limit(limit)
     )
     ids = []
     for attempt_id, finished_at in rows:
-        if finished_at > now - SETTLED_AFTER:
+        if now - SETTLED_AFTER < finished_at <= now + MOST_SKEW:
             break
         ids.append(attempt_id)
     return ids

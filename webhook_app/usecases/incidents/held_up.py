@@ -13,6 +13,7 @@ from webhook_app.db.database import Database
 from webhook_app.db.planner_hints import unindexed
 from webhook_app.db.timestamps import seconds_between
 from webhook_app.domain.durations import write_longest
+from webhook_app.domain.gate import MOST_SKEW
 from webhook_app.domain.incidents import NATURES, IncidentKind
 from webhook_app.models import Event, Incident, Reconciliation
 from webhook_app.models.event import Delivery, is_settled_late
@@ -30,12 +31,11 @@ def count_held_up(database: Database, now: datetime, *, most: int = 5) -> int:
     """Counts anew for incidents that are open or have just ended, `most` at a time, and settles those of which nothing
     waits any more. Returns how many were counted."""
     is_just_over = Incident.ended_at >= Incident.counted_at
+    is_ahead = Incident.counted_at > now + MOST_SKEW  # it was counted before a clock was set back
+    is_due = or_(Incident.counted_at.is_(None), Incident.counted_at <= now - _GAP, is_just_over, is_ahead)
     with database.read() as session:
         due = session.scalars(
-            select(Incident)
-            .where(IS_UNSETTLED, or_(Incident.counted_at.is_(None), Incident.counted_at <= now - _GAP, is_just_over))
-            .order_by(Incident.counted_at, Incident.id)
-            .limit(most)
+            select(Incident).where(IS_UNSETTLED, is_due).order_by(Incident.counted_at, Incident.id).limit(most)
         ).all()
     for incident in due:
         with database.read() as session:

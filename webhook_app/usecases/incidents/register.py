@@ -48,7 +48,7 @@ class Sightings:
     def note(self, findings: Iterable[Finding], now: datetime) -> None:
         for finding in findings:
             sight = self._seen.setdefault(finding.name, _Sight(now, now))
-            sight.last_at = now
+            sight.first_at, sight.last_at = min(sight.first_at, now), now  # ahead, where a clock was set back
 
     def lasts(self, finding: Finding, now: datetime) -> bool:
         """Whether it has lasted long enough to be an incident."""
@@ -58,6 +58,7 @@ class Sightings:
     def is_over(self, name: Name, ends_after: float, now: datetime) -> datetime | None:
         """When it was over, if it was not seen for long enough since; None while it may still come again."""
         sight = self._seen.setdefault(name, _Sight(now, now))  # begun by another process, or before our start
+        sight.last_at = min(sight.last_at, now)
         if now - sight.last_at < timedelta(seconds=ends_after):
             return None
         del self._seen[name]
