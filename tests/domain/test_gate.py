@@ -217,6 +217,13 @@ def test_newcomer_is_due_at_once_and_then_once_a_second() -> None:
     assert not is_round_due(FULL, NOON, LIMITS)
 
 
+def test_relapse_keeps_when_the_outage_began_until_what_backs_off_is_brought_forward() -> None:
+    again = pause(resume(paused(), at(60)), Blame.PROOF, None, at(60.1), at(61), LIMITS)
+    assert (again.paused_at, again.outage_since) == (at(61), paused().outage_since)
+    forgotten = replace(resume(paused(), at(60)), outage_since=None)
+    assert pause(forgotten, Blame.PROOF, None, at(60.1), at(61), LIMITS).outage_since == at(60.1)
+
+
 def test_latecomer_is_due_two_seconds_after_a_round_or_a_newcomer() -> None:
     def due(gate: Gate, *seconds: float) -> list[bool]:
         return [is_latecomer_due(gate, at(second), LIMITS) for second in seconds]

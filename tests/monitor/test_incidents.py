@@ -130,6 +130,21 @@ def test_pause_is_an_incident_with_what_it_held_up_and_what_came_of_it(
     assert [one.kind for one in incidents(services)] == ["proof_paused"]
 
 
+def test_pause_right_after_another_is_an_incident_of_its_own_time(
+    services: Services, lookout: Lookout, clock: FakeClock
+) -> None:
+    """The gate still tells when the first one began: what backed off because of it was not brought forward yet."""
+    change_gate(services, lambda gate: pause(gate, Blame.PROOF, OUTAGE, clock(), clock(), Limits()))
+    look(lookout, clock, 60, services)
+    change_gate(services, lambda gate: resume(gate, clock()))
+    look(lookout, clock, 5, services)
+    again_at = clock()
+    change_gate(services, lambda gate: pause(gate, Blame.PROOF, OUTAGE, again_at, again_at, Limits()))
+    look(lookout, clock, 5, services)
+    (told,) = (one for one in incidents(services) if one.ended_at is None)
+    assert (told.kind, told.began_at) == ("proof_paused", again_at)
+
+
 def settle(database: Database, clock: FakeClock, *but: str) -> None:
     with database.write() as session:
         waiting = Event.settled_at.is_(None), Event.merchant_transaction_id.not_in([*but, "old"])

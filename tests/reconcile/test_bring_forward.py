@@ -8,18 +8,30 @@ from datetime import timedelta
 import pytest
 from sqlalchemy import update
 
-from tests.support.answers import DB_ERROR, LEASE, NOT_FOUND, POLICY, UNAVAILABLE, answer, confirmed
+from tests.support.answers import (
+    DB_ERROR,
+    LEASE,
+    NOT_FOUND,
+    POLICY,
+    UNAVAILABLE,
+    answer,
+    confirmed,
+    report_and_answer,
+)
 from tests.support.class_rows import put
 from tests.support.clock import FakeClock
+from tests.support.plans import explained
 from tests.support.work import events, report, row, rows
 from webhook_app.db.database import Database
 from webhook_app.domain.failures import Failure
+from webhook_app.domain.gate import pause, resume
+from webhook_app.domain.retry_policy import Blame
 from webhook_app.domain.status import Status
 from webhook_app.models import Reconciliation
 from webhook_app.usecases.reconcile.bring_forward import BATCH, bring_forward
 from webhook_app.usecases.reconcile.claim import Claim, claim_due
 from webhook_app.usecases.reconcile.clock_jump import follow_clock
-from webhook_app.usecases.reconcile.stored_gate import lock_gate, read_gate, store_gate
+from webhook_app.usecases.reconcile.stored_gate import forget_outage, lock_gate, read_gate, store_gate
 
 REFUSED = Failure(401, "unauthorised", "invalid_token", "m", "r-401")
 
@@ -149,6 +161,72 @@ def test_outage_in_which_the_clock_is_set_brings_all_back_that_it_made_fail(
     assert row(database, "gave-up").state == "failed"
     bring_forward(database, clock())
     assert row(database, "gave-up").state == "retrying"
+
+
+def test_outage_that_is_back_before_the_clock_has_looked_leaves_nothing_behind(
+    database: Database, clock: FakeClock
+) -> None:
+    """One probe was answered, what had waited went out at once and failed, and all calls were paused again, within a
+    second. What gave up in the first part seemed to have failed before the outage."""
+    give_up(database, clock, "first")
+    fail(database, clock, "t0", "t1", "t2", "t3", failure=DB_ERROR)
+    clock.advance(60)
+    end_outage(database, clock)
+    clock.advance(14)  # the answer that ended it speaks for thirteen seconds
+    fail(database, clock, "u0", "u1", "u2", "u3", "u4", failure=DB_ERROR)
+    assert bring_forward(database, clock()) == 0, "while it lasts"
+    clock.advance(60)
+    end_outage(database, clock, "healthy too")
+    bring_forward(database, clock())
+    assert row(database, "first").state == "retrying"
+    with database.read() as session:
+        assert read_gate(session).outage_since is None
+
+
+def test_outage_that_begins_while_all_is_brought_forward_is_not_forgotten(database: Database, clock: FakeClock) -> None:
+    fail(database, clock, "t0", "t1", "t2", "t3", "t4")
+    end_outage(database, clock)
+    with database.read() as session:
+        before = read_gate(session)
+    with database.write() as session:
+        again = pause(lock_gate(session), Blame.PROOF, UNAVAILABLE, clock(), clock(), POLICY.limits)
+        store_gate(session, resume(again, clock()))
+    database.run(lambda session: forget_outage(session, before.epoch))
+    with database.read() as session:
+        assert read_gate(session).outage_since == before.outage_since
+
+
+def test_poll_that_was_told_to_wait_for_long_comes_forward_too(database: Database, clock: FakeClock) -> None:
+    """For a 429 nobody is charged, so it stays a poll; its webhook may be lost."""
+    report_and_answer(database, clock, confirmed(Status.PENDING, clock()))
+    at = row(database, "t").next_attempt_at
+    assert at is not None
+    clock.advance((at - clock()).total_seconds())
+    told_to_wait = Failure(429, "rate_limit_exceeded", "x", "m", "r-429", retry_after=3600.0)
+    names = ("t", "u")
+    report(database, "u", clock())
+    held = claims(database, clock)
+    for name in names:
+        answer(database, clock, held[name], told_to_wait)
+    planned = row(database, "t").next_attempt_at
+    assert (row(database, "t").state, planned and planned > clock() + timedelta(minutes=30)) == ("watching", True)
+    clock.advance(60)
+    end_outage(database, clock)
+    bring_forward(database, clock())
+    assert row(database, "t").next_attempt_at == clock()
+
+
+def test_ids_that_nobody_knows_are_not_looked_at_when_an_outage_ends(database: Database, clock: FakeClock) -> None:
+    """Of a flood of forged ones there may be millions, and each flap of Proof is an outage that ends."""
+    forged: dict[str, object] = {"last_error": "not_found", "last_http_status": 404, "last_failed_at": clock()}
+    put(database, "forged", 2 * BATCH, state="failed", next_attempt_at=None, **forged)
+    with database.write() as session:
+        store_gate(session, replace(lock_gate(session), outage_since=clock()))
+    with explained(database) as plans:
+        assert bring_forward(database, clock()) == 0
+    (of_failed,) = (one for one in plans if "last_error IN" in one.statement)
+    if database.is_sqlite:  # PostgreSQL decides by statistics, and there are none of so few rows
+        assert "ix_reconciliations_last_error" in of_failed.plan
 
 
 def test_what_fails_always_is_not_brought_back_by_each_outage(database: Database, clock: FakeClock) -> None:

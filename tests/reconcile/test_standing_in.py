@@ -13,7 +13,7 @@ from tests.support.answers import LEASE, POLICY, claim
 from tests.support.clock import FakeClock
 from tests.support.work import report, row
 from webhook_app.db.database import Database
-from webhook_app.domain.gate import pause
+from webhook_app.domain.gate import note_newcomer, pause
 from webhook_app.domain.retry_policy import Blame
 from webhook_app.models import Reconciliation
 from webhook_app.usecases.heartbeats import beat
@@ -142,6 +142,26 @@ def test_while_all_calls_are_paused_what_has_come_is_untaken_after_ten_seconds(
     assert untaken(database, clock) == []
     clock.advance(0.2)
     assert untaken(database, clock) == [Lane.FAST]
+
+
+def test_while_all_calls_are_paused_what_may_kill_its_worker_is_not_the_clocks_because_others_are_probed(
+    database: Database, clock: FakeClock
+) -> None:
+    """It has its turn when nothing else is called. A call that has just been made is no clock that was set back."""
+    report(database, "t", clock())
+    with database.write() as session:
+        session.execute(update(Reconciliation).values(state="retrying", crashes=2))
+        gate = pause(lock_gate(session), Blame.PROOF, None, clock(), clock(), POLICY.limits)
+        store_gate(session, replace(gate, next_probe_at=clock() + timedelta(seconds=60), probes=6))
+    for _ in range(50):
+        clock.advance(1)
+        with database.write() as session:
+            store_gate(session, note_newcomer(lock_gate(session), clock()))
+        assert untaken(database, clock) == []
+    clock.advance(31)
+    assert untaken(database, clock) == []
+    clock.advance(2)
+    assert untaken(database, clock) == [Lane.SLOW]
 
 
 def test_what_may_kill_its_worker_is_of_the_slow_lane(database: Database, clock: FakeClock) -> None:

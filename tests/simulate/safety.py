@@ -208,6 +208,8 @@ class Watch:
         now = self.schedule.now
         if paused_at and not was_paused:
             since = now - (seconds(paused_at) - seconds(outage_since)) if outage_since else now
+            if self.pauses:  # of which what backs off may not have been brought forward yet
+                since = max(since, min(self.pauses[-1].ends, now))
             self.pauses.append(Pause(since, now))
         elif was_paused and not paused_at and self.pauses:
             self.pauses[-1].ends = now

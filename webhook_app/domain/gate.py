@@ -138,7 +138,8 @@ def probe_now(gate: Gate, now: datetime) -> Gate:
 
 
 def pause(gate: Gate, blame: Blame, failure: Failure | None, since: datetime, now: datetime, limits: Limits) -> Gate:
-    """`since` is when the first of the failures came that speak for it."""
+    """`since` is when the first of the failures came that speak for it. It is kept from the outage before where what
+    backs off because of that one has not been brought forward yet."""
     gap = _probe_gap(0, limits)
     if failure and failure.retry_after:
         gap = max(gap, timedelta(seconds=min(failure.retry_after, limits.longest_probe_seconds)))
@@ -148,7 +149,7 @@ def pause(gate: Gate, blame: Blame, failure: Failure | None, since: datetime, no
         blame=blame,
         failure=failure,
         paused_at=now,
-        outage_since=since,
+        outage_since=min(since, gate.outage_since or since),
         next_probe_at=now + gap,
         next_newcomer_at=now,
         probes=0,

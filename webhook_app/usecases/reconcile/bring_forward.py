@@ -10,8 +10,9 @@ from sqlalchemy import and_, or_, select
 from sqlalchemy.orm import Session
 
 from webhook_app.db.database import Database
+from webhook_app.db.planner_hints import unindexed
 from webhook_app.db.types import MAX_ID
-from webhook_app.domain.retry_policy import Action, Blame, rule_for
+from webhook_app.domain.retry_policy import TABLE, Action, Blame, rule_for
 from webhook_app.domain.shares import WorkClass
 from webhook_app.models import Reconciliation
 from webhook_app.models.event import Delivery
@@ -31,8 +32,8 @@ BATCH = 500
 #: least of all after one that it has caused.
 _ONCE = 2
 
-#: A poll that fails is a retry from then on.
-_CLASSES = tuple(work_class for work_class in WorkClass if work_class is not WorkClass.POLL)
+#: Failures after which that retry is made.
+_RETRIED_ONCE = frozenset(rule.error for rule in TABLE if rule.action is Action.RETRY_ONCE)
 
 
 def bring_forward(database: Database, now: datetime) -> int:
@@ -45,7 +46,7 @@ def bring_forward(database: Database, now: datetime) -> int:
     if since is None or gate.is_paused:
         return 0
     brought = 0
-    for work_class in _CLASSES:
+    for work_class in WorkClass:
         after = (now, MAX_ID)
         while True:
             with database.read() as session:
@@ -55,7 +56,7 @@ def bring_forward(database: Database, now: datetime) -> int:
                 break
             after = found[-1]
     brought += _try_given_up(database, since, now)
-    database.run(lambda session: forget_outage(session, since))
+    database.run(lambda session: forget_outage(session, gate.epoch))
     return brought
 
 
@@ -63,6 +64,7 @@ def _find(
     session: Session, work_class: WorkClass, since: datetime, after: tuple[datetime, int]
 ) -> Sequence[tuple[datetime, int]]:
     at, after_id = after
+    is_uncounted = and_(Reconciliation.uncounted > 0, Reconciliation.last_failed_at >= since)
     rows = session.execute(
         select(Reconciliation.next_attempt_at, Reconciliation.id)
         .where(
@@ -70,10 +72,10 @@ def _find(
             # Many may be planned for the same time: the id tells where the batch before has ended.
             Reconciliation.next_attempt_at >= at,
             or_(Reconciliation.next_attempt_at > at, Reconciliation.id > after_id),
-            or_(
-                Reconciliation.first_failed_at >= since,
-                and_(Reconciliation.uncounted > 0, Reconciliation.last_failed_at >= since),
-            ),
+            # A poll that fails is a retry from then on, unless nobody was charged.
+            is_uncounted
+            if work_class is WorkClass.POLL
+            else or_(Reconciliation.first_failed_at >= since, is_uncounted),
         )
         .order_by(Reconciliation.next_attempt_at, Reconciliation.id)
         .limit(BATCH)
@@ -83,19 +85,17 @@ def _find(
 
 def _try_given_up(database: Database, since: datetime, now: datetime) -> int:
     """An outage is one when five have failed. The first of them may have spent its one retry after 500 by then."""
-    brought, after = 0, 0
-    while True:
-        with database.read(by_index=True) as session:
-            rows = session.execute(
-                select(Reconciliation.id, Reconciliation.last_failed_at)
-                .where(Reconciliation.state == State.FAILED, Reconciliation.id > after)
-                .order_by(Reconciliation.id)
-                .limit(BATCH)
-            ).all()
-        brought += _bring_batch(database, [one for one, at in rows if at is not None and at >= since], since, now)
-        if len(rows) < BATCH:
-            return brought
-        after = rows[-1].id
+    with database.read() as session:
+        # Found by why they failed, not by having failed: of ids that nobody knows there may be millions.
+        ids = session.scalars(
+            select(Reconciliation.id).where(
+                Reconciliation.last_error.in_(_RETRIED_ONCE),
+                unindexed(Reconciliation.state) == State.FAILED,
+                Reconciliation.last_failed_at >= since,
+            )
+        ).all()
+    batches = (ids[first : first + BATCH] for first in range(0, len(ids), BATCH))
+    return sum(_bring_batch(database, batch, since, now) for batch in batches)
 
 
 def _bring_batch(database: Database, ids: Sequence[int], since: datetime, now: datetime) -> int:

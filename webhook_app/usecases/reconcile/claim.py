@@ -104,7 +104,8 @@ def claim_one(
     with database.read() as session:
         if session.scalar(select(Reconciliation.id).where(wanted)) is None:
             return None
-    return next(iter(database.run(lambda session: _claim_alone(session, wanted, now, lease, limits, token))), None)
+    claims = database.run(lambda session: _claim_alone(session, wanted, now, lease, limits, token), by_index=True)
+    return claims[0] if claims else None
 
 
 def hand_back(database: Database, claims: Sequence[Claim]) -> None:

@@ -77,10 +77,14 @@ def find_suspect(session: Session, gate: Gate, now: datetime, limits: Limits) ->
     """The transaction that may have killed its workers and is to be called now, by itself, where `has_probe` finds
     nothing; nothing is locked. It has its turn like a latecomer, and a round where nothing else is there for it. Few
     calls come of it: an answer ends the suspicion, and so do a few more deaths."""
-    if not (is_latecomer_due(gate, now, limits) or is_round_due(gate, now, limits)):
+    if not may_call_suspect(gate, now, limits):
         return None
     suspects = select(Reconciliation.merchant_transaction_id).where(_is_suspect(now))
     return session.scalar(suspects.order_by(_DUE_AT).limit(1))
+
+
+def may_call_suspect(gate: Gate, now: datetime, limits: Limits) -> bool:
+    return is_latecomer_due(gate, now, limits) or is_round_due(gate, now, limits)
 
 
 def admit_suspect(session: Session, id: int, gate: Gate, now: datetime, limits: Limits) -> Gate | None:

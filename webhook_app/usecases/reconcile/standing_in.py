@@ -19,7 +19,7 @@ from webhook_app.domain.gate import MOST_SKEW, Gate, Limits
 from webhook_app.logs import first_line, get_logger
 from webhook_app.models import Heartbeat
 from webhook_app.usecases.heartbeats import beat, write_beat
-from webhook_app.usecases.reconcile.probes import find_suspect, has_probe
+from webhook_app.usecases.reconcile.probes import find_suspect, has_probe, may_call_suspect
 from webhook_app.usecases.reconcile.stored_gate import read_gate
 from webhook_app.usecases.reconcile.work_classes import Lane, is_waiting, may_be_shared
 
@@ -80,7 +80,7 @@ def find_stood_in(database: Database, now: datetime) -> Sequence[Lane]:
 def find_untaken(database: Database, now: datetime, limits: Limits) -> Sequence[Lane]:
     """The lanes whose due work the clock has to do: those for which it stands in already, and those in which something
     has been due for long while no worker was seen."""
-    with database.read() as session:
+    with database.read(by_index=True) as session:
         gate, beats = read_gate(session), _read_beats(session)
         return [
             lane
@@ -99,7 +99,8 @@ def _is_left(session: Session, gate: Gate, lane: Lane, now: datetime, limits: Li
     if gate.is_paused and lane is Lane.FAST:
         return has_probe(session, gate, since, limits)
     if gate.is_paused:
-        return find_suspect(session, gate, since, limits) is not None
+        # For as long, too: of a call that has just been made, that time would seem to be before the clock was set.
+        return may_call_suspect(gate, now, limits) and find_suspect(session, gate, since, limits) is not None
     is_shared = may_be_shared() if lane is Lane.FAST else ~may_be_shared()
     return bool(session.scalar(select(exists().where(is_waiting(since), is_shared))))
 

@@ -61,11 +61,11 @@ def store_gate(session: Session, gate: Gate) -> None:
     )
 
 
-def forget_outage(session: Session, since: datetime) -> None:
-    """What backed off because of the outage that began then has been brought forward."""
+def forget_outage(session: Session, epoch: int) -> None:
+    """What backed off because of the outages up to that pause has been brought forward."""
     session.execute(
         update(StoredGate)
-        .where(StoredGate.outage_since == since, StoredGate.paused_at.is_(None))
+        .where(StoredGate.epoch == epoch, StoredGate.paused_at.is_(None))
         .values(outage_since=None)
         .execution_options(synchronize_session=False)
     )
