@@ -38,6 +38,7 @@ def test_entries_are_sentences(admin_client: FlaskClient, database: Database) ->
     write(database, "replay", "14 of 14 deliveries", "ticket 4711", filter={"state": "failed"}, replay_id=3)
     write(database, "replay", "13 of 14 deliveries", "again", ids=[1, 2], replay_id=4)
     write(database, "replay", "0 of 0 deliveries", "late", filter={"error": "not_found"}, replay_id=None)
+    write(database, "replay", "1400 of 1500 deliveries", "more", ids=[1, 2], replay_id=6, transactions=1100)
     write(database, "replay", "order-1", "requeued", Actor("ada", "rq"), replay_id=5)
     write(database, "cancel_replay", "replay 3", "cancelled", replay_id=3, not_released=1)
     write(database, "acknowledge", "order-2", "seen", discrepancy=7, kind="stale_answer", detail="it was odd")
@@ -51,6 +52,7 @@ def test_entries_are_sentences(admin_client: FlaskClient, database: Database) ->
         "admin replayed 14 deliveries with state failed · 4 min ago · ticket 4711",
         "admin replayed 13 of 14 deliveries · 4 min ago · again",
         "admin ordered a replay, but nothing was to be replayed with error not_found · 4 min ago · late",
+        "admin replayed 1 100 payments (1 400 of 1 500 deliveries) · 4 min ago · more",
         "ada replayed order-1 in replay 5 through RQ · 4 min ago · requeued",
         "admin cancelled replay 3 ; 1 transaction stayed failed · 4 min ago · cancelled",
         "admin acknowledged a discrepancy of order-2 : it was odd · 4 min ago · seen",

@@ -91,7 +91,9 @@ def test_admin_finds_a_failure_by_its_error_reads_its_story_and_replays_it(
     page.get_by_role("link", name="payment-1").click()
     expect(page.get_by_role("cell", name="succeeded")).to_be_visible()
     page.goto("/audit")
-    expect(page.get_by_role("listitem").filter(has_text="ada replayed 1 delivery")).to_contain_text("Proof has it now")
+    expect(page.get_by_role("listitem").filter(has_text="ada replayed 1 payment (1 delivery)")).to_contain_text(
+        "Proof has it now"
+    )
 
 
 def test_selection_is_replayed_by_keyboard_alone(
@@ -119,7 +121,7 @@ def test_selection_is_replayed_by_keyboard_alone(
     press("Space")
     reach("Replay 2 selected …")
     press("Enter")
-    expect(page.get_by_role("heading", name="Replay 2 of 2 deliveries?")).to_be_visible()
+    expect(page.get_by_role("heading", name="Replay 2 payments (2 deliveries)?")).to_be_visible()
     for _ in range(30):
         press("Tab")
         if page.evaluate("document.activeElement.id") == "reason":
@@ -138,7 +140,7 @@ def test_all_that_match_are_replayed_watched_and_cancelled(
     log_in_as("ada", Role.ADMIN)
     page.goto("/deliveries?error=not_found")
     page.get_by_role("button", name="Replay all that match …").click()
-    expect(page.get_by_role("heading", name="Replay 30 of 30 deliveries?")).to_be_visible()
+    expect(page.get_by_role("heading", name="Replay 30 payments (30 deliveries)?")).to_be_visible()
     page.get_by_role("button", name="Replay 30").click()
     expect(page.get_by_label("Reason")).to_be_focused()  # the browser asks for what is required
     page.get_by_label("Reason").fill("all of them")

@@ -45,7 +45,9 @@ def test_one_kind_of_failure_is_replayed_from_the_overview_in_two_steps_and_a_re
         seed(database, f"order-{number}", "failed", failure=wallet if number else (404, "not_found", "not_found"))
     log_in_as("ada", Role.ADMIN)
     page.goto("/")
-    page.get_by_role("row").filter(has_text="wallet_not_supported").get_by_role("button", name="Replay 2 …").click()
+    page.get_by_role("row").filter(has_text="wallet_not_supported").get_by_role(
+        "button", name="Replay 2 payments …"
+    ).click()
     page.get_by_label("Reason").fill("Proof has provisioned it")
     page.get_by_role("button", name="Replay 2").click()
     expect(page.get_by_role("heading", name="Replay 1", exact=True)).to_be_visible()

@@ -72,7 +72,7 @@ def test_replay_waits_until_all_is_settled(
     worker.set()
     done = run(shell, "--state", "failed", "--error", "not_found", "--reason", "they exist now", "--yes")
     assert done.exit_code == 0, done.output
-    assert "3 deliveries match, 3 of them can be replayed." in done.output
+    assert "3 deliveries match, 3 of them can be replayed: 3 transactions." in done.output
     assert "3 succeeded, 0 failed again." in done.output
     (replay,) = replays(services)
     assert (replay.actor, replay.via, replay.reason) == (getpass.getuser(), "shell", "they exist now")
@@ -93,7 +93,7 @@ def test_dry_run_and_no_wait(shell: CliRunner, services: Services, reconciler: R
     pending = ingest(services, "dry-3")
     done = run(shell, "--delivery", str(failed), "--delivery", str(pending), "--delivery", "999", "--dry-run")
     assert done.exit_code == 1, "one of them is no delivery"
-    assert "2 deliveries match, 1 of them can be replayed." in done.output
+    assert "2 deliveries match, 1 of them can be replayed: 1 transaction." in done.output
     assert f"not {pending}: it is about to be tried anyway" in done.output
     assert "not 999: there is no such delivery" in done.output
     assert replays(services) == []
@@ -149,7 +149,7 @@ def test_person_at_a_terminal_is_asked(services: Services, reconciler: Reconcile
             said, _ = process.communicate(timeout=60)
         os.close(ours)
         assert process.returncode == exit_code, said
-        assert b"Replay 1 delivery, about 0 s at 20 a second?" in said
+        assert b"Replay 1 transaction (1 delivery), about 0 s at 20 a second?" in said
         assert len(replays(services)) == ordered
 
 

@@ -127,7 +127,7 @@ def test_failures_link_to_their_list(admin_client: FlaskClient, services: Servic
     assert 'href="/deliveries?state=failed&amp;error=not_found&amp;code=transaction_not_found"' in page
     assert 'href="/deliveries?state=retrying&amp;error=upstream_error&amp;code=provider_error"' in page
     assert "Proof does not know this id" in page
-    assert "Replay 2 …" in page
+    assert "Replay 2 payments …" in page
     assert page.count('action="/deliveries/replay"') == 1  # none of what is retried by itself
 
 

@@ -54,7 +54,14 @@ def test_dry_run_changes_nothing(api: Api, services: Services, reconciler: Recon
     ids = fail(services, reconciler, "d-1", "d-2")
     answer = api.post(PATH, filter={"state": "failed", "error": "not_found"}, dry_run=True)
     assert answer.status_code == 200
-    assert answer.json == {"replay_id": None, "matched": 2, "replayed": 2, "skipped": [], "paused": None}
+    assert answer.json == {
+        "replay_id": None,
+        "matched": 2,
+        "replayed": 2,
+        "transactions": 2,
+        "skipped": [],
+        "paused": None,
+    }
     assert api.post(PATH, ids=ids, dry_run=True, reason="look").json["replayed"] == 2
     assert count_replays(services) == 0
     with services.database.read() as session:

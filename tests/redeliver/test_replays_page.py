@@ -12,7 +12,9 @@ from werkzeug.test import TestResponse
 from tests.support.clock import FakeClock
 from tests.support.events import DOCUMENTED_ID
 from tests.support.failures import fail, ingest
+from tests.support.page_text import in_words
 from tests.support.people import BROWSER, csrf_token
+from tests.support.rows import delivery_rows, pause, seed_all
 from tests.support.sandbox import Sandbox
 from tests.support.work import work_once
 from webhook_app.models import AuditEntry, Replay
@@ -43,7 +45,7 @@ def test_selection_is_previewed_then_ordered_with_a_reason(
     work_once(reconciler, clock())
     preview = send(admin_client, REPLAY, scope="selected", ids=[*ids, succeeded])
     assert preview.status_code == 200
-    assert "Replay 2 of 3 deliveries?" in preview.text
+    assert "Replay 2 payments (2 of 3 deliveries)?" in preview.text
     assert "it has succeeded" in preview.text
     assert count_replays(services) == 0, "a preview changes nothing"
     without = send(admin_client, REPLAY, scope="selected", ids=ids, confirm="1", reason="  ")
@@ -66,12 +68,47 @@ def test_selection_is_previewed_then_ordered_with_a_reason(
         assert (entry.actor, entry.via, entry.reason) == ("ada", "page", "they exist now")
 
 
+def test_payment_with_two_failed_events_is_counted_alike_from_the_overview_to_the_audit_log(
+    admin_client: FlaskClient, services: Services, reconciler: Reconciler
+) -> None:
+    ingest(services, "twice", status="processing")
+    fail(services, reconciler, "twice")
+    overview = in_words(admin_client.get("/").text)
+    assert "2 deliveries of 1 payment failed and wait for you." in overview
+    assert "Replay 1 payment …" in overview
+    form = {"scope": "all", "state": "failed", "error": "not_found"}
+    preview = in_words(send(admin_client, REPLAY, **form).text)
+    assert "Replay 1 payment (2 deliveries)?" in preview
+    assert "Replay 1 payment Do nothing" in preview
+    assert "At this rate it takes 1 s." in in_words(send(admin_client, REPLAY, **form, per_second="1").text)
+    ordered = send(admin_client, REPLAY, **form, confirm="1", reason="go", per_second="1")
+    assert "0 of 1 settled." in admin_client.get(ordered.location).text
+    assert "ada replayed 1 payment (2 deliveries) with state failed" in in_words(admin_client.get("/audit").text)
+
+
+def test_digits_of_counts_are_grouped(admin_client: FlaskClient, services: Services, clock: FakeClock) -> None:
+    seed_all(services.database, [delivery_rows(f"g-{number}", "failed") for number in range(1200)])
+    many = "1\N{NARROW NO-BREAK SPACE}200"
+    pause(services.database, "upstream", clock(), next_probe_at=clock())
+    form = {"scope": "all", "state": "failed"}
+    preview = send(admin_client, REPLAY, **form).text
+    assert f"Replay {many} payments ({many} deliveries)?" in preview
+    assert f"these {many} payments go out" in preview
+    ordered = send(admin_client, REPLAY, **form, confirm="1", reason="go", per_second="1")
+    left = "1\N{NARROW NO-BREAK SPACE}199"
+    send(admin_client, f"{ordered.location}/cancel")
+    assert f"Cancelled: {left} that were not sent" in admin_client.get(ordered.location).text
+    audit = admin_client.get("/audit").text
+    assert f"{many} payments ({many} deliveries)" in audit
+    assert f"{left} transactions stayed failed" in audit
+
+
 def test_all_that_match_are_replayed_and_a_second_click_replays_nothing(
     admin_client: FlaskClient, services: Services, reconciler: Reconciler
 ) -> None:
     fail(services, reconciler, *(f"all-{number}" for number in range(5)))
     form = {"scope": "all", "state": "failed", "error": "not_found"}
-    assert "Replay 5 of 5 deliveries?" in send(admin_client, REPLAY, **form).text
+    assert "Replay 5 payments (5 deliveries)?" in send(admin_client, REPLAY, **form).text
     confirmed = {**form, "confirm": "1", "reason": "all", "per_second": "1"}
     assert send(admin_client, REPLAY, **confirmed).status_code == 303
     again = send(admin_client, REPLAY, **confirmed)

@@ -34,6 +34,8 @@ _LOOK_EVERY = 0.5
 _PATIENCE = 30.0
 #: Reasons for not replaying that are printed one by one.
 _MOST_LISTED = 10
+#: The word's stem and its ends, of one and of many.
+_TRANSACTIONS = ("transaction", "", "s")
 
 
 @click.command()
@@ -96,7 +98,7 @@ def _order(
     left_out = bool(selection.ids and preview.skipped)
     paused = find_pause(database) if preview.replayed else None
     if paused is not None:
-        say(describe_pause(paused, preview.replayed, utc_now(), "{:.0f} s".format))
+        say(describe_pause(paused, preview.transactions, utc_now(), "{:.0f} s".format, "{:,}".format))
     if not preview.replayed:
         sys.exit(1 if selection.ids else 0)
     if dry_run:
@@ -111,7 +113,8 @@ def _order(
 
 def _say_preview(preview: Ordered) -> None:
     match = "matches" if preview.matched == 1 else "match"
-    say(f"{_counted(preview.matched)} {match}, {preview.replayed} of them can be replayed.")
+    of = f": {_counted(preview.transactions, *_TRANSACTIONS)}" if preview.replayed else ""
+    say(f"{_counted(preview.matched)} {match}, {preview.replayed:,} of them can be replayed{of}.")
     for skipped in preview.skipped[:_MOST_LISTED]:
         say(f"  not {skipped.id}: {skipped.why}", err=True)
     if len(preview.skipped) > _MOST_LISTED:
@@ -123,8 +126,9 @@ def _confirm(preview: Ordered, per_second: float, yes: bool) -> None:
         return
     if not sys.stdin.isatty():
         raise click.UsageError("Nobody can be asked here: add --yes, or --dry-run to only look.")
-    seconds = preview.replayed / per_second
-    if not click.confirm(f"Replay {_counted(preview.replayed)}, about {seconds:.0f} s at {per_second:g} a second?"):
+    seconds = preview.transactions / per_second
+    what = f"{_counted(preview.transactions, *_TRANSACTIONS)} ({_counted(preview.replayed)})"
+    if not click.confirm(f"Replay {what}, about {seconds:.0f} s at {per_second:g} a second?"):
         say("Nothing was replayed.")
         sys.exit(1)
 
@@ -134,7 +138,7 @@ def _watch(database: Database, replay_id: int, *, wait: bool) -> int:
     try:
         with held_interrupts() as interrupts:
             progress = _report(database, replay_id)
-            say(f"Replay {replay_id} is ordered: {_counted(progress.replay.matched, 'transaction', '', 's')}.")
+            say(f"Replay {replay_id} is ordered: {_counted(progress.replay.matched, *_TRANSACTIONS)}.")
             if not wait:
                 return 0
             progress = _follow(database, replay_id, interrupts.wait)
@@ -182,4 +186,4 @@ def _report(database: Database, replay_id: int) -> Progress:
 
 
 def _counted(count: int, stem: str = "deliver", one: str = "y", many: str = "ies") -> str:
-    return f"{count} {stem}{one if count == 1 else many}"
+    return f"{count:,} {stem}{one if count == 1 else many}"

@@ -139,6 +139,8 @@ class Overview:
     oldest_waiting: OldestWaiting | None
     replays: Sequence[RunningReplay]
     activity: Activity
+    failed_payments: int = 0
+    """Transactions that failed and are for people to see: those of all groups."""
     failed: Sequence[FailureGroup] = ()
     retrying: Sequence[FailureGroup] = ()
     drift: OpenDrift = field(default_factory=OpenDrift)
@@ -161,7 +163,7 @@ class Overview:
 def read_overview(database: Database, now: datetime, span: Span = HOUR) -> Overview:
     """How everything stands at `now`, as far as SQL tells, and what happened in the `span` before."""
     with database.read() as session:
-        groups = _group_failures(session)
+        groups, failed_payments = _group_failures(session)
         return Overview(
             now=now,
             gate=(gate := read_gate(session)),
@@ -172,6 +174,7 @@ def read_overview(database: Database, now: datetime, span: Span = HOUR) -> Overv
             oldest_waiting=_find_oldest_waiting(session),
             replays=_list_running_replays(session),
             activity=count_activity(session, now, span),
+            failed_payments=failed_payments,
             failed=[group for group in groups if group.state == State.FAILED],
             retrying=[group for group in groups if group.state == State.RETRYING],
             drift=find_open_drift(session, MOST_DRIFT),
@@ -231,19 +234,25 @@ def _list_running_replays(session: Session) -> Sequence[RunningReplay]:
     return [RunningReplay(*row) for row in rows]
 
 
-def _group_failures(session: Session) -> Sequence[FailureGroup]:
-    """The most frequent first. A kind that came with several HTTP statuses is one group."""
+def _group_failures(session: Session) -> tuple[Sequence[FailureGroup], int]:
+    """The most frequent first, and how many failed, those of rarer kinds too. A kind that came with several HTTP
+    statuses is one group."""
     columns = (Reconciliation.last_error, Reconciliation.last_code, Reconciliation.state)
     count = func.count()
     rows = session.execute(
-        select(*columns, Reconciliation.last_http_status, count, func.max(Reconciliation.last_failed_at))
+        select(
+            *(*columns, Reconciliation.last_http_status, count, func.max(Reconciliation.last_failed_at)),
+            func.sum(count).over(partition_by=Reconciliation.state),
+        )
         .where(IS_FAILURE_TO_SEE, unindexed(Reconciliation.state).in_((State.FAILED, State.RETRYING)))
         .group_by(*columns, Reconciliation.last_http_status)
         .order_by(count.desc(), *columns)
         .limit(_MOST_KINDS)
     )
     groups: dict[tuple[str, str | None, str], FailureGroup] = {}
-    for error, code, state, http_status, number, newest_at in rows:
+    failed = 0
+    for error, code, state, http_status, number, newest_at, in_state in rows:
+        failed = int(in_state) if state == State.FAILED else failed
         key = (error or "", code, state)
         known = groups.get(key)
         if known is None:
@@ -252,13 +261,14 @@ def _group_failures(session: Session) -> Sequence[FailureGroup]:
         else:
             newest = max(filter(None, (known.newest_at, newest_at)), default=None)
             groups[key] = replace(known, count=known.count + number, newest_at=newest)
-    return sorted(
+    found = sorted(
         (
             replace(group, pairs=_count_pairs(session, group)) if group.needs_proof else group
             for group in groups.values()
         ),
         key=lambda group: -group.count,
     )
+    return found, failed
 
 
 def _count_pairs(session: Session, group: FailureGroup) -> Sequence[Pair]:

@@ -70,6 +70,8 @@ class Ordered:
     replay_id: int | None
     matched: int
     replayed: int
+    transactions: int
+    """That those which are replayed belong to: so many calls go out."""
     skipped: Sequence[Skipped] = field(default=())
 
 
@@ -102,7 +104,7 @@ def order_replay(
             replay_id = _insert_replay(session, selection, actor, reason, now, per_second)
             ordered = replace(ordered, replay_id=replay_id)
         subject = f"{ordered.replayed} of {ordered.matched} deliveries"
-        details = selection.described() | {"replay_id": ordered.replay_id}
+        details = selection.described() | {"replay_id": ordered.replay_id, "transactions": ordered.transactions}
         record(session, actor, AuditAction.REPLAY, subject, reason, details, now)
         return ordered
 
@@ -233,8 +235,9 @@ def _is_replayable(matching: Subquery) -> ColumnElement[bool]:
 def _count(session: Session, selection: Selection) -> Ordered:
     matching = _matching(selection).subquery()
     is_replayable = _is_replayable(matching)
-    matched, replayed = session.execute(
-        select(func.count(), func.coalesce(func.sum(case((is_replayable, 1), else_=0)), 0)).select_from(matching)
+    reconciliation = case((is_replayable, matching.c.reconciliation_id))
+    matched, replayed, transactions = session.execute(
+        select(func.count(), func.count(reconciliation), func.count(reconciliation.distinct())).select_from(matching)
     ).one()
     listed = session.execute(
         select(matching.c.id, matching.c.delivery, matching.c.state, matching.c.waits, matching.c.reconciliation_id)
@@ -250,7 +253,7 @@ def _count(session: Session, selection: Selection) -> Ordered:
     if selection.ids:
         known = set(session.scalars(select(Event.id).where(Event.id.in_(selection.ids))))
         skipped += [Skipped(one, "there is no such delivery") for one in selection.ids if one not in known]
-    return Ordered(None, matched, int(replayed), tuple(skipped[:MOST_SKIPPED_LISTED]))
+    return Ordered(None, matched, replayed, transactions, tuple(skipped[:MOST_SKIPPED_LISTED]))
 
 
 def _why_not(delivery: str, state: str, waits_in: int | None = None) -> str:

@@ -23,10 +23,16 @@ def find_pause(database: Database) -> WhilePaused | None:
     return None if gate.paused_at is None else WhilePaused(gate.paused_at, gate.next_probe_at)
 
 
-def describe_pause(paused: WhilePaused, count: int, now: datetime, write: Callable[[float], str]) -> str:
-    """`Calls to Proof are paused: these 14 go out when the next probe succeeds, in 43 seconds.` `write` writes a
-    duration in seconds."""
-    what = "this one goes" if count == 1 else f"these {count:,} go"
+def describe_pause(
+    paused: WhilePaused,
+    payments: int,
+    now: datetime,
+    write: Callable[[float], str],
+    write_count: Callable[[int], str],
+) -> str:
+    """`Calls to Proof are paused: these 14 payments go out when the next probe succeeds, in 43 seconds.` `write` writes
+    a duration in seconds."""
+    what = "this payment goes" if payments == 1 else f"these {write_count(payments)} payments go"
     seconds = (paused.next_probe_at - now).total_seconds() if paused.next_probe_at is not None else 0
     when = f"in {write(seconds)}" if seconds >= 1 else "which goes out as soon as one is due"
     return f"Calls to Proof are paused: {what} out when the next probe succeeds, {when}."

@@ -15,13 +15,12 @@ from webhook_app.adapters.foreign_jobs import NOT_ONE_OF_OURS
 from webhook_app.adapters.queueing import MOST_SHOWN
 from webhook_app.adapters.rq_jobs import SHOWS_FAILED, SLOW_QUEUE, NotOurs, OwnJob
 from webhook_app.adapters.rq_picture import REGISTRIES, remove_ids_without_job
-from webhook_app.models.event import Delivery
-from webhook_app.usecases.redeliver.deliveries import DeliveryFilter
-from webhook_app.usecases.redeliver.replay import Selection, order_replay, replay_from_rq
+from webhook_app.usecases.redeliver.replay import order_replay, replay_from_rq
 from webhook_app.usecases.redeliver.requeued_jobs import note_requeued
+from webhook_app.web.layout.template_filters import grouped
 from webhook_app.web.people import current_actor
 from webhook_app.web.redeliver.reasons import read_reason, reason_problem
-from webhook_app.web.redeliver.rq_pages import Refusal, path_of_jobs, render_job, render_jobs
+from webhook_app.web.redeliver.rq_pages import ALL_FAILED, Refusal, path_of_jobs, render_job, render_jobs
 from webhook_app.web.requests import get_services
 
 
@@ -53,8 +52,7 @@ def requeue_all(queue_name: str) -> ResponseReturnValue:
         return render_jobs(queue_name, "failed", refused=Refusal(reason, problem)), 400
     if queue_name != SLOW_QUEUE:
         return _requeue_all_in_rq(queue_name, reason)
-    wanted = Selection(wanted=DeliveryFilter(state=str(Delivery.FAILED)))
-    ordered = order_replay(services.database, wanted, current_actor("rq"), reason, services.clock())
+    ordered = order_replay(services.database, ALL_FAILED, current_actor("rq"), reason, services.clock())
     if ordered.replay_id is None:
         problem = "Nothing is failed that does not wait in a replay already."
         return render_jobs(queue_name, "failed", refused=Refusal(reason, problem)), 409
@@ -65,7 +63,7 @@ def requeue_all(queue_name: str) -> ResponseReturnValue:
 def compact_queue(queue_name: str) -> ResponseReturnValue:
     """Takes ids without a job out of the queue."""
     removed = remove_ids_without_job(get_services().queues.redis, queue_name)
-    flash(f"{removed} ids without a job were taken out of the queue.", "success")
+    flash(f"{grouped(removed)} ids without a job were taken out of the queue.", "success")
     return redirect(path_of_jobs(queue_name, "queued"), 303)
 
 
@@ -93,9 +91,9 @@ def _requeue_all_in_rq(queue_name: str, reason: str) -> ResponseReturnValue:
         except (InvalidJobOperation, NoSuchJobError):
             continue  # somebody was first
     _note_requeued(queue_name, requeued, reason)
-    message = "1 job is queued again." if requeued == 1 else f"{requeued} jobs are queued again."
+    message = "1 job is queued again." if requeued == 1 else f"{grouped(requeued)} jobs are queued again."
     if foreign:
-        message += " 1 other is" if foreign == 1 else f" {foreign} others are"
+        message += " 1 other is" if foreign == 1 else f" {grouped(foreign)} others are"
         message += " not ours and stayed."
     flash(message, "success")
     return redirect(path_of_jobs(queue_name, "failed"), 303)

@@ -118,11 +118,13 @@ class WhilePausedSchema(Schema):
 
 
 class OrderedSchema(Schema):
-    """What the order covers, in deliveries. `skipped` lists the first hundred; the counts are whole."""
+    """What the order covers, in deliveries, and of how many transactions those are that are replayed: each is asked for
+    once. `skipped` lists the first hundred; the counts are whole."""
 
     replay_id = fields.Integer(allow_none=True)
     matched = fields.Integer()
     replayed = fields.Integer()
+    transactions = fields.Integer()
     skipped = fields.List(fields.Nested(SkippedSchema))
     paused = fields.Nested(WhilePausedSchema, allow_none=True)
 

@@ -12,6 +12,8 @@ from flask import url_for
 from webhook_app.domain.timestamps import format_timestamp, parse_timestamp
 from webhook_app.models import AuditEntry
 from webhook_app.models.audit import AuditAction
+from webhook_app.web.layout.replayed_words import count_replayed
+from webhook_app.web.layout.template_filters import grouped
 from webhook_app.web.layout.transaction_path import transaction_path
 
 
@@ -43,9 +45,9 @@ def _replay(entry: AuditEntry) -> list[Part]:
     if counted is None:
         return [Part("replayed "), _transaction(entry.subject), *_in_replay(details)]
     replayed, matched = int(counted[1]), int(counted[2])
-    count = _count(replayed, "delivery", "deliveries") if replayed == matched else entry.subject
     if details.get("replay_id") is None:
         return [Part(f"ordered a replay, but nothing was to be replayed{_matching(details)}")]
+    count = count_replayed(details.get("transactions"), replayed, matched)
     return [Part("replayed "), Part(count, _replay_path(details)), Part(_matching(details))]
 
 
@@ -198,4 +200,4 @@ def _role(details: Mapping[str, Any]) -> str:
 
 
 def _count(number: int, one: str, many: str) -> str:
-    return f"{number} {one if number == 1 else many}"
+    return f"{grouped(number)} {one if number == 1 else many}"

@@ -31,6 +31,7 @@ from webhook_app.web.cursors import make_cursor
 from webhook_app.web.finance.discrepancy_words import kind_words
 from webhook_app.web.finance.pages.discrepancy_filter import make_menus, make_opened_menu, read_filter
 from webhook_app.web.layout.paging import read_after
+from webhook_app.web.layout.template_filters import grouped
 from webhook_app.web.local_path import local_path
 from webhook_app.web.people import current_actor, roles_required
 from webhook_app.web.requests import get_services
@@ -91,11 +92,11 @@ def acknowledge_chosen() -> Response:
 def tell_acknowledged(came: Acknowledged) -> None:
     """What came of many, for the next page."""
     if came.done:
-        flash(f"Acknowledged: {len(came.done)}.", "success")
+        flash(f"Acknowledged: {grouped(len(came.done))}.", "success")
     for one, why in came.refused[:_MOST_TOLD]:
         flash(f"Discrepancy {one.id} is not acknowledged. {why}", "error")
     if len(came.refused) > _MOST_TOLD:
-        flash(f"{len(came.refused) - _MOST_TOLD} more are not acknowledged either.", "error")
+        flash(f"{grouped(len(came.refused) - _MOST_TOLD)} more are not acknowledged either.", "error")
 
 
 @discrepancy_pages_blueprint.post("/discrepancies/<int:discrepancy_id>/assign")

@@ -14,6 +14,7 @@ from webhook_app.usecases.finance.discrepancy_sheet import MOST_ROWS, preview, p
 from webhook_app.usecases.refusals import Refused
 from webhook_app.web.finance.pages.discrepancies import tell_acknowledged
 from webhook_app.web.finance.pages.discrepancy_filter import read_filter
+from webhook_app.web.layout.template_filters import grouped
 from webhook_app.web.people import current_actor, roles_required
 from webhook_app.web.requests import get_services
 from webhook_app.web.streaming import stream_file
@@ -58,7 +59,7 @@ def apply() -> Response:
     seen = [one for one, _ in preview(services.database, rows).ready]
     tell_acknowledged(acknowledge_many(services.database, seen, current_actor(), services.clock()))
     if len(seen) < len(rows):
-        flash(f"{len(rows) - len(seen)} had changed meanwhile: look at them again.", "error")
+        flash(f"{grouped(len(rows) - len(seen))} had changed meanwhile: look at them again.", "error")
     return redirect(url_for("discrepancy_pages.show_all"), 303)
 
 

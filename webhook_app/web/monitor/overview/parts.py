@@ -128,7 +128,7 @@ def _workers(services: Services, *, is_redis_up: bool) -> Part:
         lanes = f"the {missing[0]} lane" if len(missing) == 1 else "either lane"
         finding = f"No worker runs in {lanes}: start `webhook-app worker`."
         return Part("Workers", Level.BAD, "missing", f"none in {lanes}", finding)
-    listed = ", ".join(f"{counts[queue]} {lane}" for queue, lane in LANES.items())
+    listed = ", ".join(f"{grouped(counts[queue])} {lane}" for queue, lane in LANES.items())
     return Part("Workers", Level.GOOD, "up", listed)
 
 

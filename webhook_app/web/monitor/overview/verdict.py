@@ -15,6 +15,7 @@ from webhook_app.domain.severity import Severity
 from webhook_app.models.event import Delivery
 from webhook_app.usecases.monitor.drift import OpenDrift
 from webhook_app.usecases.monitor.overview import Overview
+from webhook_app.web.layout.replayed_words import count_payments
 from webhook_app.web.layout.template_filters import grouped, times
 from webhook_app.web.monitor.overview.parts import Level, Part
 
@@ -93,10 +94,11 @@ def _findings(overview: Overview, parts: Sequence[Part], *, is_admin: bool) -> I
             yield Level.BAD, part.finding, f"{part.name} {part.state}"
     failed = overview.failed_count
     if failed:
+        what = f"{_deliveries(failed)}{_of_payments(overview)}"
         waits = "waits" if failed == 1 else "wait"
         yield (
             Level.BAD,
-            f"{_deliveries(failed)} failed and {waits} for {'you' if is_admin else 'an admin'}.",
+            f"{what} failed and {waits} for {'you' if is_admin else 'an admin'}.",
             (f"{grouped(failed)} failed"),
         )
     for incident in overview.incidents.open:
@@ -150,6 +152,12 @@ def _since(timestamp: datetime, now: datetime) -> str:
     timestamp = timestamp.astimezone(UTC)
     day = "" if timestamp.date() == now.astimezone(UTC).date() else f"{timestamp:%Y-%m-%d} "
     return f"{day}{timestamp:%H:%M} UTC"
+
+
+def _of_payments(overview: Overview) -> str:
+    """Of the deliveries that failed, where these are more than the payments that are listed beside it."""
+    count = overview.failed_payments
+    return f" of {count_payments(count)}" if 0 < count < overview.failed_count else ""
 
 
 def _deliveries(count: int) -> str:

@@ -12,6 +12,7 @@ from webhook_app.models.role import Role
 from webhook_app.usecases.receive.set_aside_lines import MOST_SHOWN, list_set_aside, retry_set_aside
 from webhook_app.usecases.refusals import Missing
 from webhook_app.web.layout.address_check import find_address_problem
+from webhook_app.web.layout.template_filters import grouped
 from webhook_app.web.people import current_actor, roles_required
 from webhook_app.web.requests import get_services
 
@@ -45,7 +46,7 @@ def retry() -> Response | tuple[str, int]:
         retried = retry_set_aside(services.database, services.spool, ids, current_actor(), reason, services.clock())
     except Missing as refused:
         return _render(reason, problem=str(refused)), 404
-    lines = "1 line is" if len(retried) == 1 else f"{len(retried)} lines are"
+    lines = "1 line is" if len(retried) == 1 else f"{grouped(len(retried))} lines are"
     flash(f"{lines} tried again. What still cannot be stored is back here in a second.", "success")
     return redirect(url_for("spool.show"), 303)
 

@@ -28,6 +28,8 @@ from webhook_app.web.errors import ApiError
 from webhook_app.web.layout.address_check import find_address_problem
 from webhook_app.web.layout.filter_form import FilterForm
 from webhook_app.web.layout.paging import read_after
+from webhook_app.web.layout.replayed_words import count_payments, count_replayed
+from webhook_app.web.layout.template_filters import grouped
 from webhook_app.web.people import current_actor, roles_required
 from webhook_app.web.redeliver.pages.deliveries import find_story, render_story
 from webhook_app.web.redeliver.pages.delivery_filter import LABELS, read_filter
@@ -144,7 +146,7 @@ def cancel(replay_id: int) -> Response:
     except Conflict as refused:
         flash(str(refused), "info")
     else:
-        flash(f"Cancelled: {count} that were not sent round yet stay failed.", "success")
+        flash(f"Cancelled: {grouped(count)} that were not sent round yet stay failed.", "success")
     return redirect(url_for("replays.show", replay_id=replay_id), 303)
 
 
@@ -153,7 +155,7 @@ def describe(replay: Replay) -> str:
     wanted = replay.wanted
     if "ids" in wanted:
         ids: Sequence[int] = wanted["ids"]
-        return f"delivery {ids[0]}" if len(ids) == 1 else f"{len(ids)} deliveries chosen one by one"
+        return f"delivery {ids[0]}" if len(ids) == 1 else f"{grouped(len(ids))} deliveries chosen one by one"
     if "filter" in wanted:
         narrowed = ", ".join(f"{LABELS[name].lower()} {value}" for name, value in wanted["filter"].items())
         return f"all deliveries with {narrowed}"
@@ -213,8 +215,10 @@ def _render_preview(order: _Order, preview: Ordered) -> str:
         preview=preview,
         labels=LABELS,
         is_confirmed="confirm" in request.form,
-        seconds=preview.replayed / order.per_second,
-        paused=pause_sentence(preview.replayed),
+        what=count_replayed(preview.transactions, preview.replayed, preview.matched),
+        payments=count_payments(preview.transactions),
+        seconds=preview.transactions / order.per_second,
+        paused=pause_sentence(preview.transactions),
         fastest=FASTEST,
         longest_reason=LONGEST_REASON,
     )
