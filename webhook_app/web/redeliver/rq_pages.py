@@ -14,7 +14,11 @@ from webhook_app.adapters.queueing import MOST_SHOWN
 from webhook_app.adapters.rq_jobs import FAST_QUEUE, SLOW_QUEUE
 from webhook_app.adapters.rq_picture import REGISTRIES, SeenJob, see_counts, see_job, see_jobs, see_queues
 from webhook_app.adapters.rq_workers import see_workers
+from webhook_app.models.event import Delivery
+from webhook_app.usecases.redeliver.deliveries import DeliveryFilter
 from webhook_app.usecases.redeliver.last_failures import LastFailure, find_last_failures
+from webhook_app.usecases.redeliver.replay import Selection, preview_replay
+from webhook_app.usecases.redeliver.while_paused import find_pause
 from webhook_app.web.redeliver.pages.pauses import pause_sentence
 from webhook_app.web.requests import get_services
 
@@ -24,6 +28,8 @@ PURPOSES = {
     SLOW_QUEUE: "the slow lane: what failed, one by one",
 }
 PER_PAGE = 50
+#: What is replayed where all is requeued.
+ALL_FAILED = Selection(wanted=DeliveryFilter(state=str(Delivery.FAILED)))
 
 
 @dataclass(frozen=True)
@@ -101,7 +107,7 @@ def render_jobs(
         after=path_of_page(page + 1),
         is_slow=queue == SLOW_QUEUE,
         most_shown=MOST_SHOWN,
-        paused=pause_sentence(counts["failed"]) if registry == "failed" and queue == SLOW_QUEUE else "",
+        paused=_describe_pause_of_all() if registry == "failed" and queue == SLOW_QUEUE else "",
         refused=refused,
     )
 
@@ -120,6 +126,12 @@ def render_job(job_id: str, refused: Refusal | None = None) -> str:
     return render_template(
         "redeliver/rq_job.html", job=job, known=shown.known, back=back, paused=paused, refused=refused
     )
+
+
+def _describe_pause_of_all() -> str:
+    """What becomes of all that failed, shown here or not. Counted only while calls are paused."""
+    database = get_services().database
+    return "" if find_pause(database) is None else pause_sentence(preview_replay(database, ALL_FAILED).transactions)
 
 
 def path_of_jobs(queue: str, registry: str, per_page: int = PER_PAGE, order: str = "dsc", page: int = 1) -> str:
