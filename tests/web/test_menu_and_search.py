@@ -17,11 +17,13 @@ from tests.support.example_rows import ATTEMPT
 from tests.support.page_text import in_words
 from tests.support.people import post
 from tests.support.plans import Explained, explained
-from tests.support.rows import attempt, confirm, delivery_rows, make_known, note, seed, seed_all
+from tests.support.rows import attempt, confirm, delivery_rows, make_known, note, pause, seed, seed_all
 from tests.support.unopened import add_unopened
 from webhook_app.db.database import Database
-from webhook_app.models import Attempt
+from webhook_app.domain.drift import DriftKind, DriftSource
+from webhook_app.models import Attempt, SessionProblem, StoredDrift
 from webhook_app.models.discrepancy import DiscrepancyKind
+from webhook_app.models.session_call import SessionProblemKind
 from webhook_app.services import Services
 from webhook_app.usecases import people_needed
 from webhook_app.usecases.people_needed import REMEMBERED, PeopleNeeded, count_people_needed
@@ -132,11 +134,44 @@ def test_transaction_user_and_request_are_found_by_their_whole_ids(
         assert (answer.status_code, answer.headers["Location"]) == (303, target), typed
 
 
+def test_request_that_a_page_shows_is_found_by_its_id(
+    finance_client: FlaskClient, admin_client: FlaskClient, database: Database
+) -> None:
+    """Of what Proof said and no failed attempt has: in an answer that was taken, in a webhook, to a session, to a
+    probe. Each leads to where it is shown."""
+    confirm(database, "order-1")
+    seen = {"kind": DriftKind.STATUS, "count": 1, "first_seen_at": START, "last_seen_at": START}
+    problem = {"kind": SessionProblemKind.WALLET_NOT_SUPPORTED, "currency": "USDT", "network": "TRC20", "count": 1}
+    problem |= {"first_at": START, "last_at": START}
+    with database.write() as session:
+        of_order = seen | {"word": "thawed", "merchant_transaction_id": "order-1", "request_id": "answer-1"}
+        session.add(StoredDrift(**of_order, source=DriftSource.API))
+        session.add(StoredDrift(**seen, word="frozen", source=DriftSource.WEBHOOK, request_id="sent-1"))
+        session.add(SessionProblem(**problem, request_id="session-1"))
+        session.add(SessionProblem(**problem | {"currency": "BTC"}, request_id="session-2", resolved_at=START))
+    pause(database, "upstream", START, error="unauthorised", request_id="probe-1")
+    for client, typed, target in (
+        (finance_client, "answer-1", "/transactions/order-1"),
+        (finance_client, "sent-1", "/#drift"),
+        (admin_client, "sent-1", "/drift"),
+        (finance_client, "session-1", "/#session-problems"),
+        (finance_client, "session-2", "/transactions?q=session-2"),
+        (finance_client, "probe-1", "/#verdict"),
+    ):
+        answer = client.get("/search", query_string={"q": typed})
+        assert (answer.status_code, answer.headers["Location"]) == (303, target), typed
+    overview = admin_client.get("/").text
+    assert 'id="session-problems"' in overview
+    assert 'data-copy="session-1"' in overview
+    assert 'id="verdict"' in overview
+    assert finance_client.get("/transactions?q=probe-1").headers["Location"] == "/#verdict"
+
+
 def test_search_looks_into_indexes_alone(database: Database) -> None:
     fill(database)
     with explained(database) as plans:
         assert find_exactly(database, "nobody") is None
-    assert len(plans) == 4
+    assert len(plans) == 7
     assert_from_indexes(plans)
 
 

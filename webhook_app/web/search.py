@@ -8,7 +8,7 @@ from werkzeug.wrappers import Response
 from webhook_app.domain.text import storable
 from webhook_app.models.role import Role
 from webhook_app.usecases.search import Found, find_exactly
-from webhook_app.web.layout.transaction_path import transaction_path
+from webhook_app.web.layout.found_path import found_path
 from webhook_app.web.people import roles_required
 from webhook_app.web.requests import get_services
 
@@ -22,16 +22,15 @@ _AROUND = " \t\r\n.,;:!?'\"`´‘’“”„«»()[]{}<>|\N{ZERO WIDTH SPACE}\N
 @search_blueprint.get("/search")
 @roles_required(Role.FINANCE)
 def find() -> Response:
-    """To the transaction, or to the user's transactions; what is nobody's whole id is searched for in the list."""
+    """To the transaction, to the user's transactions, or to where a request is shown; what is nobody's whole id is
+    searched for in the list."""
     text = request.args.get("q", "").strip()
     if not text:
         return redirect(url_for("transaction_pages.show_all"), 303)
     found = _find_copied(text)
     if found is None:
         return redirect(url_for("transaction_pages.show_all", q=text), 303)
-    if found.merchant_transaction_id is not None:
-        return redirect(transaction_path(found.merchant_transaction_id), 303)
-    return redirect(url_for("transaction_pages.show_all", partner_user_id=found.partner_user_id), 303)
+    return redirect(found_path(found), 303)
 
 
 def _find_copied(text: str) -> Found | None:

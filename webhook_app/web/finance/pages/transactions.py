@@ -30,8 +30,8 @@ from webhook_app.web.finance.pages.transaction_filter import (
 from webhook_app.web.finance.pages.transaction_rows import write_rows
 from webhook_app.web.finance.pages.typed_words import read_words
 from webhook_app.web.layout.address import url_of
+from webhook_app.web.layout.found_path import found_path
 from webhook_app.web.layout.template_filters import grouped
-from webhook_app.web.layout.transaction_path import transaction_path
 from webhook_app.web.people import current_person, roles_required
 from webhook_app.web.requests import get_services
 
@@ -99,9 +99,7 @@ def _find_target(form: TransactionForm, values: Mapping[str, Sequence[str]]) -> 
     services = get_services()
     found = find_exactly(services.database, text)
     if found is not None:
-        if found.merchant_transaction_id is None:
-            return None
-        return transaction_path(found.merchant_transaction_id)
+        return None if found.partner_user_id is not None else found_path(found)
     others = {name: value for name, value in form.typed.items() if name != "q"}
     # No id has a blank in it, so that two words can only be meant as words.
     words = read_words(text, values, services.clock(), reader_zone()) if " " in text else None
