@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import logging
+import threading
 from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
@@ -19,6 +21,7 @@ from tests.support.clock import FakeClock
 from tests.support.interleave import after_statement
 from tests.support.listening import listening
 from tests.support.sandbox import Sandbox
+from tests.support.waiting import wait_for
 from tests.support.work import row
 from webhook_app.db.database import Database
 from webhook_app.models import IdempotencyNote, StoredWatch
@@ -197,6 +200,44 @@ def test_lock_that_is_held_does_not_hold_up_the_session(post: Post, services: Se
         assert post().status_code == 200
         assert services.spool.depth().lines == 1
     other.close()
+
+
+def test_key_whose_note_comes_too_late_is_free_for_the_same_request(
+    post: Post, services: Services, database: Database, database_url: str, sandbox: Sandbox
+) -> None:
+    """SQL hangs at a statement: what it does after that is rolled back."""
+    own_seconds, services.session_sql._seconds = services.session_sql._seconds, 0.2
+    other, rolled_back = Database(database_url), threading.Event()
+    with listening(database, "rollback", lambda _: rolled_back.set()):
+        with other.write() as session:
+            session.execute(text("SELECT 1" if other.is_sqlite else "LOCK TABLE idempotency_notes"))
+            assert post("key-1").status_code == 503
+            rolled_back.clear()
+        assert rolled_back.wait(20)
+    other.close()
+    services.session_sql._seconds = own_seconds
+    assert post("key-1").status_code == 200
+    assert len(session_calls(sandbox)) == 1
+
+
+def test_key_whose_note_is_committed_too_late_is_freed(
+    post: Post, services: Services, database: Database, sandbox: Sandbox
+) -> None:
+    """SQL hangs at the commit, which cannot be undone."""
+    own_seconds, services.session_sql._seconds = services.session_sql._seconds, 0.2
+    goes_on, commits = threading.Event(), itertools.count()
+
+    def hang(_: Any) -> None:
+        if threading.current_thread().name.startswith("bounded-sql") and not next(commits):
+            goes_on.wait(20)
+
+    with listening(database, "commit", hang):
+        assert post("key-1").status_code == 503
+        assert session_calls(sandbox) == []
+        goes_on.set()
+        services.session_sql._seconds = own_seconds
+        wait_for(lambda: post("key-1").status_code == 200, "the key is free")
+    assert len(session_calls(sandbox)) == 1
 
 
 @pytest.mark.parametrize("engine", ["postgresql"], indirect=True)  # a reader of SQLite waits for nobody

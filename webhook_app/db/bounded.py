@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from concurrent.futures import TimeoutError as FutureTimeoutError
 from typing import TypeVar
 
@@ -21,16 +22,23 @@ class BoundedSql:
         self._executor = ThreadPoolExecutor(threads, thread_name_prefix="bounded-sql")
         self._seconds = seconds
 
-    def run(self, work: Callable[[], Result]) -> Result:
-        """What `work` returns or raises; SqlTooSlow where it takes longer."""
+    def run(self, work: Callable[[], Result], take_back: Callable[[Result], None] | None = None) -> Result:
+        """What `work` returns or raises; SqlTooSlow where it takes longer. What it returns after that goes to
+        `take_back`, on a thread of these too."""
         future = self._executor.submit(work)
         try:
             return future.result(self._seconds)
         except FutureTimeoutError:
-            if future.done():  # its own
-                raise
-            future.cancel()
+            if future.done():  # its own, or it came just now
+                return future.result()
+            if not future.cancel() and take_back is not None:
+                future.add_done_callback(lambda late: self._take_back(late, take_back))
             raise SqlTooSlow("SQL did not answer in time") from None
+
+    def _take_back(self, late: Future[Result], take_back: Callable[[Result], None]) -> None:
+        if late.exception() is None:
+            with contextlib.suppress(RuntimeError):  # the process ends
+                self._executor.submit(take_back, late.result())
 
     def close(self) -> None:
         self._executor.shutdown(wait=False, cancel_futures=True)

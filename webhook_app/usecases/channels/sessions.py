@@ -6,6 +6,7 @@ What the request and the answer hold is personal or secret: of it only what a wa
 from __future__ import annotations
 
 import random
+import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -140,8 +141,31 @@ class Sessions:
             log.info("session opened", id=result.merchant_transaction_id, **told)
 
     def _note(self, vault: AnswerVault, order: SessionOrder) -> bytes | None:
-        now = self._clock()
-        return self._commit(lambda session: note_key(session, vault, order.body, now))
+        """What Proof answered to this key before. A note that SQL takes too late does not stay: nothing was opened."""
+        now, is_given_up = self._clock(), threading.Event()
+
+        def write(session: SqlSession) -> bytes | None:
+            known = note_key(session, vault, order.body, now)
+            if is_given_up.is_set():
+                raise SqlAway("nobody waits for it any more")
+            return known
+
+        def take_back(known: bytes | None) -> None:
+            if known is None:
+                self._free_late(vault)
+
+        try:
+            return self._commit(write, take_back)
+        except SqlAway:
+            is_given_up.set()
+            raise
+
+    def _free_late(self, vault: AnswerVault) -> None:
+        """Until then the note keeps everybody else from this key, so the one that goes is this request's own."""
+        try:
+            self._database.run(partial(free_key, vault=vault))
+        except Exception as error:  # noqa: BLE001 - nobody waits for it; the key's outcome stays unknown
+            log.warning("an idempotency key that opened nothing is not freed", why=first_line(error))
 
     def _note_failure(self, order: SessionOrder, vault: AnswerVault | None, failure: Failure) -> None:
         """Best effort: an outcome that is not noted is unknown."""
@@ -190,10 +214,13 @@ class Sessions:
         log.warning("a session's watch is spooled", id=told.merchant_transaction_id, why=why)
         return True
 
-    def _commit(self, work: Callable[[SqlSession], Result]) -> Result:
-        """What `work` returns, committed in time. Raises SqlAway, and what `work` refuses."""
+    def _commit(
+        self, work: Callable[[SqlSession], Result], take_back: Callable[[Result], None] | None = None
+    ) -> Result:
+        """What `work` returns, committed in time; `take_back` gets what is committed later. Raises SqlAway, and what
+        `work` refuses."""
         try:
-            return self._sql.run(partial(self._database.run, work))
+            return self._sql.run(partial(self._database.run, work), take_back)
         except SqlTooSlow as error:
             raise SqlAway(str(error)) from None
         except Refused:
