@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import itertools
 import threading
 from collections.abc import Callable
 from dataclasses import replace
+from datetime import timedelta
+from typing import Any
 
 import pytest
 from flask.testing import FlaskClient
 from sqlalchemy import select, text
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.exc import OperationalError, SQLAlchemyError
 
 from tests.support.clock import START, FakeClock
 from tests.support.events import webhook
+from tests.support.listening import listening
 from tests.support.rejections import kept_rejections
 from tests.support.uncounted import Uncounted
 from webhook_app.app import create_app
@@ -22,7 +26,7 @@ from webhook_app.models import Event, Rejection
 from webhook_app.services import Services
 from webhook_app.usecases.receive import rejections
 from webhook_app.usecases.receive.ingest import RequestOrigin
-from webhook_app.usecases.receive.rejections import MAX_REJECTIONS, RefusedRequest, Rejections
+from webhook_app.usecases.receive.rejections import MAX_REJECTED_BODY, MAX_REJECTIONS, RefusedRequest, Rejections
 
 URL = "/webhooks/proof"
 SECRET = "the-only-secret"
@@ -162,6 +166,47 @@ def test_flood_is_bounded_and_counted(database: Database, monkeypatch: pytest.Mo
     mine.close()
 
 
+def test_flood_while_sql_fails_is_bounded_and_counted(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What comes while a write hangs, before that fails, takes no more room than what comes between two."""
+    monkeypatch.setattr(rejections, "MOST_GATHERED", 10)
+    mine = Rejections(database, Uncounted(database))
+    monkeypatch.setattr(mine._writer, "wake", lambda: None)
+    numbers = itertools.count()
+
+    def flood() -> None:
+        for number in itertools.islice(numbers, 20):
+            mine.note(refused(f"198.51.{number % 250}.1", minutes=number // 10))
+            mine.note(refused("192.0.2.1", minutes=0))
+
+    def hang_and_fail(_connection: Any, _cursor: Any, statement: str, *_: Any) -> None:
+        if "INSERT INTO rejections" in statement:
+            flood()
+            raise OperationalError("SQL is away", None, Exception())
+
+    flood()
+    with listening(database, "before_cursor_execute", hang_and_fail):
+        for _ in range(5):
+            with pytest.raises(OperationalError):
+                mine.flush()
+            assert len(mine._gathered) == 11
+    mine.flush()
+    with database.read() as session:
+        rows = session.execute(select(Rejection.network, Rejection.count)).all()
+    counts = dict(iter(rows))
+    assert len(rows) == 11
+    assert (counts["192.0.2.0/24"], counts["other networks"], sum(counts.values())) == (120, 111, 240)
+    mine.close()
+
+
+@pytest.mark.parametrize("engine", ["sqlite"], indirect=True)  # nothing of it reaches SQL
+def test_of_a_body_no_more_is_held_than_is_kept(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    mine = Rejections(database, Uncounted(database))
+    monkeypatch.setattr(mine._writer, "wake", lambda: None)
+    for end in (b"1", b"2"):
+        mine.note(replace(refused("192.0.2.1"), body=b"x" * 2**16 + end))
+    assert [len(one.first.body) for one in mine._gathered.values()] == [MAX_REJECTED_BODY] * 2
+
+
 def test_no_refused_request_waits_for_the_database(client: FlaskClient, services: Services, database: Database) -> None:
     with database.write() as session:
         session.execute(text("ALTER TABLE rejections RENAME TO away"))
@@ -209,9 +254,9 @@ def test_newest_are_kept_however_often_repeats_were_counted(database: Database) 
     mine.close()
 
 
-def refused(address: str, code: str = "forbidden_origin") -> RefusedRequest:
+def refused(address: str, code: str = "forbidden_origin", minutes: int = 0) -> RefusedRequest:
     return RefusedRequest(
-        request=RequestOrigin(START, address, {}),
+        request=RequestOrigin(START + timedelta(minutes=minutes), address, {}),
         method="POST",
         path=URL,
         http_status=403,

@@ -38,7 +38,8 @@ MAX_REJECTIONS = 1000
 MAX_REJECTED_BODY = 4096
 #: Different bodies that are kept of one reason, network and minute.
 MOST_BODIES = 50
-#: Rows that wait to be written, each for one reason, network, minute and body; what is more is counted by reason alone.
+#: Rows that wait to be written, or are being written, each for one reason, network, minute and body; what is more is
+#: counted by reason alone.
 MOST_GATHERED = 300
 #: The network of what is counted by reason alone.
 OTHER_NETWORKS = "other networks"
@@ -84,6 +85,10 @@ class Rejections:
         self._database = database
         self._totals = totals
         self._gathered: dict[_Group, _Gathered] = {}
+        #: What was gathered before, while SQL may still fail to take it.
+        self._in_writing: dict[_Group, _Gathered] = {}
+        #: Of each reason, where the last one for which there was no room was counted.
+        self._overflow: dict[str, _Group] = {}
         #: The bodies of the present minute, and how many there are of each reason and network.
         self._bodies: set[_Group] = set()
         self._body_counts: Counter[tuple[str, str]] = Counter()
@@ -103,11 +108,11 @@ class Rejections:
         )
         with self._guard:
             found = self._gathered.get(group)
-            if found is None:
+            if found is None and group not in self._in_writing:
                 group, refused = self._make_room(group, refused)
                 found = self._gathered.get(group)
             if found is None:
-                self._gathered[group] = _Gathered(refused, at)
+                self._gathered[group] = _Gathered(replace(refused, body=refused.body[:MAX_REJECTED_BODY]), at)
             else:
                 found.count, found.last_at = found.count + 1, max(found.last_at, at)
         self._writer.wake()
@@ -122,13 +127,20 @@ class Rejections:
 
     def _make_room(self, group: _Group, refused: RefusedRequest) -> tuple[_Group, RefusedRequest]:
         """The group to count this one in: its own, or, where there are too many, a wider one without bodies."""
-        if len(self._gathered) >= MOST_GATHERED:
-            return _Group(refused.reason, OTHER_NETWORKS, group.minute, ""), replace(refused, body=b"")
+        if len(self._gathered) + len(self._in_writing) >= MOST_GATHERED:
+            return self._find_overflow(refused.reason, group.minute), replace(refused, body=b"")
         if group.body_sha256 and not self._is_body_kept(group):
             words = f"{refused.message} (One of many different bodies in this minute: it is counted, and not kept.)"
             wider = _Group(group.reason, group.network, group.minute, "")
             return wider, replace(refused, body=b"", message=words)
         return group, refused
+
+    def _find_overflow(self, reason: str, minute: datetime) -> _Group:
+        """The one that waits already, of whatever minute: SQL may be away for days."""
+        group = self._overflow.get(reason)
+        if group is None or (group not in self._gathered and group not in self._in_writing):
+            group = self._overflow[reason] = _Group(reason, OTHER_NETWORKS, minute, "")
+        return group
 
     def _is_body_kept(self, group: _Group) -> bool:
         if group.minute != self._minute:
@@ -146,25 +158,28 @@ class Rejections:
 
     def _write(self) -> None:
         with self._guard:
-            gathered, self._gathered = self._gathered, {}
-        if not gathered:
-            return
+            self._in_writing, self._gathered = self._gathered, {}
         try:
-            _keep(self._database, gathered)
+            if self._in_writing:
+                _keep(self._database, self._in_writing)
         except (DataError, IntegrityError):
-            log.exception("rejections not kept", rows=len(gathered))
+            log.exception("rejections not kept", rows=len(self._in_writing))
         except SQLAlchemyError:
-            self._take_back(gathered)
+            self._take_back()
             raise
+        finally:
+            with self._guard:
+                self._in_writing = {}
 
-    def _take_back(self, gathered: dict[_Group, _Gathered]) -> None:
+    def _take_back(self) -> None:
         with self._guard:
+            gathered = self._in_writing
             for group, later in self._gathered.items():
                 earlier = gathered.setdefault(group, later)
                 if earlier is not later:
                     earlier.count += later.count
                     earlier.last_at = max(earlier.last_at, later.last_at)
-            self._gathered = gathered
+            self._gathered, self._in_writing = gathered, {}
 
 
 def list_rejections(
@@ -214,7 +229,7 @@ def _row(group: _Group, gathered: _Gathered) -> dict[str, Any]:
         "code": first.code,
         "message": storable(first.message, 500),
         "headers": dict(first.request.headers),
-        "body": first.body[:MAX_REJECTED_BODY],
+        "body": first.body,
         "body_size": min(first.body_size, _MAX_BODY_SIZE),
         "method": storable(first.method, 16),
         "path": storable(first.path, 200),
