@@ -226,6 +226,8 @@ def test_the_page_shows_it_and_offers_a_file(finance_client: FlaskClient, told: 
     text = in_words(page.get_data(as_text=True))
     assert "Proof's scorecard" in text
     assert "buy BTC on TRC20" in text
+    assert "1 Apr 2026" in text
+    assert not re.search(r"\b2026-04-\d\d\b", text), "days are as people write them, on a plot's hover too"
     wrong = finance_client.get("/scorecard?first_day=2026-05-01&last_day=2026-04-01")
     assert wrong.status_code == 400
     assert "Days: 2026-05-01 – 2026-04-01" in in_words(wrong.text), "as it was typed"

@@ -1,4 +1,5 @@
-"""What axe says of a page, in both themes, and whether it fits the screen, at both widths that pages are looked at."""
+"""What axe says of a page, in both themes; whether it fits the screen, at both widths that pages are looked at; and
+that no sentence on it has a time as programs write it."""
 
 from __future__ import annotations
 
@@ -20,6 +21,18 @@ WATCH_SHIFTS = (
 
 #: Of a long table the first rows are looked at: axe takes two seconds for fifty, and the others are made alike.
 _ROWS_BEYOND = "tbody > tr:nth-child(n + 16)"
+
+#: Sentences with a timestamp or a day as programs write it, but for what is shown as it came.
+_RAW_TIMES = """() => {
+  const words = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
+  const raw = /(?<!such as |[\\w-])\\d{4}-\\d\\d-\\d\\d(?![\\d-])/;  // an id may hold a day
+  const found = [];
+  while (words.nextNode()) {
+    const { parentElement: parent, data } = words.currentNode;
+    if (raw.test(data) && !parent.closest("pre, code, textarea, script, style")) found.push(data.trim());
+  }
+  return found;
+}"""
 
 #: What is new each time a page is made, and looks the same.
 _NEW_EACH_TIME = re.compile(
@@ -52,6 +65,8 @@ class AccessibilityCheck:
                     _show_in(page, "dark")
                     _assert_none(page, {"runOnly": ["color-contrast"]})
                     _show_in(page, "light")
+                raw = page.evaluate(_RAW_TIMES)
+                assert not raw, f"{page.url}: times as programs write them: {raw}"
                 self._passed.add(shown)
         page.set_viewport_size({"width": WIDE, "height": 800})
 

@@ -10,7 +10,16 @@ from flask import Flask
 
 from tests.support.clock import START
 from webhook_app.web.layout.amounts import most_decimals, write_amount
-from webhook_app.web.layout.template_filters import ago, badge_kind, exactly, grouped, readable, when, when_or_day
+from webhook_app.web.layout.template_filters import (
+    ago,
+    badge_kind,
+    exactly,
+    grouped,
+    readable,
+    readable_words,
+    when,
+    when_or_day,
+)
 from webhook_app.web.local_path import local_path
 
 
@@ -53,6 +62,9 @@ def test_sentence_has_no_raw_timestamp() -> None:
     assert told == (
         'reported &lt;b&gt; of <time datetime="2026-10-30T13:28:05Z" title="2026-10-30 13:28:05 UTC">'
         "30 Oct 2026 13:28:05</time> and 2026-13-45T00:00:00Z"
+    )
+    assert readable_words("stopped at 2026-10-30T13:28:05.25Z; 2026-13-45T00:00:00Z") == (
+        "stopped at 30 Oct 2026 13:28:05 UTC; 2026-13-45T00:00:00Z"
     )
 
 

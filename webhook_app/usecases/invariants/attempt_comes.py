@@ -9,6 +9,7 @@ from datetime import timedelta
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from webhook_app.domain.timestamps import format_timestamp
 from webhook_app.models import Reconciliation
 from webhook_app.usecases.invariants.rule import Portion, Rule, within
 
@@ -22,7 +23,7 @@ def _find(session: Session, portion: Portion) -> Sequence[str]:
             within(Reconciliation.id, portion), Reconciliation.next_attempt_at > portion.now + _LONGEST
         )
     )
-    return [f"{transaction} is next asked for at {at:%Y-%m-%d %H:%M}" for transaction, at in rows]
+    return [f"{transaction} is next asked for at {format_timestamp(at)}" for transaction, at in rows]
 
 
 RULE = Rule(

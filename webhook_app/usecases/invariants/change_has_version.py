@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from sqlalchemy import exists, select
 from sqlalchemy.orm import Session
 
+from webhook_app.domain.timestamps import format_timestamp
 from webhook_app.models import HistoryEntry, TransactionVersion
 from webhook_app.usecases.invariants.rule import Portion, Rule, within
 
@@ -22,7 +23,7 @@ def _find(session: Session, portion: Portion) -> Sequence[str]:
             within(HistoryEntry.id, portion), ~kept
         )
     )
-    return [f"{transaction} was {status} from {at:%Y-%m-%d %H:%M:%S}" for transaction, status, at in rows]
+    return [f"{transaction} was {status} from {format_timestamp(at)}" for transaction, status, at in rows]
 
 
 RULE = Rule(

@@ -8,6 +8,7 @@ from datetime import timedelta
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from webhook_app.domain.timestamps import format_timestamp
 from webhook_app.models import Reconciliation
 from webhook_app.usecases.invariants.rule import Portion, Rule, within
 
@@ -21,7 +22,7 @@ def _find(session: Session, portion: Portion) -> Sequence[str]:
             within(Reconciliation.id, portion), Reconciliation.lease_until > portion.now + _LONGEST
         )
     )
-    return [f"{transaction} is claimed until {until:%Y-%m-%d %H:%M}" for transaction, until in rows]
+    return [f"{transaction} is claimed until {format_timestamp(until)}" for transaction, until in rows]
 
 
 RULE = Rule("claim_ends", "Each claim ends, or no worker takes its transaction again.", Reconciliation.id, _find)

@@ -7,6 +7,7 @@ from datetime import timedelta
 
 from sqlalchemy.orm import Session
 
+from webhook_app.domain.timestamps import format_timestamp
 from webhook_app.usecases.invariants.rule import Portion, Rule
 from webhook_app.usecases.reconcile.stored_gate import read_gate
 
@@ -18,7 +19,7 @@ def _find(session: Session, portion: Portion) -> Sequence[str]:
     gate = read_gate(session)
     if not gate.is_paused or (gate.next_probe_at is not None and gate.next_probe_at <= portion.now + _LONGEST):
         return []
-    return [f"calls are paused since {gate.paused_at:%Y-%m-%d %H:%M}, and no probe is planned"]
+    return [f"calls are paused since {format_timestamp(gate.paused_at)}, and no probe is planned"]
 
 
 RULE = Rule("pause_is_probed", "A pause is probed, or calls stay paused for ever.", None, _find)

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from sqlalchemy import exists, select
 from sqlalchemy.orm import Session, aliased
 
+from webhook_app.domain.timestamps import format_timestamp
 from webhook_app.models import HistoryEntry, TransactionVersion
 from webhook_app.usecases.invariants.rule import Portion, Rule, within
 
@@ -32,7 +33,7 @@ def _find(session: Session, portion: Portion) -> Sequence[str]:
             TransactionVersion.recorded_at != first_change_at,
         )
     )
-    return [f"{transaction} has none until {at:%Y-%m-%d %H:%M:%S}" for transaction, at in rows]
+    return [f"{transaction} has none until {format_timestamp(at)}" for transaction, at in rows]
 
 
 RULE = Rule(

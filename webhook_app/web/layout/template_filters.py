@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from datetime import UTC, datetime
+from datetime import date as CalendarDay
 from decimal import Decimal
 
 from flask import Flask
@@ -12,6 +13,7 @@ from markupsafe import Markup
 from webhook_app.domain.durations import write_duration
 from webhook_app.domain.timestamps import format_timestamp, parse_timestamp
 from webhook_app.web.layout.amounts import most_decimals, write_amount, write_exactly
+from webhook_app.web.layout.named_periods import write_day
 from webhook_app.web.requests import get_services
 
 #: Seconds from which on a time is told by its date.
@@ -52,6 +54,7 @@ def register_template_filters(app: Flask) -> None:
     app.add_template_filter(write_duration, "duration")
     app.add_template_filter(dated)
     app.add_template_filter(readable)
+    app.add_template_filter(day)
     app.add_template_filter(write_amount, "amount")
     app.add_template_filter(write_exactly, "exact_amount")
     app.add_template_filter(most_decimals)
@@ -121,6 +124,24 @@ def readable(text: str) -> Markup:
     for number, part in enumerate(parts):
         written += _read_and_date(part) if number % 2 else part
     return written
+
+
+def readable_words(text: str) -> str:
+    """The same as plain text, for a hover or a sentence that others go on with."""
+    return _ISO.sub(lambda found: _word_of(found[0]), text)
+
+
+def _word_of(text: str) -> str:
+    try:
+        timestamp = parse_timestamp(text)
+    except ValueError:  # no such day
+        return text
+    return f"{date(timestamp)}{timestamp:%H:%M:%S} UTC"
+
+
+def day(found: CalendarDay) -> str:
+    """`30 Mar 2026`."""
+    return write_day(found.isoformat())
 
 
 def _read_and_date(text: str) -> str | Markup:

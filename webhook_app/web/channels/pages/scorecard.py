@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import date, timedelta
 from typing import Any
 
@@ -107,13 +107,21 @@ def _plot(
         middle=grouped(top // 2),
         bars=[bar for i, one in enumerate(drawn) for bar in stack(i, one, top)],
         hits=[
-            Hit(i * BUCKET_WIDTH, f"{row.day}: " + ", ".join(f"{grouped(value)} {names[kind]}" for kind, value in one))
+            Hit(i * BUCKET_WIDTH, f"{_name(row)}: {_in_words(one, names)}")
             for i, (row, one) in enumerate(zip(days, drawn, strict=True))
         ],
-        times=[write_day(str(days[0].day)), write_day(str(days[-1].day))],
-        span=f"from {write_day(str(days[0].day))} to {write_day(str(days[-1].day))}",
+        times=[_name(days[0]), _name(days[-1])],
+        span=f"from {_name(days[0])} to {_name(days[-1])}",
         is_empty=not any(totals.values()),
     )
+
+
+def _in_words(counted: Sequence[tuple[str, int]], names: Mapping[str, str]) -> str:
+    return ", ".join(f"{grouped(value)} {names[kind]}" for kind, value in counted)
+
+
+def _name(row: Row) -> str:
+    return write_day(str(row.day))
 
 
 def _each_day(scorecard: Scorecard) -> list[Row]:

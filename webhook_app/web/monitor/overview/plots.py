@@ -8,7 +8,7 @@ from datetime import timedelta
 from webhook_app.domain.durations import write_duration
 from webhook_app.usecases.monitor.activity import Activity, Bucket
 from webhook_app.web.layout.plots import BUCKET_WIDTH, Hit, Numbers, Plot, Series, Shade, level_line, nice_top, stack
-from webhook_app.web.layout.template_filters import grouped
+from webhook_app.web.layout.template_filters import grouped, readable_words
 
 _LABELS = 5
 
@@ -106,7 +106,7 @@ def _shades(activity: Activity) -> Sequence[Shade]:
         first, last = max(incident.begin, begin), min(incident.end or end, end)
         width = max((last - first).total_seconds() * unit, 1.0)
         until = f"until {incident.end:%H:%M} UTC" if incident.end is not None else "not over"
-        text = f"Incident from {incident.begin:%a %d %b %H:%M} UTC, {until}: {incident.cause}"
+        text = f"Incident from {incident.begin:%a %d %b %H:%M} UTC, {until}: {readable_words(incident.cause)}"
         shades.append(Shade(round((first - begin).total_seconds() * unit, 2), round(width, 2), text))
     return shades
 

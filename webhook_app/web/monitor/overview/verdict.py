@@ -16,7 +16,7 @@ from webhook_app.models.event import Delivery
 from webhook_app.usecases.monitor.drift import OpenDrift
 from webhook_app.usecases.monitor.overview import Overview
 from webhook_app.web.layout.replayed_words import count_payments
-from webhook_app.web.layout.template_filters import grouped, times
+from webhook_app.web.layout.template_filters import date, grouped, readable_words, times
 from webhook_app.web.monitor.overview.parts import Level, Part
 
 #: What the gate, the parts and drift say themselves.
@@ -104,11 +104,8 @@ def _findings(overview: Overview, parts: Sequence[Part], *, is_admin: bool) -> I
     for incident in overview.incidents.open:
         if incident.kind not in _SAID_BY_OTHERS:
             level = Level.BAD if incident.severity is Severity.CRITICAL else Level.WARN
-            yield (
-                level,
-                f"{incident.name}: {incident.cause} It began {_since(incident.began_at, overview.now)}.",
-                "Incident",
-            )
+            began = _since(incident.began_at, overview.now)
+            yield level, f"{incident.name}: {readable_words(incident.cause)} It began {began}.", "Incident"
     if overview.drift.makes_wait:
         yield Level.WARN, _unknown(overview.drift), "Drift"
     for part in parts:
@@ -150,7 +147,7 @@ def _whose(gate: Gate) -> str:
 
 def _since(timestamp: datetime, now: datetime) -> str:
     timestamp = timestamp.astimezone(UTC)
-    day = "" if timestamp.date() == now.astimezone(UTC).date() else f"{timestamp:%Y-%m-%d} "
+    day = "" if timestamp.date() == now.astimezone(UTC).date() else date(timestamp)
     return f"{day}{timestamp:%H:%M} UTC"
 
 
