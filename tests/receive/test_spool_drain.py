@@ -229,6 +229,58 @@ def test_what_is_left_is_looked_at_in_growing_gaps(
     assert gaps == [0.5, 1.0, 2.0, 4.0, 8.0, 10.0]
 
 
+def test_line_that_found_no_room_to_be_set_aside_is_set_aside_when_there_is_room(
+    database: Database, tmp_path: Path, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    moments = [0.0]
+    monkeypatch.setattr(spool_drain.time, "monotonic", lambda: moments[-1])
+    measured = Spool(tmp_path / "measured", 10_000_000)
+    measured.append(without_status("bad-0"))
+    line_size = measured.depth().size
+    SpoolDrain(database, measured, clock).drain()
+    spool = Spool(tmp_path / "spool", 2 * line_size + measured.depth().size)  # for one that is set aside, and not two
+    drain = SpoolDrain(database, spool, clock)
+    fill(spool, [without_status("bad-1"), without_status("bad-2")])
+
+    def look_for(seconds: int) -> list[float]:
+        tried = []
+        for _ in range(seconds * 4):
+            moments.append(moments[-1] + 0.25)
+            if drain.is_due():
+                drain.drain()
+                tried.append(moments[-1])
+        return tried
+
+    with capture_logs() as logs:
+        tried = look_for(30)
+        assert [later - earlier for earlier, later in itertools.pairwise(tried)] == [0.5, 1.0, 2.0, 4.0, 8.0, 10.0]
+        assert (spool.depth().lines, spool.depth().set_aside) == (1, 1)
+        fault = spool.find_fault()
+        assert fault is not None
+        assert "no room to set aside" in fault.why
+        spool.discard([one.id for one in spool.list_set_aside()])
+        look_for(11)
+    assert (spool.depth().lines, spool.depth().set_aside) == (0, 1)
+    assert (spool.find_fault(), drain.is_due()) == (None, False)
+    assert [line["event"] for line in logs if line["log_level"] == "error"] == [
+        "line of the spool set aside",
+        "spooled events are left for later",
+        "line of the spool set aside",
+    ], "what is wrong is said once"
+
+
+def test_what_is_held_is_gone_through_beside_what_a_process_that_died_has_left(
+    database: Database, spool: Spool, clock: FakeClock, tmp_path: Path
+) -> None:
+    fill(spool, [record("held")])
+    (tmp_path / "spool" / "incoming.spool").rename(tmp_path / "spool" / "held.spool")
+    fill(spool, [of_version(VERSION + 1, "later")])
+    (tmp_path / "spool" / "incoming.spool").rename(tmp_path / "spool" / "draining.spool")
+    drain = SpoolDrain(database, spool, clock)
+    assert drain.drain() == 1
+    assert ids(database) == ["held"]
+
+
 def test_line_of_a_later_release_is_left_for_it_and_holds_up_nobody(
     database: Database, spool: Spool, clock: FakeClock
 ) -> None:

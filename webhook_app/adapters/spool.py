@@ -108,7 +108,12 @@ class Spool:
         self._drain_lock = folder / "drain.lock"
         self._fault = folder / "fault.json"
         self._set_aside = SetAsideFile(folder / "set-aside.spool")
-        self._is_said_full = False
+        self._without_room = 0
+
+    @property
+    def without_room(self) -> int:
+        """Lines that this one's last `drain` could not set aside, for want of room: they were left."""
+        return self._without_room
 
     def append(self, text: str) -> None:
         """Returns when the line is on the disk. `text` is one line. Raises SpoolUnavailable."""
@@ -132,15 +137,19 @@ class Spool:
         What `ingest` raises ends it, and the next call goes on at the same batch. A crash lets it begin again with the
         same file. So `ingest` must be idempotent.
         """
+        self._without_room = 0
         if not (self.holds_new() or (with_held and self.held_size())):
             return 0
         with try_lock(self._drain_lock) as is_ours:
             if not is_ours:
                 return None
             self._adopt_refused()
-            if with_held and self.held_size() and not self._draining.exists():
-                rename(self._held, self._draining)
             taken = 0
+            if with_held and self.held_size():
+                if self._draining.exists():  # left by a process that died while it drained
+                    taken += self._go_through(ingest, now)
+                self._without_room = 0  # what found none by then is among those that are held
+                rename(self._held, self._draining)
             while self._take_turn():
                 taken += self._go_through(ingest, now)
             return taken
@@ -242,9 +251,7 @@ class Spool:
             for line, reason in unfit:
                 if line not in no_room:
                     log.error("line of the spool set aside", reason=reason, size=len(line))
-            if no_room and not self._is_said_full:
-                log.error("no room to set lines of the spool aside: they wait", lines=len(no_room))
-            self._is_said_full = bool(no_room)
+            self._without_room += len(no_room)
             left = left + no_room
         if left:
             with locked(self._held) as file:

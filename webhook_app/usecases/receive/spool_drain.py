@@ -39,6 +39,9 @@ _Watch = tuple[Watch, Watcher]
 #: Seconds between two looks at what was left for later: the first gap, which doubles, and the longest.
 _SHORTEST_GAP, _LONGEST_GAP = 0.5, 10.0
 
+_NO_ROOM = "there is no room to set aside what cannot be stored as it is"
+_MAKE_ROOM = "try again or discard what is set aside, or raise SPOOL_MAX_BYTES"
+
 
 class SqlRefuses(Exception):
     """SQL takes no event at all. The message says why, `kind` in a few words."""
@@ -174,17 +177,21 @@ class SpoolDrain:
         return Handling(Fate.LEFT, why)
 
     def _plan_next_look(self, with_held: bool, held: int) -> None:
-        if self._why_left:
+        self._newer_alone = 0
+        if self._why_left or self._spool.without_room:
             self._gap = min(self._gap * 2, _LONGEST_GAP) if with_held else _SHORTEST_GAP
             self._next_look = time.monotonic() + self._gap
-        else:
-            self._gap = _SHORTEST_GAP
-            self._newer_alone = held if with_held else 0
+            return
+        self._gap = _SHORTEST_GAP
+        if with_held and self._newer:
+            self._newer_alone = held
 
     def _note_what_is_left(self, with_held: bool, held: int) -> None:
         fault = self._spool.find_fault()
         if self._why_left:
             kind, why = f"some events are refused, {self._kind_left}", f"some events are refused: {self._why_left}"
+        elif self._spool.without_room:
+            kind, why = _NO_ROOM, f"{_NO_ROOM}: {_MAKE_ROOM}"
         elif self._newer:
             kind = why = "spooled events of a later release wait for a process of that release"
         elif held and not with_held and fault is not None and not fault.stops_all:
