@@ -230,7 +230,7 @@ def test_the_page_shows_it_and_offers_a_file(finance_client: FlaskClient, told: 
     assert not re.search(r"\b2026-04-\d\d\b", text), "days are as people write them, on a plot's hover too"
     wrong = finance_client.get("/scorecard?first_day=2026-05-01&last_day=2026-04-01")
     assert wrong.status_code == 400
-    assert "Days: 2026-05-01 – 2026-04-01" in in_words(wrong.text), "as it was typed"
+    assert "Days (UTC): 2026-05-01 – 2026-04-01" in in_words(wrong.text), "as it was typed"
     file = finance_client.get("/scorecard/file?first_day=2026-04-01&last_day=2026-04-30")
     assert file.headers["Content-Disposition"] == 'attachment; filename="proof-scorecard-2026-04-01-2026-04-30.txt"'
     [total] = [line for line in file.get_data(as_text=True).splitlines() if line.startswith("all ")]
@@ -244,7 +244,7 @@ def test_pairs_are_chosen_from_those_that_occur_and_letter_case_does_not_matter(
     count_all(database, START + timedelta(days=1))
     page = finance_client.get("/scorecard?first_day=2026-04-01&last_day=2026-04-30&currency=btc").text
     text = in_words(page)
-    assert "Days: April 2026" in text
+    assert "Days (UTC): April 2026" in text
     assert "Currency: BTC" in text
     assert "buy BTC on TRC20" in text
     assert "USDT on" not in text

@@ -12,9 +12,9 @@ from flask.testing import FlaskClient
 from sqlalchemy import text
 
 from benchmarks.seed import seed_postgresql, seed_sqlite
-from tests.support.page_text import ids
+from tests.support.page_text import ids, in_words
 from tests.support.plans import explained
-from tests.support.rows import confirm
+from tests.support.rows import confirm, note
 from webhook_app.cli import cli
 from webhook_app.db.database import Database
 from webhook_app.usecases.finance.stored_values import list_values
@@ -120,3 +120,72 @@ def test_values_are_found_by_one_look_each(database: Database, database_url: str
     for one in found:
         assert "Seq Scan on transactions" not in one.plan
         assert "SCAN transactions\n" not in f"{one.plan}\n"
+
+
+def test_times_in_the_list_are_of_the_zone_of_its_dates(finance_client: FlaskClient, database: Database) -> None:
+    """March in Paris had a row of "28 Feb 2026 23:30"."""
+    begin = datetime(2026, 2, 28, 23, 30, tzinfo=UTC)
+    confirm(database, "first", created_at=begin, updated_at=begin, status="completed")
+    page = finance_client.get(f"/transactions?{MARCH}").text
+    assert page.count('title="2026-02-28 23:30:00 UTC">1 Mar 2026 00:30</time>') == 2
+    assert "28 Feb 2026" not in page
+    assert "times in the list are of Europe/Paris, all others UTC" in in_words(page)
+    plain = in_words(finance_client.get("/transactions").text)
+    assert "28 Feb 2026 23:30" in plain
+    assert "all times are UTC" in plain
+
+
+OPENED_IN_MARCH = "opened_from=2026-03-01&opened_to=2026-04-01&tz=Europe/Paris"
+
+
+def test_discrepancies_are_of_the_days_of_the_zone_that_is_named(
+    client: FlaskClient, finance_client: FlaskClient, as_finance: dict[str, str], database: Database
+) -> None:
+    for name, at in (
+        ("before", datetime(2026, 2, 28, 22, 30, tzinfo=UTC)),
+        ("first", datetime(2026, 2, 28, 23, 30, tzinfo=UTC)),
+        ("last", datetime(2026, 3, 31, 21, 30, tzinfo=UTC)),
+        ("after", datetime(2026, 3, 31, 22, 30, tzinfo=UTC)),
+    ):
+        note(database, name, "stale_answer", detected_at=at, detail="gave up at 2026-02-28T23:30:00Z")
+    listed = client.get(f"/api/v1/discrepancies?{OPENED_IN_MARCH}", headers=as_finance).json
+    assert listed is not None
+    assert [one["merchant_transaction_id"] for one in listed["items"]] == ["last", "first"]
+    assert client.get("/api/v1/discrepancies?tz=Paris", headers=as_finance).status_code == 400
+    page = finance_client.get(f"/discrepancies?{OPENED_IN_MARCH}").text
+    assert ids(page) == ["last", "first"]
+    words = in_words(page)
+    assert "Opened: March 2026, Europe/Paris" in words
+    assert "1 Mar 2026 00:30" in words
+    assert "Gave up at 1 Mar 2026 00:30:00" in words
+    assert "times in the list are of Europe/Paris, all others UTC" in words
+    assert 'name="opened_from" value="2026-03-01"' in page
+    sheet = finance_client.get(f"/discrepancies.csv?{OPENED_IN_MARCH}").text
+    assert "last" in sheet
+    assert "2026-02-28T23:30:00Z" in sheet, "files are UTC"
+    assert "after" not in sheet
+
+
+def test_named_periods_of_discrepancies_are_the_readers(finance_client: FlaskClient) -> None:
+    finance_client.set_cookie("tz", "Pacific/Kiritimati")  # where it is the second of April already
+    page = finance_client.get("/discrepancies").text
+    today = "opened_from=2026-04-02&amp;opened_to=2026-04-03&amp;tz=Pacific%2FKiritimati"
+    assert f'href="/discrepancies?{today}">Today<' in page
+    assert "<option selected>Pacific/Kiritimati</option>" in page
+    chosen = finance_client.get(f"/discrepancies?{today}".replace("&amp;", "&")).text
+    assert "Opened: 2 Apr 2026, Pacific/Kiritimati" in in_words(chosen)
+    finance_client.set_cookie("tz", "Paris")
+    assert 'tz=UTC">Today<' in finance_client.get("/discrepancies").text
+    assert "Nothing is open." in finance_client.get("/discrepancies?tz=UTC").text, "a zone alone narrows nothing"
+
+
+def test_typed_times_say_that_they_are_utc_where_no_zone_can_be_chosen(
+    finance_client: FlaskClient, admin_client: FlaskClient
+) -> None:
+    deliveries = in_words(admin_client.get("/deliveries").text)
+    assert "Received from (UTC) Received before (UTC)" in deliveries
+    scorecard = in_words(finance_client.get("/scorecard").text)
+    assert "First day (UTC) Last day (UTC)" in scorecard
+    assert "Days (UTC): 3 Mar – 1 Apr 2026" in scorecard
+    for path in ("/transactions", "/discrepancies"):
+        assert "(UTC)" not in finance_client.get(path).text

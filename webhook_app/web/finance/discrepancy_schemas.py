@@ -11,7 +11,7 @@ from webhook_app.domain.severity import Severity
 from webhook_app.domain.status import Status
 from webhook_app.models.discrepancy import DiscrepancyKind
 from webhook_app.usecases.finance.discrepancies import DiscrepancyFilter, DiscrepancyState
-from webhook_app.web.api.fields import Amount, Choice, Term, Timestamp, WholeNumber
+from webhook_app.web.api.fields import Amount, Choice, LocalTimestamp, Term, Timestamp, TimeZone, WholeNumber
 from webhook_app.web.api.schemas import PageQuerySchema, check_ranges
 
 #: As a filter: open, acknowledged and resolved ones alike.
@@ -34,16 +34,22 @@ class DiscrepancyFilterSchema(Schema):
     state = Choice([*DiscrepancyState, ALL], load_default=str(DiscrepancyState.OPEN))
     merchant_transaction_id = Term()
     owner = Term()
-    opened_from = Timestamp()
-    opened_to = Timestamp(metadata={"description": "Older than that."})
+    opened_from = LocalTimestamp()
+    opened_to = LocalTimestamp(metadata={"description": "Older than that."})
+    tz = TimeZone(
+        metadata={
+            "description": "The time zone, by its IANA name, of dates and of times without an offset; else UTC. "
+            "Opened in March in Paris: opened_from=2026-03-01&opened_to=2026-04-01&tz=Europe/Paris."
+        }
+    )
 
     @validates_schema
     def _check_range(self, data: Mapping[str, Any], **_: Any) -> None:
         check_ranges(data, "opened")
 
 
-def make_filter(state: str, **others: Any) -> DiscrepancyFilter:
-    """The filter that a checked query means."""
+def make_filter(state: str, tz: str | None = None, **others: Any) -> DiscrepancyFilter:  # noqa: ARG001
+    """The filter that a checked query means. Its times have been read in their zone."""
     return DiscrepancyFilter(state=None if state == ALL else state, **others)
 
 

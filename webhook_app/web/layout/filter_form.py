@@ -28,7 +28,8 @@ class FilterForm(Generic[Wanted]):
 
     @property
     def is_empty(self) -> bool:
-        return not self.typed
+        """A time zone alone narrows nothing."""
+        return not self.typed.keys() - {"tz"}
 
     @property
     def wrong_fields(self) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from datetime import UTC, datetime
+from datetime import UTC, datetime, tzinfo
 from datetime import date as CalendarDay
 from decimal import Decimal
 
@@ -64,17 +64,18 @@ def register_template_filters(app: Flask) -> None:
     app.add_template_filter(through)
 
 
-def when(timestamp: datetime | None, empty: str = "—") -> str | Markup:
-    """`3 min ago` with the exact time on hover and for programs; `empty` for None."""
+def when(timestamp: datetime | None, empty: str = "—", zone: tzinfo = UTC) -> str | Markup:
+    """`3 min ago` with the exact time on hover and for programs; `empty` for None. What is far off is told as it is in
+    that zone; on hover all is UTC, and says so."""
     if timestamp is None:
         return empty
-    return write_when(timestamp, get_services().clock())
+    return write_when(timestamp, get_services().clock(), zone)
 
 
-def write_when(timestamp: datetime, now: datetime) -> Markup:
+def write_when(timestamp: datetime, now: datetime, zone: tzinfo = UTC) -> Markup:
     """The same, as of that time."""
     timestamp = _utc(timestamp)
-    return _time(timestamp, ago(timestamp, now))
+    return _time(timestamp, ago(timestamp, now, zone))
 
 
 def when_or_day(timestamp: datetime) -> Markup:
@@ -93,11 +94,12 @@ def exactly(timestamp: datetime | None) -> str:
     return f"{timestamp.isoformat(' ', 'seconds')[:19]}{fraction} UTC"
 
 
-def dated(timestamp: datetime | None, empty: str = "—") -> str | Markup:
+def dated(timestamp: datetime | None, empty: str = "—", zone: tzinfo = UTC) -> str | Markup:
     """`30 Oct 2026 13:28:05`, with the exact time on hover and for programs; `empty` for None."""
     if timestamp is None:
         return empty
-    return _time(timestamp, f"{date(timestamp)}{timestamp.astimezone(UTC):%H:%M:%S}")
+    local = timestamp.astimezone(zone)
+    return _time(timestamp, f"{_write_date(local)}{local:%H:%M:%S}")
 
 
 def _time(timestamp: datetime, text: str) -> Markup:
@@ -113,16 +115,19 @@ def _utc(timestamp: datetime) -> datetime:
 
 def date(timestamp: datetime) -> str:
     """`30 Oct 2026 `, whatever the locale: what follows is a time of day."""
-    timestamp = _utc(timestamp)
-    return f"{timestamp.day} {_MONTHS[timestamp.month - 1]} {timestamp.year} "
+    return _write_date(_utc(timestamp))
 
 
-def readable(text: str) -> Markup:
-    """A sentence whose ISO timestamps are written as `dated` writes them."""
+def _write_date(local: datetime) -> str:
+    return f"{local.day} {_MONTHS[local.month - 1]} {local.year} "
+
+
+def readable(text: str, zone: tzinfo | None = None) -> Markup:
+    """A sentence whose ISO timestamps are written as `dated` writes them, in that zone, else UTC."""
     parts = _ISO.split(text)
     written = Markup("")
     for number, part in enumerate(parts):
-        written += _read_and_date(part) if number % 2 else part
+        written += _read_and_date(part, zone or UTC) if number % 2 else part
     return written
 
 
@@ -144,18 +149,19 @@ def day(found: CalendarDay) -> str:
     return write_day(found.isoformat())
 
 
-def _read_and_date(text: str) -> str | Markup:
+def _read_and_date(text: str, zone: tzinfo) -> str | Markup:
     try:
-        return dated(parse_timestamp(text))
+        return dated(parse_timestamp(text), zone=zone)
     except ValueError:  # no such day
         return text
 
 
-def ago(timestamp: datetime, now: datetime) -> str:
+def ago(timestamp: datetime, now: datetime, zone: tzinfo = UTC) -> str:
     """`just now`, `3 min ago`, `in 2 h`; `30 Oct 2026 13:28` for what is more than a day off."""
     seconds = (now - timestamp).total_seconds()
     if abs(seconds) > _FAR:
-        return f"{date(timestamp)}{_utc(timestamp).isoformat()[11:16]}"
+        local = _utc(timestamp) if zone is UTC else timestamp.astimezone(zone)
+        return f"{_write_date(local)}{local.isoformat()[11:16]}"
     if abs(seconds) < 1:
         return "just now"
     return f"{write_duration(seconds)} ago" if seconds > 0 else f"in {write_duration(-seconds)}"

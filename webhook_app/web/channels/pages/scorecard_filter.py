@@ -17,7 +17,7 @@ from webhook_app.web.layout.named_periods import describe_range, list_periods
 
 LABELS = {
     "first_day": "First day (UTC)",
-    "last_day": "Last day",
+    "last_day": "Last day (UTC)",
     "type": "Type",
     "currency": "Currency",
     "network": "Network",
@@ -50,10 +50,10 @@ def make_days_menu(form: FilterForm[ScorecardFilter], now: datetime) -> Menu:
     begin, end = (datetime.combine(day, time(), UTC) for day in (wanted.first_day, wanted.last_day))
     chosen = describe_range(begin, end + timedelta(days=1), UTC)
     if form.typed.keys().isdisjoint(_DAYS):
-        return Menu("days", f"Days: {chosen}", options)
+        return Menu("days", f"Days (UTC): {chosen}", options)
     if form.problems:
         chosen = " – ".join(form.typed[name] for name in _DAYS if name in form.typed)
-    return Menu("days", "Days", options, chosen, path_without(*_DAYS))
+    return Menu("days", "Days (UTC)", options, chosen, path_without(*_DAYS))
 
 
 def make_pair_menus(form: FilterForm[ScorecardFilter], values: Mapping[str, Sequence[str]]) -> Sequence[Menu]:

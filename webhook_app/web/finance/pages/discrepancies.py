@@ -29,7 +29,7 @@ from webhook_app.usecases.finance.discrepancies import (
 from webhook_app.usecases.refusals import Conflict, Missing, Refused
 from webhook_app.web.cursors import make_cursor
 from webhook_app.web.finance.discrepancy_words import kind_words
-from webhook_app.web.finance.pages.discrepancy_filter import make_menus, make_opened_menu, read_filter
+from webhook_app.web.finance.pages.discrepancy_filter import make_menus, make_opened_menu, make_zones, read_filter
 from webhook_app.web.layout.paging import read_after
 from webhook_app.web.layout.template_filters import grouped
 from webhook_app.web.local_path import local_path
@@ -50,6 +50,7 @@ _MOST_TOLD = 5
 def show_all() -> tuple[str, int]:
     """The list, newest first: the open ones unless the filter says otherwise; tabs count them by severity."""
     form = read_filter()
+    zones = make_zones(form)
     after, lost = read_after(_LISTING, request.args.get("cursor"))
     is_wrong = bool(form.problems or lost)
     database = get_services().database
@@ -62,7 +63,8 @@ def show_all() -> tuple[str, int]:
         tabs=_tabs(count_discrepancies(database)),
         owners=(owners := list_owners(database)),
         menus=make_menus(form, owners),
-        opened=make_opened_menu(form, get_services().clock()),
+        opened=make_opened_menu(form, zones.zone, get_services().clock()),
+        zones=zones,
         lost=lost,
         page=page,
         next_cursor=make_cursor(_LISTING, page.next_after),

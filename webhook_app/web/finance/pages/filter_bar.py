@@ -14,6 +14,7 @@ from webhook_app.usecases.finance.transaction_filter import ANY_DISCREPANCY
 from webhook_app.usecases.reconcile.report import PAUSED
 from webhook_app.web.finance.discrepancy_words import KINDS
 from webhook_app.web.finance.pages.transaction_filter import TransactionForm
+from webhook_app.web.finance.pages.zones import ZoneChoice, name_zone, offer_zones
 from webhook_app.web.layout.address import url_with
 from webhook_app.web.layout.filter_menus import Menu, Option, make_menu, path_without
 from webhook_app.web.layout.named_periods import describe_range, describe_time, list_periods
@@ -41,26 +42,20 @@ class FilterBar:
     more: Mapping[str, Sequence[tuple[str, str]]]
     """Behind "More": values and words, by field."""
     chips: Sequence[Chip]
-    zone: ZoneInfo
-    """Of the dates that are chosen next."""
-    zones: Sequence[str]
-    """To choose from: the reader's own first. A script adds all others."""
+    zones: ZoneChoice
 
 
 def make_filter_bar(
     form: TransactionForm, values: Mapping[str, Sequence[str]], zone: ZoneInfo, now: datetime
 ) -> FilterBar:
     """`values` exist, by field. Named periods are those of `zone`, unless the address names another."""
-    own = zone
-    if "tz" in form.typed and "tz" not in form.problems:
-        zone = form.zone
+    zones = offer_zones(zone, form.zone if "tz" in form.typed and "tz" not in form.problems else None)
     return FilterBar(
-        created=_created(form, zone, now),
+        created=_created(form, zones.zone, now),
         menus=[make_menu(form, name, _choices(form, name, values)) for name in _MENUS],
         more={"state": [(state, state) for state in _STATES], "anomaly": list(_DISCREPANCIES.items())},
         chips=list(_chips(form)),
-        zone=zone,
-        zones=list(dict.fromkeys((own.key, zone.key, "UTC"))),
+        zones=zones,
     )
 
 
@@ -85,8 +80,8 @@ def _created(form: TransactionForm, zone: ZoneInfo, now: datetime) -> Menu:
         is_chosen = (form.day("created_from"), form.day("created_to")) == (begin, end) and form.zone == zone
         options.append(Option(period.name, lead(begin, end, zone.key), is_chosen))
     chosen = describe_range(wanted.created_from, wanted.created_to, form.zone)
-    if chosen and form.zone.key != "UTC":
-        chosen += f", {form.zone.key}"
+    if chosen:
+        chosen += name_zone(form.zone)
     keeps_zone = wanted.updated_from or wanted.updated_to or wanted.as_of
     return Menu("created", "Created", options, chosen, lead(None, None, form.typed.get("tz") if keeps_zone else None))
 

@@ -21,7 +21,8 @@ from webhook_app.usecases.finance.summary import Dimension, Grouping, Summary, S
 from webhook_app.web.finance.pages.filter_bar import make_filter_bar
 from webhook_app.web.finance.pages.periods import Kind, divide
 from webhook_app.web.finance.pages.plots import STATUSES, list_numbers, plot_status_mix, plot_volume
-from webhook_app.web.finance.pages.transaction_filter import TransactionForm, read_filter, reader_zone
+from webhook_app.web.finance.pages.transaction_filter import TransactionForm, read_filter
+from webhook_app.web.finance.pages.zones import reader_zone
 from webhook_app.web.layout.address import url_of
 from webhook_app.web.layout.plots import Numbers, Plot
 from webhook_app.web.layout.template_filters import grouped

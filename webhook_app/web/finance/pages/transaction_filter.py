@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from flask import request
 from werkzeug.datastructures import MultiDict
 
 from webhook_app.domain.time_zones import read_zone
@@ -16,6 +15,7 @@ from webhook_app.usecases.finance.summary import DayOf
 from webhook_app.usecases.finance.transaction_filter import Sort, TransactionFilter
 from webhook_app.web.api.fields import Choice, Term
 from webhook_app.web.finance.list_cursors import read_list_cursor
+from webhook_app.web.finance.pages.zones import UTC_ZONE
 from webhook_app.web.finance.schemas import TransactionFilterSchema
 from webhook_app.web.layout.filter_form import FilterForm, check, clean, find_strange
 from webhook_app.web.layout.paging import check_cursor
@@ -40,9 +40,6 @@ LABELS = {
 }
 #: What one of its pages is asked for beside it: the list its order, the totals their days and their plots.
 OF_A_PAGE = {"sort": "Order", "day_of": "By the day it was", "volume_in": "Volume in", "look": "Look"}
-_UTC = ZoneInfo("UTC")
-#: Where the browser says in which time zone it is (theme.js).
-_ZONE_COOKIE = "tz"
 
 
 class TransactionFormSchema(TransactionFilterSchema):
@@ -56,7 +53,7 @@ class TransactionFormSchema(TransactionFilterSchema):
 
 @dataclass(frozen=True)
 class TransactionForm(FilterForm[TransactionFilter]):
-    zone: ZoneInfo = _UTC
+    zone: ZoneInfo = UTC_ZONE
     """Where days begin, too."""
     day_of: DayOf = DayOf.CREATED
     volume_in: str | None = None
@@ -71,14 +68,6 @@ class TransactionForm(FilterForm[TransactionFilter]):
     def filter_query(self) -> Mapping[str, str]:
         """The filter alone, for addresses of what knows nothing else."""
         return {name: text for name, text in self.typed.items() if name not in OF_A_PAGE}
-
-
-def reader_zone() -> ZoneInfo:
-    """Of the browser that asks, where a script of ours has told it; else UTC."""
-    try:
-        return read_zone(request.cookies.get(_ZONE_COOKIE, "UTC"))
-    except ValueError:
-        return _UTC
 
 
 def read_filter(values: MultiDict[str, str]) -> TransactionForm:

@@ -4,7 +4,7 @@ of a page. Columns and headings are in `finance/transactions.html`."""
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from datetime import datetime
+from datetime import datetime, tzinfo
 from itertools import groupby
 
 from markupsafe import Markup, escape
@@ -24,8 +24,9 @@ _SETTLED = ("succeeded", "watching")
 _ACKNOWLEDGED = '<span class="visually-hidden">, acknowledged</span><span aria-hidden="true"> \N{CHECK MARK}</span>'
 
 
-def write_rows(items: Sequence[TransactionReport], times: Sequence[TimeColumn], now: datetime) -> Markup:
-    """A row for each, as of `now`. Of a past time there are no reconciliations, and so no column of what to look at."""
+def write_rows(items: Sequence[TransactionReport], times: Sequence[TimeColumn], now: datetime, zone: tzinfo) -> Markup:
+    """A row for each, as of `now`, with its times in that zone, the filter's. Of a past time there are no
+    reconciliations, and so no column of what to look at."""
     crypto_decimals = most_decimals(one.crypto_amount for one in items)
     fiat_decimals = most_decimals(one.fiat_amount for one in items)
     is_ordered = any(time.order for time in times)
@@ -44,7 +45,7 @@ def write_rows(items: Sequence[TransactionReport], times: Sequence[TimeColumn], 
         for time in times:
             at = getattr(one, time.name)
             none = "" if at and (time.order or not is_ordered) else " none"
-            written = write_when(at, now) if at else "—"
+            written = write_when(at, now, zone) if at else "—"
             yield f'<td class="line-3 nowrap{none}">{written}</td>'
         if one.reconciliation is not None:
             looks = "".join(_write_looks(one, one.reconciliation.state, path))

@@ -25,10 +25,10 @@ from webhook_app.web.finance.pages.transaction_filter import (
     TransactionForm,
     read_after,
     read_filter,
-    reader_zone,
 )
 from webhook_app.web.finance.pages.transaction_rows import write_rows
 from webhook_app.web.finance.pages.typed_words import read_words
+from webhook_app.web.finance.pages.zones import reader_zone
 from webhook_app.web.layout.address import url_of
 from webhook_app.web.layout.found_path import found_path
 from webhook_app.web.layout.template_filters import grouped
@@ -79,7 +79,7 @@ def show_all() -> Response | tuple[str, int]:
         looked_at=LOOKED_AT,
         most_found=MOST_FOUND if len(wanted.among) == MOST_FOUND else None,
         page=page,
-        rows=write_rows(page.items, times, services.clock()),
+        rows=write_rows(page.items, times, services.clock(), form.zone),
         waiting=(page.freshness.pending or 0) + (page.freshness.failed or 0),
         most_counted=page.freshness.most_counted,
         freshness=[] if is_wrong else describe_freshness(page.freshness, wanted, grouped),
