@@ -9,6 +9,7 @@ from tests.simulate.machinery import Accepted
 from tests.simulate.plan import Absence, Happening, Plan, Process, Spell
 from tests.simulate.proof import REFUSALS_OF_US
 from tests.simulate.safety import Attempt, Watch
+from webhook_app.domain.gate import MOST_SKEW
 from webhook_app.domain.outage import ENOUGH_WITNESSES, MOST_ATTEMPTS, WINDOW
 from webhook_app.usecases.reconcile.standing_in import NOBODY_AFTER
 from webhook_app.usecases.reconcile.work_classes import Lane
@@ -31,10 +32,23 @@ def outages(plan: Plan) -> list[Spell]:
 def hindrance(accepted: Accepted, plan: Plan, seen: Watch) -> float:
     """Seconds for which something kept this very event from being confirmed: misfortune, or Proof away for all."""
     settled = seen.settled_at.get(accepted.event_id or 0, seen.schedule.now)
-    return misfortune(accepted.webhook.id, accepted.at, settled, plan, seen) + sum(
-        spell.ends - max(accepted.at, spell.begins) + PROBE_GAP + AFTER_OUTAGE
-        for spell in outages(plan)
-        if spell.begins <= settled and accepted.at <= spell.ends + PROBE_GAP
+    return (
+        misfortune(accepted.webhook.id, accepted.at, settled, plan, seen)
+        + _believed(accepted.at, settled, plan)
+        + sum(
+            spell.ends - max(accepted.at, spell.begins) + PROBE_GAP + AFTER_OUTAGE
+            for spell in outages(plan)
+            if spell.begins <= settled and accepted.at <= spell.ends + PROBE_GAP
+        )
+    )
+
+
+def _believed(since: float, until: float, plan: Plan) -> float:
+    """Seconds for which the time before is believed, where a clock is set back by no more than hosts may differ."""
+    return sum(
+        max(one.at - one.seconds - max(since, one.at), 0.0)
+        for one in plan.of(Happening)
+        if one.what == "clock is set" and -MOST_SKEW.total_seconds() < one.seconds < 0 and one.at <= until
     )
 
 

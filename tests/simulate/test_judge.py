@@ -355,6 +355,16 @@ def test_a_lease_ends_when_it_does_however_the_machines_clock_was_set(jump: floa
     assert seen.lost_claims["paid"] == [(2.0, 30.0)]
 
 
+@pytest.mark.parametrize(("jump", "is_excused"), [(-8.0, True), (-3600.0, False), (8.0, False)])
+def test_what_a_time_before_made_late_is_excused_for_as_long_as_it_is_believed(jump: float, is_excused: bool) -> None:
+    """Seed 41324: a claim under way as all clocks were set back by 8 s left the rate's tokens by the time before."""
+    set_at = Happening(1.0, "clock is set", seconds=jump)
+    late = judge(history(paid(at=2.0), set_at, settled={"paid": 9.0}))
+    assert (late is None) is is_excused
+    assert judge(history(paid(at=2.0), set_at, settled={"paid": 15.0})) is not None
+    assert judge(history(paid(at=10.0), set_at, settled={"paid": 17.0})) is not None, "that time has come by then"
+
+
 def test_a_lease_by_the_time_before_a_clock_was_set_back_excuses_no_hour() -> None:
     seen = history(paid(), Happening(1.0, "clock is set", seconds=-3600.0), settled={"paid": 2.0}).seen
     seen.schedule.now = 2.0
