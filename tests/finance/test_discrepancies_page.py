@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 from decimal import Decimal
 
+from flask import Flask
 from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
@@ -17,7 +18,7 @@ from webhook_app.models.discrepancy import DiscrepancyKind
 from webhook_app.usecases.audit import Actor
 from webhook_app.usecases.finance.discrepancies import DiscrepancyReport, acknowledge, find_discrepancy
 from webhook_app.usecases.reconcile.discrepancies import Finding, note_discrepancies
-from webhook_app.web.finance.discrepancy_words import KINDS
+from webhook_app.web.finance.discrepancy_words import KINDS, detail_words
 
 LIST = "/discrepancies"
 
@@ -46,6 +47,34 @@ def test_each_kind_has_words() -> None:
         assert words.advice.endswith(".")
 
 
+def test_detail_has_names_times_and_amounts_as_pages_write_them(app: Flask) -> None:
+    narrow, long = "\N{NARROW NO-BREAK SPACE}", "0.123456789012345678"
+    cut = f'<span class="cut" title="{long}">0.12345678…</span>'
+    assert detail_words(f"reported crypto_amount {long}, but Proof confirms none; currency <b>, but …") == (
+        f"Reported crypto amount {cut}, but Proof confirms none; currency &lt;b&gt;, but …"
+    )
+    with app.app_context():
+        told = detail_words(
+            f"Proof had confirmed failed of 2026-04-01T12:00:00Z; then fiat_amount 1234.5 became {long}"
+        )
+    assert f"</time>; then fiat amount 1{narrow}234.5 became {cut}" in told
+    assert detail_words("fiat_amount none became 1000") == f"Fiat amount none became 1{narrow}000"
+    assert detail_words("") == ""
+
+
+def test_amounts_of_a_detail_are_cut_wherever_it_stands(finance_client: FlaskClient, database: Database) -> None:
+    """What is stored, and the API tells, stays exact."""
+    confirm(database, "a")
+    detail = "reported fiat_amount 1234567.8912345678, but Proof confirms 1.00"
+    found = note(database, "a", "amount_mismatch", detail=detail)
+    cut = 'title="1 234 567.8912345678">1 234 567.89123456…</span>, but Proof confirms 1.00'
+    for path in (LIST, f"{LIST}/{found}", "/transactions/a"):
+        page = finance_client.get(path).text
+        assert cut.replace("1 234 567", "1\u202f234\u202f567") in page, path
+        assert "1234567.89" not in page, path
+    assert held(database, found).detail == detail
+
+
 def test_list_says_what_where_since_when_and_what_to_do(
     finance_client: FlaskClient, database: Database, clock: FakeClock
 ) -> None:
@@ -56,7 +85,7 @@ def test_list_says_what_where_since_when_and_what_to_do(
     words = in_words(finance_client.get(LIST).text)
     for shown in (
         "All 2 Critical 1 Warning 1 Info",
-        "Fiat_amount 100.00 became 98.50",
+        "Fiat amount 100.00 became 98.50",
         "98.50 EUR",
         "Book nothing and pay nothing out.",
         "20 min ago",

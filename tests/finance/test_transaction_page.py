@@ -88,10 +88,11 @@ def test_each_confirmed_change_says_what_became_what(
             session.execute(update(Transaction).values(confirmed_at=later, **changes))
     page = finance_client.get("/transactions/a").text
     words = in_words(page)
-    assert "Status pending became completed Crypto amount none became 0.000000000000000001" in words
+    assert "Status pending became completed Crypto amount none became 0.00000000…" in words
     assert "Fiat amount 100.0 became 100.00" in words
     assert "Network none became TRC20" in words
     assert words.count("Confirmed change") == 3
+    assert page.count("0.000000000000000001") == page.count('title="0.000000000000000001"') == 3, "all of it on hover"
     assert "<img src=x" not in page
 
 

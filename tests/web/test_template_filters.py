@@ -76,6 +76,7 @@ def test_sentence_has_no_raw_timestamp() -> None:
         ("0", 0, "0"),
         ("0E-8", 0, "0.00000000"),
         ("0.123456789012345678", 0, '<span class="cut" title="0.123456789012345678">0.12345678…</span>'),
+        ("1234.123456789", 0, '<span class="cut" title="1\u202f234.123456789">1\u202f234.12345678…</span>'),
         ("99.50", 4, '99.50<span class="room" aria-hidden="true">\u2007\u2007</span>'),
         ("99", 2, '99<span class="room" aria-hidden="true">\u2008\u2007\u2007</span>'),
     ],

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import tzinfo
+from decimal import Decimal
 
 from flask import Flask
+from markupsafe import Markup
 
 from webhook_app.models.discrepancy import DiscrepancyKind
+from webhook_app.web.layout.amounts import write_amount
+from webhook_app.web.layout.template_filters import readable
 
 
 @dataclass(frozen=True)
@@ -75,10 +81,34 @@ KINDS: Mapping[str, KindWords] = {
 }
 
 
+_NAMES = {"fiat_amount": "fiat amount", "crypto_amount": "crypto amount", "fiat_currency": "fiat currency"}
+_AMOUNT = r"(none|[0-9]+(?:\.[0-9]+)?)"
+#: As `compare.py` and `confirm.py` write what differs.
+_AMOUNTS = re.compile(rf"((?:fiat|crypto)_amount ){_AMOUNT}(, but Proof confirms | became ){_AMOUNT}")
+
+
 def kind_words(kind: str) -> KindWords:
     return KINDS[kind]
 
 
+def detail_words(detail: str, zone: tzinfo | None = None) -> Markup:
+    """A stored detail as a sentence: names as pages call them, amounts and times as pages write them, of that zone, else
+    UTC."""
+    parts = _AMOUNTS.split(detail)
+    written = Markup("").join(
+        write_amount(Decimal(part)) if number % 5 in (2, 4) and part != "none" else _write_text(part, zone)
+        for number, part in enumerate(parts)
+    )
+    return written[:1].upper() + written[1:]
+
+
+def _write_text(text: str, zone: tzinfo | None) -> Markup:
+    for name, words in _NAMES.items():
+        text = text.replace(name, words)
+    return readable(text, zone)
+
+
 def register_discrepancy_words(app: Flask) -> None:
-    """As Jinja filter: `{{ (discrepancy.kind | kind_words).name }}`."""
+    """As Jinja filters: `{{ (discrepancy.kind | kind_words).name }}`."""
     app.add_template_filter(kind_words)
+    app.add_template_filter(detail_words)

@@ -20,22 +20,21 @@ def write_amount(amount: Decimal | None, decimals: int = 0) -> Markup:
     `decimals` are those of its longest amount: room is kept for them, so that points stand below each other."""
     if amount is None:
         return Markup("")
-    exact = format_amount(amount) or ""
-    fraction = exact.partition(".")[2]
+    whole, _, fraction = (format_amount(amount) or "").partition(".")
     shown = fraction[:MOST_DECIMALS]
-    text = _grouped(exact.partition(".")[0], shown)
+    text = _grouped(whole, shown)
     room = _DIGIT * max(min(decimals, MOST_DECIMALS) - len(shown), 0)
     if decimals and not shown:
         room = _POINT + room
     # Digits, points and blanks: nothing of it has to be escaped, which would take longer than all the rest.
     padding = f'<span class="room" aria-hidden="true">{room}</span>' if room else ""
     if len(fraction) > MOST_DECIMALS:
-        text = f'<span class="cut" title="{exact}">{text}…</span>'
+        text = f'<span class="cut" title="{_grouped(whole, fraction)}">{text}…</span>'
     return Markup(text + padding)  # noqa: S704 - digits, points and blanks of ours
 
 
 def write_exactly(amount: Decimal | None) -> str:
-    """`1 234.500000000000000001`, all of it, for where there is room."""
+    """`1 234.500000000000000001`, all of it, for what is shown on hover or read aloud."""
     whole, _, fraction = (format_amount(amount) or "").partition(".")
     return _grouped(whole, fraction) if whole else ""
 

@@ -50,6 +50,8 @@ class Series:
     kind: str
     """Colour and shape, by class of the style sheet."""
     total: str
+    exact: str = ""
+    """All of its digits, where `total` is cut."""
 
 
 @dataclass(frozen=True)
@@ -84,7 +86,11 @@ class Plot:
 
     @property
     def description(self) -> str:
-        return f"{self.span}: " + ", ".join(f"{series.total} {series.name}" for series in self.series) + "."
+        return (
+            f"{self.span}: "
+            + ", ".join(f"{series.exact or series.total} {series.name}" for series in self.series)
+            + "."
+        )
 
 
 @dataclass(frozen=True)

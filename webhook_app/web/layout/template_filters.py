@@ -12,7 +12,7 @@ from markupsafe import Markup
 
 from webhook_app.domain.durations import write_duration
 from webhook_app.domain.timestamps import format_timestamp, parse_timestamp
-from webhook_app.web.layout.amounts import most_decimals, write_amount, write_exactly
+from webhook_app.web.layout.amounts import most_decimals, write_amount
 from webhook_app.web.layout.named_periods import write_day
 from webhook_app.web.requests import get_services
 
@@ -56,7 +56,6 @@ def register_template_filters(app: Flask) -> None:
     app.add_template_filter(readable)
     app.add_template_filter(day)
     app.add_template_filter(write_amount, "amount")
-    app.add_template_filter(write_exactly, "exact_amount")
     app.add_template_filter(most_decimals)
     app.add_template_filter(badge_kind)
     app.add_template_filter(grouped)

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from decimal import Decimal
 
+from markupsafe import Markup
+
 from webhook_app.domain.money import add_amounts
 from webhook_app.domain.status import Status
 from webhook_app.web.finance.pages.periods import Period, Periods
-from webhook_app.web.layout.amounts import write_exactly
+from webhook_app.web.layout.amounts import most_decimals, write_amount, write_exactly
 from webhook_app.web.layout.named_periods import write_day
 from webhook_app.web.layout.plots import BUCKET_WIDTH, Hit, Numbers, Plot, Series, nice_amount, nice_top, stack
 from webhook_app.web.layout.template_filters import grouped
@@ -29,11 +31,11 @@ def plot_volume(periods: Periods, currency: str) -> Plot:
         title=f"Volume in {currency}",
         unit=f"{currency} per {periods.unit}",
         series=[
-            Series("completed", "completed", _written(completed)),
-            Series("not completed", "not-completed", _written(rest)),
+            Series("completed", "completed", _written(completed), _exactly(completed)),
+            Series("not completed", "not-completed", _written(rest), _exactly(rest)),
         ],
-        top=_axis(top),
-        middle=_axis(top / 2),
+        top=_written(top),
+        middle=_written(top / 2),
         bars=[
             bar
             for i, one in enumerate(items)
@@ -42,8 +44,8 @@ def plot_volume(periods: Periods, currency: str) -> Plot:
         hits=[
             Hit(
                 i * BUCKET_WIDTH,
-                f"{_name(periods, one)}: {_written(one.completed)} {currency} completed, "
-                f"{_written(one.not_completed)} not completed",
+                f"{_name(periods, one)}: {_exactly(one.completed)} {currency} completed, "
+                f"{_exactly(one.not_completed)} not completed",
             )
             for i, one in enumerate(items)
         ],
@@ -88,6 +90,8 @@ def plot_status_mix(periods: Periods) -> Plot:
 def list_numbers(periods: Periods, currency: str) -> Numbers:
     """What both plots show."""
     shown = [status for status in STATUSES if any(one.counts.get(status) for one in periods.items)]
+    completed_decimals = most_decimals(one.completed for one in periods.items)
+    rest_decimals = most_decimals(one.not_completed for one in periods.items)
     return Numbers(
         {"week": "Week from"}.get(periods.unit, periods.unit.capitalize()),
         [f"{currency} completed", f"{currency} not completed", *shown],
@@ -95,8 +99,8 @@ def list_numbers(periods: Periods, currency: str) -> Numbers:
             (
                 write_day(one.name),
                 [
-                    _written(one.completed),
-                    _written(one.not_completed),
+                    _written(one.completed, completed_decimals),
+                    _written(one.not_completed, rest_decimals),
                     *(grouped(one.counts.get(status, 0)) for status in shown),
                 ],
             )
@@ -112,12 +116,12 @@ def _total(amounts: Sequence[Decimal | None]) -> Decimal | None:
     return total
 
 
-def _written(amount: Decimal | None) -> str:
+def _written(amount: Decimal | None, decimals: int = 0) -> Markup:
+    return write_amount(Decimal() if amount is None else amount, decimals)
+
+
+def _exactly(amount: Decimal | None) -> str:
     return write_exactly(amount) or "0"
-
-
-def _axis(value: Decimal) -> str:
-    return f"{value:,f}".replace(",", "\N{NARROW NO-BREAK SPACE}")
 
 
 def _name(periods: Periods, one: Period) -> str:
