@@ -232,7 +232,10 @@ def test_the_page_shows_it_and_offers_a_file(finance_client: FlaskClient, told: 
     assert wrong.status_code == 400
     assert "Days (UTC): 2026-05-01 – 2026-04-01" in in_words(wrong.text), "as it was typed"
     file = finance_client.get("/scorecard/file?first_day=2026-04-01&last_day=2026-04-30")
-    assert file.headers["Content-Disposition"] == 'attachment; filename="proof-scorecard-2026-04-01-2026-04-30.txt"'
+    name = "proof-scorecard-2026-04-01-to-2026-04-30{}_20260401T120000Z.txt"
+    assert file.headers["Content-Disposition"] == f'attachment; filename="{name.format("")}"'
+    of_pair = finance_client.get("/scorecard/file?first_day=2026-04-01&last_day=2026-04-30&currency=USDT&type=buy")
+    assert name.format("_type-buy_currency-USDT") in of_pair.headers["Content-Disposition"]
     [total] = [line for line in file.get_data(as_text=True).splitlines() if line.startswith("all ")]
     assert total.split()[:8] == ["all", "3", "1", "1", "1", "2", "1", "1"]
     assert finance_client.get("/scorecard/file?first_day=x").status_code == 400

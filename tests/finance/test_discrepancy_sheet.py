@@ -78,7 +78,9 @@ def test_notes_go_out_empty_and_come_back_filled_in(
 ) -> None:
     answer = finance_client.get(f"/discrepancies.{form}?severity=info")
     assert answer.status_code == 200
-    assert "discrepancies_severity-info_" in answer.headers["Content-Disposition"]
+    assert "discrepancies_state-open_severity-info_" in answer.headers["Content-Disposition"]
+    of_all = finance_client.get(f"/discrepancies.{form}?state=all")
+    assert "discrepancies_state-all_" in of_all.headers["Content-Disposition"]
     filled = fill_xlsx(answer.data) if form == "xlsx" else fill_csv(answer.data, delimiter, encoding)
     acknowledge(database, found["b"], "I was faster", Actor("ada", "page"), START)
     preview = send(finance_client, filled)

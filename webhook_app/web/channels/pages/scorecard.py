@@ -8,6 +8,7 @@ from typing import Any
 
 from flask import Blueprint, Response, render_template
 
+from webhook_app.adapters.table_files import file_name
 from webhook_app.models.account import ACCOUNT_ROLES
 from webhook_app.usecases.channels.channel_days import Counts
 from webhook_app.usecases.channels.scorecard import Row, Scorecard, list_pair_values, read_scorecard
@@ -52,7 +53,9 @@ def download() -> Response:
     wanted = form.wanted
     services = get_services()
     text = write_text(read_scorecard(services.database, wanted), services.clock())
-    name = f"proof-scorecard-{wanted.first_day}-{wanted.last_day}.txt"
+    pair = {"type": wanted.type, "currency": wanted.currency, "network": wanted.network}
+    described = {field: value for field, value in pair.items() if value is not None}
+    name = file_name(f"proof-scorecard-{wanted.first_day}-to-{wanted.last_day}", described, services.clock(), "txt")
     headers = {"Content-Disposition": f'attachment; filename="{name}"'}
     return Response(text, mimetype="text/plain", headers=headers)
 

@@ -9,7 +9,7 @@ from werkzeug.wrappers import Response
 
 from webhook_app.adapters.table_files import FileFormat, file_name
 from webhook_app.models.role import Role
-from webhook_app.usecases.finance.discrepancies import acknowledge_many
+from webhook_app.usecases.finance.discrepancies import DiscrepancyState, acknowledge_many
 from webhook_app.usecases.finance.discrepancy_sheet import MOST_ROWS, preview, preview_sheet, write_sheet
 from webhook_app.usecases.refusals import Refused
 from webhook_app.web.finance.pages.discrepancies import tell_acknowledged
@@ -30,7 +30,8 @@ def download(format: str) -> Response:
     if form.problems:
         raise Refused("This filter makes no sense: go back and correct it.")
     services, file_format = get_services(), FileFormat(format)
-    name = file_name("discrepancies", form.typed, services.clock(), file_format.extension)
+    described = {"state": str(DiscrepancyState.OPEN), **form.typed}
+    name = file_name("discrepancies", described, services.clock(), file_format.extension)
     return stream_file(write_sheet(services.database, form.wanted, file_format), file_format.media_type, name)
 
 
