@@ -71,6 +71,18 @@ def test_what_was_not_reported_has_no_line(finance_client: FlaskClient, services
     assert told.startswith(" Reported status completed Fiat amount 100.00 EUR Reported just now by webhook")
 
 
+def test_heading_has_no_exchange_where_no_amount_is_known(
+    finance_client: FlaskClient, services: Services, database: Database
+) -> None:
+    ingest(services, "bare", crypto_amount=None, fiat_amount=None)
+    assert "Buy · not confirmed" in in_words(finance_client.get("/transactions/bare").text)
+    confirm(database, "held", status="pending", crypto_amount=None, fiat_amount=None)
+    page = in_words(finance_client.get("/transactions/held").text)
+    assert "Buy · pending" in page
+    assert "First confirmed: pending " in page
+    assert "→" not in page
+
+
 def test_each_confirmed_change_says_what_became_what(
     finance_client: FlaskClient, database: Database, clock: FakeClock
 ) -> None:
