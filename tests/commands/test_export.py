@@ -96,6 +96,19 @@ def test_every_filter_is_an_option(shell: CliRunner, database: Database) -> None
         assert ("by then and not confirmed yet" in what) == ("as_of" in given)
 
 
+def test_letter_case_of_currencies_and_networks_does_not_matter(shell: CliRunner, database: Database) -> None:
+    fill_ledger(database, 60)
+    for given in ({"currency": "USDT"}, {"network": "TRC20"}, {"fiat_currency": "EUR"}):
+        files = [
+            run(shell, "--format", "csv", "--output", "-", *options({name: spelled}))
+            for name, value in given.items()
+            for spelled in (value, value.lower(), value.title())
+        ]
+        assert files[0].stdout.count("\n") > 1
+        assert len({file.stdout for file in files}) == 1, given
+        assert {file.exit_code for file in files} == {0}
+
+
 def test_file_that_is_there_is_kept_without_force(shell: CliRunner, database: Database, folder: Path) -> None:
     fill_ledger(database, 10)
     target = folder / "a.csv"

@@ -329,6 +329,9 @@ def test_totals_are_exact_by_currency_and_status(finance_client: FlaskClient, da
     in_usd = finance_client.get(f"{TOTALS}?volume_in=USD&tz=Pacific/Auckland").text
     assert "<title>2 Apr 2026: 1.10 USD completed, 0 not completed</title>" in in_usd
     assert "days begin at midnight in Pacific/Auckland" in in_usd
+    in_lower_case = in_words(finance_client.get(f"{TOTALS}?volume_in=usd").text)
+    assert "Volume in USD" in in_lower_case
+    assert "usd" not in in_lower_case
     assert "none in this time" in finance_client.get(f"{TOTALS}?volume_in=XXX").text
     of_one_day = finance_client.get(f"{TOTALS}?created_from=2026-04-01").text
     assert "2 confirmed transactions" in in_words(of_one_day)

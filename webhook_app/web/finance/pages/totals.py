@@ -85,6 +85,7 @@ def show_counted() -> tuple[str, int]:
     fiat = sum_up(summary.rows, "fiat_currency", "fiat_amount")
     crypto = sum_up(summary.rows, "currency", "crypto_amount")
     choices = _choose(fiat, crypto)[:_MOST_CHOICES]
+    volume_in = _as_spelled(form.volume_in, [line.currency for line in (*fiat, *crypto)])
     return _render(
         form,
         summary=summary,
@@ -93,7 +94,7 @@ def show_counted() -> tuple[str, int]:
         tables=[("Fiat amounts", fiat), ("Crypto amounts", crypto)],
         has_days=has_days,
         choices=[(choice, _address(form, choice)) for choice in choices],
-        drawings=list(_draw(summary.rows, form.volume_in, choices, fiat, crypto)) if has_days else [],
+        drawings=list(_draw(summary.rows, volume_in, choices, fiat, crypto)) if has_days else [],
     )
 
 
@@ -129,6 +130,13 @@ def _choose(fiat: Sequence[Line], crypto: Sequence[Line]) -> list[str]:
     """What the volume can be drawn in: fiat currencies, where there are any."""
     named = [line.currency for line in fiat if line.currency is not None]
     return named or [line.currency for line in crypto if line.currency is not None]
+
+
+def _as_spelled(asked: str | None, currencies: Sequence[str | None]) -> str | None:
+    """`EUR` for `eur`, where there are transactions in it."""
+    if asked is None or asked in currencies:
+        return asked
+    return next((one for one in currencies if one is not None and one.casefold() == asked.casefold()), asked)
 
 
 def _draw(
