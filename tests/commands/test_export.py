@@ -8,11 +8,12 @@ import re
 import signal
 import subprocess
 from collections.abc import Iterator
+from decimal import Decimal
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
-from sqlalchemy import text
+from sqlalchemy import text, update
 
 from tests.support.ledger import FILTERS, fill_ledger, fill_long
 from tests.support.python_processes import Process, start_python
@@ -21,6 +22,7 @@ from webhook_app.adapters.table_files import FileFormat
 from webhook_app.cli import cli
 from webhook_app.db.database import Database
 from webhook_app.domain.timestamps import format_timestamp
+from webhook_app.models import Transaction
 from webhook_app.usecases.finance.export import export_file
 from webhook_app.usecases.finance.transaction_filter import TransactionFilter
 
@@ -63,7 +65,8 @@ def test_file_is_named_after_filter_and_moment(
     assert re.fullmatch(rf"transactions_q-id-2_status-completed_\d{{8}}T\d{{6}}Z\.{file_format}", name)
     wanted = TransactionFilter(q="id-2", status="completed")
     assert (folder / name).read_bytes() == b"".join(export_file(database, wanted, file_format))
-    assert done.stdout == f"4 rows in {name}.\n"
+    told = " crypto_amount holds numbers; fiat_amount holds numbers." if file_format == FileFormat.XLSX else ""
+    assert done.stdout == f"4 rows in {name}.{told}\n"
     assert done.stderr == (
         "2 are being reconciled, 2 have failed to be reconciled: what is shown of them may be out of date, "
         "or may come to belong here.\n"
@@ -94,6 +97,18 @@ def test_every_filter_is_an_option(shell: CliRunner, database: Database) -> None
         count, what = re.fullmatch(r"(\d+) rows? in -\.\n(.*)\n", done.stderr, re.DOTALL).groups()  # type: ignore[union-attr]
         assert int(count) < 61
         assert ("by then and not confirmed yet" in what) == ("as_of" in given)
+
+
+def test_shell_says_which_columns_of_a_workbook_are_text(shell: CliRunner, database: Database) -> None:
+    fill_ledger(database, 60)
+    with database.write() as session:
+        session.execute(update(Transaction).values(crypto_amount=Decimal("0.1234567890123456")))
+    done = run(shell, "--format", "xlsx", "--output", "a.xlsx")
+    assert done.stdout == (
+        "60 rows in a.xlsx. crypto_amount holds text: not all are exact in 15 digits; fiat_amount holds numbers.\n"
+    )
+    words = " ".join(run(shell, "--help").stdout.split())
+    assert "of a workbook a column of them is numbers where all of it is exact in 15 digits, else text" in words
 
 
 def test_letter_case_of_currencies_and_networks_does_not_matter(shell: CliRunner, database: Database) -> None:

@@ -51,7 +51,9 @@ def test_list_shows_what_is_confirmed_and_how_fresh_it_is(
     words = in_words(finance_client.get(f"{LIST}?status=completed").text)
     assert "1 more was never confirmed and may belong here." in words
     pause(database, "upstream", START)
-    assert "Calls to Proof are paused" in in_words(finance_client.get(LIST).text)
+    page = in_words(finance_client.get(LIST).text)
+    assert "Calls to Proof are paused" in page
+    assert "XLSX amounts are numbers or text: the sheet Sums says which" in page
 
 
 def test_nothing_that_waits_is_said_too(finance_client: FlaskClient, database: Database) -> None:

@@ -6,7 +6,7 @@ import codecs
 import io
 import os
 import sys
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -47,8 +47,9 @@ _STDOUT = Path("-")
 def export(file_format: str, output: Path | None, has_bom: bool, force: bool, **given: Any) -> None:
     """Write transactions to a file.
 
-    Amounts are texts, exact to the digit. The file appears when it is complete. Exit codes: 0 done, 1 failed, 2 the
-    command makes no sense, 130 interrupted.
+    Amounts are texts, exact to the digit; of a workbook a column of them is numbers where all of it is exact in 15
+    digits, else text: its sheet Sums says which, and so does this command at its end. The file appears when it is
+    complete. Exit codes: 0 done, 1 failed, 2 the command makes no sense, 130 interrupted.
     """
     if has_bom and file_format != FileFormat.CSV:
         raise click.BadParameter("goes with CSV alone.", param_hint="'--bom'")
@@ -62,16 +63,21 @@ def export(file_format: str, output: Path | None, has_bom: bool, force: bool, **
         with held_interrupts() as interrupts:
             freshness = read_freshness(database, wanted)
             with _open(target) as file:
-                rows = _write(database, wanted, FileFormat(file_format), file, interrupts, has_bom=has_bom)
+                rows, written = _write(database, wanted, FileFormat(file_format), file, interrupts, has_bom=has_bom)
                 interrupts.check()
     except KeyboardInterrupt:
         say("\nInterrupted: the file is not complete, and was not kept.", err=True)
         sys.exit(_INTERRUPTED)
     except BrokenPipeError:
         sys.exit(_PIPE_CLOSED)
-    say(f"{rows:,} {'row' if rows == 1 else 'rows'} in {target}.", err=target == _STDOUT)
+    say(f"{rows:,} {'row' if rows == 1 else 'rows'} in {target}.{_tell_written(written)}", err=target == _STDOUT)
     for sentence in describe_freshness(freshness, wanted, "{:,}".format):
         say(sentence, err=True)
+
+
+def _tell_written(written: Mapping[str, str]) -> str:
+    """Which columns of amounts a workbook has as numbers, which as text; nothing of other files."""
+    return f" {'; '.join(f'{name} holds {how}' for name, how in written.items())}." if written else ""
 
 
 def _check_target(target: Path, force: bool) -> None:
@@ -137,8 +143,10 @@ def _write(
     interrupts: Interrupts,
     *,
     has_bom: bool,
-) -> int:
-    """How many rows were written; shows how far it is on a terminal."""
+) -> tuple[int, Mapping[str, str]]:
+    """How many rows were written, and of a workbook how its columns of amounts are; shows how far it is on a
+    terminal."""
+    written: dict[str, str] = {}
     is_shown = sys.stderr.isatty()
     length = count_rows(database, wanted) if is_shown else 0
     with click.progressbar(
@@ -150,9 +158,9 @@ def _write(
         update_min_steps=_ROWS_BETWEEN_LOOKS,
     ) as bar:
         rows = _Counted(export_rows(database, wanted), bar.update, interrupts)
-        for chunk in write_table(file_format, export_columns(wanted), rows, has_bom=has_bom):
+        for chunk in write_table(file_format, export_columns(wanted), rows, has_bom=has_bom, tell=written.update):
             file.write(chunk)
-    return rows.count
+    return rows.count, written
 
 
 class _Counted(Iterator[Sequence[object]]):

@@ -9,7 +9,7 @@ from itertools import chain
 
 from webhook_app.adapters.table_files.as_csv import csv_pieces
 from webhook_app.adapters.table_files.as_ndjson import ndjson_pieces
-from webhook_app.adapters.table_files.as_xlsx import MOST_SHEET_ROWS, xlsx_pieces
+from webhook_app.adapters.table_files.as_xlsx import MOST_SHEET_ROWS, TellWritten, xlsx_pieces
 from webhook_app.adapters.table_files.columns import Column
 
 #: Bytes in every chunk but the last.
@@ -47,21 +47,28 @@ def write_table(
     *,
     sheet_rows: int = MOST_SHEET_ROWS,
     has_bom: bool = False,
+    tell: TellWritten = lambda _: None,
 ) -> Iterator[bytes]:
     """The file in chunks of 64 KiB; rows are pulled only as chunks are (of XLSX all before the first), and the same
-    rows give the same bytes. `has_bom`: CSV begins with a byte order mark, by which Excel knows UTF-8.
+    rows give the same bytes. `has_bom`: CSV begins with a byte order mark, by which Excel knows UTF-8. `tell` is called
+    with how a workbook's columns of amounts are written.
 
     No rows are a file with its header alone (NDJSON, which has none: zero bytes). A sheet of XLSX takes `sheet_rows`
     rows at most. Closing the iterator closes `rows`. What `rows` raises goes through; ValueError for a row that is
     longer or shorter than `columns`.
     """
-    chunks = _write(file_format, columns, rows, sheet_rows, has_bom)
+    chunks = _write(file_format, columns, rows, sheet_rows, has_bom, tell)
     next(chunks)  # into its `try`, so that closing it closes the rows even where no chunk was asked for
     return chunks
 
 
 def _write(
-    file_format: FileFormat, columns: Sequence[Column], rows: Iterable[Sequence[object]], sheet_rows: int, has_bom: bool
+    file_format: FileFormat,
+    columns: Sequence[Column],
+    rows: Iterable[Sequence[object]],
+    sheet_rows: int,
+    has_bom: bool,
+    tell: TellWritten,
 ) -> Iterator[bytes]:
     try:
         yield b""
@@ -72,7 +79,7 @@ def _write(
             case FileFormat.NDJSON:
                 pieces = ndjson_pieces(columns, rows)
             case FileFormat.XLSX:
-                pieces = xlsx_pieces(columns, rows, sheet_rows)
+                pieces = xlsx_pieces(columns, rows, sheet_rows, tell)
         yield from _in_chunks(pieces)
     finally:
         close = getattr(rows, "close", None)

@@ -79,8 +79,8 @@ def export(query: dict[str, Any]) -> Response:
     """All transactions of a filter as a file.
 
     In the list's order. Amounts are texts, exact to the digit; of a workbook each column is numbers where all of it is
-    exact in 15 digits, and its sheet `Sums` has exact sums by currency and status, as text. As of a past time there are
-    confirmed values alone, and the same time gives the same file for ever.
+    exact in 15 digits; which it was says its sheet `Sums`, with exact sums by currency and status, as text. As of a
+    past time there are confirmed values alone, and the same time gives the same file for ever.
     """
     return send_export(query["wanted"], query["file_format"], has_bom=query["has_bom"])
 

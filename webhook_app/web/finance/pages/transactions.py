@@ -44,7 +44,7 @@ _LISTING = "transaction-pages"
 _FILES: Sequence[tuple[str, str, str, Mapping[str, str]]] = (
     ("CSV", "for programs and BI tools", "csv", {}),
     ("CSV for Excel", "with a byte order mark; Excel rounds amounts", "csv", {"bom": "true"}),
-    ("XLSX", "numbers where all are exact, else text; exact sums on a sheet", "xlsx", {}),
+    ("XLSX", "amounts are numbers or text: the sheet Sums says which, with exact sums", "xlsx", {}),
     ("NDJSON", "one JSON object a line, for programs", "ndjson", {}),
 )
 
