@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from decimal import Decimal
 
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, Route, expect
@@ -111,6 +112,43 @@ def test_another_currency_is_drawn_of_the_same_count(
     page.get_by_role("link", name="completed", exact=True).click()
     page.wait_for_url("**/transaction-totals?volume_in=EUR&status=completed")  # the filter keeps what was chosen
     expect(euros).to_be_visible()
+
+
+def test_points_of_amounts_stand_below_each_other(
+    page: Page, log_in_as: LogIn, services: Services, database: Database
+) -> None:
+    """In a column with few, many and cut decimals."""
+    for number, amount in enumerate(["1234567.8", "12", "0.12345678", "3.123456789012345678"]):
+        amounts = {"crypto_amount": Decimal(amount), "fiat_amount": Decimal(amount), "status": "completed"}
+        confirm(database, f"a-{number}", currency=f"CUR{number}", fiat_currency=f"FI{number}", **amounts)
+        note(database, f"a-{number}", "stale_answer")
+    log_in_as("fin", Role.FINANCE)
+    page.goto("/transactions")
+    assert len(points_of(page, ".transactions td:nth-child(4)")) == 1
+    page.goto("/discrepancies")
+    assert len(points_of(page, ".discrepancy-table td.amount")) == 1
+    page.goto("/transaction-totals/counted")
+    assert len(points_of(page, ".sums-of:first-of-type td")) == 1
+
+
+def points_of(page: Page, cells: str) -> set[int]:
+    """Where, in pixels from the left, the whole part of each amount ends."""
+    find = """cells => cells.flatMap(cell => {
+        const walker = document.createTreeWalker(cell, NodeFilter.SHOW_TEXT);
+        const found = [];
+        while (walker.nextNode()) {
+            const whole = /^[ \\n]*[0-9\\u202f]+(?=[.]|$)/.exec(walker.currentNode.data);
+            if (!whole || walker.currentNode.parentElement.matches(".of, .currency *, .room")) continue;
+            const range = document.createRange();
+            range.setStart(walker.currentNode, whole[0].length - 1);
+            range.setEnd(walker.currentNode, whole[0].length);
+            found.push(Math.round(range.getBoundingClientRect().right));
+        }
+        return found;
+    })"""
+    points = page.locator(cells).evaluate_all(find)
+    assert len(points) >= 4
+    return set(points)
 
 
 def test_a_currency_is_drawn_in_place_of_one_that_is_no_choice(

@@ -78,6 +78,9 @@ def test_sentence_has_no_raw_timestamp() -> None:
         ("0.123456789012345678", 0, '<span class="cut" title="0.123456789012345678">0.12345678…</span>'),
         ("1234.123456789", 0, '<span class="cut" title="1\u202f234.123456789">1\u202f234.12345678…</span>'),
         ("99.50", 4, '99.50<span class="room" aria-hidden="true">\u2007\u2007</span>'),
+        ("0.123456789", 9, '<span class="cut" title="0.123456789">0.12345678…</span>'),
+        ("0.12345678", 9, '0.12345678<span class="room as-cut" aria-hidden="true"></span>'),
+        ("1.123456", 20, '1.123456<span class="room as-cut" aria-hidden="true">\u2007\u2007</span>'),
         ("99", 2, '99<span class="room" aria-hidden="true">\u2008\u2007\u2007</span>'),
     ],
 )
@@ -87,7 +90,7 @@ def test_amounts_are_grouped_and_exact_or_cut_visibly(amount: str, decimals: int
 
 def test_room_is_kept_for_the_longest_amount_of_a_column() -> None:
     assert most_decimals([Decimal("1.5"), None, Decimal("0.250")]) == 3
-    assert most_decimals([Decimal("0.123456789012345678")]) == 8
+    assert most_decimals([Decimal("0.123456789012345678"), Decimal("0.1")]) == 18
     assert most_decimals([None]) == 0
 
 

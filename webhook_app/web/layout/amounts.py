@@ -17,7 +17,8 @@ _DIGIT, _POINT = "\N{FIGURE SPACE}", "\N{PUNCTUATION SPACE}"
 
 def write_amount(amount: Decimal | None, decimals: int = 0) -> Markup:
     """`1 234.50`. What has more than MOST_DECIMALS is cut, which `…` says, and has all of it on hover. In a column,
-    `decimals` are those of its longest amount: room is kept for them, so that points stand below each other."""
+    `decimals` are those of its longest amount (`most_decimals`): room is kept for them, and for `…` where one has more
+    than MOST_DECIMALS, so that points stand below each other."""
     if amount is None:
         return Markup("")
     whole, _, fraction = (format_amount(amount) or "").partition(".")
@@ -27,8 +28,10 @@ def write_amount(amount: Decimal | None, decimals: int = 0) -> Markup:
     if decimals and not shown:
         room = _POINT + room
     # Digits, points and blanks: nothing of it has to be escaped, which would take longer than all the rest.
-    padding = f'<span class="room" aria-hidden="true">{room}</span>' if room else ""
-    if len(fraction) > MOST_DECIMALS:
+    is_cut = len(fraction) > MOST_DECIMALS
+    kind = "room" if decimals <= MOST_DECIMALS or is_cut else "room as-cut"
+    padding = f'<span class="{kind}" aria-hidden="true">{room}</span>' if room or kind != "room" else ""
+    if is_cut:
         text = f'<span class="cut" title="{_grouped(whole, fraction)}">{text}…</span>'
     return Markup(text + padding)  # noqa: S704 - digits, points and blanks of ours
 
@@ -40,9 +43,9 @@ def write_exactly(amount: Decimal | None) -> str:
 
 
 def most_decimals(amounts: Iterable[Decimal | None]) -> int:
-    """How many decimals the longest of them shows."""
+    """How many decimals the longest of them has."""
     written = (format_amount(amount) or "" for amount in amounts if amount is not None)
-    return min(max((len(text.partition(".")[2]) for text in written), default=0), MOST_DECIMALS)
+    return max((len(text.partition(".")[2]) for text in written), default=0)
 
 
 def _grouped(whole: str, fraction: str) -> str:

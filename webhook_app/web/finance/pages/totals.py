@@ -24,6 +24,7 @@ from webhook_app.web.finance.pages.plots import STATUSES, list_numbers, plot_sta
 from webhook_app.web.finance.pages.transaction_filter import TransactionForm, read_filter
 from webhook_app.web.finance.pages.zones import reader_zone
 from webhook_app.web.layout.address import url_of
+from webhook_app.web.layout.amounts import most_decimals
 from webhook_app.web.layout.plots import Numbers, Plot
 from webhook_app.web.layout.template_filters import grouped
 from webhook_app.web.people import roles_required
@@ -91,7 +92,7 @@ def show_counted() -> tuple[str, int]:
         summary=summary,
         freshness=describe_freshness(summary.freshness, form.wanted, grouped),
         statuses=[status for status in STATUSES if any(status in line.by_status for line in crypto)],
-        tables=[("Fiat amounts", fiat), ("Crypto amounts", crypto)],
+        tables=[("Fiat amounts", fiat, _decimals(fiat)), ("Crypto amounts", crypto, _decimals(crypto))],
         has_days=has_days,
         choices=[(choice, _address(form, choice)) for choice in choices],
         drawings=list(_draw(summary.rows, volume_in, choices, fiat, crypto)) if has_days else [],
@@ -114,6 +115,15 @@ def sum_up(rows: Sequence[SummaryRow], currency: str, amount: str) -> list[Line]
         by_status[status] = by_status.get(status, Total()) + Total(row.count, getattr(row, amount))
     lines = [Line(name, by_status, sum(by_status.values(), Total())) for name, by_status in totals.items()]
     return sorted(lines, key=lambda line: (line.currency is None, -line.all.count, line.currency or ""))
+
+
+def _decimals(lines: Sequence[Line]) -> dict[str, int]:
+    """The most in each column, by its status or `all`."""
+    by_status: dict[str, int] = {
+        status: most_decimals(line.by_status[status].amount for line in lines if status in line.by_status)
+        for status in STATUSES
+    }
+    return {**by_status, "all": most_decimals(line.all.amount for line in lines)}
 
 
 def _summarise(form: TransactionForm) -> tuple[Summary, bool]:
