@@ -40,7 +40,7 @@ def test_last_months_completed_eur_buys_are_a_file_in_three_steps(
     with page.expect_download() as download:
         page.get_by_role("link", name="CSV for programs").click()  # three
     assert "status-completed" in download.value.suggested_filename
-    assert "created-from-2026-03-01_created-to-2026-04-01" in download.value.suggested_filename
+    assert "created-2026-03-01-to-2026-04-01" in download.value.suggested_filename
 
 
 def test_filter_is_chosen_from_menus_and_is_in_the_address(

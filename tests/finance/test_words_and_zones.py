@@ -79,7 +79,7 @@ def test_dates_are_those_of_the_zone_that_is_named(
     ):
         assert [line.split(",")[0] for line in exported.text.splitlines()[1:]] == ["last", "first"]
         name = exported.headers["Content-Disposition"]
-        assert "created-from-2026-03-01_created-to-2026-04-01_tz-Europe-Paris_" in name
+        assert "created-2026-03-01-to-2026-04-01_tz-Europe-Paris_" in name
     in_utc = client.get("/api/v1/transactions?created_from=2026-03-01T00:00:00&tz=Asia/Tokyo", headers=as_finance).json
     assert in_utc is not None
     assert len(in_utc["items"]) == 4
