@@ -92,7 +92,7 @@ def kind_words(kind: str) -> KindWords:
 
 
 def detail_words(detail: str, zone: tzinfo | None = None) -> Markup:
-    """A stored detail as a sentence: names as pages call them, amounts and times as pages write them, of that zone, else
+    """A stored detail as a sentence: names as pages call them, amounts as they write them, times of that zone, else
     UTC."""
     parts = _AMOUNTS.split(detail)
     written = Markup("").join(
