@@ -25,11 +25,6 @@ CHANGES = "changes"
 ROUTINE = frozenset({"events accepted", "events duplicate", "reconciled", "logged in", "migration applied"})
 
 
-#: Of every logger, which are made once, with the first line, and not for each: a seventh of what a line costs. The list
-#: is theirs, and so is what a later `configure_logging` puts into it.
-_PROCESSORS: list[structlog.typing.Processor] = []
-
-
 def first_line(error: BaseException) -> str:
     """What is logged of an error from a driver, whose other lines hold the statement and its values."""
     return visible_line((str(error).splitlines() or [type(error).__name__])[0])
@@ -46,12 +41,10 @@ def configure_logging(log_format: str, level: str, process: str, stream: TextIO 
         structlog.processors.TimeStamper(fmt="iso" if as_json else "%H:%M:%S", utc=as_json),
         _name_process(process),
     ]
-    _PROCESSORS[:] = [*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter]
     structlog.configure(
-        processors=_PROCESSORS,
+        processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
         logger_factory=structlog.stdlib.LoggerFactory(),
         wrapper_class=structlog.stdlib.BoundLogger,
-        cache_logger_on_first_use=True,
     )
     renderers: list[structlog.typing.Processor] = (
         [_render_json] if as_json else [_make_visible, structlog.dev.ConsoleRenderer(colors=is_terminal)]
