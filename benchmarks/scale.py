@@ -24,7 +24,7 @@ class Scale:
     """Transactions beside which reading is measured."""
     repeats: int = 41
     """How often each question of finance is asked."""
-    looks: int = 8
+    looks: int = 6
     """At each page, at one width after the other."""
     backlog: int = 20_000
     """Transactions that wait when workers start."""

@@ -36,11 +36,13 @@ def run_clock(machinery: Machinery, process: Process) -> None:
     swept_at = -_LONGEST_GAP
     step = machinery.clock_step
     while True:
+        was_set, step = machinery.clock_step != step, machinery.clock_step
+        if was_set:
+            machinery.idle_until = 0.0  # plans move with it
         if machinery.schedule.now < machinery.idle_until:
             machinery.schedule.sleep(INTERVAL)
             continue
         # A sweep that finds nothing does nothing: most of those are left out, for they cost the most time.
-        was_set, step = machinery.clock_step != step, machinery.clock_step
         if was_set or machinery.schedule.now - swept_at >= _LONGEST_GAP or machinery.database.has_work(clock()):
             swept_at = machinery.schedule.now
             uptime = timedelta(days=1, seconds=machinery.schedule.now)

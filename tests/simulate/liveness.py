@@ -67,8 +67,8 @@ def judge(history: History) -> str | None:
 
 
 def next_plan(database: SimulatedDatabase, now: float) -> float | None:
-    """The earliest time for which a row has planned something, and at which it may be called; None where something is
-    under way."""
+    """The earliest time for which a row has planned something, and at which it may be called, as clocks show it, which
+    show `now`; None where something is under way."""
     rows = database.query("SELECT CAST(min(next_attempt_at) AS TEXT) FROM reconciliations")
     planned = seconds(rows[0][0]) if rows[0][0] else None
     closed_until = database.gate_closed_until(moment(now))

@@ -128,7 +128,7 @@ class _Simulation:
         schedule.run_until(max(arrivals, default=0.0) + 2 * INTERVAL)  # the clocks follow one that was set
         while not self._has_ended() and schedule.now < self.plan.lasts + PATIENCE:
             is_sent = self._send_company()
-            planned = None if is_sent else liveness.next_plan(self.database, schedule.now)
+            planned = None if is_sent else liveness.next_plan(self.database, schedule.now + self.machinery.clock_step)
             idle_until = 0.0 if planned is None else planned - self._largest_skew - 2.0
             self.machinery.idle_until = idle_until
             schedule.run_until(max(idle_until, schedule.now) + 5.0)
