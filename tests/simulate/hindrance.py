@@ -61,7 +61,10 @@ def misfortune(id: str, since: float, until: float, plan: Plan, seen: Watch, *, 
     is_lost = total > 0 or _may_lose_wake_ups(plan)
     is_spooled = any(absence.begins <= since < absence.ends for absence in plan.of(Absence))
     for process, begins, ends in gaps:
-        longest = _longest_wait(process, plan, is_lost or is_retried or any(gap[0] != process for gap in gaps))
+        # A run that SQL has broken off keeps its answers, writes them later, and wakes nobody for what comes next.
+        is_broken_off = any(one.begins <= until and begins <= one.ends + AFTER_ABSENCE for one in plan.of(Absence))
+        are_others_hit = is_lost or is_retried or is_broken_off or any(gap[0] != process for gap in gaps)
+        longest = _longest_wait(process, plan, are_others_hit)
         if is_spooled and process.startswith("web-"):
             longest = math.inf  # nobody but a web process of that host drains its spool
         total += min(ends - max(begins, since), longest)

@@ -164,6 +164,15 @@ def test_the_only_clock_that_stands_still_is_waited_for_where_another_program_ma
         assert (verdict(late) == "well") is is_well, (others, settled)
 
 
+def test_the_only_clock_that_stands_still_is_waited_for_where_sql_may_have_broken_a_run_off() -> None:
+    """Seed 56329: an answer was written when SQL was back, what was asked for again was due, and the run ended."""
+    stands_still = Misfortune(Trouble("clock-1", 7, 40.0))
+    for away, is_well in ((Absence(2.0, 4.0), True), (Absence(60.0, 64.0), False)):
+        late = history(paid(), away, stands_still, settled={"paid": 45.0})
+        late.seen.gaps.append(("clock-1", 1.0, 41.0))
+        assert (verdict(late) == "well") is is_well, away
+
+
 def test_sql_that_is_away_excuses_ten_seconds_beyond_its_return() -> None:
     away = Absence(1.0, 9.0)
     latest = 1.1 + 5.0 + (9.0 - 1.1) + AFTER_ABSENCE
