@@ -291,9 +291,9 @@ def test_call_that_takes_longer_than_a_run_is_waited_for(
     database: Database, reconciler: Reconciler, control: SandboxControl, clock: FakeClock
 ) -> None:
     (id,) = make(control, clock)
-    control.inject(Order("delay", seconds=0.5), transaction=id)
+    control.inject(Order("delay", seconds=1.5), transaction=id)
     report(database, id, clock())
-    assert reconciler.reconcile_due(threads=4, max_seconds=0.05, stopping=lambda: False, grace=0.05) == 1
+    assert reconciler.reconcile_due(threads=4, max_seconds=0.5, stopping=lambda: False, grace=0.05) == 1
     assert row(database, id).state == "succeeded"
 
 
