@@ -14,6 +14,7 @@ from datetime import datetime
 from functools import partial
 from typing import TypeVar
 
+from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session as SqlSession
 
 from webhook_app.adapters.proof import ProofClient, Session
@@ -164,8 +165,10 @@ class Sessions:
         """Until then the note keeps everybody else from this key, so the one that goes is this request's own."""
         try:
             self._database.run(partial(free_key, vault=vault))
-        except Exception as error:  # noqa: BLE001 - nobody waits for it; the key's outcome stays unknown
+        except SQLAlchemyError as error:  # as after a crash: the key's outcome stays unknown
             log.warning("an idempotency key that opened nothing is not freed", why=first_line(error))
+        except Exception:  # an entry point of a thread: nobody else would hear of it
+            log.exception("an idempotency key that opened nothing is not freed")
 
     def _note_failure(self, order: SessionOrder, vault: AnswerVault | None, failure: Failure) -> None:
         """Best effort: an outcome that is not noted is unknown."""

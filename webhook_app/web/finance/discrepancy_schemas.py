@@ -48,8 +48,9 @@ class DiscrepancyFilterSchema(Schema):
         check_ranges(data, "opened")
 
 
-def make_filter(state: str, tz: str | None = None, **others: Any) -> DiscrepancyFilter:  # noqa: ARG001
-    """The filter that a checked query means. Its times have been read in their zone."""
+def make_filter(state: str, **others: Any) -> DiscrepancyFilter:
+    """The filter that a checked query means. Its times have been read in their zone, which is of no more use."""
+    others.pop("tz", None)
     return DiscrepancyFilter(state=None if state == ALL else state, **others)
 
 
