@@ -33,7 +33,6 @@ def reconcile_due() -> int:
     context = worker_context()
     context.services.queues.acknowledge_wake()
     sign, clock = context.signs[Lane.FAST], context.services.clock
-    sign.show(clock())
     with span("job reconcile_due"), _stop_signal() as stopping:
         return context.reconciler.reconcile_due(
             threads=context.threads,

@@ -22,13 +22,13 @@ from webhook_app.models.event import Delivery
 from webhook_app.usecases.reconcile.apply import apply_calls
 from webhook_app.usecases.reconcile.claim import Claim, claim_due, hand_back
 from webhook_app.usecases.reconcile.decisions import FinishedCall
-from webhook_app.usecases.reconcile.inbox import open_events, open_work
+from webhook_app.usecases.reconcile.inbox import look, open_events, open_work
 from webhook_app.usecases.reconcile.lifecycle import changes
 from webhook_app.usecases.reconcile.lifecycle.asking import ask_for_reconciliations
 from webhook_app.usecases.reconcile.lifecycle.changes import MadeAttempt
 from webhook_app.usecases.reconcile.lifecycle.claims import begin_claims, end_claims
 from webhook_app.usecases.reconcile.lifecycle.rows import lock, write_changes
-from webhook_app.usecases.reconcile.quiet import has_to_open, is_quiet
+from webhook_app.usecases.reconcile.quiet import is_quiet
 from webhook_app.usecases.reconcile.settle import move_events, settle_events
 from webhook_app.usecases.reconcile.sweep import find_work
 
@@ -110,7 +110,7 @@ def test_backlog_is_worked_off_by_index_before_its_tables_are_analysed(database:
     for number in range(8):
         take_in(database, f"t{number}", clock(), updated_at=clock())
     with explained(database) as found:
-        assert has_to_open(database)
+        assert look(database)
         open_events(database, 4, clock())
         claims = claim_due(database, 100, clock(), LEASE, POLICY.limits)
         answers = [confirmed(Status.COMPLETED, clock(), id=claim.merchant_transaction_id) for claim in claims]
@@ -165,5 +165,9 @@ def test_batches_are_looked_up_also_in_tables_that_postgresql_takes_for_empty(
         for line, following in pairwise(lines):
             if any(f" on {table}" in line for table in large) and " Scan" in line:
                 assert (
-                    "Index Cond" in following or "Recheck Cond" in following or "_unopened" in line or "_due_" in line
+                    "Index Cond" in following
+                    or "Recheck Cond" in following
+                    or "_unopened" in line
+                    or "_due_" in line
+                    or "_behind" in line
                 ), one

@@ -6,15 +6,28 @@ import threading
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 from flask.testing import FlaskClient
 
 from tests.support.clock import FakeClock
 from tests.support.events import DOCUMENTED_ID, webhook
+from tests.support.listening import listening
 from tests.support.sandbox import Sandbox, SandboxControl
 from tests.support.waiting import wait_for
-from tests.support.work import attempts, events, report, row, rows, run_fast, shown, work_once, work_until_settled
+from tests.support.work import (
+    attempts,
+    events,
+    report,
+    row,
+    rows,
+    run_fast,
+    shown,
+    take_in,
+    work_once,
+    work_until_settled,
+)
 from webhook_app.adapters.proof import ProofClient
 from webhook_app.db.database import Database
 from webhook_app.domain.gate import Limits
@@ -267,6 +280,40 @@ def test_one_run_reconciles_all_that_is_due(
         report(database, id, clock())
     assert run_fast(reconciler) == 60
     assert {one.state for one in rows(database)} == {"succeeded"}
+
+
+def test_one_alone_takes_three_transactions_until_it_is_called(
+    database: Database,
+    reconciler: Reconciler,
+    control: SandboxControl,
+    clock: FakeClock,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A look at what waits, its opening, its claim; the worker shows that it lives while Proof answers."""
+    (id,) = make(control, clock)
+    take_in(database, id, clock())
+    begun: list[str] = []
+    before_call: list[int] = []
+    shown_at: list[int] = []
+    ask = reconciler.proof.get_transaction
+
+    def get(*arguments: Any, **options: Any) -> Any:
+        before_call.append(len(begun))
+        wait_for(lambda: bool(shown_at), "the worker shows that it lives, beside the call")
+        return ask(*arguments, **options)
+
+    monkeypatch.setattr(reconciler.proof, "get_transaction", get)
+    with listening(database, "begin", lambda _: begun.append("")):
+        reconciler.reconcile_due(
+            threads=4,
+            max_seconds=30.0,
+            stopping=lambda: False,
+            grace=5.0,
+            show=lambda: shown_at.append(len(begun)),
+        )
+    assert before_call == [3]
+    assert shown_at[0] >= 3
+    assert row(database, id).state == "succeeded"
 
 
 def test_one_that_hangs_holds_up_no_other(

@@ -86,7 +86,7 @@ def test_a_run_that_lasts_shows_its_worker_whenever_it_claims(
 
     reconciler.reconcile_due(threads=2, max_seconds=30.0, stopping=lambda: False, grace=5.0, show=show)
     assert len(seen) > 1
-    assert not any(seen), "it was shown before the first claim already"
+    assert not any(seen), "it was shown with the first claim already"
 
 
 def test_what_the_slow_lane_claims_says_nothing_of_the_fast_one(database: Database, clock: FakeClock) -> None:

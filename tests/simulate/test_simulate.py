@@ -80,7 +80,7 @@ def test_a_healthy_payment_is_confirmed_within_a_second(go: Runner) -> None:
 def test_a_worker_that_dies_with_a_claim_is_followed_by_another(go: Runner) -> None:
     """After it has claimed, the lease has to run out."""
     ends = []
-    for step in (3, 13):
+    for step in (3, 9):
         outcome = go(plan(PAID, *TOLD, Misfortune(Trouble("fast-1", step))))
         assert outcome.problem is None, step
         ends.append(outcome.virtual_seconds)

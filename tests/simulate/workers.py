@@ -21,7 +21,6 @@ def run_fast(machinery: Machinery, process: Process) -> None:
         machinery.schedule.step("takes a job", 0.002)
         machinery.queues.acknowledge_wake()
         try:
-            _show(machinery, process, Lane.FAST)
             reconciler.reconcile_due(
                 threads=machinery.plan.concurrency,
                 max_seconds=_LONGEST_RUN,

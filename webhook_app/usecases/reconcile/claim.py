@@ -67,6 +67,8 @@ class Room:
     """All others whose calls are over and only wait to be applied: Proof has nothing to do with them any more."""
     is_hurried: bool = False
     """Whether only calls may begin that are over soon, for the worker is about to end its run."""
+    is_expected: bool = False
+    """Whether something was opened since the last claim, so that no look is needed whether anything waits."""
 
 
 def new_token() -> str:
@@ -83,9 +85,8 @@ def claim_due(
     room = room if isinstance(room, Room) else Room(room, {})
     if room.threads <= sum(room.in_use.values()):
         return []
-    with database.read(by_index=True) as session:  # most sweeps find nothing, and need no lock for that
-        if not _SOMETHING_WAITS.rows(session, {"at": now})[0][0]:
-            return []
+    if not room.is_expected and not _has_any_waiting(database, now):
+        return []
     return database.run(lambda session: _claim_shared(session, room, now, lease, limits, token), by_index=True)
 
 
@@ -204,6 +205,12 @@ def _most_patient(work_class: WorkClass, limits: Limits) -> int:
     """Calls of one class that may take as long as any. The others give their places back soon, so that calls that hang
     never hold all of them."""
     return (most_slots(work_class, limits.concurrency) + 1) // 2
+
+
+def _has_any_waiting(database: Database, now: datetime) -> bool:
+    """Most claims find nothing, and need no lock for that."""
+    with database.read(by_index=True) as session:
+        return bool(_SOMETHING_WAITS.rows(session, {"at": now})[0][0])
 
 
 _SOMETHING_WAITS = keep(select(has_any(Reconciliation.next_attempt_at, is_waiting(AT), may_be_shared())))

@@ -9,10 +9,24 @@ next time, event or reconciliation.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import BigInteger, Executable, Integer, bindparam, func, or_, select, true, update
+from sqlalchemy import (
+    BigInteger,
+    Executable,
+    Integer,
+    Select,
+    bindparam,
+    func,
+    literal,
+    or_,
+    select,
+    true,
+    union_all,
+    update,
+)
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
 
@@ -22,8 +36,9 @@ from webhook_app.db.planner_hints import one_by_one
 from webhook_app.db.row_sets import RowSet, for_each_dialect
 from webhook_app.domain.retry_policy import Budget
 from webhook_app.logs import get_logger
-from webhook_app.models import Event, Receipt
+from webhook_app.models import Event, Receipt, Reconciliation
 from webhook_app.models.event import IS_UNOPENED, RECEIPT_IS_UNOPENED
+from webhook_app.models.reconciliation import HAS_EVENTS_BEHIND
 from webhook_app.usecases.reconcile.copies import open_copies
 from webhook_app.usecases.reconcile.lifecycle.asking import ask_for_reconciliations
 from webhook_app.usecases.reconcile.quiet import has_any
@@ -46,27 +61,75 @@ _OLDEST = keep(
     .limit(bindparam("most", type_=Integer()))
 )
 
+_EVENT, _COPY, _FOLLOWERS = "event", "copy", "followers"
 
-def open_work(database: Database, limit: int, now: datetime, budget: Budget) -> int:
+
+def _first(kind: str, one: Any, condition: Any, most: int) -> Select[Any]:
+    """In a query of its own, so that each is found in its own index."""
+    first = select(literal(kind).label("kind"), one).where(condition).order_by(one).limit(most).subquery(kind)
+    return select(*first.c)
+
+
+_WAITING = keep(
+    union_all(
+        _first(_EVENT, _TABLE.c.id, IS_UNOPENED, BATCH),
+        _first(_COPY, Receipt.__table__.c.id, RECEIPT_IS_UNOPENED, 1),
+        _first(_FOLLOWERS, Reconciliation.__table__.c.id, HAS_EVENTS_BEHIND, 1),
+    )
+)
+
+
+@dataclass(frozen=True)
+class Waiting:
+    """What comes before a claim."""
+
+    events: Sequence[int]
+    """The oldest whose work is not opened, a batch at most."""
+    has_copies: bool
+    """Whether copies are to be looked at."""
+    has_followers: bool
+    """Whether events are to follow their reconciliation."""
+
+    def __bool__(self) -> bool:
+        return bool(self.events) or self.has_copies or self.has_followers
+
+
+def look(database: Database) -> Waiting:
+    """What waits, asked in one statement, for mostly that is nothing, or one event for which somebody waits."""
+    with database.read(by_index=True) as session:
+        found = _WAITING.rows(session)
+    kinds = {row.kind for row in found}
+    return Waiting([row.id for row in found if row.kind == _EVENT], _COPY in kinds, _FOLLOWERS in kinds)
+
+
+def open_work(database: Database, limit: int, now: datetime, budget: Budget, waiting: Waiting | None = None) -> int:
     """Opens the work that events ask for, and looks at copies that may ask again, up to `limit` of each; returns how
-    many."""
-    return open_events(database, limit, now) + open_copies(database, limit, now, budget)
+    many. `waiting`: what the caller has just found."""
+    waiting = look(database) if waiting is None else waiting
+    opened = open_events(database, limit, now, waiting.events)
+    return opened + (open_copies(database, limit, now, budget) if waiting.has_copies else 0)
 
 
-def open_events(database: Database, limit: int, now: datetime) -> int:
+def open_events(database: Database, limit: int, now: datetime, oldest: Sequence[int] | None = None) -> int:
     """Opens the work of the oldest events, up to `limit` of them; returns how many. Fewer than `limit` where there are
-    no more, or where another process has them or their reconciliation locked."""
+    no more, or where another process has them or their reconciliation locked. `oldest`: the ids of the first batch,
+    where the caller has just found them."""
     opened, after = 0, 0
     while opened < limit:
         most = min(BATCH, limit - opened)
-        with database.read(by_index=True) as session:  # most runs find nothing, and need no lock for that
-            ids = [row.id for row in _OLDEST.rows(session, {"after": after, "most": most})]
+        ids = _find_oldest(database, after, most) if oldest is None else oldest[:most]
+        oldest = None
         if ids:
             opened += _open(database, ids, now)
             after = ids[-1]
         if len(ids) < most:
             break
     return opened
+
+
+def _find_oldest(database: Database, after: int, most: int) -> Sequence[int]:
+    with database.read(by_index=True) as session:  # most runs find nothing, and need no lock for that
+        return [row.id for row in _OLDEST.rows(session, {"after": after, "most": most})]
 
 
 def _open(database: Database, ids: Sequence[int], now: datetime) -> int:

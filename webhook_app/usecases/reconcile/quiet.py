@@ -25,12 +25,6 @@ def has_any(first: Any, *conditions: ColumnElement[bool]) -> ColumnElement[bool]
     return select(first).where(*conditions).order_by(first).limit(1).scalar_subquery().is_not(None)
 
 
-_SOMETHING_TO_OPEN = or_(
-    has_any(Event.id, IS_UNOPENED),
-    has_any(Receipt.id, RECEIPT_IS_UNOPENED),
-    has_any(Reconciliation.id, HAS_EVENTS_BEHIND),
-)
-_HAS_TO_OPEN = keep(select(_SOMETHING_TO_OPEN))
 _SOMETHING = keep(
     select(
         or_(
@@ -40,7 +34,9 @@ _SOMETHING = keep(
                 Reconciliation.claim_token.is_(None),
             ),
             has_any(Reconciliation.lease_until, Reconciliation.lease_until < _NOW),
-            _SOMETHING_TO_OPEN,
+            has_any(Event.id, IS_UNOPENED),
+            has_any(Receipt.id, RECEIPT_IS_UNOPENED),
+            has_any(Reconciliation.id, HAS_EVENTS_BEHIND),
             has_any(Replay.id, Replay.released_at.is_(None)),
             has_any(StoredGate.id, StoredGate.id == 1, StoredGate.outage_since.is_not(None)),
         )
@@ -54,10 +50,3 @@ def is_quiet(database: Database, now: datetime) -> bool:
     beside that has to be asked here too."""
     with database.read(by_index=True) as session:
         return not _SOMETHING.rows(session, {"now": now})[0][0]
-
-
-def has_to_open(database: Database) -> bool:
-    """Whether an event or copy waits to be opened, or events to follow their reconciliation: what comes before a claim,
-    asked in one statement, for mostly there is nothing."""
-    with database.read(by_index=True) as session:
-        return bool(_HAS_TO_OPEN.rows(session)[0][0])

@@ -27,8 +27,7 @@ from webhook_app.usecases.reconcile.claim import (
 )
 from webhook_app.usecases.reconcile.decisions import FinishedCall, Policy
 from webhook_app.usecases.reconcile.finished_calls import FinishedCalls
-from webhook_app.usecases.reconcile.inbox import open_work
-from webhook_app.usecases.reconcile.quiet import has_to_open
+from webhook_app.usecases.reconcile.inbox import look, open_work
 from webhook_app.usecases.reconcile.run import Bounds, Run
 from webhook_app.usecases.reconcile.settle import follow_up
 from webhook_app.usecases.reconcile.sweep import find_work
@@ -111,10 +110,10 @@ class Reconciler:
         """The first step: opens what came in; returns how much. Nothing where another transaction is in the way, for
         what is under way goes on."""
         try:
-            if not has_to_open(self.database):
-                return 0
-            opened = open_work(self.database, _MOST_OPENED, self.clock(), self.policy.budget)
-            follow_up(self.database, 1)
+            waiting = look(self.database)
+            opened = open_work(self.database, _MOST_OPENED, self.clock(), self.policy.budget, waiting)
+            if waiting.has_followers:
+                follow_up(self.database, 1)
         except DBAPIError as error:
             _pass_over(error, "what came in waits for another transaction")
             return 0

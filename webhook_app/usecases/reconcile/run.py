@@ -1,11 +1,11 @@
 """One run of the fast lane: opens, claims, calls and applies side by side until nothing is due or its time is over.
 
 The run's own thread decides and hands out, and waits for nothing but the crew. Of its threads one opens what came in,
-one claims, one applies what was answered, all others call Proof. So no answer waits for a claim, and no claim for a
-batch that is applied. An answer that waits to be applied is no call any more; where more of them wait than there are
-threads for calls, they take their places, which bounds it. One that speaks against Proof keeps its place until its
-batch is applied, or the gate at least was told: else, where SQL is slow, several times as many calls as may be under
-way at once would go out in an outage before it is known for one.
+one claims, one applies what was answered, one shows that the worker lives, all others call Proof. So no answer waits
+for a claim, and no claim for a batch that is applied. An answer that waits to be applied is no call any more; where
+more of them wait than there are threads for calls, they take their places, which bounds it. One that speaks against
+Proof keeps its place until its batch is applied, or the gate at least was told: else, where SQL is slow, several times
+as many calls as may be under way at once would go out in an outage before it is known for one.
 """
 
 from __future__ import annotations
@@ -52,13 +52,14 @@ class _Task(Enum):
     OPEN = "open"
     CLAIM = "claim"
     APPLY = "apply"
+    SHOW = "show"
 
 
 @dataclass(frozen=True)
 class Bounds:
     """Of a run: `max_seconds` until it begins nothing that takes long, and ends; `grace` seconds for calls under way
-    after `stopping()`. `wake` calls another worker, where more is due than this one can do; `show` is called before
-    each claim, on the thread that claims."""
+    after `stopping()`. `wake` calls another worker, where more is due than this one can do; `show` is called after
+    each claim, beside the calls that it has brought."""
 
     threads: int
     max_seconds: float
@@ -97,6 +98,7 @@ class Run:
         self._ends_at = time.monotonic() + bounds.max_seconds
         self._stops_at: float | None = None
         self._claims_at = inf  # what came in is opened first
+        self._has_opened = False
         self._opens_at = self._looks_at = self._applies_at = self._wakes_at = self._lingers_until = 0.0
 
     def go(self) -> int:
@@ -117,7 +119,7 @@ class Run:
             self._open(now)
             self._claim(now)
         self._apply(now)
-        if self._stops_at is not None and now >= self._stops_at and self._under_way <= {_Task.OPEN}:
+        if self._stops_at is not None and now >= self._stops_at and self._under_way <= {_Task.OPEN, _Task.SHOW}:
             return False
         if self._calling or self._arrived or self._under_way or self._finished:
             return True
@@ -176,12 +178,13 @@ class Run:
         self._claims_at = now + _CLAIM_SECONDS
         in_use = Counter(claim.work_class for claim in (*self._calling.values(), *self._kept()))
         ended = [call.claim for call in (*self._applying, *self._arrived) if not _counts_as_call(call)]
-        room = Room(self._bounds.threads, in_use, ended, self._is_hurried(now))
-        self._begin(_Task.CLAIM, self._show_and_claim, room)
+        room = Room(self._bounds.threads, in_use, ended, self._is_hurried(now), self._has_opened)
+        self._has_opened = False
+        self._begin(_Task.CLAIM, self._steps.claim_due, room)
 
-    def _show_and_claim(self, room: Room) -> list[Claim]:
-        self._bounds.show()
-        return self._steps.claim_due(room)
+    def _show(self) -> None:
+        if _Task.SHOW not in self._under_way:
+            self._begin(_Task.SHOW, self._bounds.show)
 
     def _apply(self, now: float) -> None:
         """Begins to apply what has arrived; only then is `finished` in the hands of another thread."""
@@ -216,17 +219,18 @@ class Run:
             elif done.key is _Task.APPLY:
                 self._applying = [call for call in self._finished.unobserved if _counts_as_call(call)]
                 self._applied += len(done.result)
-            else:
+            elif done.key is not _Task.SHOW:
                 del self._calling[done.key]
                 self._arrived.append(done.result)
         for done in ended:
-            if done.error is not None and done.key in (_Task.OPEN, _Task.CLAIM):
+            if done.error is not None and done.key in (_Task.OPEN, _Task.CLAIM, _Task.SHOW):
                 self._broken_by = self._broken_by or done.error
             elif done.error is not None:
                 raise done.error
 
     def _note_opened(self, opened: int, now: float) -> None:
         self._opens_at = now + _OPEN_SECONDS
+        self._has_opened = self._has_opened or opened > 0
         if opened or self._claims_at == inf:
             self._claims_at = now
 
@@ -238,6 +242,7 @@ class Run:
         # What was opened while this was claimed is asked for at once: then it is earlier already.
         self._claims_at = min(self._claims_at, now) if is_full else min(self._claims_at, now + _CLAIM_SECONDS)
         self._looks_at = now + _LOOK_SECONDS
+        self._show()
         if claims:
             self._lingers_until = now + _LINGER_SECONDS
         if is_full and now >= self._wakes_at:

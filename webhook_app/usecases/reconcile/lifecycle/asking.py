@@ -112,12 +112,14 @@ def _ask(dialect: str) -> Executable:
 
 
 def _find_locked(session: Session, names: Sequence[str]) -> set[str]:
-    """Those of these transactions whose reconciliation somebody else has locked; all others are locked now."""
+    """Those of these transactions whose reconciliation somebody else has locked; all others are locked now. Where none
+    is known, as with a new transaction, there is nothing to lock."""
     if session.get_bind().dialect.name == "sqlite":
         return set()
     given = _NAMES.given(session, [(name,) for name in names])
-    known, locked = (session.scalars(statement, given).all() for statement in _known(session))
-    return set(known).difference(locked)
+    of_all, of_locked = _known(session)
+    known = session.scalars(of_all, given).all()
+    return set(known).difference(session.scalars(of_locked, given)) if known else set()
 
 
 @for_each_dialect
