@@ -33,6 +33,7 @@ from webhook_app.db.database import Database
 from webhook_app.domain.gate import Limits
 from webhook_app.domain.status import Status
 from webhook_app.sandbox.faults import Order
+from webhook_app.usecases.reconcile.claim import Claim, Room
 from webhook_app.usecases.reconcile.reconciler import Reconciler
 from webhook_app.usecases.reconcile.stored_gate import read_gate
 
@@ -283,37 +284,45 @@ def test_one_run_reconciles_all_that_is_due(
 
 
 def test_one_alone_takes_three_transactions_until_it_is_called(
+    database: Database, reconciler: Reconciler, clock: FakeClock
+) -> None:
+    """A look at what waits, its opening, its claim."""
+    take_in(database, "t", clock())
+    begun: list[str] = []
+    with listening(database, "begin", lambda _: begun.append("")):
+        assert reconciler.open_work() == 1
+        claims = reconciler.claim_due(Room(4, {}, is_expected=True))
+    assert [claim.merchant_transaction_id for claim in claims] == ["t"]
+    assert len(begun) == 3
+
+
+def test_a_run_claims_what_it_has_opened_without_a_look_and_shows_its_worker_beside_the_call(
     database: Database,
     reconciler: Reconciler,
     control: SandboxControl,
     clock: FakeClock,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """A look at what waits, its opening, its claim; the worker shows that it lives while Proof answers."""
     (id,) = make(control, clock)
     take_in(database, id, clock())
-    begun: list[str] = []
-    before_call: list[int] = []
-    shown_at: list[int] = []
-    ask = reconciler.proof.get_transaction
+    rooms: list[Room] = []
+    is_shown = threading.Event()
+    claim, ask = reconciler.claim_due, reconciler.proof.get_transaction
 
-    def get(*arguments: Any, **options: Any) -> Any:
-        before_call.append(len(begun))
-        wait_for(lambda: bool(shown_at), "the worker shows that it lives, beside the call")
+    def claim_due(_: Reconciler, room: Room) -> list[Claim]:
+        rooms.append(room)
+        assert not is_shown.is_set() or len(rooms) > 1
+        return claim(room)
+
+    def get_transaction(*arguments: Any, **options: Any) -> Any:
+        assert is_shown.wait(10), "the worker shows that it lives while Proof is asked"
         return ask(*arguments, **options)
 
-    monkeypatch.setattr(reconciler.proof, "get_transaction", get)
-    with listening(database, "begin", lambda _: begun.append("")):
-        reconciler.reconcile_due(
-            threads=4,
-            max_seconds=30.0,
-            stopping=lambda: False,
-            grace=5.0,
-            show=lambda: shown_at.append(len(begun)),
-        )
-    assert before_call == [3]
-    assert shown_at[0] >= 3
+    monkeypatch.setattr(Reconciler, "claim_due", claim_due)
+    monkeypatch.setattr(reconciler.proof, "get_transaction", get_transaction)
+    reconciler.reconcile_due(threads=4, max_seconds=30.0, stopping=lambda: False, grace=5.0, show=is_shown.set)
     assert row(database, id).state == "succeeded"
+    assert [room.is_expected for room in rooms] == [True] + [False] * (len(rooms) - 1)
 
 
 def test_one_that_hangs_holds_up_no_other(
